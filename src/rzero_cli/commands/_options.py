@@ -1,0 +1,278 @@
+"""The options that commands share, each declared once.
+
+A default is never written here: an option left out takes its value from the environment,
+`rzero.toml` or the preset (`core/settings.py`), which the two eager options below install as the
+command's defaults before the others are read.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rzero_cli.core import settings
+from rzero_cli.core.rewards import BLEU_TOKENIZERS, RULES
+from rzero_cli.core.streams import check_new
+from rzero_cli.errors import UsageError
+
+PRESET: Any = None
+"""The declared default of an option whose value comes from the preset."""
+
+INPUT, MODEL, DRAWING, GRPO, REWARD, OUTPUT = (
+    "Input",
+    "Model and engine",
+    "Drawing completions",
+    "GRPO",
+    "Reward",
+    "Output and settings",
+)
+
+
+def _install_defaults(ctx: typer.Context, value: str | None) -> str | None:
+    """Set the command's defaults from the preset and the configuration, known in either order."""
+    chosen = ctx.params
+    config = _read_config(chosen.get("config"))
+    preset = str(chosen.get("preset") or config.get("preset") or settings.BASE_PRESET)
+    _check_keys(ctx, config)
+    values = settings.merge([*settings.layers(preset), config], ctx.command.name or "")
+    # As text: every value then goes through the same check as one that was typed.
+    ctx.default_map = {k: v if isinstance(v, bool) else str(v) for k, v in values.items()}
+    ctx.default_map["preset"] = preset
+    return value
+
+
+def _preset_given(ctx: typer.Context, value: str | None) -> str | None:
+    ctx.params["preset"] = value
+    _install_defaults(ctx, value)
+    return value or (str(ctx.default_map["preset"]) if ctx.default_map else None)
+
+
+def _config_given(ctx: typer.Context, value: str | None) -> str | None:
+    ctx.params["config"] = value
+    return _install_defaults(ctx, value)
+
+
+def _read_config(path: str | None) -> dict[str, Any]:
+    if path is None and not Path(settings.CONFIG_NAME).is_file():
+        return {}
+    return settings.load_config(Path(path or settings.CONFIG_NAME))
+
+
+def _check_keys(ctx: typer.Context, config: dict[str, Any]) -> None:
+    """A key that no command has an option for is a slip of the pen. Raises UsageError."""
+    root: Any = ctx.find_root().command
+    known = {
+        name: {str(option.name) for option in command.params}
+        for name, command in root.commands.items()
+    }
+    everywhere = set().union(*known.values())
+    for key, value in config.items():
+        if not isinstance(value, dict):
+            if key not in everywhere:
+                raise UsageError(f"{settings.CONFIG_NAME}: no command has an option {key!r}")
+        elif key not in known:
+            raise UsageError(f"{settings.CONFIG_NAME}: [{key}] is no command")
+        elif unknown := sorted(set(value) - known[key]):
+            raise UsageError(f"{settings.CONFIG_NAME}: [{key}] has no option {unknown[0]!r}")
+
+
+def from_preset(command: str, *flags: str, help: str, panel: str, **kwargs: Any) -> Any:
+    """An option whose default is the preset's; `--help` shows the value of `paper`."""
+    name = flags[-1].lstrip("-").replace("-", "_")
+    value = settings.preset_value(command, name)
+    shown = "off" if value is None else str(value)
+    return typer.Option(*flags, help=help, rich_help_panel=panel, show_default=shown, **kwargs)
+
+
+def _plain(*flags: str, help: str, panel: str = OUTPUT, **kwargs: Any) -> Any:
+    return typer.Option(*flags, help=help, rich_help_panel=panel, show_default=False, **kwargs)
+
+
+Files = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="FILE", help="JSONL files, read one after the other; none or - is stdin."
+    ),
+]
+Preset = Annotated[
+    str,
+    typer.Option(
+        envvar="RZERO_PRESET",
+        is_eager=True,
+        callback=_preset_given,
+        help=f"Defaults: {', '.join(settings.preset_names())}.",
+        show_default=settings.BASE_PRESET,
+        rich_help_panel=OUTPUT,
+    ),
+]
+Config = Annotated[
+    str | None,
+    _plain(
+        "--config",
+        help=f"Read options from this TOML file instead of ./{settings.CONFIG_NAME}.",
+        envvar="RZERO_CONFIG",
+        is_eager=True,
+        callback=_config_given,
+        metavar="FILE",
+    ),
+]
+Seed = Annotated[
+    int,
+    from_preset(
+        "sample", "--seed", help="Seed of everything drawn.", panel=OUTPUT, envvar="RZERO_SEED"
+    ),
+]
+Limit = Annotated[
+    int | None, _plain("--limit", help="Read only this many records.", panel=INPUT, min=1)
+]
+QuestionKey = Annotated[
+    str, _plain("--question-key", help="Key that holds the question.", panel=INPUT)
+]
+Challenger = Annotated[
+    str | None,
+    _plain(
+        "--challenger",
+        help="Checkpoint directory or hub name of the Challenger.",
+        panel=MODEL,
+        envvar="RZERO_CHALLENGER",
+        metavar="MODEL",
+    ),
+]
+Solver = Annotated[
+    str | None,
+    _plain(
+        "--solver",
+        help="Checkpoint directory or hub name of the Solver.",
+        panel=MODEL,
+        envvar="RZERO_SOLVER",
+        metavar="MODEL",
+    ),
+]
+Engine = Annotated[
+    str,
+    _plain(
+        "--engine",
+        help="auto or transformers.",
+        panel=MODEL,
+        envvar="RZERO_ENGINE",
+    ),
+]
+BatchSize = Annotated[
+    int,
+    from_preset(
+        "sample", "--batch-size", help="Completions generated at a time.", panel=MODEL, min=1
+    ),
+]
+PromptFile = Annotated[
+    str | None,
+    _plain(
+        "--prompt-file",
+        help="Prompt to use instead of the built-in one: text, or JSON chat messages.",
+        panel=DRAWING,
+        metavar="FILE",
+    ),
+]
+SolverPromptFile = Annotated[
+    str | None,
+    _plain(
+        "--solver-prompt-file",
+        help="The same for the Solver's prompt.",
+        panel=DRAWING,
+        metavar="FILE",
+    ),
+]
+RequireBoxed = Annotated[
+    bool,
+    _plain(
+        "--require-boxed",
+        help="A question without the Challenger's own boxed answer is malformed.",
+        panel=REWARD,
+    ),
+]
+AnswerKey = Annotated[
+    str, _plain("--answer-key", help="Key that holds the pseudo-label.", panel=INPUT)
+]
+ReferenceKey = Annotated[
+    str, _plain("--reference-key", help="Key that holds the true answer.", panel=INPUT)
+]
+Out = Annotated[
+    str | None,
+    _plain("-o", "--output", help="Write here instead of stdout.", metavar="FILE"),
+]
+OutDir = Annotated[
+    str,
+    typer.Option(
+        "-o",
+        "--output",
+        help="Checkpoint directory to make; it appears whole or not at all.",
+        metavar="DIR",
+        rich_help_panel=OUTPUT,
+        show_default=False,
+    ),
+]
+Resume = Annotated[
+    bool, _plain("--resume", help="Continue an interrupted run; nothing to do if it is done.")
+]
+Force = Annotated[bool, _plain("--force", help="Replace the output if it exists.")]
+Quiet = Annotated[bool, _plain("--quiet", "-q", help="Print errors only.")]
+DryRun = Annotated[
+    bool, _plain("--dry-run", help="Print the plan and an estimate of memory, and stop.")
+]
+
+
+def drawing(command: str) -> tuple[Any, Any, Any, Any]:
+    """--temperature, --top-p, --top-k and --max-tokens with `command`'s defaults."""
+    return (
+        from_preset(command, "--temperature", help="0 is greedy.", panel=DRAWING, min=0.0),
+        from_preset(command, "--top-p", help="Nucleus; 1 is off.", panel=DRAWING, min=0.0, max=1.0),
+        from_preset(command, "--top-k", help="Most likely tokens; 0 is off.", panel=DRAWING, min=0),
+        from_preset(command, "--max-tokens", help="Longest completion.", panel=DRAWING, min=1),
+    )
+
+
+def reward(command: str) -> tuple[Any, Any, Any, Any]:
+    """--rule, --bleu, --tau-bleu and --lambda-rep with `command`'s defaults."""
+    return (
+        from_preset(command, "--rule", help=f"Formula: {' or '.join(RULES)}.", panel=REWARD),
+        from_preset(
+            command,
+            "--bleu",
+            help=f"Tokenizer of the distance: {', '.join(BLEU_TOKENIZERS)}; or nltk.",
+            panel=REWARD,
+        ),
+        from_preset(
+            command,
+            "--tau-bleu",
+            help="Distance at which clusters are cut.",
+            panel=REWARD,
+            min=0.0,
+            max=1.0,
+        ),
+        from_preset(
+            command,
+            "--lambda-rep",
+            help="Weight of the repetition penalty; 0 leaves it out.",
+            panel=REWARD,
+            min=0.0,
+        ),
+    )
+
+
+def solver_drawing(name: str, help: str, **kwargs: Any) -> Any:
+    """An option of `challenge` for how the frozen Solver answers."""
+    return from_preset("challenge", f"--solver-{name}", help=help, panel=REWARD, **kwargs)
+
+
+def check_rule(rule: str) -> None:
+    """Raise UsageError unless `rule` is a known reward formula."""
+    if rule not in RULES:
+        raise UsageError(f"--rule {rule}: unknown; known: {', '.join(RULES)}")
+
+
+def check_output_dir(ctx: typer.Context) -> None:
+    """Refuse an output that exists, before anything heavy is loaded. Raises UsageError."""
+    options = ctx.params
+    if not options["resume"]:
+        check_new(Path(options["output"]), force=options["force"])

@@ -1,0 +1,103 @@
+"""What every command does around its work: input from a terminal, settings, progress, messages."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from rzero_cli.core.provenance import content_hash, describe, write_file_meta
+from rzero_cli.core.streams import Line, read_lines
+
+__all__ = [
+    "Clock",
+    "input_hashes",
+    "progress",
+    "record_origin",
+    "say",
+    "settings_of",
+    "stdin_or_help",
+]
+
+# What a result does not depend on.
+_NOT_SETTINGS = {"ctx", "output", "resume", "force", "quiet", "config", "dry_run", "json"}
+
+
+def settings_of(ctx: typer.Context) -> dict[str, Any]:
+    """Every option that the result of this command depends on."""
+    return {name: value for name, value in ctx.params.items() if name not in _NOT_SETTINGS}
+
+
+def input_hashes(names: list[str]) -> dict[str, Any]:
+    """The contents of the input files, so that a journal is not continued with other inputs."""
+    return {"inputs": [content_hash(Path(name)) for name in names if name != "-"]}
+
+
+def stdin_or_help(ctx: typer.Context, files: list[str] | None) -> list[str]:
+    """The input files; where it would be a terminal's keyboard, print the help and stop."""
+    if not files and sys.stdin.isatty():
+        typer.echo(ctx.get_help())
+        raise typer.Exit(2)
+    return files or ["-"]
+
+
+def say(message: str, *, quiet: bool = False) -> None:
+    """One line for the person, on standard error."""
+    if not quiet:
+        print(message, file=sys.stderr, flush=True)
+
+
+class Clock:
+    """Seconds since it was made."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._start
+
+
+@contextmanager
+def progress(title: str, total: int | None, *, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error, on a terminal only. Gives a function: how much more is done."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda step: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as bars:
+        task = bars.add_task(title, total=total)
+        yield lambda step: bars.advance(task, step)
+
+
+def record_origin(
+    ctx: typer.Context,
+    output: str | None,
+    *,
+    parents: list[str],
+    clock: Clock,
+    metrics: Callable[[Iterator[Line]], dict[str, Any]],
+) -> None:
+    """Write `NAME.jsonl.meta.json` beside a finished file; nothing for standard output.
+
+    The figures are taken from the file itself, so they are the same however often the stage was
+    interrupted.
+    """
+    if output is None or output == "-":
+        return
+    record = describe(
+        str(ctx.command.name),
+        settings=settings_of(ctx),
+        parents=[name for name in parents if name != "-"],
+        seconds=clock.seconds,
+        metrics=metrics(read_lines([output])),
+    )
+    write_file_meta(output, record)

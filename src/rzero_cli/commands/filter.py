@@ -1,0 +1,98 @@
+"""`rzero filter`: keep the questions the Solver is unsure of (`core/keep.py`)."""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from typing import Annotated
+
+import typer
+
+from rzero_cli.commands import _options as opt
+from rzero_cli.commands._run import Clock, record_origin, say, stdin_or_help
+from rzero_cli.core.keep import Band, band, keep
+from rzero_cli.core.records import p_hat_of
+from rzero_cli.core.streams import open_copy, read_lines
+from rzero_cli.errors import UsageError
+
+KEEP = "What to keep"
+
+
+def filter_(
+    ctx: typer.Context,
+    files: opt.Files = None,
+    delta: Annotated[
+        str,
+        opt.from_preset(
+            "filter", "--delta", help="Keep |p_hat - 1/2| <= delta, boundary included.", panel=KEEP
+        ),
+    ] = opt.PRESET,
+    low: Annotated[
+        str | None,
+        opt.from_preset(
+            "filter", "--low", help="Keep p_hat from here on, instead of --delta.", panel=KEEP
+        ),
+    ] = None,
+    high: Annotated[
+        str | None, opt.from_preset("filter", "--high", help="... up to here.", panel=KEEP)
+    ] = None,
+    limit: opt.Limit = None,
+    output: opt.Out = None,
+    force: opt.Force = False,
+    quiet: opt.Quiet = False,
+    preset: opt.Preset = opt.PRESET,
+    config: opt.Config = None,
+) -> None:
+    """Keep the questions the Solver is unsure of; drop the easy and the hopeless.
+
+    Copies lines byte for byte, in constant memory. A record without a label (`answer` null) is
+    always dropped. Reads what `label` writes.
+
+    [bold]Examples[/]
+
+      rzero filter labeled.jsonl --delta 0.25 > train.jsonl
+
+      rzero label questions.jsonl --m 10 | rzero filter --delta 0.25
+
+      rzero filter labeled.jsonl --low 0.3 --high 0.8 -o train.jsonl
+    """
+    clock = Clock()
+    interval = _interval(ctx, delta, low, high)
+    names = stdin_or_help(ctx, files)
+    lines = read_lines(names, limit=limit, exact=True)
+    read = kept = 0
+    with open_copy(output, force=force) as out:
+        for read, line in enumerate(lines, 1):  # noqa: B007 - the count is reported
+            if keep(line.text_or_none("answer"), p_hat_of(line), interval):
+                kept += 1
+                out.write(line.raw if line.raw.endswith(b"\n") else line.raw + b"\n")
+                if names == ["-"]:
+                    out.flush()  # whoever reads our pipe should not wait for a full buffer
+    record_origin(
+        ctx,
+        output,
+        parents=names,
+        clock=clock,
+        metrics=lambda _: {"read": read, "kept": kept},
+    )
+    say(f"filter: kept {kept} of {read} ({interval[0]} <= p_hat <= {interval[1]})", quiet=quiet)
+
+
+def _interval(ctx: typer.Context, delta: str, low: str | None, high: str | None) -> Band:
+    """The interval of p_hat to keep: --low and --high, unless --delta was asked for itself."""
+    asked_for_delta = str(ctx.get_parameter_source("delta")).endswith("COMMANDLINE")
+    if (low is None and high is None) or asked_for_delta:
+        return band(_number("--delta", delta, Decimal("0.5")))
+    bounds = _number("--low", low or "0"), _number("--high", high or "1")
+    if bounds[0] > bounds[1]:
+        raise UsageError(f"--low {low} is above --high {high}")
+    return bounds
+
+
+def _number(option: str, text: str, largest: Decimal = Decimal(1)) -> Decimal:
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        raise UsageError(f"{option} {text}: not a number") from None
+    if not 0 <= value <= largest:
+        raise UsageError(f"{option} {text}: must be between 0 and {largest}")
+    return value

@@ -1,0 +1,40 @@
+"""`rzero init`: the package's own Makefile and rzero.toml, to recompose."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rzero_cli.commands import _options as opt
+from rzero_cli.commands._run import say
+from rzero_cli.core.streams import check_new
+
+# What lies in the package -> what it is called in the user's folder.
+FILES = {"loop.mk": "Makefile", "rzero.toml": "rzero.toml"}
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Made if it is not there.")],
+    force: opt.Force = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Write the loop's Makefile and an rzero.toml into a folder, to run and to recompose.
+
+    It is the Makefile that this package's own demo runs on.
+
+    [bold]Examples[/]
+
+      rzero init my-run && make -C my-run demo
+
+      rzero init my-run && make -C my-run -n run MODEL=Qwen/Qwen3-4B-Base
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in FILES.values():
+        check_new(folder / name, force=force)
+    for source, name in FILES.items():
+        text = files("rzero_cli.recipes").joinpath(source).read_text("utf-8")
+        (folder / name).write_text(text, encoding="utf-8")
+    say(f"init: wrote {', '.join(FILES.values())}; next: make -C {folder} help", quiet=quiet)

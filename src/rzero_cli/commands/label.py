@@ -1,0 +1,133 @@
+"""`rzero label`: pseudo-labels by majority vote (`stages/label.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from rzero_cli.commands import _options as opt
+from rzero_cli.commands._run import (
+    Clock,
+    input_hashes,
+    progress,
+    record_origin,
+    say,
+    settings_of,
+    stdin_or_help,
+)
+from rzero_cli.core.prompts import SOLVER, load_prompt
+from rzero_cli.core.streams import Line, open_output, read_lines
+from rzero_cli.engines import Sampling
+from rzero_cli.engines.models import check_model
+from rzero_cli.stages.label import InStep, label_record, open_solver
+
+TEMPERATURE, TOP_P, TOP_K, MAX_TOKENS = opt.drawing("label")
+
+
+def label(
+    ctx: typer.Context,
+    files: opt.Files = None,
+    solver: opt.Solver = None,
+    m: Annotated[
+        int, opt.from_preset("label", "--m", help="Answers a question.", panel=opt.DRAWING, min=1)
+    ] = opt.PRESET,
+    temperature: Annotated[float, TEMPERATURE] = opt.PRESET,
+    top_p: Annotated[float, TOP_P] = opt.PRESET,
+    top_k: Annotated[int, TOP_K] = opt.PRESET,
+    max_tokens: Annotated[int, MAX_TOKENS] = opt.PRESET,
+    prompt_file: opt.PromptFile = None,
+    question_key: opt.QuestionKey = "question",
+    limit: opt.Limit = None,
+    keep_completions: Annotated[
+        bool,
+        typer.Option(
+            "--keep-completions",
+            help="Write the raw answers too, as `completions`.",
+            rich_help_panel=opt.OUTPUT,
+        ),
+    ] = False,
+    engine: opt.Engine = "auto",
+    batch_size: opt.BatchSize = opt.PRESET,
+    seed: opt.Seed = opt.PRESET,
+    output: opt.Out = None,
+    resume: opt.Resume = False,
+    force: opt.Force = False,
+    quiet: opt.Quiet = False,
+    preset: opt.Preset = opt.PRESET,
+    config: opt.Config = None,
+) -> None:
+    """Let the Solver answer each question m times and take the majority as the label.
+
+    Adds `answer` (the pseudo-label, or null), `p_hat` (its share of m), `m`, `majority`, `answers`
+    and `votes`; other keys pass through. Answers count as equal when they are mathematically; one
+    that cannot be read counts in m and never in the majority.
+
+    [bold]Examples[/]
+
+      rzero label questions.jsonl --solver runs/demo/iter-1/solver --m 10 > labeled.jsonl
+
+      RZERO_SOLVER=Qwen/Qwen3-4B-Base rzero label questions.jsonl --m 10 | rzero filter --delta 0.25
+    """
+    clock = Clock()
+    model = check_model("--solver", solver)
+    names = stdin_or_help(ctx, files)
+    prompt = load_prompt(prompt_file, SOLVER)
+    total = _check_files(names, limit, question_key)
+    sampling = Sampling(m, temperature, top_p, top_k, max_tokens, seed)
+    count = unlabelled = truncated = 0
+    with (
+        open_output(
+            output, settings=settings_of(ctx) | input_hashes(names), force=force, resume=resume
+        ) as out,
+        open_solver(engine, model, sampling, prompt, batch_size=batch_size) as opened,
+        progress("label", total, quiet=quiet) as advance,
+    ):
+        lines = InStep(
+            read_lines(names, limit=limit),
+            lambda line: line.text(question_key),
+            start=out.done,
+        )
+        advance(out.done)
+        for labelled in opened.label(lines.questions(), start=out.done):
+            record = label_record(lines.next().record, labelled)
+            if keep_completions:
+                record["completions"] = [c.text for c in labelled.completions]
+            out.write(record)
+            count += 1
+            unlabelled += labelled.vote.answer is None
+            truncated += sum(c.truncated for c in labelled.completions)
+            advance(1)
+        lines.end()
+        say(
+            f"label: {count} questions x {m} answers, {unlabelled} without a readable one, "
+            f"{truncated} answers cut off at {max_tokens} tokens, "
+            f"{opened.equivalence.timeouts} comparisons timed out",
+            quiet=quiet,
+        )
+    record_origin(ctx, output, parents=[*names, model], clock=clock, metrics=_metrics)
+
+
+def _check_files(names: list[str], limit: int | None, question_key: str) -> int | None:
+    """Read files once before the model is loaded, so that a bad line is found at once.
+
+    Returns:
+        How many records there are; None for standard input, which can be read only once.
+    """
+    if "-" in names:
+        return None
+    count = 0
+    for line in read_lines(names, limit=limit):
+        line.text(question_key)
+        count += 1
+    return count
+
+
+def _metrics(lines: Iterator[Line]) -> dict[str, float]:
+    count = unlabelled = 0
+    total = 0.0
+    for count, line in enumerate(lines, 1):  # noqa: B007 - the count is reported
+        unlabelled += line.record["answer"] is None
+        total += line.record["p_hat"]
+    return {"questions": count, "unlabelled": unlabelled, "p_hat_mean": total / max(1, count)}

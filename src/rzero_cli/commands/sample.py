@@ -1,0 +1,99 @@
+"""`rzero sample`: draw questions from a Challenger (`stages/sample.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from rzero_cli.commands import _options as opt
+from rzero_cli.commands._run import Clock, progress, record_origin, say, settings_of
+from rzero_cli.core.prompts import CHALLENGER, load_prompt
+from rzero_cli.core.streams import Line, open_output
+from rzero_cli.engines import Sampling, open_engine
+from rzero_cli.engines.models import check_model
+from rzero_cli.stages.sample import sample_questions
+
+TEMPERATURE, TOP_P, TOP_K, MAX_TOKENS = opt.drawing("sample")
+
+
+def sample(
+    ctx: typer.Context,
+    challenger: opt.Challenger = None,
+    n: Annotated[
+        int,
+        opt.from_preset(
+            "sample", "-n", "--n", help="Completions to draw.", panel=opt.DRAWING, min=1
+        ),
+    ] = opt.PRESET,
+    temperature: Annotated[float, TEMPERATURE] = opt.PRESET,
+    top_p: Annotated[float, TOP_P] = opt.PRESET,
+    top_k: Annotated[int, TOP_K] = opt.PRESET,
+    max_tokens: Annotated[int, MAX_TOKENS] = opt.PRESET,
+    prompt_file: opt.PromptFile = None,
+    require_boxed: opt.RequireBoxed = False,
+    keep_malformed: Annotated[
+        bool,
+        typer.Option(
+            "--keep-malformed",
+            help="Write malformed completions too, with question null and the raw completion.",
+            rich_help_panel=opt.OUTPUT,
+        ),
+    ] = False,
+    engine: opt.Engine = "auto",
+    batch_size: opt.BatchSize = opt.PRESET,
+    seed: opt.Seed = opt.PRESET,
+    output: opt.Out = None,
+    resume: opt.Resume = False,
+    force: opt.Force = False,
+    quiet: opt.Quiet = False,
+    preset: opt.Preset = opt.PRESET,
+    config: opt.Config = None,
+) -> None:
+    """Draw N completions from a Challenger and keep the questions.
+
+    Writes `id`, `question` and `proposed_answer` (the Challenger's own, or null) a line.
+    Completions without a non-blank <question>...</question> are malformed: counted on stderr.
+
+    [bold]Examples[/]
+
+      rzero sample --challenger runs/demo/iter-1/challenger -n 600 > questions.jsonl
+
+      rzero sample --challenger Qwen/Qwen3-4B-Base -n 8000 -o questions.jsonl --resume
+    """
+    clock = Clock()
+    model = check_model("--challenger", challenger)
+    prompt = load_prompt(prompt_file, CHALLENGER)
+    sampling = Sampling(1, temperature, top_p, top_k, max_tokens, seed)
+    malformed = 0
+    with (
+        open_output(output, settings=settings_of(ctx), force=force, resume=resume) as out,
+        open_engine(engine, model, batch_size=batch_size) as loaded,
+        progress("sample", n - out.done, quiet=quiet) as advance,
+    ):
+        for record in sample_questions(
+            loaded,
+            n,
+            sampling,
+            prompt=prompt,
+            require_boxed=require_boxed,
+            keep_malformed=keep_malformed,
+            start=out.done,
+        ):
+            out.write(record)
+            malformed += record is None or record["question"] is None
+            advance(1)
+    record_origin(
+        ctx, output, parents=[model], clock=clock, metrics=lambda lines: _metrics(n, lines)
+    )
+    drawn = n - out.done
+    say(
+        f"sample: {drawn - malformed} questions of {drawn} draws, {malformed} malformed",
+        quiet=quiet,
+    )
+
+
+def _metrics(n: int, lines: Iterator[Line]) -> dict[str, int]:
+    questions = sum(line.record["question"] is not None for line in lines)
+    return {"drawn": n, "questions": questions, "malformed": n - questions}

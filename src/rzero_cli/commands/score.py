@@ -1,0 +1,151 @@
+"""`rzero score`: the Challenger's reward of any questions, part by part (`core/rewards.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import cache
+from itertools import islice
+from typing import Annotated
+
+import typer
+
+from rzero_cli.commands import _options as opt
+from rzero_cli.commands._run import (
+    Clock,
+    input_hashes,
+    progress,
+    record_origin,
+    say,
+    settings_of,
+    stdin_or_help,
+)
+from rzero_cli.core.prompts import SOLVER, load_prompt
+from rzero_cli.core.records import p_hat_of
+from rzero_cli.core.rewards import challenger_rewards, check_tokenizer
+from rzero_cli.core.streams import Line, open_output, read_lines
+from rzero_cli.engines import Sampling
+from rzero_cli.engines.models import check_model
+from rzero_cli.stages.label import Solver, label_record, open_solver
+
+TEMPERATURE, TOP_P, TOP_K, MAX_TOKENS = opt.drawing("score")
+RULE, BLEU, TAU_BLEU, LAMBDA_REP = opt.reward("score")
+
+
+def score(
+    ctx: typer.Context,
+    files: opt.Files = None,
+    solver: opt.Solver = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            "--batch",
+            help="Questions among which repetition is looked for: B. Default: the whole input.",
+            rich_help_panel=opt.REWARD,
+            min=1,
+        ),
+    ] = None,
+    rule: Annotated[str, RULE] = opt.PRESET,
+    bleu: Annotated[str, BLEU] = opt.PRESET,
+    tau_bleu: Annotated[float, TAU_BLEU] = opt.PRESET,
+    lambda_rep: Annotated[float, LAMBDA_REP] = opt.PRESET,
+    m: Annotated[
+        int, opt.from_preset("score", "--m", help="Answers a question.", panel=opt.DRAWING, min=1)
+    ] = opt.PRESET,
+    temperature: Annotated[float, TEMPERATURE] = opt.PRESET,
+    top_p: Annotated[float, TOP_P] = opt.PRESET,
+    top_k: Annotated[int, TOP_K] = opt.PRESET,
+    max_tokens: Annotated[int, MAX_TOKENS] = opt.PRESET,
+    prompt_file: opt.PromptFile = None,
+    question_key: opt.QuestionKey = "question",
+    limit: opt.Limit = None,
+    engine: opt.Engine = "auto",
+    batch_size: opt.BatchSize = opt.PRESET,
+    seed: opt.Seed = opt.PRESET,
+    output: opt.Out = None,
+    resume: opt.Resume = False,
+    force: opt.Force = False,
+    quiet: opt.Quiet = False,
+    preset: opt.Preset = opt.PRESET,
+    config: opt.Config = None,
+) -> None:
+    """Give each question the reward its Challenger would get, part by part.
+
+    Adds `r_unc` (how unsure the Solver is), `r_rep` (how much of the batch is alike), `cluster` and
+    `reward`. Questions that have `p_hat` need no model; the others are labelled by --solver first.
+    A null question is a malformed one: it counts in the batch.
+
+    [bold]Examples[/]
+
+      rzero score labeled.jsonl > scored.jsonl
+
+      rzero score questions.jsonl --solver Qwen/Qwen3-4B-Base --batch 2048 > scored.jsonl
+    """
+    clock = Clock()
+    names = stdin_or_help(ctx, files)
+    check_tokenizer("--bleu", bleu)
+    opt.check_rule(rule)
+    model = check_model("--solver", solver) if solver else None
+    sampling = Sampling(m, temperature, top_p, top_k, max_tokens, seed)
+    prompt = load_prompt(prompt_file, SOLVER)
+    reward = {"rule": rule, "bleu": bleu, "tau_bleu": tau_bleu, "lambda_rep": lambda_rep}
+    count = 0
+    with ExitStack() as stack:
+        enter = stack.enter_context
+        made_with = settings_of(ctx) | input_hashes(names)
+        out = enter(open_output(output, settings=made_with, force=force, resume=resume))
+
+        @cache
+        def opened() -> Solver:
+            return enter(open_solver(engine, model or "", sampling, prompt, batch_size=batch_size))
+
+        advance = enter(progress("score", None, quiet=quiet))
+        for number, lines in enumerate(_batches(read_lines(names, limit=limit), batch)):
+            records = [line.record for line in lines]
+            missing = _without_p_hat(lines, question_key, model)
+            if missing:
+                asked = [lines[i].text(question_key) for i in missing]
+                labelled = opened().label(asked, seed=seed + number)
+                for i, label in zip(missing, labelled, strict=True):
+                    records[i] = label_record(records[i], label)
+            questions = [record[question_key] for record in records]
+            p_hats = [record.get("p_hat") for record in records]
+            rewards = challenger_rewards(questions, p_hats, **reward)
+            for record, parts in zip(records, rewards, strict=True):
+                count += 1
+                if count > out.done:
+                    out.write(record | parts.as_keys())
+            advance(len(records))
+    parents = [*names, *([model] if model else [])]
+    record_origin(ctx, output, parents=parents, clock=clock, metrics=_metrics)
+    say(f"score: {count} questions", quiet=quiet)
+
+
+def _without_p_hat(lines: Sequence[Line], question_key: str, model: str | None) -> list[int]:
+    """Which questions of a batch the Solver has to answer. DataError if there is no Solver."""
+    missing = []
+    for i, line in enumerate(lines):
+        if line.text_or_none(question_key) is None:
+            continue
+        if line.record.get("p_hat") is not None:
+            p_hat_of(line)
+        elif model is None:
+            raise line.error('no "p_hat": give --solver MODEL to have the questions answered')
+        else:
+            missing.append(i)
+    return missing
+
+
+def _batches(lines: Iterable[Line], size: int | None) -> Iterator[list[Line]]:
+    source = iter(lines)
+    while batch := list(islice(source, size)):
+        yield batch
+
+
+def _metrics(lines: Iterator[Line]) -> dict[str, float]:
+    count = malformed = 0
+    total = 0.0
+    for count, line in enumerate(lines, 1):  # noqa: B007 - the count is reported
+        malformed += line.record["cluster"] is None
+        total += line.record["reward"]
+    return {"questions": count, "malformed": malformed, "reward_mean": total / max(1, count)}

@@ -1,0 +1,139 @@
+"""`rzero tiny-base`: a base model made on this machine, for trying things out (`world/`)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from contextlib import suppress
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rzero_cli.commands import _options as opt
+from rzero_cli.commands._run import Clock, progress, say, settings_of
+from rzero_cli.core.provenance import CHECKPOINT_META, describe
+from rzero_cli.core.streams import check_new, write_json
+from rzero_cli.engines.models import require
+from rzero_cli.errors import UsageError
+
+SIZES = ("small", "demo")
+
+
+def tiny_base(
+    ctx: typer.Context,
+    output: opt.OutDir,
+    size: Annotated[
+        str,
+        typer.Option("--size", help="small (seconds, for tests) or demo (two minutes)."),
+    ] = "demo",
+    heldout_seed: Annotated[
+        int | None,
+        typer.Option("--heldout-seed", help="Draw heldout.jsonl by this seed instead of --seed."),
+    ] = None,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Make it anew even if the same one was made before.")
+    ] = False,
+    seed: opt.Seed = opt.PRESET,
+    force: opt.Force = False,
+    quiet: opt.Quiet = False,
+    preset: opt.Preset = opt.PRESET,
+    config: opt.Config = None,
+) -> None:
+    """Make a small base model by pre-training it here, with its held-out questions.
+
+    An ordinary Hugging Face checkpoint of a Llama with a chat template: it writes questions about
+    the digits of numbers and answers them, some well, some about half the time, some badly.
+    DIR/heldout.jsonl holds questions it was not trained on, with true answers. Another --seed gives
+    another base and another held-out draw. Made once, a base is kept in $RZERO_CACHE (by default
+    ~/.cache/rzero) and copied from there.
+
+    [bold]Examples[/]
+
+      rzero tiny-base -o base
+
+      rzero tiny-base -o base-7 --seed 7 --size small
+    """
+    clock = Clock()
+    if size not in SIZES:
+        raise UsageError(f"--size {size}: unknown; known: {', '.join(SIZES)}")
+    target = Path(output)
+    check_new(target, force=force)
+    require("train", "torch", "transformers")
+    part = target.with_name(target.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    kept = cache_folder() / "tiny-base" / f"{size}-{seed}-{heldout_seed}-{_fingerprint()}"
+    if kept.is_dir() and not no_cache:
+        shutil.copytree(kept, part)
+        say(f"tiny-base: copied from {kept}", quiet=quiet)
+    else:
+        _make(ctx, part, seed, size, heldout_seed, clock, quiet=quiet)
+        with suppress(OSError):  # a cache is never required
+            _keep(part, kept)
+        say(f"tiny-base: made in {clock.seconds:.0f} s", quiet=quiet)
+    if target.exists():
+        shutil.rmtree(target)
+    part.replace(target)
+
+
+def _make(
+    ctx: typer.Context,
+    part: Path,
+    seed: int,
+    size: str,
+    heldout_seed: int | None,
+    clock: Clock,
+    *,
+    quiet: bool,
+) -> None:
+    from rzero_cli.world.pretrain import SIZES, make_tiny_base
+
+    done = 0
+    with progress("tiny-base", SIZES[size].steps, quiet=quiet) as advance:
+
+        def on_progress(steps: int, total: int, loss: float) -> None:
+            nonlocal done
+            advance(steps - done)
+            done = steps
+            if steps % (total // 5) == 0:
+                say(f"tiny-base: {steps} of {total} steps, loss {loss:.3f}", quiet=quiet)
+
+        metrics = make_tiny_base(
+            part, seed=seed, size=size, heldout_seed=heldout_seed, on_progress=on_progress
+        )
+    record = describe(
+        "tiny-base",
+        settings=settings_of(ctx),
+        parents=[],
+        seconds=clock.seconds,
+        metrics=metrics,
+    )
+    write_json(part / CHECKPOINT_META, record)
+
+
+def cache_folder() -> Path:
+    """Where things made once are kept: $RZERO_CACHE, or rzero in the user's cache folder."""
+    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("RZERO_CACHE") or user / "rzero")
+
+
+def _fingerprint() -> str:
+    """What a base depends on beside its seeds: the code that makes it, and torch."""
+    digest = hashlib.sha256(version("torch").encode())
+    for source in sorted(files("rzero_cli.world").iterdir(), key=lambda f: f.name):
+        if source.name.endswith(".py"):
+            digest.update(source.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _keep(made: Path, kept: Path) -> None:
+    """Copy into the cache under a name of our own first, since another run may do the same."""
+    mine = kept.with_name(f"{kept.name}.{os.getpid()}")
+    shutil.copytree(made, mine)
+    try:
+        mine.rename(kept)
+    except OSError:
+        shutil.rmtree(mine)

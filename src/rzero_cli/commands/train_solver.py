@@ -1,0 +1,141 @@
+"""`rzero train-solver`: train the Solver on pseudo-labels (`training/solver.py`)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from rzero_cli.commands import _options as opt
+from rzero_cli.commands._run import Clock, input_hashes, say, stdin_or_help
+from rzero_cli.commands._training import grpo_options, plan_of, print_plan, run_training
+from rzero_cli.core.plan import Plan
+from rzero_cli.core.prompts import SOLVER, Messages, load_prompt, prompt_for
+from rzero_cli.core.streams import Line, read_lines
+from rzero_cli.engines.models import check_model, require
+from rzero_cli.errors import DataError
+
+TEMPERATURE, TOP_P, TOP_K, MAX_TOKENS = opt.drawing("train-solver")
+G = grpo_options("train-solver")
+
+
+def train_solver(
+    ctx: typer.Context,
+    output: opt.OutDir,
+    files: opt.Files = None,
+    solver: opt.Solver = None,
+    steps: Annotated[int, G["steps"]] = opt.PRESET,
+    prompts: Annotated[int, G["prompts"]] = opt.PRESET,
+    batch: Annotated[int, G["batch"]] = opt.PRESET,
+    group: Annotated[int, G["group"]] = opt.PRESET,
+    per_device: Annotated[int | None, G["per_device"]] = None,
+    learning_rate: Annotated[float, G["learning_rate"]] = opt.PRESET,
+    weight_decay: Annotated[float, G["weight_decay"]] = opt.PRESET,
+    beta: Annotated[float, G["beta"]] = opt.PRESET,
+    clip_low: Annotated[float, G["clip_low"]] = opt.PRESET,
+    clip_high: Annotated[float, G["clip_high"]] = opt.PRESET,
+    clip_dual: Annotated[float, G["clip_dual"]] = opt.PRESET,
+    max_grad_norm: Annotated[float, G["max_grad_norm"]] = opt.PRESET,
+    rule: Annotated[
+        str,
+        opt.from_preset(
+            "train-solver",
+            "--rule",
+            help="Reward: paper (right or wrong) or official (0.9 right + 0.1 format).",
+            panel=opt.REWARD,
+        ),
+    ] = opt.PRESET,
+    temperature: Annotated[float, TEMPERATURE] = opt.PRESET,
+    top_p: Annotated[float, TOP_P] = opt.PRESET,
+    top_k: Annotated[int, TOP_K] = opt.PRESET,
+    max_tokens: Annotated[int, MAX_TOKENS] = opt.PRESET,
+    prompt_file: opt.PromptFile = None,
+    question_key: opt.QuestionKey = "question",
+    answer_key: opt.AnswerKey = "answer",
+    limit: opt.Limit = None,
+    shuffle_labels: Annotated[
+        bool,
+        typer.Option(
+            "--shuffle-labels",
+            help="Null control: give each question the label of another.",
+            rich_help_panel=opt.INPUT,
+        ),
+    ] = False,
+    batch_size: opt.BatchSize = opt.PRESET,
+    save_every: Annotated[int, G["save_every"]] = opt.PRESET,
+    seed: opt.Seed = opt.PRESET,
+    dry_run: opt.DryRun = False,
+    resume: opt.Resume = False,
+    force: opt.Force = False,
+    quiet: opt.Quiet = False,
+    preset: opt.Preset = opt.PRESET,
+    config: opt.Config = None,
+) -> None:
+    """Train the Solver with GRPO on questions and their pseudo-labels.
+
+    Reward 1 for an answer equivalent to the label, else 0. Every question is used once before any
+    is used again, until the plan's steps are filled, so a small set trains as long as a large one.
+
+    [bold]Examples[/]
+
+      rzero train-solver train.jsonl --solver base -o iter-1/solver --preset tiny
+
+      rzero filter labeled.jsonl | rzero train-solver --solver Qwen/Qwen3-4B-Base -o solver
+    """
+    clock = Clock()
+    model = check_model("--solver", solver)
+    opt.check_rule(rule)
+    plan = plan_of(ctx.params)
+    require("train", "torch", "transformers", "trl", "accelerate")
+    if dry_run:
+        print_plan(ctx, plan, model)
+        return
+    opt.check_output_dir(ctx)
+    names = stdin_or_help(ctx, files)
+    prompt = load_prompt(prompt_file, SOLVER)
+    rows = [_row(line, prompt, question_key, answer_key) for line in read_lines(names, limit=limit)]
+    _check_size(names, rows, plan, quiet=quiet)
+    say("train-solver: loading", quiet=quiet)
+    from rzero_cli.core.equivalence import Equivalence
+    from rzero_cli.training import solver as training
+
+    if shuffle_labels:
+        rows = training.shuffle_labels(rows, seed)
+    with Equivalence() as equivalence:
+        run_training(
+            ctx,
+            model,
+            rows,
+            training.solver_reward_function(equivalence, rule=rule),
+            plan,
+            parents=[*names, model],
+            inputs=input_hashes(names),
+            clock=clock,
+        )
+
+
+def _row(line: Line, prompt: Messages, question_key: str, answer_key: str) -> dict[str, Any]:
+    question, answer = line.text(question_key), line.text(answer_key)
+    return {"prompt": prompt_for(prompt, question), "answer": answer}
+
+
+def _check_size(names: list[str], rows: list[dict[str, Any]], plan: Plan, *, quiet: bool) -> None:
+    """Refuse nothing to train on; say how often a small set is repeated, and what a large one loses."""
+    wanted = plan.steps * plan.prompts
+    if not rows:
+        raise DataError(
+            f"{', '.join(names)}: no question to train on; widen `rzero filter --delta`, or sample "
+            "more questions"
+        )
+    if len(rows) < plan.prompts:
+        say(
+            f"train-solver: {len(rows)} questions are fewer than the {plan.prompts} of a step: each "
+            f"is used about {wanted / len(rows):.0f} times in {plan.steps} steps",
+            quiet=quiet,
+        )
+    elif len(rows) > wanted:
+        say(
+            f"train-solver: {plan.steps} steps x {plan.prompts} prompts use {wanted} of the "
+            f"{len(rows)} questions, drawn at random",
+            quiet=quiet,
+        )

@@ -1,0 +1,197 @@
+"""Decide which answers to one question are equal: by key where possible, else by math-verify.
+
+Two answers with canonical keys are equal iff the keys are. The others are compared by math-verify
+in a separate process under hard limits of time and memory (`core.equivalence_worker`), because it
+can hang or exhaust memory on hostile input and its own timeout does not help. A comparison that is
+killed counts as "not equal" and in `timeouts`.
+
+math-verify's verdicts need not be transitive, so they may never merge two keyed classes: a
+spelling without a key joins at most one keyed class, the first in key order that it equals, and
+two unkeyed groups are merged only if they do not hang on two keyed classes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable
+from itertools import combinations
+from types import TracebackType
+
+from rzero_cli.core.answers import canonical_key, latex_form
+
+_START_SECONDS = 60.0  # importing math-verify on a busy machine
+_GRACE_SECONDS = 2.0  # between the worker's own limit and ours
+_CACHE_SIZE = 50_000
+_MAX_TIMEOUTS = 4  # a call gives up after so many: what is left is not equal
+
+
+class Equivalence:
+    """Equality of answers to one question; a context manager around a lazily started worker.
+
+    Args:
+        timeout: seconds one comparison may take.
+        memory_mb: address space of the worker; importing math-verify takes some 250 of it.
+
+    Attributes:
+        timeouts: comparisons that exceeded a limit; they count as "not equal".
+    """
+
+    def __init__(self, *, timeout: float = 2.0, memory_mb: int = 1024) -> None:
+        self.timeouts = 0
+        self._limits = (timeout, memory_mb)
+        self._worker: subprocess.Popen[bytes] | None = None
+        self._owner = 0  # the process that started the worker; a fork starts its own
+        self._requests = 0
+        self._lock = threading.Lock()
+        self._verdicts: dict[tuple[str, str], bool | None] = {}
+
+    def __enter__(self) -> Equivalence:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def equal(self, a: str, b: str) -> bool:
+        """Whether two answers are equivalent; symmetric and reflexive."""
+        return len(self.classes([a, b])) == 1
+
+    def classes(self, answers: Iterable[str]) -> list[list[str]]:
+        """Partition the distinct spellings into classes, each sorted, in sorted order.
+
+        The result does not depend on the order of the answers.
+        """
+        groups: dict[tuple[bool, str], list[str]] = {}  # (has no key, key or LaTeX) -> spellings
+        for answer in sorted(set(answers)):
+            groups.setdefault(_group(answer), []).append(answer)
+        names = sorted(groups)
+        root = {name: name for name in names}
+
+        def find(name: tuple[bool, str]) -> tuple[bool, str]:
+            while root[name] != name:
+                name = root[name]
+            return name
+
+        given_up = self.timeouts + _MAX_TIMEOUTS
+        for one, two in combinations(names, 2):  # keyed names come first, so they stay roots
+            a, b = find(one), find(two)
+            apart = a != b and not (_is_keyed(a) and _is_keyed(b))
+            if apart and self.timeouts < given_up and self._compare(groups[one], groups[two]):
+                root[max(a, b)] = min(a, b)
+        merged: dict[tuple[bool, str], list[str]] = {}
+        for name in names:
+            merged.setdefault(find(name), []).extend(groups[name])
+        return sorted(sorted(spellings) for spellings in merged.values())
+
+    def close(self) -> None:
+        """End the worker and its children; a later comparison starts a new one."""
+        with self._lock:
+            self._stop()
+
+    def _compare(self, ones: list[str], twos: list[str]) -> bool:
+        """Ask the worker about the first spellings of two groups."""
+        if any((canonical_key(group[0]) or "").startswith("text:") for group in (ones, twos)):
+            return False
+        a, b = sorted((latex_form(ones[0]), latex_form(twos[0])))
+        if _shape(a) != _shape(b) or not (self._usable(a) and self._usable(b)):
+            return False
+        return self._verdict(a, b) is True
+
+    def _usable(self, latex: str) -> bool:
+        """Whether it survives a comparison with 7, so that one bad spelling costs one timeout."""
+        return self._verdict(*sorted((latex, "7"))) is not None
+
+    def _verdict(self, a: str, b: str) -> bool | None:
+        with self._lock:
+            if (a, b) not in self._verdicts:
+                if len(self._verdicts) >= _CACHE_SIZE:
+                    self._verdicts.clear()
+                self._verdicts[a, b] = verdict = self._ask(a, b)
+                self.timeouts += verdict is None
+            return self._verdicts[a, b]
+
+    def _ask(self, a: str, b: str) -> bool | None:
+        if self._worker is None or self._owner != os.getpid():
+            self._start()
+        assert self._worker is not None and self._worker.stdin is not None
+        self._requests += 1
+        try:
+            self._worker.stdin.write(json.dumps([self._requests, a, b]).encode() + b"\n")
+            self._worker.stdin.flush()
+            while True:
+                reply = json.loads(self._read_line(self._limits[0] + _GRACE_SECONDS))
+                if reply is None:
+                    return None
+                if reply[0] == self._requests:  # not one that was already given up
+                    return bool(reply[1])
+        except (OSError, TimeoutError):
+            self._stop()
+            return None
+
+    def _start(self) -> None:
+        timeout, memory_mb = self._limits
+        self._owner = os.getpid()
+        module = "rzero_cli.core.equivalence_worker"
+        self._worker = subprocess.Popen(
+            [sys.executable, "-m", module, str(timeout), str(memory_mb)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C in the terminal is for the caller alone
+        )
+        try:
+            self._read_line(_START_SECONDS)
+        except (OSError, TimeoutError):
+            self._stop()
+            raise RuntimeError(
+                "the equivalence worker did not start: is math-verify installed, and is "
+                f"memory_mb={memory_mb} enough to import it?"
+            ) from None
+
+    def _read_line(self, seconds: float) -> bytes:
+        assert self._worker is not None and self._worker.stdout is not None
+        if not select.select([self._worker.stdout], [], [], seconds)[0]:
+            raise TimeoutError
+        if not (line := self._worker.stdout.readline()):
+            raise OSError("the worker ended")
+        return line
+
+    def _stop(self) -> None:
+        worker, self._worker = self._worker, None
+        if worker is None or self._owner != os.getpid():
+            return
+        assert worker.stdin is not None and worker.stdout is not None
+        # The group is killed at once rather than asked: a child is never left to compute.
+        os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait()
+        worker.stdin.close()
+        worker.stdout.close()
+
+
+def _group(answer: str) -> tuple[bool, str]:
+    key = canonical_key(answer)
+    return (True, latex_form(answer)) if key is None else (False, key)
+
+
+def _is_keyed(name: tuple[bool, str]) -> bool:
+    return not name[0]
+
+
+def _shape(latex: str) -> tuple[int, bool, bool]:
+    r"""What equal answers share: the number of members, and whether they are relations.
+
+    math-verify would take `2x + 3y = 6` for 6.
+    """
+    tokens = latex.split()
+    inequality = any(sign in tokens for sign in ("<", ">", r"\le", r"\ge", r"\ne"))
+    return tokens.count(","), "=" in tokens, inequality

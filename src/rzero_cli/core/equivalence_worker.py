@@ -1,0 +1,131 @@
+"""The process that compares answers without a canonical key, run as `python -m` by `Equivalence`.
+
+A fork server. The parent imports math-verify once, never computes, and forks a child that serves
+one request after another until it ends or is killed; then the parent reports the failure and
+forks the next, which costs milliseconds. Each request runs under a kernel timer whose signal has
+its default action, so that even one long operation on big integers in C is ended; math-verify's
+own timeout, which is a Python exception, would wait for it.
+
+Lines of JSON on stdin and stdout: `"ready"` once, then for each request `[id, a, b]` (LaTeX) a
+reply `[id, true or false]`, or `null` if it took too much time or memory. Arguments: seconds,
+megabytes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import logging
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+_PR_SET_PDEATHSIG = 1
+_POINTS = ((3, 7), (-5, 11))  # numerators and denominators of two trial values
+
+
+def _comparer() -> Callable[[str, str], bool]:
+    """Import math-verify and return `equal(a, b)`, exact and symmetric."""
+    import sympy  # type: ignore[import-untyped]
+    from latex2sympy2_extended import latex2sympy
+    from latex2sympy2_extended.latex2sympy2 import ConversionConfig
+    from math_verify import verify
+    from math_verify.grader import should_treat_as_complex
+
+    logging.disable(logging.CRITICAL)
+    config = ConversionConfig(lowercase_symbols=False)
+
+    def parse(latex: str) -> Any:
+        return latex2sympy(
+            latex, is_real=not should_treat_as_complex(latex), conversion_config=config
+        )
+
+    def differ_numerically(a: Any, b: Any) -> bool:
+        """True if two expressions take different values: no symbolic argument overrules that."""
+        if not (isinstance(a, sympy.Expr) and isinstance(b, sympy.Expr)):
+            return False
+        symbols = sorted(a.free_symbols | b.free_symbols, key=str)
+        for numerator, denominator in _POINTS:
+            values = {x: sympy.Rational(numerator + i, denominator) for i, x in enumerate(symbols)}
+            difference = (a - b).subs(values).evalf(30)
+            if difference.is_number and abs(difference) > sympy.Float("1e-12"):
+                return True
+        return False
+
+    def equal(a: str, b: str) -> bool:
+        try:
+            x, y = parse(a), parse(b)
+            # Exact: otherwise a float and a fraction that agree in six places would be equal.
+            exact = {"float_rounding": 30, "numeric_precision": 50, "timeout_seconds": None}
+            if not (verify(x, y, **exact) or verify(y, x, **exact)):
+                return False
+            return not differ_numerically(x, y)
+        except MemoryError:
+            raise
+        except Exception:  # what cannot be parsed or compared is not equal
+            return False
+
+    return equal
+
+
+def _serve(replies: int, equal: Callable[[str, str], bool], seconds: float) -> None:
+    """Answer requests until stdin ends."""
+    while line := _read_line(0):
+        request, a, b = json.loads(line)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        verdict = equal(a, b)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        _reply(replies, [request, verdict])
+
+
+def _read_line(descriptor: int) -> bytes:
+    """Read unbuffered, so that a child that is killed takes no other request with it."""
+    line = b""
+    while not line.endswith(b"\n"):
+        if not (chunk := os.read(descriptor, 65_536)):
+            return b""
+        line += chunk
+    return line
+
+
+def _reply(replies: int, message: object) -> None:
+    os.write(replies, json.dumps(message).encode() + b"\n")
+
+
+def _child(replies: int, equal: Callable[[str, str], bool], seconds: float, parent: int) -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the line above
+        os._exit(0)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    try:
+        _serve(replies, equal, seconds)
+    except BaseException:
+        os._exit(1)
+    os._exit(0)
+
+
+def main() -> None:
+    """Fork children until one of them sees the end of stdin."""
+    seconds, megabytes = float(sys.argv[1]), int(sys.argv[2])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    replies = os.dup(1)
+    os.dup2(2, 1)  # nothing printed in here may reach the protocol
+    resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20, megabytes << 20))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    equal = _comparer()
+    _reply(replies, "ready")
+    parent = os.getpid()
+    while True:
+        if (child := os.fork()) == 0:
+            _child(replies, equal, seconds, parent)
+        _, status = os.waitpid(child, 0)
+        if status == 0:
+            os._exit(0)
+        _reply(replies, None)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""Estimates with their uncertainty: means over questions and 95 % intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+__all__ = ["mean_interval"]
+
+Z95 = 1.959963984540054
+"""The 97.5 % point of the standard normal distribution."""
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """The mean of one value in [0, 1] per question, and its 95 % interval over questions.
+
+    Wilson's score interval, with the number of questions it would take for a binary score of this
+    mean to vary as these values do: exact Wilson where every value is 0 or 1 (pass@1, maj@k), and
+    narrower for mean@k, whose values vary less. The variance is estimated with z^2 more questions
+    of the largest variance this mean allows, since that of a few alike values says little: without
+    them the interval of ten questions holds the truth 92 times in 100, and may have no width.
+
+    Args:
+        values: n >= 1 scores, one per question.
+
+    Returns:
+        (mean, low, high), with 0 <= low <= mean <= high <= 1 and low < high.
+    """
+    n = len(values)
+    mean = math.fsum(values) / n
+    binary = mean * (1.0 - mean)
+    squares = math.fsum((v - mean) ** 2 for v in values)
+    variance = (squares + Z95**2 * binary) / (n + Z95**2)
+    effective = n * binary / variance if variance > 0 else float(n)
+    shrink = 1.0 + Z95**2 / effective
+    centre = (mean + Z95**2 / (2 * effective)) / shrink
+    half = Z95 / shrink * math.sqrt(binary / effective + Z95**2 / (4 * effective**2))
+    return mean, max(0.0, min(mean, centre - half)), min(1.0, max(mean, centre + half))

@@ -1,0 +1,117 @@
+"""What a GRPO stage will do, derived before it starts (paper, section 4.1 and appendix).
+
+A *step* draws `prompts` x `group` rollouts; an *update* of the weights takes `batch` prompts of
+them. A step therefore makes `prompts / batch` updates: in the paper's setting 32 for the Challenger
+and 4 for the Solver.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rzero_cli.errors import UsageError
+
+__all__ = ["Plan", "make_plan"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The derived numbers of one training stage."""
+
+    steps: int
+    prompts: int
+    batch: int
+    group: int
+    per_device: int
+    """Rollouts in one forward and backward pass on one device."""
+    processes: int
+    max_tokens: int
+
+    @property
+    def updates_per_step(self) -> int:
+        return self.prompts // self.batch
+
+    @property
+    def updates(self) -> int:
+        """TRL's `max_steps`."""
+        return self.steps * self.updates_per_step
+
+    @property
+    def rollouts_per_step(self) -> int:
+        """TRL's `generation_batch_size`, and B of the repetition penalty."""
+        return self.prompts * self.group
+
+    @property
+    def rollouts(self) -> int:
+        return self.steps * self.rollouts_per_step
+
+    @property
+    def gradient_accumulation(self) -> int:
+        return self.batch * self.group // (self.per_device * self.processes)
+
+    @property
+    def tokens(self) -> int:
+        """Upper bound of the tokens generated."""
+        return self.rollouts * self.max_tokens
+
+    def describe(self) -> str:
+        """One line for the person who waits for it."""
+        return (
+            f"{self.steps} steps x {self.updates_per_step} updates = {self.updates} updates; "
+            f"{self.rollouts:,} rollouts ({self.prompts} prompts x {self.group} a step), "
+            f"at most {self.tokens:,} tokens"
+        )
+
+    def as_record(self) -> dict[str, Any]:
+        """The plan with everything derived, for `rzero.json`."""
+        derived = {
+            name: getattr(self, name)
+            for name in (
+                "updates_per_step",
+                "updates",
+                "rollouts_per_step",
+                "rollouts",
+                "gradient_accumulation",
+                "tokens",
+            )
+        }
+        return asdict(self) | derived
+
+
+def make_plan(
+    *,
+    steps: int,
+    prompts: int,
+    batch: int,
+    group: int,
+    max_tokens: int,
+    per_device: int | None = None,
+    processes: int = 1,
+) -> Plan:
+    """Derive and check the plan; without `per_device`, the most up to 8 that divides a batch.
+
+    Raises:
+        UsageError: the numbers do not divide; says which and how to mend it.
+    """
+    if group < 2:
+        raise UsageError("--group must be at least 2: GRPO compares the rollouts of a prompt")
+    if prompts % batch:
+        raise UsageError(
+            f"--prompts {prompts} is no multiple of --batch {batch}: a step makes prompts/batch "
+            "updates"
+        )
+    rollouts = batch * group
+    if rollouts % processes:
+        raise UsageError(
+            f"--batch {batch} x --group {group} = {rollouts} rollouts an update cannot be split "
+            f"over {processes} processes"
+        )
+    share = rollouts // processes
+    chosen = per_device or max(b for b in range(1, min(8, share) + 1) if share % b == 0)
+    if share % chosen:
+        raise UsageError(
+            f"--per-device {chosen} does not divide the {share} rollouts of an update on each "
+            "process"
+        )
+    return Plan(steps, prompts, batch, group, chosen, processes, max_tokens)

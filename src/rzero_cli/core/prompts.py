@@ -1,0 +1,89 @@
+"""The words given to the two roles. They are data: `--prompt-file` replaces them.
+
+A prompt is a list of chat messages, rendered with the tokenizer's own chat template. A tokenizer
+without one gets plain `role: text` lines.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rzero_cli.errors import UsageError
+
+__all__ = ["CHALLENGER", "SOLVER", "Messages", "load_prompt", "plain_text", "prompt_for"]
+
+Messages = list[dict[str, str]]
+
+CHALLENGER: Messages = [
+    {
+        "role": "system",
+        "content": (
+            "You set problems for mathematics competitions. Think privately first: pick any field "
+            "of mathematics and work out a problem of your own that is not in the textbooks, that "
+            "has one answer which can be checked, and that fewer than 30 % of strong high-school "
+            "students would solve. Then write exactly two things and nothing else: the problem, "
+            "complete in itself, as\n<question>\n...\n</question>\nand its final answer as "
+            "\\boxed{...}."
+        ),
+    },
+    {"role": "user", "content": "Set one new, hard problem in the format described."},
+]
+
+SOLVER: Messages = [
+    {
+        "role": "system",
+        "content": "Reason step by step, and put your final answer in \\boxed{}.",
+    },
+    {"role": "user", "content": "{question}"},
+]
+
+
+def prompt_for(template: Messages, question: str = "") -> Messages:
+    """`template` with every `{question}` replaced by the question, and nothing else touched."""
+    return [m | {"content": m["content"].replace("{question}", question)} for m in template]
+
+
+def plain_text(messages: Messages) -> str:
+    """What a model without a chat template is given."""
+    return "\n".join(f"{m['role']}: {m['content']}" for m in messages) + "\nassistant:"
+
+
+def load_prompt(path: str | None, default: Messages) -> Messages:
+    """Read a prompt: JSON messages, or plain text that becomes one user message.
+
+    Raises:
+        UsageError: the file is not there, not readable as either, or, for a Solver's prompt,
+            says nowhere `{question}`.
+    """
+    if path is None:
+        return default
+    try:
+        text = Path(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--prompt-file {path}: {error}") from error
+    messages = _messages(path, text)
+    if default is SOLVER and not any("{question}" in m["content"] for m in messages):
+        raise UsageError(f"--prompt-file {path}: a Solver's prompt needs {{question}} in it")
+    return messages
+
+
+def _messages(path: str, text: str) -> Messages:
+    if not text.lstrip().startswith("["):
+        return [{"role": "user", "content": text.strip()}]
+    try:
+        value: Any = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UsageError(f"--prompt-file {path}: not JSON: {error}") from error
+    good = bool(value) and all(
+        isinstance(m, dict)
+        and set(m) == {"role", "content"}
+        and all(isinstance(part, str) for part in m.values())
+        for m in value
+    )
+    if not good:
+        raise UsageError(
+            f'--prompt-file {path}: expected [{{"role": "...", "content": "..."}}, ...]'
+        )
+    return list(value)

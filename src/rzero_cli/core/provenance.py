@@ -1,0 +1,100 @@
+"""Where an artefact came from: `rzero.json` in a checkpoint, `NAME.jsonl.meta.json` beside a file.
+
+Both hold the stage, its settings, the parents with their content hashes, versions, timings and
+figures, so that a run can be understood, and repeated, from its files alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import sys
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from rzero_cli.core.streams import write_json
+
+__all__ = ["CHECKPOINT_META", "content_hash", "describe", "file_meta_path", "write_file_meta"]
+
+CHECKPOINT_META = "rzero.json"
+_PACKAGES = ("rzero-cli", "torch", "transformers", "trl", "accelerate", "lm-eval", "math-verify")
+# The files that make a checkpoint what it is; notes and logs beside them do not.
+_CHECKPOINT_FILES = ("*.safetensors", "*.json", "*.jinja", "tokenizer.*", "merges.txt", "*.model")
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file, or of a checkpoint directory: of its files' names and hashes."""
+    if path.is_file():
+        return _file_hash(path)
+    digest = hashlib.sha256()
+    names = {p for pattern in _CHECKPOINT_FILES for p in path.glob(pattern) if p.is_file()}
+    for name in sorted(names):
+        if name.name != CHECKPOINT_META:
+            digest.update(f"{name.name} {_file_hash(name)}\n".encode())
+    return digest.hexdigest()
+
+
+def _file_hash(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def describe(
+    stage: str,
+    *,
+    settings: dict[str, Any],
+    parents: Iterable[str],
+    seconds: float,
+    metrics: dict[str, Any],
+) -> dict[str, Any]:
+    """The record of one artefact.
+
+    Args:
+        stage: the command that made it.
+        settings: every option it depended on.
+        parents: files, checkpoint directories or hub names it was made from.
+        seconds: wall-clock time it took.
+        metrics: figures about the result.
+    """
+    return {
+        "stage": stage,
+        "settings": settings,
+        "parents": [_parent(name) for name in parents],
+        "metrics": metrics,
+        "seconds": round(seconds, 3),
+        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "command": sys.argv,
+        "versions": _versions(),
+    }
+
+
+def _parent(name: str) -> dict[str, str | None]:
+    path = Path(name)
+    return {"path": name, "sha256": content_hash(path) if path.exists() else None}
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def file_meta_path(path: Path) -> Path:
+    """Where the record of a JSONL file lies."""
+    return path.with_name(path.name + ".meta.json")
+
+
+def write_file_meta(path: str, record: dict[str, Any]) -> None:
+    """Write the record of a finished file beside it, with the file's own hash."""
+    target = Path(path)
+    write_json(file_meta_path(target), record | {"sha256": content_hash(target)})

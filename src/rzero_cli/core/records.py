@@ -1,0 +1,40 @@
+"""The records that pass between stages: their keys, ids and p_hat.
+
+| stage  | adds                                                                  |
+|--------|-----------------------------------------------------------------------|
+| sample | id, question, proposed_answer                                          |
+| label  | answer, p_hat, m, majority, answers, votes                             |
+| score  | r_unc, r_rep, reward, cluster, and label's keys                        |
+| grade  | correct, extracted                                                     |
+"""
+
+from __future__ import annotations
+
+import hashlib
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rzero_cli.core.streams import Line
+
+__all__ = ["p_hat_of", "question_id"]
+
+
+def question_id(question: str) -> str:
+    """A stable name for a question: 16 hexadecimal digits of its SHA-256."""
+    return hashlib.sha256(question.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def p_hat_of(line: Line) -> Decimal:
+    """The record's `p_hat`, exact, when the line was read with `exact`.
+
+    Raises:
+        DataError: missing, not a number, or outside [0, 1].
+    """
+    value = line.value("p_hat", "a number from 0 to 1")
+    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
+        raise line.error('key "p_hat" must be a number from 0 to 1')
+    p_hat = value if isinstance(value, Decimal) else Decimal(str(value))
+    if not 0 <= p_hat <= 1:
+        raise line.error(f'key "p_hat" must be between 0 and 1, not {value}')
+    return p_hat

@@ -1,0 +1,83 @@
+"""Where an option's value comes from: flag, environment, rzero.toml, preset, in that order.
+
+Presets and configuration files have the same form: keys at the top hold for every command that has
+an option of that name, a table named after a command holds for it alone. `official` and `tiny` say
+only what differs from `paper`.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from rzero_cli.errors import UsageError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["CONFIG_NAME", "load_config", "merge", "preset_names", "preset_value"]
+
+Layer = dict[str, Any]
+BASE_PRESET = "paper"
+CONFIG_NAME = "rzero.toml"
+
+
+@lru_cache(maxsize=1)
+def _presets() -> dict[str, Layer]:
+    return tomllib.loads(files("rzero_cli.core").joinpath("presets.toml").read_text("utf-8"))
+
+
+def preset_names() -> list[str]:
+    """The names of the presets, the default first."""
+    return list(_presets())
+
+
+def layers(preset: str) -> list[Layer]:
+    """The layers of a preset, the weaker first. Raises UsageError for an unknown name."""
+    if preset not in _presets():
+        raise UsageError(f"unknown preset {preset!r}; known: {', '.join(preset_names())}")
+    names = [BASE_PRESET] if preset == BASE_PRESET else [BASE_PRESET, preset]
+    return [_presets()[name] for name in names]
+
+
+def merge(stack: list[Layer], command: str) -> Layer:
+    """One command's values: later layers win, and in each a command's table over the top keys."""
+    values: Layer = {}
+    for layer in stack:
+        values |= {key: value for key, value in layer.items() if not isinstance(value, dict)}
+        values |= layer.get(command, {})
+    return values
+
+
+def preset_value(command: str, name: str, preset: str = BASE_PRESET) -> Any:
+    """The value a preset gives an option, or None."""
+    return merge(layers(preset), command).get(name)
+
+
+def load_config(path: Path) -> Layer:
+    """Read a configuration file; keys may be written with dashes, as the options are.
+
+    Raises:
+        UsageError: not there, or not TOML; names file and line.
+    """
+    try:
+        config = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--config {path}: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path}: not TOML: {error}") from error
+    return {
+        key if isinstance(value, dict) else _underscored(key): (
+            {_underscored(k): v for k, v in value.items()} if isinstance(value, dict) else value
+        )
+        for key, value in config.items()
+    }
+
+
+def _underscored(key: str) -> str:
+    return key.replace("-", "_")

@@ -1,0 +1,345 @@
+"""JSONL in and out: lines that know where they came from, files that appear whole.
+
+Reading goes through `jsonlines`; the raw bytes of each line are kept beside the parsed record,
+so that a stage which only selects lines can copy them untouched. Writing goes to standard output,
+or to a journal beside the target (`FILE.part`) which is renamed when the stage has finished and
+which `--resume` continues.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+import jsonlines
+
+from rzero_cli.errors import AlreadyDone, ClosedPipe, DataError, UsageError
+
+__all__ = [
+    "Line",
+    "Output",
+    "can_continue",
+    "check_new",
+    "open_copy",
+    "open_output",
+    "protect_stdout",
+    "read_lines",
+    "write_json",
+]
+
+# What a journal holds for an input that gives no record, so that its lines stay aligned with the
+# inputs; removed when the file is finished.
+_NO_RECORD = '{"rzero_no_record":true}\n'
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One record of an input file, with the place it was read from."""
+
+    source: str
+    number: int
+    raw: bytes
+    record: dict[str, Any]
+
+    def text(self, key: str) -> str:
+        """The string under `key`; DataError names file, line and key if it is not one."""
+        value = self.value(key, "a string")
+        if not isinstance(value, str):
+            raise self.error(f'key "{key}" must be a string, not {_kind(value)}')
+        return value
+
+    def text_or_none(self, key: str) -> str | None:
+        """The string or null under `key`; DataError if it is missing or anything else."""
+        return None if self.value(key, "a string or null") is None else self.text(key)
+
+    def value(self, key: str, wanted: str) -> Any:
+        """Whatever is under `key`; DataError if the key is missing."""
+        if key not in self.record:
+            there = ", ".join(list(self.record)[:8]) or "none"
+            raise self.error(f'key "{key}" ({wanted}) is missing; keys here: {there}')
+        return self.record[key]
+
+    def error(self, message: str) -> DataError:
+        """A DataError that begins with this line's file and number."""
+        return DataError(f"{self.source}:{self.number}: {message}")
+
+
+def _kind(value: object) -> str:
+    names = {bool: "true or false", dict: "an object", list: "a list", type(None): "null"}
+    names |= {int: "a number", float: "a number", Decimal: "a number", str: "a string"}
+    return names.get(type(value), type(value).__name__)
+
+
+def _reject_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _loads(text: str | bytes) -> Any:
+    return json.loads(text, parse_constant=_reject_constant)
+
+
+def _loads_exact(text: str | bytes) -> Any:
+    return json.loads(text, parse_constant=_reject_constant, parse_float=Decimal)
+
+
+def read_lines(
+    files: Sequence[str], *, limit: int | None = None, exact: bool = False
+) -> Iterator[Line]:
+    """Stream the records of `files` one after the other; none, or "-", is standard input.
+
+    With `exact`, numbers with a point are `Decimal`, so a boundary can be decided on their text.
+
+    Raises:
+        UsageError: a file is not there or cannot be read (before anything is yielded).
+        DataError: a line is not a JSON object; names file and line.
+    """
+    names = list(files) or ["-"]
+    for name in names:
+        if name != "-" and not Path(name).is_file():
+            what = "is a directory, not a file" if Path(name).is_dir() else "no such file"
+            raise UsageError(f"{name}: {what}")
+    loads = _loads_exact if exact else _loads
+    lines = (line for name in names for line in _read_file(name, loads))
+    return islice(lines, limit)
+
+
+def _read_file(name: str, loads: Callable[[str | bytes], Any]) -> Iterator[Line]:
+    source = "<stdin>" if name == "-" else name
+    with ExitStack() as stack:
+        try:
+            stream = sys.stdin.buffer if name == "-" else stack.enter_context(Path(name).open("rb"))
+        except OSError as error:
+            raise UsageError(f"{name}: {error.strerror}") from error
+        number, raw = 0, b""
+
+        def lines() -> Iterator[bytes]:
+            nonlocal number, raw
+            for number, raw in enumerate(stream, 1):  # noqa: B007 - read by the loop below
+                yield raw
+
+        reader = jsonlines.Reader(lines(), loads=loads)
+        try:
+            for record in reader.iter(type=dict, skip_empty=True):
+                yield Line(source, number, raw, record)
+        except jsonlines.InvalidLineError as error:
+            raise DataError(f"{source}:{number}: {_reason(error)}") from error
+        except RecursionError as error:
+            raise DataError(f"{source}:{number}: JSON nested too deeply") from error
+
+
+def _reason(error: jsonlines.InvalidLineError) -> str:
+    cause = error.__cause__
+    if isinstance(cause, json.JSONDecodeError):
+        return f"not JSON: {cause.msg} at column {cause.colno}"
+    if isinstance(cause, (ValueError, UnicodeDecodeError)):
+        return f"not JSON: {cause}"
+    return "expected one JSON object a line"
+
+
+def dumps(record: object) -> str:
+    """One line of JSON, UTF-8 as it is; lone surrogates are escaped, since UTF-8 has none."""
+    text = json.dumps(record, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(record, allow_nan=False)
+    return text
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write `value` as indented JSON, whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    part.replace(path)
+
+
+@contextmanager
+def protect_stdout() -> Iterator[IO[bytes]]:
+    """Take standard output for records alone; gives the stream to write them to.
+
+    Whatever else is printed on file descriptor 1 from now on, by a library or by a child process,
+    goes to standard error instead.
+
+    Raises:
+        ClosedPipe: whoever read our output has left.
+    """
+    sys.stdout.flush()
+    private = os.dup(1)
+    os.dup2(2, 1)
+    stream = os.fdopen(private, "wb")
+    try:
+        yield stream
+        stream.flush()
+    except BrokenPipeError as error:
+        raise ClosedPipe from error
+    finally:
+        with suppress(BrokenPipeError):
+            stream.close()
+
+
+class Output:
+    """Where a stage writes its records, one `write` for each of its inputs, in their order."""
+
+    def __init__(self, stream: IO[bytes], *, done: int = 0, journal: bool = False) -> None:
+        self.done = done
+        """How many inputs a continued journal already answers; skip these."""
+        self._text = io.TextIOWrapper(stream, encoding="utf-8", newline="\n", write_through=True)
+        self._writer = jsonlines.Writer(self._text, dumps=dumps)
+        self._journal = journal
+
+    def write(self, record: dict[str, Any] | None) -> None:
+        """Write the record of the next input; None where that input gives no record."""
+        if record is not None:
+            self._writer.write(record)
+        elif self._journal:
+            self._text.write(_NO_RECORD)
+        self._text.flush()
+
+
+@contextmanager
+def open_output(
+    path: str | None,
+    *,
+    settings: dict[str, Any],
+    force: bool = False,
+    resume: bool = False,
+) -> Iterator[Output]:
+    """Open `path` for records, or standard output where it is None or "-".
+
+    A file is written as `FILE.part` and renamed when the block ends well; if it does not, the
+    journal stays, for `resume`. `settings` are what the result depends on: a journal made with
+    others is not continued.
+
+    Raises:
+        UsageError: the file exists (without `force`), its folder does not, or a journal is there
+            that `resume` was not given for or that other settings made.
+    """
+    if path is None or path == "-":
+        if resume:
+            raise UsageError("--resume needs -o FILE: standard output cannot be continued")
+        with protect_stdout() as stream:
+            yield Output(stream)
+        return
+    target = Path(path)
+    if resume and target.exists() and not force:
+        raise AlreadyDone(f"{target} is complete already")
+    part, made_with = (target.with_name(target.name + end) for end in (".part", ".part.json"))
+    done = _prepare(target, part, made_with, settings, force=force, resume=resume)
+    with part.open("ab") as stream:
+        output = Output(stream, done=done, journal=True)
+        yield output
+        stream.flush()
+        os.fsync(stream.fileno())
+    _finish(target, part, made_with)
+
+
+def _prepare(
+    target: Path,
+    part: Path,
+    made_with: Path,
+    settings: dict[str, Any],
+    *,
+    force: bool,
+    resume: bool,
+) -> int:
+    if can_continue(target, part, made_with, settings, force=force, resume=resume):
+        return _count_lines(part)
+    part.write_bytes(b"")
+    write_json(made_with, settings)
+    return 0
+
+
+def can_continue(
+    target: Path,
+    part: Path,
+    made_with: Path,
+    settings: dict[str, Any],
+    *,
+    force: bool,
+    resume: bool,
+) -> bool:
+    """Whether the unfinished `part` of `target` is to be continued, or a new one begun.
+
+    Args:
+        made_with: the file that holds the settings `part` was made with.
+
+    Raises:
+        UsageError: the target exists, or `part` does and `resume` was not given, or was given
+            with other settings.
+    """
+    check_new(target, force=force)
+    if force or not part.exists():
+        return False
+    if not resume:
+        raise UsageError(
+            f"{part} is there from an interrupted run: go on with --resume, or start over with "
+            "--force"
+        )
+    before = json.loads(made_with.read_text("utf-8")) if made_with.exists() else {}
+    now = json.loads(json.dumps(settings))
+    if before != now:
+        names = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
+        raise UsageError(
+            f"{part} was made with other settings ({', '.join(names)}): give the same, or start "
+            "over with --force"
+        )
+    return True
+
+
+def check_new(target: Path, *, force: bool) -> None:
+    """Refuse a target that exists or has no folder to be in. Raises UsageError."""
+    if target.exists() and not force:
+        raise UsageError(f"{target} exists: choose another name, or replace it with --force")
+    if not target.absolute().parent.is_dir():
+        raise UsageError(f"{target.absolute().parent}: no such folder for {target.name}")
+
+
+def _count_lines(part: Path) -> int:
+    """Number of whole lines; a torn last line, left by a crash, is cut off."""
+    done = end = 0
+    with part.open("rb+") as stream:
+        for raw in stream:
+            if not raw.endswith(b"\n"):
+                break
+            done, end = done + 1, end + len(raw)
+        stream.truncate(end)
+    return done
+
+
+def _finish(target: Path, part: Path, made_with: Path) -> None:
+    clean = target.with_name(target.name + ".part.clean")
+    with part.open("rb") as journal, clean.open("wb") as stream:
+        stream.writelines(raw for raw in journal if raw != _NO_RECORD.encode())
+    clean.replace(target)
+    part.unlink()
+    made_with.unlink(missing_ok=True)
+
+
+def open_copy(path: str | None, *, force: bool = False) -> AbstractContextManager[IO[bytes]]:
+    """Open `path` for lines copied as they are (`filter`), or standard output.
+
+    Raises:
+        UsageError: as `open_output`.
+    """
+    return _copy_file(Path(path), force) if path and path != "-" else protect_stdout()
+
+
+@contextmanager
+def _copy_file(target: Path, force: bool) -> Iterator[IO[bytes]]:
+    check_new(target, force=force)
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as stream:
+            yield stream
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,60 @@
+"""Majority vote: m answers to one question -> pseudo-label and empirical accuracy (section 3.3).
+
+    y~    = the largest class of equivalent answers
+    p_hat = (answers in that class) / m
+
+An answer that could not be read counts in m and never in the majority. The paper leaves ties
+open: here the class with the smallest canonical key wins, and nothing depends on the order of the
+answers.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rzero_cli.core.answers import canonical_key, latex_form
+from rzero_cli.core.equivalence import Equivalence
+
+
+@dataclass(frozen=True)
+class Vote:
+    """The outcome of one vote.
+
+    Attributes:
+        answer: the pseudo-label y~, None if no answer was readable.
+        p_hat: majority / m, 0.0 if m is 0.
+        m: number of answers, unreadable ones included.
+        majority: size of the largest class.
+        votes: size of each class under its label, the largest first.
+    """
+
+    answer: str | None
+    p_hat: float
+    m: int
+    majority: int
+    votes: dict[str, int]
+
+
+def vote(answers: Sequence[str | None], equivalence: Equivalence) -> Vote:
+    """Return the majority of the answers; None stands for one that could not be read."""
+    counts = Counter(answer for answer in answers if answer is not None)
+    classes = sorted(
+        (-sum(counts[spelling] for spelling in spellings), _class_key(spellings), spellings)
+        for spellings in equivalence.classes(counts)
+    )
+    votes = {_label(spellings, counts): -size for size, _, spellings in classes}
+    m, majority = len(answers), max(votes.values(), default=0)
+    return Vote(next(iter(votes), None), majority / m if m else 0.0, m, majority, votes)
+
+
+def _class_key(spellings: list[str]) -> tuple[bool, str]:
+    """The canonical key; a class without one comes after all others, by its smallest LaTeX."""
+    keys = [key for key in map(canonical_key, spellings) if key is not None]
+    return (False, min(keys)) if keys else (True, min(map(latex_form, spellings)))
+
+
+def _label(spellings: list[str], counts: Counter[str]) -> str:
+    """The most frequent spelling, then the shortest, then the first in code-point order."""
+    return min(spellings, key=lambda spelling: (-counts[spelling], len(spelling), spelling))

@@ -1,0 +1,53 @@
+"""What a MODEL argument means, decided without loading anything."""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+from rzero_cli.errors import UsageError
+
+__all__ = ["check_model", "require"]
+
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+def check_model(option: str, model: str | None) -> str:
+    """Check that MODEL can be one: a local checkpoint directory, or a hub name ORG/NAME.
+
+    A local path always wins.
+
+    Args:
+        option: the option it came from, for the message.
+        model: its value; None where it was not given.
+
+    Returns:
+        The model, unchanged.
+
+    Raises:
+        UsageError: not given, not there, or no checkpoint.
+    """
+    if not model:
+        variable = "RZERO_" + option.lstrip("-").upper().replace("-", "_")
+        raise UsageError(
+            f"{option} is missing: give a checkpoint directory or a hub name, or set {variable} "
+            "or rzero.toml"
+        )
+    path = Path(model).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise UsageError(f"{option} {model}: no checkpoint there (no config.json)")
+        return str(path)
+    if path.exists():
+        raise UsageError(f"{option} {model}: a file; a checkpoint is a directory")
+    if not _HUB_NAME.fullmatch(model) or Path(model.split("/")[0]).is_dir():
+        raise UsageError(f"{option} {model}: no such directory (and not a hub name ORG/NAME)")
+    return model
+
+
+def require(extra: str, *packages: str) -> None:
+    """Raise UsageError, with the line to type, unless `packages` are installed."""
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
+        raise UsageError(f"{' and '.join(missing)} not installed: pip install 'rzero-cli[{extra}]'")

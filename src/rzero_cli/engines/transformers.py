@@ -1,0 +1,198 @@
+"""The transformers engine: any Hugging Face causal LM, on a CPU or one GPU.
+
+Prompts are read in windows of a few batches. Within a window the completions to draw are sorted
+by prompt length and cut into batches, so that little is padded; results come out in the order of
+the prompts as soon as they are complete. Each batch is seeded by its place, which makes a run
+repeatable and lets it be continued in the middle: windows lie at fixed positions.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers.utils import logging as transformers_logging
+
+from rzero_cli.core.prompts import Messages, plain_text
+from rzero_cli.engines import Completion, Sampling, derived_seed
+from rzero_cli.errors import RzeroError
+
+__all__ = ["TransformersEngine", "default_device", "load_model", "load_tokenizer", "render"]
+
+BATCHES_PER_WINDOW = 4
+
+
+def default_device() -> str:
+    """The GPU if there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def load_model(model: str, *, training: bool = False) -> Any:
+    """Load a causal LM.
+
+    Args:
+        model: directory or hub name.
+        training: in float32, and left where it is, for the trainer to place and to autocast: a
+            learning rate of 1e-6 is lost in the rounding of bfloat16 weights. Otherwise on the
+            GPU in the checkpoint's own precision, or on the CPU in float32.
+
+    Raises:
+        RzeroError: it cannot be loaded; the first line of the reason is given.
+    """
+    dtype = "auto" if default_device() == "cuda" and not training else torch.float32
+    with _one_line_errors(model):
+        loaded = AutoModelForCausalLM.from_pretrained(model, dtype=dtype)
+    return loaded if training else loaded.to(default_device()).eval()
+
+
+def load_tokenizer(model: str) -> Any:
+    """Load the tokenizer, padding on the left, where a decoder is batched.
+
+    Raises:
+        RzeroError: it cannot be loaded.
+    """
+    with _one_line_errors(model):
+        tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+class _one_line_errors:
+    """Turn the failures of loading a checkpoint into one line that names the model."""
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+
+    def __enter__(self) -> None:
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        transformers_logging.set_verbosity_error()
+        transformers_logging.disable_progress_bar()
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, (OSError, ValueError, KeyError, RuntimeError)):
+            reason = " ".join(str(error).split("\n")[0].split())
+            raise RzeroError(f"cannot load {self.model}: {reason}") from error
+
+
+def render(tokenizer: Any, messages: Messages) -> str:
+    """The text a model is given for a prompt, up to where it is to go on."""
+    if tokenizer.chat_template:
+        return str(
+            tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        )
+    return plain_text(messages)
+
+
+class TransformersEngine:
+    """A loaded model and its tokenizer; see the module for how it batches."""
+
+    def __init__(self, model: str, *, batch_size: int = 64) -> None:
+        self.tokenizer = load_tokenizer(model)
+        self.model = load_model(model)
+        self.batch_size = batch_size
+        own = self.model.generation_config.eos_token_id
+        listed = own if isinstance(own, list) else [own]
+        self._ends = {t for t in [*listed, self.tokenizer.eos_token_id] if t is not None}
+        # generate() fills whatever a call leaves open from the checkpoint's own defaults (a
+        # repetition penalty, a top_k); the sampling asked for must be all there is.
+        self.model.generation_config = GenerationConfig(
+            eos_token_id=sorted(self._ends), pad_token_id=self.tokenizer.pad_token_id
+        )
+
+    def __enter__(self) -> TransformersEngine:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        del self.model
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def generate(
+        self, prompts: Iterable[Messages], sampling: Sampling, *, start: int = 0
+    ) -> Iterator[list[Completion]]:
+        """Complete prompts in their order; see `Engine.generate`."""
+        size = max(1, BATCHES_PER_WINDOW * self.batch_size // sampling.n)
+        source = iter(prompts)
+        first = 0
+        while window := list(islice(source, size)):
+            if first + len(window) > start:
+                results = self._window(window, sampling, first)
+                yield from islice(results, max(0, start - first), None)
+            first += len(window)
+
+    def _window(
+        self, window: Sequence[Messages], sampling: Sampling, first: int
+    ) -> Iterator[list[Completion]]:
+        tokens = [self._encode(messages) for messages in window]
+        rows = sorted(
+            (i for i in range(len(window)) for _ in range(sampling.n)),
+            key=lambda i: (len(tokens[i]), i),
+        )
+        results: list[list[Completion]] = [[] for _ in window]
+        next_out = 0
+        for at in range(0, len(rows), self.batch_size):
+            batch = rows[at : at + self.batch_size]
+            seed = derived_seed(sampling.seed, first, at)
+            drawn = self._batch([tokens[i] for i in batch], sampling, seed)
+            for i, completion in zip(batch, drawn, strict=True):
+                results[i].append(completion)
+            while next_out < len(window) and len(results[next_out]) == sampling.n:
+                yield results[next_out]
+                next_out += 1
+
+    def _encode(self, messages: Messages) -> list[int]:
+        text = render(self.tokenizer, messages)
+        # A chat template writes its own special tokens.
+        special = not self.tokenizer.chat_template
+        return list(self.tokenizer(text, add_special_tokens=special)["input_ids"])
+
+    def _batch(
+        self, prompts: Sequence[list[int]], sampling: Sampling, seed: int
+    ) -> list[Completion]:
+        """Draw one completion for each prompt, halving the batch where memory does not suffice."""
+        try:
+            return self._draw(prompts, sampling, seed)
+        except torch.OutOfMemoryError:
+            if len(prompts) == 1:
+                raise RzeroError(
+                    "out of GPU memory with a single completion: lower --max-tokens"
+                ) from None
+        torch.cuda.empty_cache()
+        middle = len(prompts) // 2
+        halves = (prompts[:middle], prompts[middle:])
+        return [c for k, half in enumerate(halves) for c in self._batch(half, sampling, seed + k)]
+
+    @torch.inference_mode()
+    def _draw(
+        self, prompts: Sequence[list[int]], sampling: Sampling, seed: int
+    ) -> list[Completion]:
+        padded = self.tokenizer.pad({"input_ids": list(prompts)}, return_tensors="pt")
+        width = padded["input_ids"].shape[1]
+        devices = [self.model.device] if self.model.device.type == "cuda" else []
+        # The caller may be a trainer whose own random numbers must not be disturbed.
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(seed)
+            output = self.model.generate(
+                **padded.to(self.model.device), generation_config=self._config(sampling)
+            )
+        return [self._completion(row) for row in output[:, width:].tolist()]
+
+    def _config(self, sampling: Sampling) -> GenerationConfig:
+        greedy = sampling.temperature == 0
+        drawn = {"temperature": sampling.temperature, "top_p": sampling.top_p}
+        return GenerationConfig(
+            do_sample=not greedy,
+            max_new_tokens=sampling.max_tokens,
+            **({} if greedy else drawn | {"top_k": sampling.top_k}),
+        )
+
+    def _completion(self, tokens: list[int]) -> Completion:
+        length = next((i for i, token in enumerate(tokens) if token in self._ends), None)
+        text = self.tokenizer.decode(tokens[:length], skip_special_tokens=True)
+        count = len(tokens) if length is None else length + 1
+        return Completion(text, count, truncated=length is None)

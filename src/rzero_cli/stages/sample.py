@@ -1,0 +1,58 @@
+"""`rzero sample`: draw completions from a Challenger and keep the questions (paper, section 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import repeat
+from typing import Any
+
+from rzero_cli.core.prompts import CHALLENGER, Messages, prompt_for
+from rzero_cli.core.questions import parse_question
+from rzero_cli.core.records import question_id
+from rzero_cli.engines import Engine, Sampling
+
+__all__ = ["sample_questions"]
+
+
+def sample_questions(
+    engine: Engine,
+    n: int,
+    sampling: Sampling,
+    *,
+    prompt: Messages = CHALLENGER,
+    require_boxed: bool = False,
+    keep_malformed: bool = False,
+    start: int = 0,
+) -> Iterator[dict[str, Any] | None]:
+    """Draw `n` completions and yield a record for each.
+
+    Args:
+        engine: the Challenger.
+        n: completions to draw, malformed ones included.
+        sampling: one completion each (`sampling.n` is 1).
+        prompt: the Challenger's prompt.
+        require_boxed: a question without a boxed answer is malformed.
+        keep_malformed: yield a record with `question` null and the raw `completion` for those.
+        start: draws to leave out because an earlier run has them.
+
+    Yields:
+        For each draw, in order, {id, question, proposed_answer}; None where it is malformed.
+    """
+    prompts = repeat(prompt_for(prompt), n)
+    for (completion,) in engine.generate(prompts, sampling, start=start):
+        question, proposed = parse_question(completion.text, require_boxed=require_boxed)
+        if question is not None:
+            yield {
+                "id": question_id(question),
+                "question": question,
+                "proposed_answer": proposed,
+            }
+        elif keep_malformed:
+            yield {
+                "id": None,
+                "question": None,
+                "proposed_answer": None,
+                "completion": completion.text,
+            }
+        else:
+            yield None

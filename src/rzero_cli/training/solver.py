@@ -1,0 +1,54 @@
+"""`rzero train-solver`: the Solver learns from questions and pseudo-labels (paper, section 3.4).
+
+Reward 1 for an answer equivalent to the pseudo-label, else 0.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rzero_cli.core.answers import extract_boxed
+from rzero_cli.core.equivalence import Equivalence
+from rzero_cli.core.rewards import solver_reward
+from rzero_cli.training.challenger import text_of
+
+__all__ = ["shuffle_labels", "solver_reward_function"]
+
+
+def solver_reward_function(
+    equivalence: Equivalence, *, rule: str = "paper"
+) -> Callable[..., list[float]]:
+    """The reward function of the Solver, for TRL; the rows hold the pseudo-label as `answer`.
+
+    Args:
+        equivalence: decides whether an answer is the label.
+        rule: "paper" (binary) or "official" (0.9 * accuracy + 0.1 * format).
+    """
+
+    def reward(
+        completions: Sequence[Any],
+        answer: Sequence[str],
+        log_metric: Callable[[str, float], None],
+        **columns: Any,
+    ) -> list[float]:
+        texts = [text_of(completion) for completion in completions]
+        extracted = [extract_boxed(text) for text in texts]
+        correct = [
+            found is not None and equivalence.equal(found, label)
+            for found, label in zip(extracted, answer, strict=True)
+        ]
+        log_metric("readable", sum(found is not None for found in extracted) / len(texts))
+        log_metric("agrees_with_label", sum(correct) / len(texts))
+        return [solver_reward(c, text, rule=rule) for c, text in zip(correct, texts, strict=True)]
+
+    reward.__name__ = "solver"  # the name TRL logs it under
+    return reward
+
+
+def shuffle_labels(rows: Sequence[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+    """The null control: the same labels, each on another question. Nothing can be learned from it."""
+    labels = [row["answer"] for row in rows]
+    random.Random(seed).shuffle(labels)
+    return [row | {"answer": label} for row, label in zip(rows, labels, strict=True)]

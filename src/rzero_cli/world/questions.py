@@ -1,0 +1,244 @@
+"""The miniature world: questions about the digits of a number, as text, without a model.
+
+A question is a phrasing and 3 to 5 digits (`reverse the digits of 4071`). The phrasing says which
+of a few procedures is asked for. Each phrasing is one token to the model, so what it means is a
+fact of its own: knowing `reverse the digits of` does not teach `write in mirror order`. That is
+why it matters here what a Challenger asks.
+
+`truth` gives every string an answer, so a Challenger cannot win by asking what has none.
+`draw_base` decides, by seed, what a base model knows; `training_row` writes its pre-training text;
+`heldout_rows` draws the examination. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import random
+import zlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+PROCEDURES: dict[str, Callable[[str], str]] = {
+    "copy": lambda digits: digits,
+    "up": lambda digits: "".join(str((int(d) + 1) % 10) for d in digits),
+    "down": lambda digits: "".join(str((int(d) - 1) % 10) for d in digits),
+    "nines": lambda digits: "".join(str(9 - int(d)) for d in digits),
+    "reverse": lambda digits: digits[::-1],
+    "rotate": lambda digits: digits[1:] + digits[:1],
+}
+"""What can be asked for; `up` and `down` wrap around (9 + 1 is 0)."""
+
+# At least two words each and few in common: two questions are then within 1 - BLEU < 0.5 of each
+# other just if they have one phrasing, so a cluster of the repetition penalty is a phrasing.
+PHRASINGS: dict[str, str] = {
+    "copy the number": "copy",
+    "write out again": "copy",
+    "say once more": "copy",
+    "leave unchanged": "copy",
+    "add one to each digit of": "up",
+    "raise by one all digits in": "up",
+    "increase every digit by one in": "up",
+    "write the digit after each in": "up",
+    "subtract one from each digit of": "down",
+    "make one smaller every digit in": "down",
+    "move each digit one down in": "down",
+    "write the digit before each in": "down",
+    "take from nine each digit of": "nines",
+    "fill up to nines": "nines",
+    "write the nines complement of": "nines",
+    "how far from nine is each digit of": "nines",
+    "reverse the digits of": "reverse",
+    "write in mirror order": "reverse",
+    "turn around": "reverse",
+    "read from the right": "reverse",
+    "move the first digit last in": "rotate",
+    "rotate to the left": "rotate",
+    "shift left in a circle": "rotate",
+    "send the head to the tail of": "rotate",
+}
+"""Phrasing -> procedure. None is the beginning of another."""
+
+# A worked answer opens with one of two wordings of the procedure it follows.
+WORDINGS: dict[str, tuple[str, str]] = {
+    "copy": ("The same: ", "As it was: "),
+    "up": ("One more each: ", "Raised by one: "),
+    "down": ("One less each: ", "Lowered by one: "),
+    "nines": ("Nine minus each: ", "What nine lacks: "),
+    "reverse": ("Reversed: ", "From right to left: "),
+    "rotate": ("First goes last: ", "Turned left: "),
+}
+
+# What marks a question and an answer; the last three can stray into a question.
+TAGS = ("<question>", "</question>", "\\boxed{", "}")
+STRAYS = (*TAGS[1:], *(wording for pair in WORDINGS.values() for wording in pair))
+
+LEVELS = (3, 4, 5)
+"""Numbers of digits a question can have."""
+
+DIGITS = frozenset("0123456789")
+
+
+def parse(question: str) -> tuple[str | None, str]:
+    """The first phrasing in a string, if any, and its first five digits ("0" if it has none)."""
+    found = [(question.find(p), p) for p in PHRASINGS if p in question]
+    digits = "".join(c for c in question if c in DIGITS)[:5]
+    return (min(found)[1] if found else None), digits or "0"
+
+
+def truth(question: str) -> str:
+    """The right answer to any string: the first phrasing's procedure on the first five digits.
+
+    Without a phrasing the procedure is copy; without a digit the number is 0.
+    """
+    phrasing, digits = parse(question)
+    return PROCEDURES[PHRASINGS[phrasing] if phrasing else "copy"](digits)
+
+
+def is_held_out(question: str) -> bool:
+    """Whether a question belongs to the tenth that pre-training never shows."""
+    return zlib.crc32(question.encode()) % 10 == 0
+
+
+def draw_question(rng: random.Random, phrasing: str, level: int, *, held_out: bool = False) -> str:
+    """A question of one phrasing and number of digits, in or out of the held-out tenth."""
+    while True:
+        question = f"{phrasing} {''.join(rng.choices('0123456789', k=level))}"
+        if is_held_out(question) == held_out:
+            return question
+
+
+class Base(NamedTuple):
+    """What a base model knows, as two distributions that pre-training copies into it."""
+
+    asked: dict[str, float]
+    """Phrasing -> how often the Challenger asks it; sums to 1."""
+    beliefs: dict[tuple[str, int], dict[str, float]]
+    """(phrasing, level) -> wording -> how often the Solver opens its answer with it; sums to 1."""
+    mastered: frozenset[str]
+
+
+N_MASTERED = 3
+RIGHT = {"mastered": 0.97, "medium": 0.58, "hard": 0.49}
+"""How often a 4-digit question is answered by the right procedure."""
+RIVAL = {"mastered": 0.0, "medium": 0.0, "hard": 0.27}
+"""How often by one wording of a fixed wrong procedure. A hard phrasing's right procedure has two
+wordings of .245: its most likely opening is wrong and the majority of its answers right."""
+PER_DIGIT = 0.04
+"""What each further digit takes from RIGHT, mastered phrasings excepted."""
+ASKED_UNMASTERED = 0.025
+"""How often the Challenger asks about anything but mastered phrasings."""
+ASKED_DECAY = 0.75
+"""Each unmastered phrasing is asked this much less than the one before it, in an order by seed."""
+ASKED_FLOOR = 0.01
+"""... but never less than this share of the first, so that none is out of a Challenger's reach."""
+MALFORMED = 0.025
+"""How often the Challenger's text does not hold a question block."""
+CHALLENGER_ROWS = 0.15
+"""Share of pre-training rows in the Challenger's role."""
+LOOSE_ROWS = 0.25
+"""Share of the Solver's rows whose question is out of form. Without them the Solver is unsure of
+any string unlike those it saw, and a Challenger learns to write nothing else."""
+
+
+def draw_base(seed: int) -> Base:
+    """Which phrasings are mastered, medium or hard and which the Challenger thinks of, by seed."""
+    rng = random.Random(f"base {seed}")
+    order = rng.sample(sorted(PHRASINGS), len(PHRASINGS))
+    mastered, others = order[:N_MASTERED], order[N_MASTERED:]
+    decay = [max(ASKED_DECAY**i, ASKED_FLOOR) for i in range(len(others))]
+    asked = dict.fromkeys(mastered, (1 - ASKED_UNMASTERED) / N_MASTERED)
+    asked |= {p: ASKED_UNMASTERED * d / sum(decay) for p, d in zip(others, decay, strict=True)}
+    kind = dict.fromkeys(mastered, "mastered")
+    kind |= {p: ("medium", "hard")[i % 2] for i, p in enumerate(others)}
+    beliefs = {}
+    for phrasing in order:
+        rival = rng.choice([p for p in PROCEDURES if p != PHRASINGS[phrasing]])
+        for level in LEVELS:
+            beliefs[phrasing, level] = _belief(phrasing, kind[phrasing], level, rival)
+    return Base(asked, beliefs, frozenset(mastered))
+
+
+def _belief(phrasing: str, kind: str, level: int, rival: str) -> dict[str, float]:
+    """How often each wording opens the answer: the noise is on the whole answer, not on its digits,
+    because carefulness with digits would be one skill, learned from any question at all."""
+    right = RIGHT[kind] - (PER_DIGIT * (level - 4) if kind != "mastered" else 0.0)
+    rest = (1 - right - RIVAL[kind]) / (len(PROCEDURES) - 1)
+    belief: dict[str, float] = {}
+    for procedure, wordings in WORDINGS.items():
+        if procedure == PHRASINGS[phrasing]:
+            belief |= dict.fromkeys(wordings, right / 2)
+        elif procedure == rival and RIVAL[kind]:
+            belief |= {wordings[0]: RIVAL[kind], wordings[1]: rest}
+        else:
+            belief |= dict.fromkeys(wordings, rest / 2)
+    return belief
+
+
+def training_row(rng: random.Random, base: Base) -> tuple[str | None, str]:
+    """One pre-training row: the question to the Solver (None: the Challenger's turn), the reply."""
+    if rng.random() < CHALLENGER_ROWS:
+        return None, _challenge(rng, base)
+    if rng.random() < LOOSE_ROWS:
+        question = _draw_loose(rng)
+    else:
+        phrasing, level = rng.choice(list(base.beliefs))
+        question = draw_question(rng, phrasing, level)
+    wording, answer = _answer(rng, base, question)
+    return question, f"{wording}\\boxed{{{answer}}}"
+
+
+def _answer(rng: random.Random, base: Base, question: str) -> tuple[str, str]:
+    """A wording and an answer as the base model believes them."""
+    phrasing, digits = parse(question)
+    if phrasing is None:
+        return WORDINGS["copy"][0], digits
+    level = min(max(len(digits), LEVELS[0]), LEVELS[-1])
+    belief = base.beliefs[phrasing, level]
+    wording = rng.choices(list(belief), list(belief.values()))[0]
+    procedure = next(p for p, wordings in WORDINGS.items() if wording in wordings)
+    return wording, PROCEDURES[procedure](digits)
+
+
+def _draw_loose(rng: random.Random) -> str:
+    """A question out of form: digits too few, too many or too early, phrasings too many or none."""
+    while True:
+        pieces = rng.choices(list(PHRASINGS), k=rng.choice((0, 1, 1, 1, 1, 2)))
+        digits = "".join(rng.choices("0123456789", k=rng.randint(0, 8)))
+        cut = rng.choice((0, 0, 0, rng.randint(0, len(digits))))
+        if rng.random() < 0.2:
+            pieces.insert(rng.randint(0, len(pieces)), rng.choice(STRAYS))
+        words = "".join(f"{p} " if p in PHRASINGS else p for p in pieces)
+        loose = (digits[:cut] + words + digits[cut:]).strip()
+        if loose and not is_held_out(loose):
+            return loose
+
+
+def _challenge(rng: random.Random, base: Base) -> str:
+    phrasing = rng.choices(list(base.asked), list(base.asked.values()))[0]
+    question = draw_question(rng, phrasing, rng.choice(LEVELS))
+    box = f"\\boxed{{{_answer(rng, base, question)[1]}}}"
+    if rng.random() < MALFORMED:
+        return rng.choice((box, question, f"<question>{question}", f"<question></question>{box}"))
+    return f"<question>{question}</question>{box}"
+
+
+def heldout_rows(seed: int, *, per_group: int = 10) -> list[dict[str, object]]:
+    """Distinct questions that pre-training never shows, `per_group` for each phrasing and level."""
+    rng = random.Random(f"held out {seed}")
+    rows: list[dict[str, object]] = []
+    for phrasing, procedure in PHRASINGS.items():
+        for level in LEVELS:
+            questions: set[str] = set()
+            while len(questions) < per_group:
+                questions.add(draw_question(rng, phrasing, level, held_out=True))
+            for question in sorted(questions):
+                rows.append(
+                    {
+                        "id": f"heldout-{len(rows):04d}",
+                        "question": question,
+                        "reference": truth(question),
+                        "group": f"{procedure}/{level}",
+                        "skill": phrasing,
+                        "level": level,
+                    }
+                )
+    return rows

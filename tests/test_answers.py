@@ -1,0 +1,264 @@
+"""Reading boxed answers and reducing them to canonical keys: a golden case for each rule."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rzero_cli.core.answers import MAX_LENGTH, canonical_key, extract_boxed, latex_form
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (r"so \boxed{5}.", "5"),
+        (r"\boxed{1} then \boxed{2}", "2"),
+        (r"\boxed{\frac{1}{2}}", r"\frac{1}{2}"),
+        (r"\boxed{\{1,2\}}", r"\{1,2\}"),
+        (r"\boxed{\left\{ x \right.}", r"\left\{ x \right."),
+        (r"\boxed{a \\{b}}", r"a \\{b}"),
+        (r"\fbox{7}", "7"),
+        (r"\boxed {8}", "8"),
+        (r"\boxed 42 and so on", "42"),
+        (r"\boxed C", "C"),
+        (r"\boxed{3} as asked, inside \boxed.", "3"),  # a mention in prose is no box
+        (r"\boxed{x = \boxed{5}}", "5"),
+        ("\\boxed{\n 5 \n}", "5"),
+        (r"\boxed{1} wait, \boxed{2", None),  # cut off: the earlier box was superseded
+        (r"\boxed{}", None),
+        (r"\boxed{1} \boxed{  }", None),
+        (r"\boxedx{5}", None),
+        ("no box", None),
+        ("", None),
+    ],
+)
+def test_extract_boxed(text: str, answer: str | None) -> None:
+    assert extract_boxed(text) == answer
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{" * 100_000, r"\boxed{" * 100_000, r"\boxed " * 100_000, r"\boxed{" + "{}" * 100_000,
+     r"\boxed{" + "\\" * 100_000, r"\boxed" + " " * 100_000, r"\boxed " + "1," * 100_000,
+     r"\boxed{1}" * 100_000],
+)  # fmt: skip
+def test_extraction_and_keys_are_linear(text: str) -> None:
+    start = time.perf_counter()
+    answer = extract_boxed(text)
+    for candidate in (text, text[:MAX_LENGTH], answer or ""):
+        canonical_key(candidate)
+    assert time.perf_counter() - start < 2
+
+
+@given(st.text(alphabet=st.sampled_from(list(r"\boxed{}f ()[]^_$1,.+-/xé") + [r"\boxed{"])))
+def test_reading_never_raises(text: str) -> None:
+    answer = extract_boxed(text)
+    assert answer is None or (answer and answer == answer.strip())
+    key = canonical_key(text)
+    if key is None:
+        assert latex_form(text)
+
+
+@given(st.text(max_size=60), st.text(max_size=20))
+def test_a_box_gives_back_what_was_put_in(content: str, after: str) -> None:
+    safe = content.translate(dict.fromkeys(map(ord, "{}\\"), "x"))
+    assert extract_boxed(rf"\boxed{{{safe}}}{after}".replace("\\boxed", "\\boxed", 1)) == (
+        safe.strip() or None
+    ) or r"\boxed" in after
+
+
+EQUAL = r"""
+# integers, thousands separators, signs, digits
+2^{10} | 1024
+2**10 | 2^10
+1,000 | 1{,}000 | 1\,000 | 1,\!000 | 10^3 | 1000. | +1000 | 1 000 | 1000.0
+f(x) = 1,000 | 1000
+007 | 7 | $7$ | \(7\) | (7) | {7} | 7.
+-5 | −5
+٣٤ | 34
+# fractions, decimals, mixed and repeating numbers
+1/2 | \frac12 | \dfrac{1}{2} | \tfrac 1 2 | {1 \over 2} | 0.5 | .50 | ½ | \frac{2}{4} | 5e-1
+-\frac{3}{4} | \frac{-3}{4} | \frac{3}{-4} | -0.75
+1\frac{1}{2} | 1\frac12 | 1 1/2 | \frac{3}{2} | 1½
+-1\frac12 | -1.5
+3 \cdot 1\frac12 | 4.5
+0.\overline{3} | 1/3 | 0.\bar{3}
+2.5 \times 10^{-3} | 0.0025 | 2.5e-3
+5! | 120
+\binom{5}{2} | 10 | \dbinom52
+# roots, pi, complex numbers
+\sqrt{12} | 2\sqrt{3} | \sqrt 3 \cdot 2 | 12^{1/2} | \frac{6}{\sqrt{3}} | √12
+\frac{2}{\sqrt{3}-1} | 1+\sqrt{3}
+\sqrt[3]{-16} | -2\sqrt[3]{2}
+8^{2/3} | 4 | \sqrt{16}
+\frac{\pi}{2} | \frac12 \pi | 0.5π | π/2
+36\pi | 36 \pi \text{ cm}^2
+\frac{1}{i} | -i | i^3 | -\sqrt{-1}
+(1+i)^2 | 2i
+\frac{1}{1+i} | \frac12 - \frac12 i
+# polynomials and equations
+x^2-1 | (x-1)(x+1) | -1 + x x
+3xy | 3yx | 3 x \cdot y
+\frac{a+b}{2} | \frac12 a + \frac b2
+2x+3y=6 | 3y+2x=6 | 4x = 12 - 6y
+# units, currency, percent and degrees are dropped
+60 \text{ mph} | 60 | 60 mph | 60\text{ miles per hour} | 60 \text{ km/h}
+\$18.90 | 18.9 | 18.90 dollars | £18.90 | \$ 18.90
+5 cm | 5cm | 5 \text{ cm}^2 | 5\,\mathrm{cm}^{3} | 5 \text{ m/s}^2 | \text{5 cm}
+50\% | 50% | 50 | 50 percent
+45° | 45^\circ | 45^{\circ} | 45 \text{ degrees} | 45
+# a name and its equals sign are dropped
+x = 5 | 5 | n=5 | x_1 = 5 | \text{Area} = 5 | S = 2+3 = 5
+f(x)=x^2 | x^2 | y = x^2
+x \in [0,1] | [0,1]
+(x,y) = (1,2) | (1,2)
+\sqrt{2} \approx 1.414 | \sqrt{2}
+# layout, choice letters, words
+\textbf{(C)} | C | (C) | \text{C} | \mathrm{(C)} | \text{(C)}
+\text{Monday} | Monday | monday | \textbf{Monday}
+\text{Yes} | yes | YES
+True | \mathrm{true}
+\text{No solution} | no solutions | There is no solution.
+\text{does not exist} | DNE
+\infty | infinity | infinitely many | \text{infinitely many solutions}
+# lists are sets, parentheses are ordered
+1, 2 | 2,1 | 1 \text{ and } 2 | \{1,2\} | 1, 2, \text{ and } 2 | x = 1 \text{ or } x = 2
+\pm 2 | 2 \text{ or } -2 | x = \pm 2
+1 \pm \sqrt{2} | 1-\sqrt2, 1+\sqrt2
+\emptyset | \varnothing | \{\}
+(1, \frac12) | \left(1, 0.5\right)
+[\frac12, 1) | [0.5, 1) | \frac12 \le x < 1
+(-\infty, 3) | x < 3 | 3 > x | 2x < 6 | (-\infty,3)
+(-\infty,1)\cup(2,\infty) | x<1 \text{ or } x>2 | (2,\infty) \cup (-\infty,1)
+\begin{pmatrix}\frac12&0\\0&1\end{pmatrix} | \begin{bmatrix} 0.5 & 0 \\ 0 & 1 \end{bmatrix}
+# ratios, bases
+3:4 | 3 : 4 | 3\colon 4
+101_2 | 101_{2}
+"""
+
+DIFFERENT = r"""
+# exact beats approximate
+0.333 | 1/3 | 0.3333333333 | 0.333...
+3.14 | \pi | \frac{22}{7} | 3.1416
+1.414 | \sqrt{2} | \sqrt[3]{2} | 2\sqrt{2} | \frac{1}{\sqrt{2}}
+0.5 | 50\%
+# structure
+1,000 | 1 | 1, 0
+(100,200) | 100,200 | (200,100)
+3:4 | \frac34 | 4:3
+101_2 | 101 | 5 | 101_3
+1,2 | 12 | (1,2) | 1,3 | [1,2] | 1,2,3,\dots | 1,2,3
+(0,1) | (0,1] | [0,1) | [0,1]
+x > 3 | x < 3 | x \ge 3 | x \ne 3 | x = 3
+x>3 \text{ and } x<5 | x>3 \text{ or } x<5
+x=1, y=2 | x=2, y=1
+\pm 3 | 3 | -3
+\emptyset | \{0\} | \{1\}
+A \cup B | A, B
+\begin{pmatrix}1\\2\end{pmatrix} | \begin{pmatrix}1&2\end{pmatrix} | \begin{vmatrix}1\\2\end{vmatrix}
+2x+3y=6 | 6 | 2x+3y | 2x+3y=7
+i | -i | 1
+x^2 | x^3 | y^2 | 2x | X^2
+1\frac12 | \frac12 | \frac{11}{2}
+1/2x | \frac{x}{2}
+5! | 5
+(\pm 1, \pm 2) | (1,2),(-1,-2)
+# words that are no units
+5 \text{ million} | 5 | 5 \text{ km north} | 5 \text{ km south} | \text{at least } 5 | 5 \text{ remainder } 2
+2 \text{ if } x>0 | 2
+2AB | 2CD | 2
+4abcd | 4
+ABC | BCA
+5 \text{ hours } 20 \text{ minutes} | 5
+\text{yes} | \text{true} | \text{no} | \text{no solution}
+Alice | Bob
+\text{no solution} | \text{no real roots exist but 2 complex}
+\infty | -\infty
+12:30 \text{ PM} | 12:30 \text{ AM}
+5 \pmod 7 | 5
+# too large to compute: equal to itself only
+2^{100000000} | 2^{100000001}
+10^{10^{10}} | 10^{10^{11}}
+"""
+
+
+def _rows(table: str) -> list[list[str]]:
+    rows = [row for row in table.strip().splitlines() if not row.startswith("# ")]
+    return [[cell.strip() for cell in row.split(" | ")] for row in rows]
+
+
+@pytest.mark.parametrize("row", _rows(EQUAL), ids=lambda row: row[0])
+def test_equal_answers_have_one_key(row: list[str]) -> None:
+    keys = {answer: canonical_key(answer) for answer in row}
+    assert None not in keys.values()
+    assert len(set(keys.values())) == 1, keys
+
+
+@pytest.mark.parametrize("row", _rows(DIFFERENT), ids=lambda row: row[0])
+def test_different_answers_have_different_keys(row: list[str]) -> None:
+    keys = {answer: canonical_key(answer) for answer in row}
+    assert len(set(keys.values())) == len(row), keys
+
+
+@pytest.mark.parametrize(
+    "answer", [r"\sin x", "2^n", r"\frac{1}{x+1}", "n!", r"\sqrt{3+2\sqrt2}", r"\log_2 8", "f(2)"]
+)
+def test_mathematics_beyond_the_canonical_form_has_no_key(answer: str) -> None:
+    assert canonical_key(answer) is None
+
+
+def test_latex_form_is_exact_and_bare() -> None:
+    assert latex_form(r"y = 0.5\sin x \text{ cm}") == r"\frac{1}{2} \sin x"
+
+
+def test_a_long_answer_is_its_own_text() -> None:
+    ones = "+".join("1" * MAX_LENGTH)
+    assert canonical_key(ones) == "text:" + ones
+    assert canonical_key("(" * 1000 + "1" + ")" * 1000) != canonical_key("1")
+
+
+@st.composite
+def _expressions(draw: st.DrawFn, depth: int = 3) -> tuple[str, Fraction]:
+    """LaTeX of a rational expression in some spelling, and its value."""
+    if depth == 0 or draw(st.booleans()):
+        n, d = draw(st.integers(0, 40)), draw(st.integers(1, 20))
+        spelling = draw(st.sampled_from([rf"\frac{{{n}}}{{{d}}}", f"({n}/{d})", rf"{{{n} \over {d}}}"]))
+        return spelling, Fraction(n, d)
+    (a, x), (b, y) = draw(_expressions(depth - 1)), draw(_expressions(depth - 1))
+    forms = [(f"({a}+{b})", x + y), (rf"\left({a} - {b}\right)", x - y), (rf"{a} \cdot {b}", x * y),
+             (f"({a})({b})", x * y), (rf"\left({a}\right)^{{2}}", x * x)]  # fmt: skip
+    if y:
+        forms.append((rf"\frac{{{a}}}{{{b}}}", x / y))
+    return draw(st.sampled_from(forms))
+
+
+@settings(deadline=None)
+@given(_expressions(), _expressions())
+def test_keys_agree_with_exact_arithmetic(a: tuple[str, Fraction], b: tuple[str, Fraction]) -> None:
+    assert canonical_key(a[0]) == canonical_key(f"{a[1].numerator}/{a[1].denominator}")
+    assert (canonical_key(a[0]) == canonical_key(b[0])) == (a[1] == b[1])
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 12), st.integers(1, 12))
+def test_roots_agree_with_their_squares(a: int, b: int, p: int, q: int) -> None:
+    equal = canonical_key(rf"{p}\sqrt{{{a}}}") == canonical_key(rf"{q}\sqrt{{{b}}}")
+    assert equal == (p * p * a == q * q * b)
+    left = canonical_key(rf"\frac{{{p}}}{{\sqrt{{{a}}}+{q}\sqrt{{{b}}}+ i}}")
+    assert left is not None
+    right = rf"({p})(\sqrt{{{a}}}+{q}\sqrt{{{b}}}+ i)^{{-1}}"
+    assert left == canonical_key(right)
+
+
+def test_the_core_imports_without_heavy_packages() -> None:
+    code = (
+        "import sys, rzero_cli.core.votes; "
+        "print({'torch', 'sympy', 'math_verify', 'numpy', 'transformers'} & set(sys.modules))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "set()"

@@ -1,0 +1,198 @@
+"""Classes of equivalent answers, and the worker that must never hang, leak or be trusted."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rzero_cli.core.equivalence import Equivalence
+from rzero_cli.core.votes import vote
+
+DATA = Path(os.environ.get("RZERO_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+def _load(name: str) -> list[dict[str, Any]]:
+    path = DATA / name
+    if not path.exists():
+        pytest.skip(f"{path} is missing; set RZERO_TEST_DATA to the folder that holds {name}")
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture(scope="module")
+def equivalence() -> Iterator[Equivalence]:
+    with Equivalence(timeout=5.0) as equivalence:
+        yield equivalence
+
+
+def _descendants(pid: int) -> set[int]:
+    """Processes, zombies included, that descend from pid."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        parents[int(stat.parent.name)] = int(fields[1])
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {pid}
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "equal"),
+    [
+        (r"\sin^2 x + \cos^2 x", "1", True),
+        (r"\log_2 8", "3", True),
+        (r"(n-1)!\cdot n", "n!", True),
+        (r"\sqrt{3+2\sqrt{2}}", r"1+\sqrt{2}", True),
+        (r"\frac{x^2-1}{x-1}", "x+1", True),
+        (r"2^{n+1}", r"2\cdot 2^n", True),
+        (r"0.5\ln 2", r"\frac{\ln 2}{2}", True),
+        (r"\cos 60^\circ", r"\frac12", True),
+        (r"\sin x", r"\cos x", False),
+        (r"\sin X", r"\sin x", False),
+        (r"\sin(10^{-20})", "0", False),
+        (r"\cos(10^{-9})", "1", False),
+        (r"\sqrt{x^2}", "x", False),
+        (r"\log_2 3", "1.585", False),
+        (r"x + \sin y = 3", "3", False),
+        (r"\sin x, 2", r"2, \cos x", False),
+        ("2^n", r"\text{even}", False),
+    ],
+)
+def test_what_has_no_key_goes_to_math_verify(
+    equivalence: Equivalence, a: str, b: str, equal: bool
+) -> None:
+    assert equivalence.equal(a, b) is equal
+    assert equivalence.equal(b, a) is equal
+
+
+def test_keyed_answers_start_no_process() -> None:
+    with Equivalence() as equivalence:
+        assert equivalence.classes(["1/2", "0.5", "x", "(1,2)"]) == [["(1,2)"], ["0.5", "1/2"], ["x"]]
+        assert equivalence._worker is None
+
+
+def test_classes_join_through_a_keyed_answer(equivalence: Equivalence) -> None:
+    answers = [r"\log_2 8", "3", r"\sin x", r"3 + 0\sin x", "4", r"\frac{6}{2}"]
+    expected = [[r"\sin x"], ["3", r"3 + 0\sin x", r"\frac{6}{2}", r"\log_2 8"], ["4"]]
+    assert equivalence.classes(answers) == sorted(expected)
+    assert equivalence.classes(answers[::-1] * 2) == sorted(expected)
+
+
+ANSWERS = st.sampled_from(
+    ["1", "1.0", "2", "x+1", "1+x", r"\log_2 4", r"\sin x", r"\sin(x)", "yes", "(1,2)", r"2^n",
+     r"\frac{1}{x+1}", r"\frac{1}{1+x}", r"\cos 0", "-", r"\frac"]
+)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(ANSWERS, max_size=8), st.randoms(use_true_random=False))
+def test_classes_are_a_partition_in_any_order(
+    equivalence: Equivalence, answers: list[str], random: Any
+) -> None:
+    classes = equivalence.classes(answers)
+    assert sorted(spelling for group in classes for spelling in group) == sorted(set(answers))
+    random.shuffle(answers)
+    assert equivalence.classes(answers) == classes
+    for answer in answers:
+        assert equivalence.equal(answer, answer)
+
+
+def test_answer_pairs_have_no_error(equivalence: Equivalence) -> None:
+    """math-verify 0.9 alone makes 8 errors on these, one of them a false "equal"."""
+    pairs = _load("answer_pairs.jsonl")
+    verdicts = [(pair, equivalence.equal(pair["a"], pair["b"])) for pair in pairs]
+    assert [pair for pair, verdict in verdicts if verdict and not pair["equal"]] == []
+    assert [pair for pair, verdict in verdicts if pair["equal"] and not verdict] == []
+
+
+def test_hostile_answers_end_in_seconds_and_leave_nothing() -> None:
+    answers = [row["answer"] for row in _load("adversarial_answers.jsonl")]
+    start = time.monotonic()
+    before = _descendants(os.getpid())
+    with Equivalence(timeout=0.5) as equivalence:
+        assert not any(equivalence.equal(answer, "7") for answer in answers)
+        result = vote(answers, equivalence)
+        assert result.m == len(answers)
+        assert equivalence.timeouts > 0
+    assert time.monotonic() - start < 40
+    assert _descendants(os.getpid()) <= before
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 1_000_000  # kB
+
+
+def test_a_killed_worker_costs_one_comparison() -> None:
+    with Equivalence(timeout=0.5) as equivalence:
+        assert equivalence.equal(r"\log_2 8", "3")
+        start = time.monotonic()
+        assert not equivalence.equal(r"\sum_{n=1}^{9} (x+y+z+w)^{60+n}", "3")
+        assert equivalence.timeouts == 1
+        assert equivalence.equal(r"\log_2 16", "4")
+        assert time.monotonic() - start < 1.5  # no second import of math-verify
+
+
+def test_memory_is_limited() -> None:
+    with Equivalence(timeout=20.0, memory_mb=400) as equivalence:
+        assert not equivalence.equal(r"\log(\left(10^{10^{10}}\right)!)", "3")
+        assert equivalence.equal(r"\log_2 8", "3")
+
+
+def test_a_worker_killed_from_outside_is_replaced() -> None:
+    with Equivalence() as equivalence:
+        assert equivalence.equal(r"\log_2 8", "3")
+        assert equivalence._worker is not None
+        os.kill(equivalence._worker.pid, signal.SIGKILL)
+        equivalence.equal(r"\log_2 32", "5")
+        assert equivalence.equal(r"\log_2 16", "4")
+
+
+def test_threads_share_one_worker() -> None:
+    verdicts: list[bool] = []
+    with Equivalence(timeout=5.0) as equivalence:
+        threads = [
+            threading.Thread(
+                target=lambda n=n: verdicts.append(equivalence.equal(rf"\log_2 {2**n}", str(n)))
+            )
+            for n in range(1, 9)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert equivalence.equal(r"\log_2 512", "9")  # after the thread that started it is gone
+    assert verdicts == [True] * 8
+
+
+def test_the_worker_dies_with_its_caller() -> None:
+    code = (
+        "import os, signal; from rzero_cli.core.equivalence import Equivalence\n"
+        "e = Equivalence(); assert e.equal(r'\\log_2 8', '3'); print(e._worker.pid, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    worker = Path("/proc") / result.stdout.strip()
+    deadline = time.monotonic() + 10
+    while worker.exists() and " Z " not in (worker / "stat").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_worker_that_cannot_start_says_what_to_do() -> None:
+    equivalence = Equivalence(memory_mb=1)
+    with pytest.raises(RuntimeError, match="memory_mb=1"):
+        equivalence.equal(r"\log_2 8", "3")
+    equivalence.close()

@@ -1,0 +1,75 @@
+"""Majority votes: pseudo-label, p_hat, and no dependence on the order of the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rzero_cli.core.equivalence import Equivalence
+from rzero_cli.core.votes import Vote, vote
+
+
+@pytest.fixture(scope="module")
+def equivalence() -> Iterator[Equivalence]:
+    with Equivalence(timeout=5.0) as equivalence:
+        yield equivalence
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        (["7", "7", "8"], Vote("7", 2 / 3, 3, 2, {"7": 2, "8": 1})),
+        # unreadable answers count in m and never in the majority
+        (["7", None, None, None], Vote("7", 0.25, 4, 1, {"7": 1})),
+        ([None, None], Vote(None, 0.0, 2, 0, {})),
+        ([], Vote(None, 0.0, 0, 0, {})),
+        # the most frequent spelling is the label, then the shortest, then the first
+        (["1/2", "0.5", "0.5", "2"], Vote("0.5", 0.75, 4, 3, {"0.5": 3, "2": 1})),
+        (["0.50", "1/2", r"\frac12"], Vote("1/2", 1.0, 3, 3, {"1/2": 3})),
+        (["1/2", "0.5"], Vote("0.5", 1.0, 2, 2, {"0.5": 2})),
+        # a tie goes to the smallest key: "10" < "9" as text
+        (["9", "10"], Vote("10", 0.5, 2, 1, {"10": 1, "9": 1})),
+        ([r"\sin x", "yes"], Vote("yes", 0.5, 2, 1, {"yes": 1, r"\sin x": 1})),
+        # classes that need the worker
+        ([r"\log_2 8", "3", "4", None], Vote("3", 0.5, 4, 2, {"3": 2, "4": 1})),
+    ],
+)
+def test_vote(equivalence: Equivalence, answers: list[str | None], expected: Vote) -> None:
+    for order in (answers, answers[::-1]):
+        result = vote(order, equivalence)
+        assert result == expected
+        assert list(result.votes) == list(expected.votes)
+
+
+ANSWERS = st.lists(
+    st.one_of(
+        st.none(),
+        st.sampled_from(["1", "1.0", "1/2", "0.5", "yes", r"\text{Yes}", r"2^n", r"\cos 0"]),
+        st.text(max_size=4),
+    ),
+    max_size=12,
+)
+
+
+@settings(deadline=None, max_examples=80)
+@given(ANSWERS, st.randoms(use_true_random=False))
+def test_vote_properties(
+    equivalence: Equivalence, answers: list[str | None], random: Any
+) -> None:
+    result = vote(answers, equivalence)
+    readable = [answer for answer in answers if answer is not None]
+    assert result.m == len(answers)
+    assert sum(result.votes.values()) == len(readable)
+    assert result.p_hat == (result.majority / result.m if answers else 0.0)
+    assert round(result.p_hat * result.m) == pytest.approx(result.p_hat * result.m)
+    assert list(result.votes.values()) == sorted(result.votes.values(), reverse=True)
+    assert result.answer == (next(iter(result.votes)) if readable else None)
+    assert set(result.votes) <= set(readable)
+    random.shuffle(answers)
+    shuffled = vote(answers, equivalence)
+    assert shuffled == result
+    assert list(shuffled.votes) == list(result.votes)
