@@ -14,10 +14,12 @@ import typer
 
 from rzero_cli.commands.challenge import challenge
 from rzero_cli.commands.env import env
+from rzero_cli.commands.eval import eval_
 from rzero_cli.commands.filter import filter_
 from rzero_cli.commands.grade import grade
 from rzero_cli.commands.init import init
 from rzero_cli.commands.label import label
+from rzero_cli.commands.report import report
 from rzero_cli.commands.sample import sample
 from rzero_cli.commands.score import score
 from rzero_cli.commands.tiny_base import tiny_base
@@ -37,8 +39,10 @@ COMMANDS: list[tuple[str, str, Callable[..., Any]]] = [
     (LOOP, "label", label),
     (LOOP, "filter", filter_),
     (LOOP, "train-solver", train_solver),
+    (LOOP, "eval", eval_),
     (SINGLE, "score", score),
     (SINGLE, "grade", grade),
+    (LOOKING, "report", report),
     (SETTING_UP, "tiny-base", tiny_base),
     (SETTING_UP, "init", init),
     (SETTING_UP, "env", env),

@@ -130,6 +130,20 @@ Limit = Annotated[
 QuestionKey = Annotated[
     str, _plain("--question-key", help="Key that holds the question.", panel=INPUT)
 ]
+GroupKey = Annotated[
+    str, _plain("--group-key", help="Key that holds the group, where there is one.", panel=INPUT)
+]
+Json = Annotated[bool, _plain("--json", help="Print JSON, for machines.")]
+Model = Annotated[
+    str | None,
+    _plain(
+        "--model",
+        help="Checkpoint directory or hub name of the model.",
+        panel=MODEL,
+        envvar="RZERO_MODEL",
+        metavar="MODEL",
+    ),
+]
 Challenger = Annotated[
     str | None,
     _plain(
@@ -200,6 +214,17 @@ ReferenceKey = Annotated[
 Out = Annotated[
     str | None,
     _plain("-o", "--output", help="Write here instead of stdout.", metavar="FILE"),
+]
+OutFile = Annotated[
+    str,
+    typer.Option(
+        "-o",
+        "--output",
+        help="Write the results here.",
+        metavar="FILE",
+        rich_help_panel=OUTPUT,
+        show_default=False,
+    ),
 ]
 OutDir = Annotated[
     str,

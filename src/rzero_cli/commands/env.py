@@ -6,6 +6,7 @@ import json
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -68,7 +69,7 @@ def _found() -> dict[str, dict[str, Any]]:
         "packages": {name: _version(name) for name in PACKAGES},
         "engines": {"transformers": _engine("transformers", "torch")},
         "settings": {name: os.environ.get(name) for name in VARIABLES}
-        | {CONFIG_NAME: os.path.exists(CONFIG_NAME)},
+        | {CONFIG_NAME: Path(CONFIG_NAME).is_file()},
     }
 
 

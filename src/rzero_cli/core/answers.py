@@ -299,7 +299,7 @@ _NOT_UNITS = _words("""
 """)
 _TOKEN = re.compile(
     r"(?P<repeat>\d*\.\d*\\(?:overline|bar)\s*\{\d+\})"
-    r"|(?P<num>\d{1,3}(?: \d{3})+(?![\d/])|\d+(?:,\d+)*(?:\.\d+)?(?:[eE][-+]?\d+)?|\.\d+)"
+    r"|(?P<num>(?<![_^])\d{1,3}(?: \d{3})+(?![\d/])|\d+(?:,\d+)*(?:\.\d+)?(?:[eE][-+]?\d+)?|\.\d+)"
     r"|(?P<env>\\(?:begin|end)\s*\{[A-Za-z]+\*?\})"
     r"|(?P<cmd>\\(?:[A-Za-z]+\*?|.))|(?P<word>[A-Za-z]+)|(?P<op>\S)"
 )
@@ -362,9 +362,10 @@ def _tokenize(text: str) -> list[Token]:
 
 def _braced_argument(command: str, numbers: list[Token]) -> list[Token]:
     r"""Give a bare number after a command its braces: `\frac12` is a half, `2^10` is 2^{10}."""
-    if command not in (r"\frac", r"\sqrt", "^", "_") or len(numbers) > 1:
+    if command not in (r"\frac", r"\binom", r"\sqrt", "^", "_") or len(numbers) > 1:
         return numbers
-    digits = [*numbers[0].text] if command == r"\frac" else [numbers[0].text]
+    number = numbers[0].text
+    digits = [*number] if command in (r"\frac", r"\binom") and number.isdigit() else [number]
     return [t for d in digits for t in (Token("{", "{"), Token("n", d), Token("}", "}"))]
 
 
@@ -459,7 +460,9 @@ def _strip(tokens: list[Token]) -> tuple[str, list[Token]]:
     sides, relations = _split(tokens, set(_RELATIONS))
     signs = [_RELATIONS[token.kind] for token in relations]
     name = ""
-    while signs and signs[0] in "=≈" and _is_name(sides[0]):
+    if signs == ["="] and not _is_name(sides[0]):  # 5 = x
+        sides.reverse()
+    while signs and signs[0] in "=≈" and _is_name(sides[0]) and not _recurs(*sides[:2]):
         name, sides, signs = _text(sides[0]), sides[1:], signs[1:]
     if "≈" in signs:  # exact beats approximate: what stands before the sign is the answer
         sides, signs = sides[: signs.index("≈") + 1], signs[: signs.index("≈")]
@@ -475,6 +478,11 @@ def _strip(tokens: list[Token]) -> tuple[str, list[Token]]:
 def _is_name(tokens: list[Token]) -> bool:
     constant = len(tokens) == 1 and tokens[0].text in ("i", r"\pi")
     return not constant and _NAME.fullmatch(_kinds(tokens)) is not None
+
+
+def _recurs(name: list[Token], side: list[Token]) -> bool:
+    """`x = x^2` is an equation."""
+    return name[0].kind in ("s", "S") and name[0] in side
 
 
 def _without_unit(tokens: list[Token]) -> list[Token]:
@@ -840,6 +848,8 @@ def _relation_key(values: list[Value], signs: list[str]) -> str:
         (_sum([b, _negative(a)] if "<" in sign else [a, _negative(b)]), sign.replace("<", ">"))
         for a, b, sign in zip(polys, polys[1:], signs, strict=False)
     ]
+    if signs == ["="] and (solved := _solved(steps[0][0])) is not None:
+        return _key(solved)
     if signs[0] in ("=", "!=") and len(signs) == 1:
         return _normal_relation(steps[0][0], signs[0])
     if not all(sign in (">", ">=") for _, sign in steps) or len(steps) > 2:
@@ -850,6 +860,24 @@ def _relation_key(values: list[Value], signs: list[str]) -> str:
     if None in bounds:
         raise Undecided("chain of inequalities")
     return _interval(*(bound for bound in bounds if bound))
+
+
+def _is_constant(atom: str) -> bool:
+    return atom.isdigit() or atom in _POSITIVE or atom == "i"
+
+
+def _solved(difference: Poly) -> Poly | None:
+    """An equation solved for y, or for its only variable, if it is linear in that.
+
+    As `y = 2x + 1` is `2x + 1`, so must `2x - y + 1 = 0` be.
+    """
+    variables = {x for monomial in difference for x, _ in monomial if not _is_constant(x)}
+    unknown = "y" if "y" in variables or len(variables) != 1 else min(variables)
+    linear: Monomial = ((unknown, Fraction(1)),)
+    rest = {m: c for m, c in difference.items() if m != linear}
+    if linear not in difference or any(x == unknown for m in rest for x, _ in m):
+        return None
+    return _times(rest, _constant(-1 / difference[linear]))
 
 
 def _normal_relation(difference: Poly, sign: str) -> str:
@@ -866,7 +894,7 @@ _Bound = tuple[str, bool, str, bool]  # variable, is it a lower bound, its value
 
 def _half_line(difference: Poly, sign: str) -> _Bound | None:
     """`difference > 0` as a bound on its one variable; None if it is not linear in one."""
-    constants = {m for m in difference if all(x.isdigit() or x in _POSITIVE for x, _ in m)}
+    constants = {m for m in difference if all(_is_constant(x) and x != "i" for x, _ in m)}
     rest = [m for m in difference if m not in constants]
     if len(rest) != 1 or len(rest[0]) != 1 or rest[0][0][1] != 1 or rest[0][0][0] == "i":
         return None

@@ -28,6 +28,7 @@ from rzero_cli.core.answers import canonical_key, latex_form
 _START_SECONDS = 60.0  # importing math-verify on a busy machine
 _GRACE_SECONDS = 2.0  # between the worker's own limit and ours
 _CACHE_SIZE = 50_000
+_RELATIONS = {"=": "=", r"\ne": "!=", r"\le": "<=", r"\ge": "<=", "<": "<", ">": "<"}
 _MAX_TIMEOUTS = 4  # a call gives up after so many: what is left is not equal
 
 
@@ -187,11 +188,19 @@ def _is_keyed(name: tuple[bool, str]) -> bool:
     return not name[0]
 
 
-def _shape(latex: str) -> tuple[int, bool, bool]:
-    r"""What equal answers share: the number of members, and whether they are relations.
+def _shape(latex: str) -> tuple[int, frozenset[str], str]:
+    r"""What equal answers share: number of members, kinds of relation, brackets of a tuple or set.
 
-    math-verify would take `2x + 3y = 6` for 6.
+    math-verify would take `2x + 3y = 6` for 6, and a tuple for the set of its members.
     """
     tokens = latex.split()
-    inequality = any(sign in tokens for sign in ("<", ">", r"\le", r"\ge", r"\ne"))
-    return tokens.count(","), "=" in tokens, inequality
+    depth, commas, relations, brackets = 0, 0, set(), ""
+    for token in tokens:
+        depth += (token in ("(", "[", "{", r"\{")) - (token in (")", "]", "}", r"\}"))
+        if depth == 0 and token in _RELATIONS:
+            relations.add(_RELATIONS[token])
+        elif token == "," and depth == 0:
+            commas += 1
+        elif token == "," and depth == 1 and tokens[0] in ("(", "[", r"\{"):
+            brackets = tokens[0] + tokens[-1]
+    return commas, frozenset(relations), brackets

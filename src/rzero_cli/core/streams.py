@@ -30,6 +30,7 @@ __all__ = [
     "can_continue",
     "check_new",
     "open_copy",
+    "open_journal",
     "open_output",
     "protect_stdout",
     "read_lines",
@@ -215,13 +216,11 @@ def open_output(
 ) -> Iterator[Output]:
     """Open `path` for records, or standard output where it is None or "-".
 
-    A file is written as `FILE.part` and renamed when the block ends well; if it does not, the
-    journal stays, for `resume`. `settings` are what the result depends on: a journal made with
-    others is not continued.
+    A file is written as a journal, `FILE.part`, and put in place when the block ends well.
 
     Raises:
-        UsageError: the file exists (without `force`), its folder does not, or a journal is there
-            that `resume` was not given for or that other settings made.
+        UsageError: as `open_journal`; or `resume` without a file.
+        AlreadyDone: as `open_journal`.
     """
     if path is None or path == "-":
         if resume:
@@ -230,32 +229,44 @@ def open_output(
             yield Output(stream)
         return
     target = Path(path)
+    with open_journal(target, settings=settings, force=force, resume=resume) as (output, part):
+        yield output
+        clean = target.with_name(target.name + ".part.clean")
+        with part.open("rb") as journal, clean.open("wb") as stream:
+            stream.writelines(raw for raw in journal if raw != _NO_RECORD.encode())
+            stream.flush()
+            os.fsync(stream.fileno())
+        clean.replace(target)
+
+
+@contextmanager
+def open_journal(
+    target: Path, *, settings: dict[str, Any], force: bool, resume: bool
+) -> Iterator[tuple[Output, Path]]:
+    """Open the journal of `target`, `TARGET.part`; removed when the block, which makes the target
+    from it, ends well. If it does not, the journal stays, for `resume`.
+
+    Args:
+        settings: what the result depends on: a journal made with others is not continued.
+
+    Raises:
+        UsageError: the target exists (without `force`), its folder does not, or a journal is
+            there that `resume` was not given for or that other settings made.
+        AlreadyDone: with `resume`, when the target is complete.
+    """
     if resume and target.exists() and not force:
         raise AlreadyDone(f"{target} is complete already")
     part, made_with = (target.with_name(target.name + end) for end in (".part", ".part.json"))
-    done = _prepare(target, part, made_with, settings, force=force, resume=resume)
-    with part.open("ab") as stream:
-        output = Output(stream, done=done, journal=True)
-        yield output
-        stream.flush()
-        os.fsync(stream.fileno())
-    _finish(target, part, made_with)
-
-
-def _prepare(
-    target: Path,
-    part: Path,
-    made_with: Path,
-    settings: dict[str, Any],
-    *,
-    force: bool,
-    resume: bool,
-) -> int:
+    done = 0
     if can_continue(target, part, made_with, settings, force=force, resume=resume):
-        return _count_lines(part)
-    part.write_bytes(b"")
-    write_json(made_with, settings)
-    return 0
+        done = _count_lines(part)
+    else:
+        part.write_bytes(b"")
+        write_json(made_with, settings)
+    with part.open("ab") as stream:
+        yield Output(stream, done=done, journal=True), part
+    part.unlink()
+    made_with.unlink()
 
 
 def can_continue(
@@ -313,15 +324,6 @@ def _count_lines(part: Path) -> int:
             done, end = done + 1, end + len(raw)
         stream.truncate(end)
     return done
-
-
-def _finish(target: Path, part: Path, made_with: Path) -> None:
-    clean = target.with_name(target.name + ".part.clean")
-    with part.open("rb") as journal, clean.open("wb") as stream:
-        stream.writelines(raw for raw in journal if raw != _NO_RECORD.encode())
-    clean.replace(target)
-    part.unlink()
-    made_with.unlink(missing_ok=True)
 
 
 def open_copy(path: str | None, *, force: bool = False) -> AbstractContextManager[IO[bytes]]:

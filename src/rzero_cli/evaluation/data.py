@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import datasets
@@ -112,11 +111,12 @@ def evaluate_data(
             if n
         }
         graded = evaluate(lm, {"tasks": tasks}, bootstrap_iters=0)["samples"]
-    verdicts = {name: [s["accuracy"] for s in graded.get(name, [])] for name in passes}
+    verdicts = {name: [row["accuracy"] for row in rows] for name, rows in graded.items()}
+    none = [_Verdict([], [])] * len(questions)
     samples = [
         _sample(question, greedy, sampled, equivalence)
-        for question, greedy, sampled in zip_longest(
-            questions, verdicts[GREEDY], verdicts[SAMPLED], fillvalue=_NO_VERDICT
+        for question, greedy, sampled in zip(
+            questions, verdicts[GREEDY], verdicts.get(SAMPLED, none), strict=True
         )
     ]
     answers = [a for sample in samples for a in (sample["answer"], *sample["answers"])]
@@ -143,9 +143,6 @@ class _Verdict(NamedTuple):
 
     answers: list[str | None]
     correct: list[bool]
-
-
-_NO_VERDICT = _Verdict([], [])
 
 
 def _task(

@@ -16,10 +16,10 @@ from functools import partial
 from itertools import chain, groupby, islice
 from typing import TYPE_CHECKING
 
+import datasets
 import lm_eval.api.task
 from lm_eval.api.model import LM
 from lm_eval.models.utils import normalize_gen_kwargs
-from tqdm import tqdm
 
 from rzero_cli.engines import Completion, Engine, Sampling
 from rzero_cli.errors import RzeroError
@@ -40,15 +40,18 @@ _KNOWN_SETTINGS = {"do_sample", "temperature", "top_p", "top_k", "max_gen_toks",
 def quiet() -> Iterator[None]:
     """Keep what lm-eval and its tasks print off standard output, and its notices to itself."""
     logger, bars = logging.getLogger("lm_eval"), lm_eval.api.task.tqdm
-    level = logger.level
+    level, data_bars = logger.level, not datasets.are_progress_bars_disabled()
     logger.setLevel(logging.ERROR)
-    lm_eval.api.task.tqdm = partial(tqdm, disable=True)  # building prompts takes no time
+    datasets.disable_progress_bars()
+    lm_eval.api.task.tqdm = partial(bars, disable=True)  # building prompts takes no time
     try:
         with redirect_stdout(sys.stderr):
             yield
     finally:
         logger.setLevel(level)
         lm_eval.api.task.tqdm = bars
+        if data_bars:
+            datasets.enable_progress_bars()
 
 
 class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
@@ -96,9 +99,7 @@ class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
                 texts[i] = drawn * (len(repeats[i]) // sampling.n)
         return [text for drawn in texts for text in drawn]
 
-    def _complete(
-        self, requests: list[Instance], sampling: Sampling
-    ) -> Iterator[list[Completion]]:
+    def _complete(self, requests: list[Instance], sampling: Sampling) -> Iterator[list[Completion]]:
         prompts = (json.loads(request.args[0]) for request in requests)
         known = list(islice(self.done, len(requests)))
         new = self.engine.generate(prompts, sampling, start=len(known))
@@ -164,4 +165,3 @@ def _cut(text: str, until: Iterable[str]) -> str:
         if stop:
             text = text.split(stop, 1)[0]
     return text
-

@@ -169,9 +169,7 @@ def _open_lm(engine: Engine, seed: int, progress: bool) -> LM:
         return EngineLM(engine, seed=seed)
     torch.manual_seed(seed)
     with quiet():
-        lm = HFLM(
-            pretrained=engine.model, tokenizer=engine.tokenizer, batch_size=engine.batch_size
-        )
+        lm = HFLM(pretrained=engine.model, tokenizer=engine.tokenizer, batch_size=engine.batch_size)
     for method in ("generate_until", "loglikelihood", "loglikelihood_rolling"):
         setattr(lm, method, partial(getattr(lm, method), disable_tqdm=not progress))
     return lm
@@ -187,9 +185,7 @@ def _check_chat(engine: Engine, chat: bool | None) -> bool:
     return bool(chat)
 
 
-def _configure(
-    task: Task, seed: int, num_fewshot: int | None, max_tokens: int | None
-) -> None:
+def _configure(task: Task, seed: int, num_fewshot: int | None, max_tokens: int | None) -> None:
     task.set_fewshot_seed(seed)
     if num_fewshot is not None and task.config.num_fewshot != 0:
         task.set_config("num_fewshot", num_fewshot)

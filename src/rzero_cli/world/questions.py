@@ -67,9 +67,9 @@ WORDINGS: dict[str, tuple[str, str]] = {
     "rotate": ("First goes last: ", "Turned left: "),
 }
 
-# What marks a question and an answer; the last three can stray into a question.
+# What marks a question and an answer. A question cannot hold its own tags, all else can stray in.
 TAGS = ("<question>", "</question>", "\\boxed{", "}")
-STRAYS = (*TAGS[1:], *(wording for pair in WORDINGS.values() for wording in pair))
+STRAYS = (*TAGS[2:], *(wording for pair in WORDINGS.values() for wording in pair))
 
 LEVELS = (3, 4, 5)
 """Numbers of digits a question can have."""

@@ -1,0 +1,164 @@
+"""`rzero report`: what happened in a run, as a table, a picture, a page (`core/summary.py`)."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rzero_cli.commands import _options as opt
+from rzero_cli.commands._run import say
+from rzero_cli.core.streams import write_json
+from rzero_cli.core.summary import over_runs, summarize_run
+from rzero_cli.engines.models import require
+from rzero_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+ENDINGS = (".json", ".txt", ".png", ".svg", ".html")
+
+
+def report(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN_DIR", help="The folder of a run, or of several.")
+    ],
+    output: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help=f"Write it here, as the ending says: {', '.join(ENDINGS)}. May be repeated.",
+        ),
+    ] = None,
+    as_json: opt.Json = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Show what happened in a run: scores with intervals, labels, difficulty, time.
+
+    Several runs give means over runs, their spread, and the paired differences to the base model
+    and to the base-Challenger baseline.
+
+    [bold]Examples[/]
+
+      rzero report runs/demo
+
+      rzero report runs/demo -o report.html -o summary.png
+
+      rzero report runs/evidence-demo-11 runs/evidence-demo-12
+    """
+    targets = output or []
+    for target in targets:
+        if target.suffix not in ENDINGS:
+            raise UsageError(f"-o {target}: unknown ending; known: {', '.join(ENDINGS)}")
+        if not target.absolute().parent.is_dir():
+            raise UsageError(f"-o {target}: no such folder")
+    summaries = [summarize_run(run) for run in runs]
+    if len(runs) == 1:
+        result, table = summaries[0], _table(summaries[0])
+    else:
+        result = {"runs": [str(run) for run in runs], "rows": over_runs(summaries)}
+        table = _table_over_runs(result)
+        if any(target.suffix not in (".json", ".txt") for target in targets):
+            raise UsageError("several runs can be written as .json and .txt")
+    for target in targets:
+        _write(target, runs[0], result, table)
+        say(f"report: {target}", quiet=quiet)
+    if as_json:
+        typer.echo(json.dumps(result))
+    else:
+        typer.echo(_as_text(table))
+
+
+def _write(target: Path, run: Path, result: dict[str, Any], table: Table) -> None:
+    if target.suffix == ".json":
+        write_json(target, result)
+    elif target.suffix == ".txt":
+        target.write_text(_as_text(table), encoding="utf-8")
+    else:
+        require("report", "matplotlib")
+        from rzero_cli.evaluation import pictures
+
+        if target.suffix == ".html":
+            page = pictures.page(f"rzero run: {run.name}", result, _columns(result))
+            target.write_text(page, encoding="utf-8")
+        else:
+            pictures.save(result, target)
+
+
+def _as_text(table: Table) -> str:
+    from rich.console import Console
+
+    stream = io.StringIO()
+    Console(file=stream, width=120, no_color=True).print(table)
+    return stream.getvalue()
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _interval(row: dict[str, Any]) -> str:
+    return "-" if row["ci95"] is None else "{}-{}".format(*map(_percent, row["ci95"]))
+
+
+def _columns(summary: dict[str, Any]) -> dict[str, list[str]]:
+    """The table of one run, by column."""
+    rows = summary["rows"]
+    k = rows[0]["k"]
+
+    def plain(name: str) -> list[str]:
+        return ["-" if row[name] is None else str(row[name]) for row in rows]
+
+    return {
+        "model": [row["model"] for row in rows],
+        f"mean@{k} %": [_percent(row["mean_at_k"]) for row in rows],
+        "95 % interval": [_interval(row) for row in rows],
+        "greedy %": [_percent(row["greedy"]) for row in rows],
+        f"maj@{k} %": [_percent(row["maj_at_k"]) for row in rows],
+        "true labels %": [_percent(row["label_accuracy"]) for row in rows],
+        "p_hat": ["-" if r["p_hat_mean"] is None else f"{r['p_hat_mean']:.2f}" for r in rows],
+        "questions": plain("questions"),
+        "kept": plain("kept"),
+        "seconds": [f"{row['seconds']:.0f}" for row in rows],
+    }
+
+
+def _table(summary: dict[str, Any]) -> Table:
+    return _rich(_columns(summary))
+
+
+def _table_over_runs(result: dict[str, Any]) -> Table:
+    def spread(value: dict[str, Any] | None) -> str:
+        if value is None:
+            return "-"
+        sd = "" if value["sd"] is None else f" ± {100 * value['sd']:.1f}"
+        return f"{100 * value['mean']:+.1f}{sd}"
+
+    rows = result["rows"]
+    return _rich(
+        {
+            "model": [row["model"] for row in rows],
+            "runs": [str(row["runs"]) for row in rows],
+            "mean@k %": [spread(row).lstrip("+") for row in rows],
+            "minus base": [spread(row.get("minus_base")) for row in rows],
+            "minus base Challenger": [spread(row.get("minus_base_challenger")) for row in rows],
+            "by run": [" ".join(f"{100 * v:.1f}" for v in row["values"]) for row in rows],
+        }
+    )
+
+
+def _rich(columns: dict[str, list[str]]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in columns:
+        table.add_column(name, justify="left" if name == "model" else "right")
+    for cells in zip(*columns.values(), strict=True):
+        table.add_row(*cells)
+    return table

@@ -1,0 +1,105 @@
+"""A run as a picture and as a page."""
+
+from __future__ import annotations
+
+import html
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+from matplotlib import pyplot
+from matplotlib.figure import Figure
+
+from rzero_cli.core.summary import curves
+
+__all__ = ["page", "save"]
+
+_NAMES = {"trained": "trained Challenger", "base-challenger": "base Challenger"}
+
+
+def save(summary: dict[str, Any], target: Path) -> None:
+    """Write the picture of a run; the ending of `target` says in which format."""
+    figure = _figure(summary)
+    figure.savefig(target, dpi=150)
+    pyplot.close(figure)
+
+
+def _figure(summary: dict[str, Any]) -> Figure:
+    """Accuracy over iterations, and beside it the labels and the difficulty of the questions."""
+    figure, (scores, labels) = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    for name, rows in curves(summary).items():
+        _score_curve(scores, _NAMES.get(name, name), rows)
+        _label_curve(labels, _NAMES.get(name, name), rows[1:])
+    k = summary["rows"][0]["k"]
+    scores.set(title=f"Solver on held-out questions (mean@{k}, 95 %)", ylabel="%")
+    labels.set(title="Kept questions: labels that are true", ylabel="%")
+    for axes in (scores, labels):
+        axes.set(xlabel="iteration", ylim=(0, 102))
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(loc="lower right")
+    return figure
+
+
+def _score_curve(axes: Any, name: str, rows: list[dict[str, Any]]) -> None:
+    values = [r["greedy"] if r["mean_at_k"] is None else r["mean_at_k"] for r in rows]
+    spans = [r["ci95"] or (v, v) for r, v in zip(rows, values, strict=True)]
+    errors = [[100 * (v - lo) for v, (lo, _) in zip(values, spans, strict=True)]]
+    errors += [[100 * (hi - v) for v, (_, hi) in zip(values, spans, strict=True)]]
+    percent = [100 * v for v in values]
+    axes.errorbar(range(len(rows)), percent, yerr=errors, marker="o", capsize=3, label=name)
+
+
+def _label_curve(axes: Any, name: str, rows: list[dict[str, Any]]) -> None:
+    known = [(i, 100 * r["label_accuracy"]) for i, r in enumerate(rows, 1) if r["label_accuracy"]]
+    if known:
+        axes.plot(*zip(*known, strict=True), marker="s", label=name)
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<style>
+body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }}
+table {{ border-collapse: collapse; margin: 1.5rem 0 }}
+th, td {{ padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #ddd }}
+th:first-child, td:first-child {{ text-align: left }}
+svg {{ max-width: 100%; height: auto }}
+pre {{ background: #f6f6f6; padding: 1rem; overflow: auto }}
+</style></head><body>
+<h1>{title}</h1>
+{table}
+{picture}
+<h2>Settings</h2>
+<p>Of each stage in the first iteration. Every artefact has its own record beside it.</p>
+<pre>{settings}</pre>
+</body></html>
+"""
+
+
+def page(title: str, summary: dict[str, Any], columns: dict[str, list[str]]) -> str:
+    """A page of its own, with the table, the picture and the settings of a run."""
+    stream = io.StringIO()
+    figure = _figure(summary)
+    figure.savefig(stream, format="svg")
+    pyplot.close(figure)
+    picture = stream.getvalue()
+    return _PAGE.format(
+        title=html.escape(title),
+        table=_table(columns),
+        picture=picture[picture.index("<svg") :],
+        settings=html.escape(json.dumps(summary["settings"], indent=2)),
+    )
+
+
+def _table(columns: dict[str, list[str]]) -> str:
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in columns)
+    rows = [
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
+        for cells in zip(*columns.values(), strict=True)
+    ]
+    return f"<table><tr>{head}</tr>{''.join(rows)}</table>"

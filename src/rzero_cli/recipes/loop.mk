@@ -1,0 +1,154 @@
+# R-Zero (arXiv 2508.05004): one base model becomes a Challenger that asks and a Solver that answers.
+#
+#   make demo                             a small model made here teaches itself, in minutes
+#   make run MODEL=Qwen/Qwen3-4B-Base     the paper's setting, on a GPU machine
+#   make -n run MODEL=...                 what would be done, command by command
+#
+# Every artefact is a file, so an interrupted make goes on where it stopped. Each stage is a command
+# of its own: change a line, put your own stage between two, or take one into another pipeline.
+
+RZERO ?= rzero
+RUNS ?= runs
+RUN ?= r-zero
+# The base model: a checkpoint directory or a hub name.
+MODEL ?=
+PRESET ?= paper
+ITERATIONS ?= 3
+SEED ?= 0
+# What the Solver is examined on: a JSONL file with true answers, or tasks known to lm-eval.
+HELDOUT ?=
+TASKS ?= gsm8k
+# Further options of a stage, e.g. SAMPLE_FLAGS='-n 2000'.
+CHALLENGE_FLAGS ?=
+SAMPLE_FLAGS ?=
+LABEL_FLAGS ?=
+FILTER_FLAGS ?=
+SOLVER_FLAGS ?=
+EVAL_FLAGS ?=
+# Set where the questions are of tiny-base's world, whose true answers can be computed.
+TRUTH ?=
+
+R := $(RUNS)/$(RUN)
+STEPS := $(shell seq 1 $(ITERATIONS))
+EXAM = $(if $(HELDOUT),--data $(HELDOUT),--tasks $(TASKS))
+# A target that is there is out of date, one that is not may have been interrupted.
+ON = --preset $(PRESET) $(if $(wildcard $@),--force,--resume)
+# Each iteration draws with a seed of its own.
+seed = --seed $(shell expr $(SEED) \* 100 + $1)
+
+# The models that iteration K of a chain of iterations (a folder) leaves behind; 0 is the base.
+solver = $(if $(filter 0,$2),$(MODEL),$1/iter-$2/solver)
+challenger = $(if $(filter 0,$2),$(MODEL),$1/iter-$2/challenger)
+after = $(if $(filter 0,$2),,$1/iter-$2/solver/rzero.json)
+
+# 1. The Challenger learns to ask what the Solver is unsure of ...     $1 folder, $2 = K, $3 = K - 1
+define challenge_and_sample
+$1/iter-$2/challenger/rzero.json: $(call after,$1,$3) | needs-model
+	@mkdir -p $1/iter-$2
+	$$(RZERO) challenge --challenger $(call challenger,$1,$3) --solver $(call solver,$1,$3) $(call seed,$2) $$(CHALLENGE_FLAGS) $$(ON) -o $$(@D)
+
+# 2. ... and asks.
+$1/iter-$2/questions.jsonl: $1/iter-$2/challenger/rzero.json
+	$$(RZERO) sample --challenger $1/iter-$2/challenger $(call seed,$2) $$(SAMPLE_FLAGS) $$(ON) -o $$@
+endef
+
+# The baseline: the base model asks, in every iteration.
+define sample_from_base
+$1/iter-$2/questions.jsonl: $(call after,$1,$3) | needs-model
+	@mkdir -p $1/iter-$2
+	$$(RZERO) sample --challenger $(MODEL) $(call seed,$2) $$(SAMPLE_FLAGS) $$(ON) -o $$@
+endef
+
+define label_filter_train
+# 3. The Solver answers each question m times; the majority is the label.
+$1/iter-$2/labeled.jsonl: $1/iter-$2/questions.jsonl
+	$$(RZERO) label $$< --solver $(call solver,$1,$3) $(call seed,$2) $$(LABEL_FLAGS) $$(ON) -o $$@
+
+# 4. Questions it is unsure of are kept ...
+$1/iter-$2/train.jsonl: $1/iter-$2/labeled.jsonl
+	$$(RZERO) filter $$< $$(FILTER_FLAGS) --preset $$(PRESET) --force -o $$@
+
+# 5. ... and learned from.
+$1/iter-$2/solver/rzero.json: $1/iter-$2/train.jsonl
+	$$(RZERO) train-solver $$< --solver $(call solver,$1,$3) $(call seed,$2) $$(SOLVER_FLAGS) $$(ON) -o $$(@D)
+
+# Examined on what it was not trained on; and, where that can be computed, were the labels true?
+$1/iter-$2/eval.json: $1/iter-$2/solver/rzero.json
+	$$(RZERO) eval --model $1/iter-$2/solver $$(EXAM) $$(EVAL_FLAGS) $$(ON) -o $$@
+
+$1/iter-$2/graded.jsonl: $1/iter-$2/train.jsonl
+	$$(RZERO) grade --truth $$< --force -o $$@
+endef
+
+# $(call chain,FOLDER,how questions come about)
+define chain
+$(foreach k,$(STEPS),$(eval $(call $2,$1,$k,$(shell expr $k - 1))))
+$(foreach k,$(STEPS),$(eval $(call label_filter_train,$1,$k,$(shell expr $k - 1))))
+endef
+results = $(R)/base/eval.json $(foreach k,$(STEPS),$1/iter-$k/eval.json $(if $(TRUTH),$1/iter-$k/graded.jsonl))
+
+$(call chain,$(R),challenge_and_sample)
+$(call chain,$(R)/base-challenger,sample_from_base)
+$(call chain,$(R)/no-penalty,challenge_and_sample)
+$(call chain,$(R)/no-filter,challenge_and_sample)
+$(call chain,$(R)/shuffled-labels,challenge_and_sample)
+
+$(R)/no-penalty/%: CHALLENGE_FLAGS += --lambda-rep 0
+$(R)/no-filter/%: FILTER_FLAGS += --delta 0.5
+$(R)/shuffled-labels/%: SOLVER_FLAGS += --shuffle-labels
+
+$(R)/base/eval.json: | needs-model
+	@mkdir -p $(@D)
+	$(RZERO) eval --model $(MODEL) $(EXAM) $(EVAL_FLAGS) $(ON) -o $@
+
+.PHONY: run base-challenger no-penalty no-filter shuffled-labels report demo evidence needs-model help
+.DEFAULT_GOAL := help
+.SECONDARY:
+
+run: $(call results,$(R)) ## the loop, ITERATIONS times, from MODEL
+	$(MAKE) report
+base-challenger: $(call results,$(R)/base-challenger) ## baseline: the Challenger is never trained
+no-penalty: $(call results,$(R)/no-penalty) ## ablation: without the repetition penalty
+no-filter: $(call results,$(R)/no-filter) ## ablation: train on every labelled question
+shuffled-labels: $(call results,$(R)/shuffled-labels) ## null control: each question gets another's label
+
+report: ## table and picture of RUN, into its folder
+	$(RZERO) report $(R) -o $(R)/summary.json -o $(R)/summary.txt -o $(R)/summary.png -o $(R)/report.html
+
+needs-model:
+	@test -n "$(MODEL)" || { echo "MODEL is not set: make run MODEL=Qwen/Qwen3-4B-Base, or make demo" >&2; exit 2; }
+
+# A base model made on this machine. SIZE=small is for a quick look.
+SIZE ?= demo
+BASE = $(RUNS)/tiny-base-$(SIZE)-$(SEED)
+TINY = PRESET=tiny TRUTH=1 SEED=$(SEED) SIZE=$(SIZE) ITERATIONS=$(ITERATIONS) MODEL=$(BASE) HELDOUT=$(BASE)/heldout.jsonl
+
+$(RUNS)/tiny-base-%/rzero.json:
+	@mkdir -p $(RUNS)
+	$(RZERO) tiny-base --size $(SIZE) --seed $(SEED) $(BASE_FLAGS) $(if $(wildcard $(@D)),--force) -o $(@D)
+
+# Two chains of iterations side by side, one core each.
+demo: export OMP_NUM_THREADS ?= 1
+demo: ## the whole loop on a small model made here, beside the base-Challenger baseline
+	$(MAKE) $(BASE)/rzero.json
+	$(MAKE) -j2 chains RUN=$(if $(filter r-zero,$(RUN)),demo,$(RUN)) $(TINY)
+	$(MAKE) report RUN=$(if $(filter r-zero,$(RUN)),demo,$(RUN))
+
+.PHONY: chains all-chains
+chains: $(call results,$(R)) $(call results,$(R)/base-challenger)
+all-chains: chains no-penalty no-filter shuffled-labels
+
+# Bases and held-out draws that no setting was chosen on.
+EVIDENCE ?= 11 12 13
+evidence: export OMP_NUM_THREADS ?= 1
+evidence: ## every chain on several bases: means, spread, paired differences (an hour or more)
+	for seed in $(EVIDENCE); do \
+	  $(MAKE) $(RUNS)/tiny-base-$(SIZE)-$$seed/rzero.json SEED=$$seed && \
+	  $(MAKE) -j2 all-chains RUN=evidence-$(SIZE)-$$seed $(TINY) SEED=$$seed && \
+	  $(MAKE) report RUN=evidence-$(SIZE)-$$seed || exit $$?; \
+	done
+	$(RZERO) report $(EVIDENCE:%=$(RUNS)/evidence-$(SIZE)-%) -o $(RUNS)/evidence-$(SIZE).txt -o $(RUNS)/evidence-$(SIZE).json
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "Variables: MODEL PRESET RUN ITERATIONS SEED HELDOUT TASKS SIZE, and {CHALLENGE,SAMPLE,LABEL,FILTER,SOLVER,EVAL}_FLAGS"
