@@ -46,7 +46,8 @@ def test_extract_boxed(text: str, answer: str | None) -> None:
     "text",
     ["{" * 100_000, r"\boxed{" * 100_000, r"\boxed " * 100_000, r"\boxed{" + "{}" * 100_000,
      r"\boxed{" + "\\" * 100_000, r"\boxed" + " " * 100_000, r"\boxed " + "1," * 100_000,
-     r"\boxed{1}" * 100_000],
+     r"\boxed{1}" * 100_000, "1 " * 100_000, r"\frac" * 100_000, "x^" * 100_000, "-" * 100_000,
+     r"\sqrt{2}+" * 100_000, "(1+x)" * 100_000, r"(1+\sqrt2+\sqrt3+\sqrt5+i)" * 100_000],
 )  # fmt: skip
 def test_extraction_and_keys_are_linear(text: str) -> None:
     start = time.perf_counter()
@@ -74,9 +75,11 @@ def test_reading_never_raises(text: str) -> None:
 @given(st.text(max_size=60), st.text(max_size=20))
 def test_a_box_gives_back_what_was_put_in(content: str, after: str) -> None:
     safe = content.translate(dict.fromkeys(map(ord, "{}\\"), "x"))
-    assert extract_boxed(rf"\boxed{{{safe}}}{after}".replace("\\boxed", "\\boxed", 1)) == (
-        safe.strip() or None
-    ) or r"\boxed" in after
+    assert (
+        extract_boxed(rf"\boxed{{{safe}}}{after}".replace("\\boxed", "\\boxed", 1))
+        == (safe.strip() or None)
+        or r"\boxed" in after
+    )
 
 
 EQUAL = r"""
@@ -175,13 +178,17 @@ x = x^2 | x^2 | x^2 = 1
 i | -i | 1
 x^2 | x^3 | y^2 | 2x | X^2
 1\frac12 | \frac12 | \frac{11}{2}
-1/2x | \frac{x}{2}
+1/2x | \frac{x}{2} | \frac{1}{2x}
+2^3^2 | 64 | 512
+1/2 1/3 | 3/7 | 1/6
+(x^{10^{3000}})^{10^{3000}} | x^{10^{3000}}
 5! | 5
 (\pm 1, \pm 2) | (1,2),(-1,-2)
 # words that are no units
 5 \text{ million} | 5 | 5 \text{ km north} | 5 \text{ km south} | \text{at least } 5
 5 \text{ remainder } 2 | 5
 2 \text{ if } x>0 | 2
+5\% \text{ increase} | 5\% \text{ decrease} | 5
 2AB | 2CD | 2
 4abcd | 4
 ABC | BCA

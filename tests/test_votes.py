@@ -57,9 +57,7 @@ ANSWERS = st.lists(
 
 @settings(deadline=None, max_examples=80)
 @given(ANSWERS, st.randoms(use_true_random=False))
-def test_vote_properties(
-    equivalence: Equivalence, answers: list[str | None], random: Any
-) -> None:
+def test_vote_properties(equivalence: Equivalence, answers: list[str | None], random: Any) -> None:
     result = vote(answers, equivalence)
     readable = [answer for answer in answers if answer is not None]
     assert result.m == len(answers)

@@ -2,70 +2,148 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import signal
 import sys
 from collections.abc import Callable
+from importlib import import_module
+from inspect import cleandoc
 from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NamedTuple, NoReturn
 
 import typer
 
-from rzero_cli.commands.challenge import challenge
-from rzero_cli.commands.env import env
-from rzero_cli.commands.eval import eval_
-from rzero_cli.commands.filter import filter_
-from rzero_cli.commands.grade import grade
-from rzero_cli.commands.init import init
-from rzero_cli.commands.label import label
-from rzero_cli.commands.report import report
-from rzero_cli.commands.sample import sample
-from rzero_cli.commands.score import score
-from rzero_cli.commands.tiny_base import tiny_base
-from rzero_cli.commands.train_solver import train_solver
 from rzero_cli.errors import RzeroError
 
-LOOP, SINGLE, LOOKING, SETTING_UP = (
+__all__ = ["COMMANDS", "build", "main", "run"]
+
+
+class Command(NamedTuple):
+    """A subcommand; its module is imported only when it is asked for."""
+
+    name: str
+    place: str
+    """`module:function` below `rzero_cli.commands`."""
+    panel: str
+    summary: str
+    """The first line of its help, for the list of all."""
+
+
+_LOOP, _SINGLE, _LOOKING, _SETTING_UP = (
     "The loop",
     "Single stages for other pipelines",
     "Looking",
     "Setting up",
 )
-
-COMMANDS: list[tuple[str, str, Callable[..., Any]]] = [
-    (LOOP, "challenge", challenge),
-    (LOOP, "sample", sample),
-    (LOOP, "label", label),
-    (LOOP, "filter", filter_),
-    (LOOP, "train-solver", train_solver),
-    (LOOP, "eval", eval_),
-    (SINGLE, "score", score),
-    (SINGLE, "grade", grade),
-    (LOOKING, "report", report),
-    (SETTING_UP, "tiny-base", tiny_base),
-    (SETTING_UP, "init", init),
-    (SETTING_UP, "env", env),
-]
-
-
-def _unwrapped(function: Callable[..., Any]) -> str:
-    """A docstring with the line breaks inside its paragraphs taken out, for the help page."""
-    paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
-    return "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
-
-
-app = typer.Typer(
-    name="rzero",
-    help="Self-evolving language models as Unix-style stages (R-Zero, arXiv 2508.05004).",
-    epilog="The whole loop on one machine: rzero init DIR && make -C DIR demo",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+COMMANDS = (
+    Command(
+        "challenge",
+        "challenge:challenge",
+        _LOOP,
+        "Train the Challenger with GRPO to ask what the frozen Solver is unsure of.",
+    ),
+    Command(
+        "sample",
+        "sample:sample",
+        _LOOP,
+        "Draw N completions from a Challenger and keep the questions.",
+    ),
+    Command(
+        "label",
+        "label:label",
+        _LOOP,
+        "Let the Solver answer each question m times and take the majority as the label.",
+    ),
+    Command(
+        "filter",
+        "filter:filter_",
+        _LOOP,
+        "Keep the questions the Solver is unsure of; drop the easy and the hopeless.",
+    ),
+    Command(
+        "train-solver",
+        "train_solver:train_solver",
+        _LOOP,
+        "Train the Solver with GRPO on questions and their pseudo-labels.",
+    ),
+    Command(
+        "eval",
+        "eval:eval_",
+        _LOOP,
+        "Examine a model: pass@1 greedy, mean@k by sampling, maj@k, with 95 % intervals.",
+    ),
+    Command(
+        "score",
+        "score:score",
+        _SINGLE,
+        "Give each question the reward its Challenger would get, part by part.",
+    ),
+    Command(
+        "grade",
+        "grade:grade",
+        _SINGLE,
+        "Say of each answer whether it is equivalent to the reference.",
+    ),
+    Command(
+        "report",
+        "report:report",
+        _LOOKING,
+        "Show what happened in a run: scores with intervals, labels, difficulty, time.",
+    ),
+    Command(
+        "tiny-base",
+        "tiny_base:tiny_base",
+        _SETTING_UP,
+        "Make a small base model by pre-training it here, with its held-out questions.",
+    ),
+    Command(
+        "init",
+        "init:init",
+        _SETTING_UP,
+        "Write the loop's Makefile and an rzero.toml into a folder, to run and to recompose.",
+    ),
+    Command(
+        "env",
+        "env:env",
+        _SETTING_UP,
+        "Show the versions, devices, engines and settings that rzero finds here.",
+    ),
 )
-for panel, name, function in COMMANDS:
-    app.command(name, rich_help_panel=panel, help=_unwrapped(function))(function)
+
+
+def build(wanted: str | None = None) -> typer.Typer:
+    """The application: with `wanted` in full and the others by name alone, or all in full.
+
+    What is imported and converted for one command would take longer than `filter` does.
+    """
+    app = typer.Typer(
+        name="rzero",
+        help="Self-evolving language models as Unix-style stages (R-Zero, arXiv 2508.05004).",
+        epilog="The whole loop on one machine: rzero init DIR && make -C DIR demo",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+    app.callback()(_root)
+    for command in COMMANDS:
+        function, text = _by_name_alone, command.summary
+        if wanted in (None, command.name):
+            function, text = _load(command)
+        app.command(command.name, rich_help_panel=command.panel, help=text)(function)
+    return app
+
+
+def _load(command: Command) -> tuple[Callable[..., None], str]:
+    """A subcommand's function, and its docstring with the breaks inside paragraphs taken out."""
+    module, name = command.place.split(":")
+    function = getattr(import_module(f"rzero_cli.commands.{module}"), name)
+    paragraphs = cleandoc(function.__doc__ or "").split("\n\n")
+    return function, "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
+
+
+def _by_name_alone() -> None:
+    raise AssertionError("this command was listed, and another one asked for")
 
 
 def _print_version(wanted: bool) -> None:
@@ -76,8 +154,7 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
-def root(
+def _root(
     version: Annotated[
         bool,
         typer.Option(
@@ -95,8 +172,9 @@ def run(arguments: list[str]) -> int:
     """Run one command; returns its exit status: 0, 1, 2, 130 or 143."""
     debug = "--debug" in arguments or bool(os.environ.get("RZERO_DEBUG"))
     signal.signal(signal.SIGTERM, _terminate)
+    named = next((word for word in arguments if not word.startswith("-")), "")
     try:
-        status = app(arguments, prog_name="rzero", standalone_mode=False)
+        status = build(named)(arguments, prog_name="rzero", standalone_mode=False)
     except KeyboardInterrupt:
         return 130
     except (RzeroError, typer.TyperException, OSError) as error:

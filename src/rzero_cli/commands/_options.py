@@ -61,21 +61,27 @@ def _read_config(path: str | None) -> dict[str, Any]:
 
 
 def _check_keys(ctx: typer.Context, config: dict[str, Any]) -> None:
-    """A key that no command has an option for is a slip of the pen. Raises UsageError."""
+    """Refuse what is a slip of the pen: a key or a table that nothing reads. Raises UsageError."""
     root: Any = ctx.find_root().command
-    known = {
-        name: {str(option.name) for option in command.params}
-        for name, command in root.commands.items()
-    }
-    everywhere = set().union(*known.values())
+    mine = {str(option.name) for option in ctx.command.params}
     for key, value in config.items():
         if not isinstance(value, dict):
-            if key not in everywhere:
-                raise UsageError(f"{settings.CONFIG_NAME}: no command has an option {key!r}")
-        elif key not in known:
+            if key not in mine | _shared_names():
+                raise UsageError(
+                    f"{settings.CONFIG_NAME}: no option {key!r} that commands share; one that "
+                    "belongs to a single command goes into its [table]"
+                )
+        elif key not in root.commands:
             raise UsageError(f"{settings.CONFIG_NAME}: [{key}] is no command")
-        elif unknown := sorted(set(value) - known[key]):
+        elif key == ctx.command.name and (unknown := sorted(set(value) - mine)):
             raise UsageError(f"{settings.CONFIG_NAME}: [{key}] has no option {unknown[0]!r}")
+
+
+def _shared_names() -> set[str]:
+    """The options of this module, and whatever a preset gives a value."""
+    declared = (m for kind in globals().values() for m in getattr(kind, "__metadata__", ()))
+    flags = {flag for option in declared for flag in (option.param_decls or ())}
+    return {flag.lstrip("-").replace("-", "_") for flag in flags} | settings.preset_keys()
 
 
 def from_preset(command: str, *flags: str, help: str, panel: str, **kwargs: Any) -> Any:

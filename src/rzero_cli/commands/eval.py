@@ -196,7 +196,8 @@ def _bar(options: dict[str, Any]) -> Iterator[Any]:
 def _print_table(results: dict[str, Any], output: str) -> None:
     from rich.console import Console
 
-    from rzero_cli.evaluation.tables import scores_table
+    from rzero_cli.evaluation.tables import results_table
 
-    Console(stderr=True).print(scores_table(results))
+    tasks = results.get("tasks") or {"all": results}
+    Console(stderr=True).print(results_table(tasks))
     say(f"eval: {output}")

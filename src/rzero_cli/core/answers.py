@@ -28,7 +28,7 @@ from typing import NamedTuple
 MAX_LENGTH = 2_000  # characters of an answer that is still parsed
 MAX_DEPTH = 40  # of nested brackets
 MAX_BITS = 10_000  # of a number: about 3,000 digits
-MAX_TERMS = 400  # of a polynomial
+MAX_TERMS = 64  # of a polynomial
 
 
 class Undecided(Exception):
@@ -97,6 +97,7 @@ def _term(factors: Iterable[tuple[str, Fraction]], coefficient: Fraction) -> Pol
     for atom, exponent in factors:
         exponents[atom] = exponents.get(atom, Fraction(0)) + exponent
     for atom, exponent in exponents.items():
+        _constant(exponent)  # refuses what is too large
         if atom.isdigit():
             whole = exponent // 1
             exponents[atom] -= whole
@@ -104,7 +105,7 @@ def _term(factors: Iterable[tuple[str, Fraction]], coefficient: Fraction) -> Pol
         elif atom == "i":
             coefficient *= -1 if exponent % 4 >= 2 else 1
             exponents[atom] = exponent % 2
-    _constant(coefficient)  # refuses what is too large
+    _constant(coefficient)
     monomial = tuple(sorted((atom, power) for atom, power in exponents.items() if power))
     return dict.fromkeys([monomial] if coefficient else [], coefficient)
 
@@ -295,7 +296,8 @@ _NOT_UNITS = _words("""
     over times more less fewer not or and at least most if when unless for where with only is
     are otherwise north south east west left right up down ago clockwise counterclockwise
     positive negative real complex distinct except than no nor but by plus minus divided to
-    through between
+    through between increase decrease profit loss gain above below under inside outside before
+    after earlier later early late faster slower older younger
 """)
 _TOKEN = re.compile(
     r"(?P<repeat>\d*\.\d*\\(?:overline|bar)\s*\{\d+\})"
@@ -520,6 +522,8 @@ class _Parser:
         return self.tokens[self.at].kind
 
     def take(self) -> Token:
+        if self.kind == "end":
+            raise NotMaths("unexpected end")
         self.at += 1
         return self.tokens[self.at - 1]
 
@@ -555,24 +559,20 @@ class _Parser:
         return value
 
     def term(self) -> Value:
-        value = self.factor()
+        value = self.mixed_number() or self.factor()
         divided = False
         while True:
             if self.accept("*"):
-                value = self.multiply(value, self.signed_factor())
+                value = _times(_poly(value), self.mixed_number() or self.signed_factor())
             elif self.accept("/"):
                 value = _times(_poly(value), _inverse(_poly(self.signed_factor())))
                 divided = True
             elif self.kind in ("s", "S", "(", "{", r"\frac", r"\sqrt", r"\binom", "f"):
                 if divided:
                     raise NotMaths("1/2x has two readings")
-                value = self.multiply(value, self.factor())
+                value = _times(_poly(value), _poly(self.factor()))
             else:
                 return value
-
-    @staticmethod
-    def multiply(a: Value, b: Value) -> Poly:
-        return _times(_poly(a), _poly(b))
 
     def signed_factor(self) -> Poly:
         sign = self.signs()
@@ -598,8 +598,6 @@ class _Parser:
         return _kinds([Token("F", "") if t.kind == r"\frac" else t for t in ahead])
 
     def factor(self) -> Value:
-        if (mixed := self.mixed_number()) is not None:
-            return mixed
         value = self.primary()
         while self.kind in ("!", "^"):
             if self.accept("!"):
@@ -608,6 +606,8 @@ class _Parser:
                     raise NotMaths("double factorial")
             elif self.accept("^"):
                 value = _power(_poly(value), _poly(self.argument()))
+                if self.kind in ("^", "!"):
+                    raise NotMaths("2^3^2 has two readings")
         if self.kind == "_":
             raise NotMaths("a number in another base")
         return value

@@ -27,7 +27,7 @@ from rzero_cli.core.answers import canonical_key, latex_form
 
 _START_SECONDS = 60.0  # importing math-verify on a busy machine
 _GRACE_SECONDS = 2.0  # between the worker's own limit and ours
-_CACHE_SIZE = 50_000
+_CACHE_SIZE = 10_000
 _RELATIONS = {"=": "=", r"\ne": "!=", r"\le": "<=", r"\ge": "<=", "<": "<", ">": "<"}
 _MAX_TIMEOUTS = 4  # a call gives up after so many: what is left is not equal
 

@@ -38,10 +38,9 @@ def _comparer() -> Callable[[str, str], bool]:
     logging.disable(logging.CRITICAL)
     config = ConversionConfig(lowercase_symbols=False)
 
-    def parse(latex: str) -> Any:
-        return latex2sympy(
-            latex, is_real=not should_treat_as_complex(latex), conversion_config=config
-        )
+    def parse(latex: str, is_real: bool | None) -> Any:
+        parsed = latex2sympy(latex, is_real=is_real, conversion_config=config)
+        return parsed.subs({x: sympy.I for x in parsed.free_symbols if x.name == "i"})
 
     def differ_numerically(a: Any, b: Any) -> bool:
         """True if two expressions take different values: no symbolic argument overrules that."""
@@ -50,14 +49,16 @@ def _comparer() -> Callable[[str, str], bool]:
         symbols = sorted(a.free_symbols | b.free_symbols, key=str)
         for numerator, denominator in _POINTS:
             values = {x: sympy.Rational(numerator + i, denominator) for i, x in enumerate(symbols)}
-            difference = (a - b).subs(values).evalf(30)
+            difference = (a - b).doit().subs(values).evalf(30)
             if difference.is_number and abs(difference) > sympy.Float("1e-12"):
                 return True
         return False
 
     def equal(a: str, b: str) -> bool:
         try:
-            x, y = parse(a), parse(b)
+            # Both sides alike: a real x and a complex x are different symbols to sympy.
+            is_real = None if should_treat_as_complex(a) or should_treat_as_complex(b) else True
+            x, y = parse(a, is_real), parse(b, is_real)
             # Exact: otherwise a float and a fraction that agree in six places would be equal.
             exact = {"float_rounding": 30, "numeric_precision": 50, "timeout_seconds": None}
             if not (verify(x, y, **exact) or verify(y, x, **exact)):

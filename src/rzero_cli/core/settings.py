@@ -20,7 +20,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["CONFIG_NAME", "load_config", "merge", "preset_names", "preset_value"]
+__all__ = ["CONFIG_NAME", "load_config", "merge", "preset_keys", "preset_names", "preset_value"]
 
 Layer = dict[str, Any]
 BASE_PRESET = "paper"
@@ -35,6 +35,16 @@ def _presets() -> dict[str, Layer]:
 def preset_names() -> list[str]:
     """The names of the presets, the default first."""
     return list(_presets())
+
+
+def preset_keys() -> set[str]:
+    """Every option that some preset gives a value, for some command."""
+    tables = [table for preset in _presets().values() for table in (preset, *_tables(preset))]
+    return {key for table in tables for key, value in table.items() if not isinstance(value, dict)}
+
+
+def _tables(layer: Layer) -> list[Layer]:
+    return [value for value in layer.values() if isinstance(value, dict)]
 
 
 def layers(preset: str) -> list[Layer]:

@@ -122,10 +122,11 @@ def evaluate_tasks(
     Returns:
         `{"tasks": {name: result}, "groups": {name: lm-eval's aggregates}}`. A result holds
         `metric` (the task's first metric and filter), `version`, `k`, `n`, `greedy` and
-        `mean_at_k` (`{"score", "ci95"}` of that metric; ci95 is None for one that is no share),
-        `metrics` (all metrics, aggregated by lm-eval) and `samples`: per question `{"id",
-        "greedy", "correct"}`, the metric's value and its k sampled values. `greedy` is the task
-        as defined, which is greedy unless its authors chose otherwise.
+        `mean_at_k` (`{"score", "ci95"}` of that metric), `metrics` (all metrics, aggregated by
+        lm-eval) and `samples`: per question `{"id", "greedy", "correct"}`, the metric's value and
+        its k sampled values. `greedy` is the task as defined, which is greedy unless its authors
+        chose otherwise. For a metric that is no share per question (perplexity, F1), `greedy` and
+        `mean_at_k` are None, `samples` is empty and `metrics` has the number.
 
     Raises:
         UsageError: `chat` is not what the engine or the model can do.

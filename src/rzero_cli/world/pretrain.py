@@ -33,7 +33,7 @@ class Size(NamedTuple):
 
 SIZES = {
     "small": Size(64, 2, 2, 400, 64, 2e-2, 5e-3),
-    "demo": Size(64, 2, 2, 1500, 64, 2e-2, 5e-3),
+    "demo": Size(96, 3, 3, 1250, 64, 2e-2, 5e-3),
 }
 IGNORED = -100
 # The loss is divided by a constant, not by the batch's own number of tokens, which would give the
@@ -135,7 +135,8 @@ def _optimizers(model: LlamaForCausalLM, shape: Size) -> list[torch.optim.Optimi
     inside = {id(p) for p in matrices}
     rest = [p for p in model.parameters() if id(p) not in inside]
     return [
-        torch.optim.Muon(matrices, lr=shape.lr_matrices, weight_decay=0.0),
+        # Three orthogonalisation steps instead of five do as well here and save time.
+        torch.optim.Muon(matrices, lr=shape.lr_matrices, weight_decay=0.0, ns_steps=3),
         torch.optim.AdamW(rest, lr=shape.lr_rest, weight_decay=0.0, betas=(0.9, 0.95)),
     ]
 

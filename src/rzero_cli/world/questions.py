@@ -134,7 +134,7 @@ MALFORMED = 0.025
 """How often the Challenger's text does not hold a question block."""
 CHALLENGER_ROWS = 0.15
 """Share of pre-training rows in the Challenger's role."""
-LOOSE_ROWS = 0.25
+LOOSE_ROWS = 0.15
 """Share of the Solver's rows whose question is out of form. Without them the Solver is unsure of
 any string unlike those it saw, and a Challenger learns to write nothing else."""
 
@@ -203,7 +203,7 @@ def _draw_loose(rng: random.Random) -> str:
     while True:
         pieces = rng.choices(list(PHRASINGS), k=rng.choice((0, 1, 1, 1, 1, 2)))
         digits = "".join(rng.choices("0123456789", k=rng.randint(0, 8)))
-        cut = rng.choice((0, 0, 0, rng.randint(0, len(digits))))
+        cut = rng.choice((0, 0, 0, 0, 0, rng.randint(0, len(digits))))
         if rng.random() < 0.2:
             pieces.insert(rng.randint(0, len(pieces)), rng.choice(STRAYS))
         words = "".join(f"{p} " if p in PHRASINGS else p for p in pieces)

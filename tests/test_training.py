@@ -1,0 +1,298 @@
+"""Real TRL trainings of both roles, on a model small enough to train in seconds."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rzero_cli.core.plan import make_plan
+from rzero_cli.training.grpo import lay_out_rows
+from rzero_cli.training.solver import shuffle_labels
+
+pytestmark = pytest.mark.slow
+
+FAST = ["--max-tokens", "24", "--batch-size", "256", "--quiet"]
+
+
+def log_of(checkpoint: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (checkpoint / "log.jsonl").read_text().splitlines()]
+
+
+def challenge(rzero, base: Path, out: Path, *options: str):
+    return rzero(
+        *("challenge", "--challenger", base, "--solver", base, "-o", out, *FAST),
+        *("--solver-max-tokens", "24", "--beta", "0.001", "--top-p", "1", *options),
+    )
+
+
+def train_solver(rzero, base: Path, data: Path, out: Path, *options: str):
+    return rzero(
+        *("train-solver", data, "--solver", base, "-o", out, *FAST),
+        *("--beta", "0.001", "--top-p", "1", *options),
+    )
+
+
+@pytest.fixture(scope="module")
+def one_label(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Questions that all have the label 4: easy to be rewarded for, and to be seen in the policy."""
+    path = tmp_path_factory.mktemp("labels") / "train.jsonl"
+    rows = [
+        {"question": f"reverse the digits of {n}", "answer": str(n)[::-1]} for n in range(400, 440)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_the_challenger_moves_towards_its_reward(rzero, small_base: Path, tmp_path: Path) -> None:
+    out = tmp_path / "challenger"
+    plan = ["--steps", "10", "--prompts", "4", "--batch", "4", "--group", "32"]
+    done = challenge(rzero, small_base, out, *plan, "--learning-rate", "1e-3", "--lambda-rep", "0")
+    assert done.status == 0, done.stderr
+    log = log_of(out)
+    assert len(log) == 10
+    first, last = (sum(step["reward"] for step in part) for part in (log[:2], log[-2:]))
+    assert last > first + 0.1, [step["reward"] for step in log]
+
+
+def test_the_solver_moves_towards_its_labels(
+    rzero, small_base: Path, one_label: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "solver"
+    plan = ["--steps", "10", "--prompts", "16", "--batch", "16", "--group", "8"]
+    done = train_solver(rzero, small_base, one_label, out, *plan, "--learning-rate", "5e-4")
+    assert done.status == 0, done.stderr
+    log = log_of(out)
+    first, last = (sum(step["reward"] for step in part) / 2 for part in (log[:2], log[-2:]))
+    assert last > first + 0.15, [step["reward"] for step in log]
+
+
+def test_a_step_makes_the_planned_updates_and_kl_starts_at_zero_in_every_iteration(
+    rzero, small_base: Path, one_label: Path, tmp_path: Path
+) -> None:
+    """The reference is the model each stage started from, also in the second iteration."""
+    plan = ["--steps", "2", "--prompts", "8", "--batch", "2", "--group", "4"]
+    model = small_base
+    for iteration in (1, 2):
+        for role in ("challenger", "solver"):
+            out = tmp_path / f"{role}-{iteration}"
+            if role == "challenger":
+                done = challenge(rzero, model, out, *plan, "--learning-rate", "1e-3")
+            else:
+                done = train_solver(
+                    rzero, model, one_label, out, *plan, "--learning-rate", "1e-3"
+                )
+            assert done.status == 0, done.stderr
+            log = log_of(out)
+            assert [step["update"] for step in log] == list(range(1, 2 * 4 + 1))
+            # Rollouts are drawn once a step: their figures come with its first update.
+            assert [step["update"] for step in log if "reward" in step] == [1, 5]
+            assert abs(log[0]["kl"]) < 1e-6
+            assert max(step["kl"] for step in log) > 1e-6
+            record = json.loads((out / "rzero.json").read_text())
+            assert record["plan"]["updates"] == 8
+            assert record["plan"]["rollouts"] == 2 * 8 * 4
+            model = out
+
+
+def test_what_a_step_is_watched_by_is_logged(
+    rzero, small_base: Path, one_label: Path, tmp_path: Path
+) -> None:
+    plan = ["--steps", "1", "--prompts", "4", "--batch", "4", "--group", "4"]
+    assert challenge(rzero, small_base, tmp_path / "c", *plan).status == 0
+    step = log_of(tmp_path / "c")[0]
+    wanted = {"reward", "valid", "p_hat", "r_unc", "r_rep", "clusters", "largest_cluster"}
+    wanted |= {"frac_reward_zero_std", "kl", "entropy", "completions/mean_length"}
+    assert wanted <= step.keys()
+    assert 0 < step["largest_cluster"] <= 1
+    assert train_solver(rzero, small_base, one_label, tmp_path / "s", *plan).status == 0
+    assert {"reward", "readable", "agrees_with_label"} <= log_of(tmp_path / "s")[0].keys()
+
+
+def test_the_reward_in_training_is_that_of_score(rzero, small_base: Path, tmp_path: Path) -> None:
+    """The Challenger's reward function over real completions equals `rzero score` on them."""
+    from types import SimpleNamespace
+
+    from rzero_cli.core.prompts import SOLVER
+    from rzero_cli.core.rewards import challenger_rewards
+    from rzero_cli.engines import Sampling
+    from rzero_cli.stages.label import open_solver
+    from rzero_cli.training.challenger import challenger_reward
+
+    texts = [
+        "<question>reverse the digits of 123</question>\\boxed{321}",
+        "<question>reverse the digits of 1239</question>\\boxed{9321}",
+        "no question at all",
+        "<question>copy the number 5555</question>",
+    ]
+    seen: dict[str, float] = {}
+    sampling = Sampling(n=10, max_tokens=24)
+    with open_solver("transformers", str(small_base), sampling, SOLVER, batch_size=64) as solver:
+        function = challenger_reward(solver, seed=3, bleu="13a", rule="paper")
+        state = SimpleNamespace(global_step=7)
+        rewards = function(texts, trainer_state=state, log_metric=seen.__setitem__)
+        again = function(texts, trainer_state=state, log_metric=seen.__setitem__)
+        later = SimpleNamespace(global_step=8)
+        p_hats = [v.vote.p_hat for v in solver.label(["reverse the digits of 123"] * 30, seed=1)]
+    assert rewards == again
+    assert seen["valid"] == 0.75
+    assert rewards[2] == 0.0
+    assert len(set(p_hats)) > 1, "the Solver is asked anew for every question"
+    assert later.global_step == 8
+    questions = ["reverse the digits of 123", "reverse the digits of 1239", None]
+    questions.append("copy the number 5555")
+    # Whatever the p_hats were, the parts add up as `score` adds them up.
+    parts = challenger_rewards(questions, [0.5, 0.5, None, 0.5])
+    assert [p.r_rep for p in parts] == [0.5, 0.5, None, 0.25]
+
+
+def test_labels_and_rows_are_laid_out_evenly() -> None:
+    plan = make_plan(steps=3, prompts=8, batch=4, group=2, max_tokens=8)
+    rows = [{"answer": str(i)} for i in range(5)]
+    laid_out = lay_out_rows(rows, plan, seed=0)
+    counts = [sum(row is r for r in laid_out) for row in rows]
+    assert len(laid_out) == 24
+    assert max(counts) - min(counts) <= 1
+    assert laid_out != lay_out_rows(rows, plan, seed=1)
+    large = [{"answer": str(i)} for i in range(100)]
+    drawn = lay_out_rows(large, plan, seed=0)
+    assert len({row["answer"] for row in drawn}) == 24
+
+
+def test_shuffled_labels_are_the_same_labels_elsewhere() -> None:
+    rows = [{"prompt": i, "answer": str(i)} for i in range(50)]
+    shuffled = shuffle_labels(rows, seed=0)
+    assert [row["prompt"] for row in shuffled] == list(range(50))
+    assert sorted(row["answer"] for row in shuffled) == sorted(row["answer"] for row in rows)
+    assert sum(a == b for a, b in zip(rows, shuffled, strict=True)) < 10
+
+
+def weights(checkpoint: Path):
+    from safetensors.torch import load_file
+
+    return load_file(checkpoint / "model.safetensors")
+
+
+def test_an_interrupted_training_resumes_to_the_same_weights(
+    rzero, small_base: Path, one_label: Path, tmp_path: Path
+) -> None:
+    plan = ["--steps", "12", "--prompts", "8", "--batch", "4", "--group", "4"]
+    plan += ["--learning-rate", "1e-3"]
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert train_solver(rzero, small_base, one_label, whole, *plan).status == 0
+
+    command = [sys.executable, "-m", "rzero_cli", "train-solver", str(one_label)]
+    command += ["--solver", str(small_base), "-o", str(broken), *FAST]
+    command += ["--beta", "0.001", "--top-p", "1", *plan]
+    running = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    part = tmp_path / "broken.part"
+    deadline = time.monotonic() + 120
+    while not list(part.glob("checkpoints/checkpoint-*/trainer_state.json")):
+        assert running.poll() is None, running.stderr.read() if running.stderr else ""
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    _, errors = running.communicate(timeout=60)
+    assert running.returncode == 130, errors
+    assert not broken.exists()
+    assert part.is_dir()
+
+    again = train_solver(rzero, small_base, one_label, broken, *plan)
+    assert again.status == 2
+    assert "--resume" in again.stderr
+    done = train_solver(rzero, small_base, one_label, broken, *plan, "--resume")
+    assert done.status == 0, done.stderr
+    assert [s["update"] for s in log_of(broken)] == [s["update"] for s in log_of(whole)]
+    one, other = weights(whole), weights(broken)
+    for name, tensor in one.items():
+        assert tensor.allclose(other[name], atol=1e-6), name
+    assert not part.exists()
+    assert not (broken / "checkpoints").exists()
+
+
+def test_a_checkpoint_is_whole_safe_and_documented(
+    rzero, small_base: Path, one_label: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "solver"
+    plan = ["--steps", "1", "--prompts", "2", "--batch", "2", "--group", "2"]
+    assert train_solver(rzero, small_base, one_label, out, *plan).status == 0
+    names = {path.name for path in out.iterdir()}
+    assert {"model.safetensors", "config.json", "tokenizer.json", "rzero.json"} <= names
+    assert not any(name.endswith((".bin", ".pt", ".pkl")) for name in names)
+    record = json.loads((out / "rzero.json").read_text())
+    assert record["stage"] == "train-solver"
+    assert [parent["path"] for parent in record["parents"]] == [str(one_label), str(small_base)]
+    assert all(parent["sha256"] for parent in record["parents"])
+    refused = train_solver(rzero, small_base, one_label, out, *plan)
+    assert refused.status == 2
+    assert refused.stderr.count("\n") == 1
+    assert train_solver(rzero, small_base, one_label, out, *plan, "--force").status == 0
+
+
+def test_nothing_to_train_on_is_refused_and_a_small_set_is_repeated(
+    rzero, small_base: Path, one_label: Path, tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty.jsonl"
+    empty.touch()
+    plan = ["--steps", "1", "--prompts", "4", "--batch", "4", "--group", "2"]
+    refused = train_solver(rzero, small_base, empty, tmp_path / "none", *plan)
+    assert refused.status == 2
+    assert "no question to train on" in refused.stderr
+    assert not (tmp_path / "none").exists()
+    one = tmp_path / "one.jsonl"
+    one.write_text(one_label.read_text().splitlines()[0] + "\n")
+    few = rzero(
+        *("train-solver", one, "--solver", small_base, "-o", tmp_path / "few", "--max-tokens"),
+        *("24", *plan),
+    )
+    assert few.status == 0, few.stderr
+    assert "1 questions are fewer than the 4 of a step" in few.stderr
+
+
+def test_both_presets_train_with_their_own_clipping(
+    rzero, small_base: Path, one_label: Path, tmp_path: Path
+) -> None:
+    plan = ["--steps", "1", "--prompts", "2", "--batch", "1", "--group", "4"]
+    official = challenge(rzero, small_base, tmp_path / "c", *plan, "--preset", "official")
+    assert official.status == 0, official.stderr
+    settings = json.loads((tmp_path / "c" / "rzero.json").read_text())["settings"]
+    assert (settings["clip_high"], settings["clip_dual"], settings["bleu"]) == (0.3, 3.0, "nltk")
+    solver = train_solver(
+        rzero, small_base, one_label, tmp_path / "s", *plan, "--preset", "official"
+    )
+    assert solver.status == 0, solver.stderr
+    # 0.9 * accuracy + 0.1 * format, and the miniature never writes <think>.
+    assert all(0 <= step["reward"] <= 0.9 for step in log_of(tmp_path / "s") if "reward" in step)
+
+
+def test_a_dry_run_prints_the_plan_and_trains_nothing(
+    rzero, small_base: Path, tmp_path: Path
+) -> None:
+    done = challenge(rzero, small_base, tmp_path / "c", "--dry-run")
+    assert done.status == 0, done.stderr
+    # The paper's Challenger: 5 steps, 32 updates each, 2,048 rollouts a step.
+    assert "5 steps x 32 updates = 160 updates; 10,240 rollouts" in done.stdout
+    assert "total" in done.stdout
+    assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize("processes", [2])
+def test_two_processes_see_one_batch(small_base: Path, tmp_path: Path, processes: int) -> None:
+    """The repetition penalty is that of the whole generation batch, gathered across processes."""
+    script = Path(__file__).parent / "gathered_rewards.py"
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += [f"--nproc_per_node={processes}", str(script), str(small_base), str(tmp_path)]
+    subprocess.run(command, check=True, timeout=300, cwd=tmp_path)
+    shares = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(processes)]
+    # Rank 0 holds three alike and one malformed, rank 1 one more alike and three others: of the
+    # eight, four are one cluster.
+    assert shares[0]["clusters"] == shares[1]["clusters"] == 4
+    assert shares[0]["largest_cluster"] == shares[1]["largest_cluster"] == 0.5
+    assert shares[0]["valid"] == shares[1]["valid"] == 0.875
+    shutil.rmtree(tmp_path, ignore_errors=True)
