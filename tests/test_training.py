@@ -41,7 +41,7 @@ def train_solver(rzero, base: Path, data: Path, out: Path, *options: str):
 
 @pytest.fixture(scope="module")
 def one_label(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Questions that all have the label 4: easy to be rewarded for, and to be seen in the policy."""
+    """Forty questions of one kind, with their true answers as labels."""
     path = tmp_path_factory.mktemp("labels") / "train.jsonl"
     rows = [
         {"question": f"reverse the digits of {n}", "answer": str(n)[::-1]} for n in range(400, 440)
@@ -85,9 +85,7 @@ def test_a_step_makes_the_planned_updates_and_kl_starts_at_zero_in_every_iterati
             if role == "challenger":
                 done = challenge(rzero, model, out, *plan, "--learning-rate", "1e-3")
             else:
-                done = train_solver(
-                    rzero, model, one_label, out, *plan, "--learning-rate", "1e-3"
-                )
+                done = train_solver(rzero, model, one_label, out, *plan, "--learning-rate", "1e-3")
             assert done.status == 0, done.stderr
             log = log_of(out)
             assert [step["update"] for step in log] == list(range(1, 2 * 4 + 1))

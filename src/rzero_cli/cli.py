@@ -9,7 +9,7 @@ from collections.abc import Callable
 from importlib import import_module
 from inspect import cleandoc
 from types import FrameType
-from typing import Annotated, Any, NamedTuple, NoReturn
+from typing import Annotated, NamedTuple, NoReturn
 
 import typer
 

@@ -92,8 +92,8 @@ def eval_(
     """Examine a model: pass@1 greedy, mean@k by sampling, maj@k, with 95 % intervals.
 
     --data takes questions with a `reference`; with a `group` key there is a line for each group.
-    --tasks takes any of lm-eval's generation tasks by name. Both run through lm-eval. An answer
-    is the last box of a completion; one that cannot be read is wrong.
+    An answer is the last box of a completion; one that cannot be read is wrong. --tasks takes any
+    of lm-eval's tasks by name, prompted and scored as lm-eval does it.
 
     [bold]Examples[/]
 
@@ -117,7 +117,7 @@ def eval_(
     if tasks is not None:
         from rzero_cli.evaluation.tasks import load_tasks
 
-        named = load_tasks(tasks.split(","), include_path=include_path)
+        named = load_tasks([name.strip() for name in tasks.split(",")], include_path=include_path)
     with (
         open_journal(target, settings=made_with, force=force, resume=resume) as (journal, part),
         protect_stdout(),

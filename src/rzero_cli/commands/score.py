@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import cache
 from itertools import islice
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -88,7 +88,12 @@ def score(
     model = check_model("--solver", solver) if solver else None
     sampling = Sampling(m, temperature, top_p, top_k, max_tokens, seed)
     prompt = load_prompt(prompt_file, SOLVER)
-    reward = {"rule": rule, "bleu": bleu, "tau_bleu": tau_bleu, "lambda_rep": lambda_rep}
+    reward: dict[str, Any] = {
+        "rule": rule,
+        "bleu": bleu,
+        "tau_bleu": tau_bleu,
+        "lambda_rep": lambda_rep,
+    }
     count = 0
     with ExitStack() as stack:
         enter = stack.enter_context

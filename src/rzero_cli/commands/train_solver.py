@@ -120,7 +120,7 @@ def _row(line: Line, prompt: Messages, question_key: str, answer_key: str) -> di
 
 
 def _check_size(names: list[str], rows: list[dict[str, Any]], plan: Plan, *, quiet: bool) -> None:
-    """Refuse nothing to train on; say how often a small set is repeated, and what a large one loses."""
+    """Refuse nothing to train on; say how often few are repeated, and how many of many are used."""
     wanted = plan.steps * plan.prompts
     if not rows:
         raise DataError(
@@ -129,8 +129,8 @@ def _check_size(names: list[str], rows: list[dict[str, Any]], plan: Plan, *, qui
         )
     if len(rows) < plan.prompts:
         say(
-            f"train-solver: {len(rows)} questions are fewer than the {plan.prompts} of a step: each "
-            f"is used about {wanted / len(rows):.0f} times in {plan.steps} steps",
+            f"train-solver: {len(rows)} questions are fewer than the {plan.prompts} of a step: "
+            f"each is used about {wanted / len(rows):.0f} times in {plan.steps} steps",
             quiet=quiet,
         )
     elif len(rows) > wanted:

@@ -2,8 +2,9 @@
 
 The item counted is "(n-gram, its k-th occurrence)": clipped n-gram matches are then plain set
 intersections, and all pairs at once are one sparse product for each n. Scores are those of the
-library loops, to rounding: sacrebleu's sentence BLEU (`effective_order=True`, `smooth_method="exp"`)
-under any of its tokenizers, or nltk's with smoothing method 1 on whitespace tokens (`official`).
+library loops, to rounding: sacrebleu's sentence BLEU (`effective_order=True`,
+`smooth_method="exp"`) under any of its tokenizers, or nltk's with smoothing method 1 on whitespace
+tokens (`official`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the Challenger writes: `<question>...</question>` and a boxed answer (paper, section 3.2)."""
+"""What the Challenger writes: `<question>...</question>` and a box (paper, section 3.2)."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@
     Challenger: max(0, r_unc - r_rep), 0 for a malformed completion
     Solver:     1 if the extracted answer is equivalent to the pseudo-label, else 0
 
-`official` is what the authors' code computes: min(p, 1 - p) - r_rep, not clipped, and -1 - 1/B for a
-malformed completion; for the Solver 0.9 * accuracy + 0.1 * format.
+`official` is what the authors' code computes: min(p, 1 - p) - r_rep, not clipped, and -1 - 1/B
+for a malformed completion; for the Solver 0.9 * accuracy + 0.1 * format.
 """
 
 from __future__ import annotations

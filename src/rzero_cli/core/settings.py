@@ -29,7 +29,8 @@ CONFIG_NAME = "rzero.toml"
 
 @lru_cache(maxsize=1)
 def _presets() -> dict[str, Layer]:
-    return tomllib.loads(files("rzero_cli.core").joinpath("presets.toml").read_text("utf-8"))
+    text = files("rzero_cli.core").joinpath("presets.toml").read_text("utf-8")
+    return dict(tomllib.loads(text))
 
 
 def preset_names() -> list[str]:

@@ -81,7 +81,7 @@ def _scores(results: dict[str, Any]) -> Row:
         found = [task[name]["score"] for task in many if task.get(name)]
         return mean(found) if found else None
 
-    intervals = [(task.get("mean_at_k") or task["greedy"])["ci95"] for task in many]
+    intervals = [(task.get("mean_at_k") or task.get("greedy") or {}).get("ci95") for task in many]
     return {
         "mean_at_k": average("mean_at_k"),
         "k": many[0].get("k"),

@@ -167,7 +167,6 @@ class TransformersEngine:
         halves = (prompts[:middle], prompts[middle:])
         return [c for k, half in enumerate(halves) for c in self._batch(half, sampling, seed + k)]
 
-    @torch.inference_mode()
     def _draw(
         self, prompts: Sequence[list[int]], sampling: Sampling, seed: int
     ) -> list[Completion]:
@@ -175,7 +174,7 @@ class TransformersEngine:
         width = padded["input_ids"].shape[1]
         devices = [self.model.device] if self.model.device.type == "cuda" else []
         # The caller may be a trainer whose own random numbers must not be disturbed.
-        with torch.random.fork_rng(devices=devices):
+        with torch.inference_mode(), torch.random.fork_rng(devices=devices):
             torch.manual_seed(seed)
             output = self.model.generate(
                 **padded.to(self.model.device), generation_config=self._config(sampling)

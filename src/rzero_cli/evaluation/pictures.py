@@ -30,16 +30,19 @@ def save(summary: dict[str, Any], target: Path) -> None:
 
 def _figure(summary: dict[str, Any]) -> Figure:
     """Accuracy over iterations, and beside it the labels and the difficulty of the questions."""
-    figure, (scores, labels) = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    figure: Figure = pyplot.figure(figsize=(10, 4), layout="constrained")
+    scores, labels = figure.subplots(1, 2)
     for name, rows in curves(summary).items():
         _score_curve(scores, _NAMES.get(name, name), rows)
         _label_curve(labels, _NAMES.get(name, name), rows[1:])
     k = summary["rows"][0]["k"]
+    last = max(len(rows) for rows in curves(summary).values()) - 1
     scores.set(title=f"Solver on held-out questions (mean@{k}, 95 %)", ylabel="%")
     labels.set(title="Kept questions: labels that are true", ylabel="%")
     for axes in (scores, labels):
         axes.set(xlabel="iteration", ylim=(0, 102))
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set_xlim(-0.2, last + 0.2)
+        axes.set_xticks(range(last + 1))
         axes.grid(alpha=0.3)
         if axes.get_legend_handles_labels()[0]:
             axes.legend(loc="lower right")
@@ -64,7 +67,7 @@ def _label_curve(axes: Any, name: str, rows: list[dict[str, Any]]) -> None:
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <style>
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }}
+body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto }}
 table {{ border-collapse: collapse; margin: 1.5rem 0 }}
 th, td {{ padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #ddd }}
 th:first-child, td:first-child {{ text-align: left }}

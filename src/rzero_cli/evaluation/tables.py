@@ -23,7 +23,7 @@ def results_table(results: Mapping[str, Result]) -> Table:
     for name in (f"mean@{k}", f"maj@{k}") if k else ():
         table.add_column(name)
     for column in table.columns[1:]:
-        column.justify = "right"
+        column.justify, column.no_wrap = "right", True
     for name, result in results.items():
         table.add_row(*_cells(name, result, k))
         for group, scores in result.get("groups", {}).items():
@@ -40,4 +40,4 @@ def _percent(score: Result | None) -> str:
     if score is None:
         return "-"
     low, high = score["ci95"]
-    return f"{100 * score['score']:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+    return f"{100 * score['score']:.1f} ({100 * low:.1f}-{100 * high:.1f})"

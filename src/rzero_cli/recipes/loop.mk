@@ -74,7 +74,7 @@ $1/iter-$2/solver/rzero.json: $1/iter-$2/train.jsonl
 
 # Examined on what it was not trained on; and, where that can be computed, were the labels true?
 $1/iter-$2/eval.json: $1/iter-$2/solver/rzero.json
-	$$(RZERO) eval --model $1/iter-$2/solver $$(EXAM) $$(EVAL_FLAGS) $$(ON) -o $$@
+	$$(RZERO) eval --quiet --model $1/iter-$2/solver $$(EXAM) $$(EVAL_FLAGS) $$(ON) -o $$@
 
 $1/iter-$2/graded.jsonl: $1/iter-$2/train.jsonl
 	$$(RZERO) grade --truth $$< --force -o $$@
@@ -99,7 +99,7 @@ $(R)/shuffled-labels/%: SOLVER_FLAGS += --shuffle-labels
 
 $(R)/base/eval.json: | needs-model
 	@mkdir -p $(@D)
-	$(RZERO) eval --model $(MODEL) $(EXAM) $(EVAL_FLAGS) $(ON) -o $@
+	$(RZERO) eval --quiet --model $(MODEL) $(EXAM) $(EVAL_FLAGS) $(ON) -o $@
 
 .PHONY: run base-challenger no-penalty no-filter shuffled-labels report demo evidence needs-model help
 .DEFAULT_GOAL := help

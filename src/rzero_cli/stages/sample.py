@@ -1,4 +1,4 @@
-"""`rzero sample`: draw completions from a Challenger and keep the questions (paper, section 3.3)."""
+"""`rzero sample`: draw completions from a Challenger, keep the questions (paper, section 3.3)."""
 
 from __future__ import annotations
 

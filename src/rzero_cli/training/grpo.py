@@ -58,7 +58,7 @@ def lay_out_rows(rows: Sequence[dict[str, Any]], plan: Plan, seed: int) -> list[
     """The rows of a whole stage, one for each prompt of each step, in the order they are used.
 
     Every row is used once before any is used again, in an order drawn anew each time. TRL then has
-    exactly one epoch: it would drop what does not fill a step, and train nothing, silently, on fewer
+    exactly one epoch: it would drop what does not fill a step, and silently train nothing on fewer
     rows than a step needs.
 
     Args:

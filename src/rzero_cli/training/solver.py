@@ -48,7 +48,7 @@ def solver_reward_function(
 
 
 def shuffle_labels(rows: Sequence[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
-    """The null control: the same labels, each on another question. Nothing can be learned from it."""
+    """The null control: the same labels, each on another question; nothing to be learned."""
     labels = [row["answer"] for row in rows]
     random.Random(seed).shuffle(labels)
     return [row | {"answer": label} for row, label in zip(rows, labels, strict=True)]
