@@ -39,7 +39,7 @@ format: $(INSTALLED) ## rewrite the code in the project's format
 check: lint types test ## format, lint, types, tests
 
 bench: $(INSTALLED) ## timings of our own code against named references
-	$(BIN)/python -m pytest -q tests/benchmarks -p no:cacheprovider -o python_files='bench_*.py' -s
+	$(BIN)/python -m pytest -q tests/benchmarks -p no:cacheprovider -o python_files='bench_*.py' -o python_functions='bench_*' -s
 
 docs: $(INSTALLED) ## regenerate the pages that are made from the code
 	$(BIN)/python docs/generate.py

@@ -177,6 +177,11 @@ def run(arguments: list[str]) -> int:
         status = build(named)(arguments, prog_name="rzero", standalone_mode=False)
     except KeyboardInterrupt:
         return 130
+    except SystemExit as end:
+        # Typer's own ending when whoever reads the help has left.
+        if isinstance(end.__context__, BrokenPipeError):
+            return 0
+        raise
     except (RzeroError, typer.TyperException, OSError) as error:
         if debug:
             raise

@@ -34,8 +34,11 @@ def settings_of(ctx: typer.Context) -> dict[str, Any]:
 
 
 def input_hashes(names: list[str]) -> dict[str, Any]:
-    """The contents of the input files, so that a journal is not continued with other inputs."""
-    return {"inputs": [content_hash(Path(name)) for name in names if name != "-"]}
+    """The contents of the input files, so that a journal is not continued with other inputs.
+
+    Pipes are left out: they can be read only once.
+    """
+    return {"inputs": [content_hash(Path(name)) for name in names if Path(name).is_file()]}
 
 
 def stdin_or_help(ctx: typer.Context, files: list[str] | None) -> list[str]:

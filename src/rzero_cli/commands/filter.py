@@ -15,6 +15,8 @@ from rzero_cli.core.streams import open_copy, read_lines
 from rzero_cli.errors import UsageError
 
 KEEP = "What to keep"
+# 1/2 - 1e-999999999 has a billion digits.
+MOST_PLACES = 1000
 
 
 def filter_(
@@ -79,8 +81,14 @@ def filter_(
 
 def _interval(ctx: typer.Context, delta: str, low: str | None, high: str | None) -> Band:
     """The interval of p_hat to keep: --low and --high, unless --delta was asked for itself."""
-    asked_for_delta = str(ctx.get_parameter_source("delta")).endswith("COMMANDLINE")
-    if (low is None and high is None) or asked_for_delta:
+    typed = {
+        name
+        for name in ("delta", "low", "high")
+        if str(ctx.get_parameter_source(name)).endswith("COMMANDLINE")
+    }
+    if "delta" in typed and len(typed) > 1:
+        raise UsageError("give --delta, or --low and --high, not both")
+    if (low is None and high is None) or "delta" in typed:
         return band(_number("--delta", delta, Decimal("0.5")))
     bounds = _number("--low", low or "0"), _number("--high", high or "1")
     if bounds[0] > bounds[1]:
@@ -93,6 +101,8 @@ def _number(option: str, text: str, largest: Decimal = Decimal(1)) -> Decimal:
         value = Decimal(text)
     except InvalidOperation:
         raise UsageError(f"{option} {text}: not a number") from None
-    if not 0 <= value <= largest:
+    if value.is_nan() or not 0 <= value <= largest:
         raise UsageError(f"{option} {text}: must be between 0 and {largest}")
+    if value.adjusted() < -MOST_PLACES or len(value.as_tuple().digits) > MOST_PLACES:
+        raise UsageError(f"{option} {text}: more than {MOST_PLACES} decimal places")
     return value

@@ -64,13 +64,14 @@ def grade(
     """
     clock = Clock()
     names = stdin_or_help(ctx, files)
+    lines = read_lines(names, limit=limit)
     count = right = 0
     made_with = settings_of(ctx) | input_hashes(names)
     with (
         open_output(output, settings=made_with, force=force, resume=resume) as out,
         Equivalence() as equivalence,
     ):
-        for line in read_lines(names, limit=limit):
+        for line in lines:
             extracted = _extracted(line, answer_key, completion_key)
             record = dict(line.record)
             if truth:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -113,12 +114,13 @@ def _check_files(names: list[str], limit: int | None, question_key: str) -> int 
     """Read files once before the model is loaded, so that a bad line is found at once.
 
     Returns:
-        How many records there are; None for standard input, which can be read only once.
+        How many records there are; None for pipes, which can be read only once.
     """
-    if "-" in names:
+    lines = read_lines(names, limit=limit)
+    if not all(Path(name).is_file() for name in names):
         return None
     count = 0
-    for line in read_lines(names, limit=limit):
+    for line in lines:
         line.text(question_key)
         count += 1
     return count

@@ -88,6 +88,7 @@ def score(
     model = check_model("--solver", solver) if solver else None
     sampling = Sampling(m, temperature, top_p, top_k, max_tokens, seed)
     prompt = load_prompt(prompt_file, SOLVER)
+    source = read_lines(names, limit=limit)
     reward: dict[str, Any] = {
         "rule": rule,
         "bleu": bleu,
@@ -105,7 +106,7 @@ def score(
             return enter(open_solver(engine, model or "", sampling, prompt, batch_size=batch_size))
 
         advance = enter(progress("score", None, quiet=quiet))
-        for number, lines in enumerate(_batches(read_lines(names, limit=limit), batch)):
+        for number, lines in enumerate(_batches(source, batch)):
             records = [line.record for line in lines]
             missing = _without_p_hat(lines, question_key, model)
             if missing:

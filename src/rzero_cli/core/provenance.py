@@ -76,7 +76,8 @@ def describe(
 
 def _parent(name: str) -> dict[str, str | None]:
     path = Path(name)
-    return {"path": name, "sha256": content_hash(path) if path.exists() else None}
+    hashed = path.is_file() or path.is_dir()
+    return {"path": name, "sha256": content_hash(path) if hashed else None}
 
 
 def _versions() -> dict[str, str]:

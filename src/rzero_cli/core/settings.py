@@ -60,8 +60,11 @@ def merge(stack: list[Layer], command: str) -> Layer:
     """One command's values: later layers win, and in each a command's table over the top keys."""
     values: Layer = {}
     for layer in stack:
-        values |= {key: value for key, value in layer.items() if not isinstance(value, dict)}
-        values |= layer.get(command, {})
+        own = {key: value for key, value in layer.items() if not isinstance(value, dict)}
+        own |= layer.get(command, {})
+        if "delta" in own:  # another way to say what `low` and `high` say
+            values = {key: value for key, value in values.items() if key not in ("low", "high")}
+        values |= own
     return values
 
 

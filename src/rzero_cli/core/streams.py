@@ -15,8 +15,9 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from itertools import islice
+from math import isinf
 from pathlib import Path
 from typing import IO, Any
 
@@ -84,12 +85,26 @@ def _reject_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
+def _float(text: str) -> float:
+    number = float(text)
+    if isinf(number):
+        raise ValueError(f"{text} is out of range")
+    return number
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise ValueError(f"{text} is out of range") from None
+
+
 def _loads(text: str | bytes) -> Any:
-    return json.loads(text, parse_constant=_reject_constant)
+    return json.loads(text, parse_constant=_reject_constant, parse_float=_float)
 
 
 def _loads_exact(text: str | bytes) -> Any:
-    return json.loads(text, parse_constant=_reject_constant, parse_float=Decimal)
+    return json.loads(text, parse_constant=_reject_constant, parse_float=_decimal)
 
 
 def read_lines(
@@ -105,7 +120,8 @@ def read_lines(
     """
     names = list(files) or ["-"]
     for name in names:
-        if name != "-" and not Path(name).is_file():
+        # A pipe is as good as a file: `rzero filter <(zcat labeled.jsonl.gz)`.
+        if name != "-" and (Path(name).is_dir() or not Path(name).exists()):
             what = "is a directory, not a file" if Path(name).is_dir() else "no such file"
             raise UsageError(f"{name}: {what}")
     loads = _loads_exact if exact else _loads
@@ -141,8 +157,10 @@ def _reason(error: jsonlines.InvalidLineError) -> str:
     cause = error.__cause__
     if isinstance(cause, json.JSONDecodeError):
         return f"not JSON: {cause.msg} at column {cause.colno}"
-    if isinstance(cause, (ValueError, UnicodeDecodeError)):
-        return f"not JSON: {cause}"
+    if isinstance(cause, UnicodeDecodeError):
+        return f"not UTF-8: {cause.reason} at byte {cause.start + 1}"
+    if isinstance(cause, ValueError):
+        return str(cause)
     return "expected one JSON object a line"
 
 
@@ -263,8 +281,14 @@ def open_journal(
     else:
         part.write_bytes(b"")
         write_json(made_with, settings)
-    with part.open("ab") as stream:
-        yield Output(stream, done=done, journal=True), part
+    try:
+        with part.open("ab") as stream:
+            yield Output(stream, done=done, journal=True), part
+    except BaseException:
+        if part.exists() and not part.stat().st_size:  # nothing in it to go on from
+            part.unlink()
+            made_with.unlink()
+        raise
     part.unlink()
     made_with.unlink()
 

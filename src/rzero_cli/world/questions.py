@@ -134,7 +134,7 @@ MALFORMED = 0.025
 """How often the Challenger's text does not hold a question block."""
 CHALLENGER_ROWS = 0.15
 """Share of pre-training rows in the Challenger's role."""
-LOOSE_ROWS = 0.15
+LOOSE_ROWS = 0.2
 """Share of the Solver's rows whose question is out of form. Without them the Solver is unsure of
 any string unlike those it saw, and a Challenger learns to write nothing else."""
 
@@ -148,7 +148,8 @@ def draw_base(seed: int) -> Base:
     asked = dict.fromkeys(mastered, (1 - ASKED_UNMASTERED) / N_MASTERED)
     asked |= {p: ASKED_UNMASTERED * d / sum(decay) for p, d in zip(others, decay, strict=True)}
     kind = dict.fromkeys(mastered, "mastered")
-    kind |= {p: ("medium", "hard")[i % 2] for i, p in enumerate(others)}
+    # Twice as many hard as medium: mere sharpening, which any training brings, then gains nothing.
+    kind |= {p: ("hard", "medium", "hard")[i % 3] for i, p in enumerate(others)}
     beliefs = {}
     for phrasing in order:
         rival = rng.choice([p for p in PROCEDURES if p != PHRASINGS[phrasing]])

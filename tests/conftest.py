@@ -1,0 +1,129 @@
+"""What every test shares: the real command line as a subprocess, and small real models."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+# Before torch is imported by any test; and nothing of the caller's own settings leaks in.
+os.environ.update(ENVIRONMENT)
+CACHE = os.environ.pop("RZERO_CACHE", None)
+TEST_DATA = os.environ.pop("RZERO_TEST_DATA", None)
+for name in [name for name in os.environ if name.startswith("RZERO_")]:
+    del os.environ[name]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def lines(self) -> list[str]:
+        return self.stdout.splitlines()
+
+
+Rzero = Callable[..., Ended]
+
+
+def _run(
+    folder: Path,
+    arguments: Sequence[str],
+    *,
+    input: str | bytes = "",
+    environment: dict[str, str] | None = None,
+    timeout: float = 120,
+) -> Ended:
+    ended = subprocess.run(
+        [sys.executable, "-m", "rzero_cli", *map(str, arguments)],
+        input=input.encode() if isinstance(input, str) else input,
+        capture_output=True,
+        cwd=folder,
+        env=os.environ | (environment or {}),
+        timeout=timeout,
+    )
+    return Ended(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
+
+
+@pytest.fixture
+def rzero(tmp_path: Path) -> Rzero:
+    """Run `rzero ARGUMENTS` in the test's folder; standard input is empty unless given."""
+    return lambda *arguments, **kwargs: _run(tmp_path, arguments, **kwargs)
+
+
+def _save_tiny(folder: Path, *, chat_template: bool) -> Path:
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from rzero_cli.world.tokenizer import build_tokenizer
+
+    tokenizer = build_tokenizer()
+    if not chat_template:
+        tokenizer.chat_template = None
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=256,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        initializer_range=0.3,  # distributions far from uniform
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = LlamaForCausalLM(config)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint with random weights and the miniature's tokenizer."""
+    return _save_tiny(tmp_path_factory.mktemp("tiny_model"), chat_template=True)
+
+
+@pytest.fixture(scope="session")
+def plain_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same without a chat template."""
+    return _save_tiny(tmp_path_factory.mktemp("plain_model"), chat_template=False)
+
+
+@pytest.fixture(scope="session")
+def small_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base that `rzero tiny-base --size small` pre-trained; for tests marked slow.
+
+    Kept between runs in RZERO_CACHE, where that is set.
+    """
+    folder = Path(CACHE) if CACHE else tmp_path_factory.mktemp("small_base")
+    base = folder / "small-base"
+    if not base.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        arguments = ["tiny-base", "--size", "small", "--quiet", "-o", base]
+        ended = _run(folder, arguments, timeout=600)
+        assert ended.status == 0, ended.stderr
+    return base
+
+
+@pytest.fixture(scope="session")
+def benchmarks() -> Path:
+    """The folder of public benchmark files: RZERO_TEST_DATA, or beside the repository."""
+    default = Path(__file__).parents[2] / "shared" / "data" / "benchmarks"
+    folder = Path(TEST_DATA) if TEST_DATA else default
+    if not folder.is_dir():
+        pytest.skip(f"no benchmark files in {folder}: set RZERO_TEST_DATA")
+    return folder
