@@ -13,12 +13,11 @@ import pytest
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
-# Before torch is imported by any test; and nothing of the caller's own settings leaks in.
+# Before torch is imported by any test; and none of the caller's own settings leaks in.
 os.environ.update(ENVIRONMENT)
-CACHE = os.environ.pop("RZERO_CACHE", None)
-TEST_DATA = os.environ.pop("RZERO_TEST_DATA", None)
 for name in [name for name in os.environ if name.startswith("RZERO_")]:
-    del os.environ[name]
+    if name not in ("RZERO_CACHE", "RZERO_TEST_DATA"):
+        del os.environ[name]
 
 
 @dataclass(frozen=True)
@@ -109,21 +108,23 @@ def small_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     Kept between runs in RZERO_CACHE, where that is set.
     """
-    folder = Path(CACHE) if CACHE else tmp_path_factory.mktemp("small_base")
-    base = folder / "small-base"
-    if not base.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        arguments = ["tiny-base", "--size", "small", "--quiet", "-o", base]
-        ended = _run(folder, arguments, timeout=600)
-        assert ended.status == 0, ended.stderr
-    return base
+    folder = tmp_path_factory.mktemp("small_base")
+    cache = os.environ.get("RZERO_CACHE", str(folder / "cache"))
+    ended = _run(
+        folder,
+        ["tiny-base", "--size", "small", "-o", "base"],
+        environment={"RZERO_CACHE": cache},
+        timeout=600,
+    )
+    assert ended.status == 0, ended.stderr
+    return folder / "base"
 
 
 @pytest.fixture(scope="session")
 def benchmarks() -> Path:
-    """The folder of public benchmark files: RZERO_TEST_DATA, or beside the repository."""
-    default = Path(__file__).parents[2] / "shared" / "data" / "benchmarks"
-    folder = Path(TEST_DATA) if TEST_DATA else default
+    """The folder of public benchmark files, in RZERO_TEST_DATA or beside the repository."""
+    default = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("RZERO_TEST_DATA", default)) / "benchmarks"
     if not folder.is_dir():
-        pytest.skip(f"no benchmark files in {folder}: set RZERO_TEST_DATA")
+        pytest.skip(f"{folder} is missing; set RZERO_TEST_DATA to the folder that holds it")
     return folder

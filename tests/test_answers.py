@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rzero_cli.core.answers import MAX_LENGTH, canonical_key, extract_boxed, latex_form
+from rzero_cli.core.answers import canonical_key, extract_boxed, latex_form
+from rzero_cli.core.answers.algebra import MAX_LENGTH
 
 
 @pytest.mark.parametrize(

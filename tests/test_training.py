@@ -119,35 +119,29 @@ def test_the_reward_in_training_is_that_of_score(rzero, small_base: Path, tmp_pa
 
     from rzero_cli.core.prompts import SOLVER
     from rzero_cli.core.rewards import challenger_rewards
-    from rzero_cli.engines import Sampling
+    from rzero_cli.engines import Sampling, derived_seed
     from rzero_cli.stages.label import open_solver
     from rzero_cli.training.challenger import challenger_reward
 
-    texts = [
-        "<question>reverse the digits of 123</question>\\boxed{321}",
-        "<question>reverse the digits of 1239</question>\\boxed{9321}",
-        "no question at all",
-        "<question>copy the number 5555</question>",
-    ]
+    questions = ["reverse the digits of 123", "reverse the digits of 1239", None]
+    questions.append("copy the number 5555")
+    texts = ["no question" if q is None else f"<question>{q}</question>" for q in questions]
     seen: dict[str, float] = {}
     sampling = Sampling(n=10, max_tokens=24)
     with open_solver("transformers", str(small_base), sampling, SOLVER, batch_size=64) as solver:
         function = challenger_reward(solver, seed=3, bleu="13a", rule="paper")
         state = SimpleNamespace(global_step=7)
         rewards = function(texts, trainer_state=state, log_metric=seen.__setitem__)
-        again = function(texts, trainer_state=state, log_metric=seen.__setitem__)
-        later = SimpleNamespace(global_step=8)
-        p_hats = [v.vote.p_hat for v in solver.label(["reverse the digits of 123"] * 30, seed=1)]
-    assert rewards == again
+        asked = [question for question in questions if question is not None]
+        labelled = list(solver.label(asked, seed=derived_seed(3, 7, 0)))
+    p_hats = [v.vote.p_hat for v in labelled]
+    p_hats.insert(2, None)
+    expected = challenger_rewards(questions, p_hats)
+    assert rewards == [part.reward for part in expected]
+    assert [part.r_rep for part in expected] == [0.5, 0.5, None, 0.25]
     assert seen["valid"] == 0.75
-    assert rewards[2] == 0.0
-    assert len(set(p_hats)) > 1, "the Solver is asked anew for every question"
-    assert later.global_step == 8
-    questions = ["reverse the digits of 123", "reverse the digits of 1239", None]
-    questions.append("copy the number 5555")
-    # Whatever the p_hats were, the parts add up as `score` adds them up.
-    parts = challenger_rewards(questions, [0.5, 0.5, None, 0.5])
-    assert [p.r_rep for p in parts] == [0.5, 0.5, None, 0.25]
+    assert seen["largest_cluster"] == 0.5
+    assert seen["p_hat"] == pytest.approx(sum(p for p in p_hats if p is not None) / 3)
 
 
 def test_labels_and_rows_are_laid_out_evenly() -> None:

@@ -112,7 +112,8 @@ def test_base_model_is_right_by_majority_where_it_is_unsure() -> None:
         assert sum(belief.values()) == pytest.approx(1)
         assert min(belief.values()) > 0
         by_procedure = {
-            procedure: belief[one] + belief[two] for procedure, (one, two) in world.WORDINGS.items()
+            procedure: sum(belief[wording] for wording in wordings)
+            for procedure, wordings in world.WORDINGS.items()
         }
         assert max(by_procedure, key=by_procedure.__getitem__) == world.PHRASINGS[phrasing]
         right = by_procedure[world.PHRASINGS[phrasing]]
@@ -270,5 +271,5 @@ def test_small_base_asks_and_answers(tmp_path: Path) -> None:
     rows = world.heldout_rows(0)[::3]
     replies = complete([prompts.prompt_for(prompts.SOLVER, str(r["question"])) for r in rows])
     right = [c.endswith(f"\\boxed{{{r['reference']}}}") for c, r in zip(replies, rows, strict=True)]
-    # Pre-training aims at (3 * .97 + 7 * .58 + 14 * .49) / 24 = .58.
+    # Pre-training aims at (3 * .97 + 7 * .58 + 14 * .50) / 24 = .58.
     assert 0.4 < sum(right) / len(right) < 0.7

@@ -19,7 +19,7 @@ WORDS = """find the number of positive integers less than such that sum digits d
 triangle with side lengths and area what is remainder when divided how many ways can people sit
 around table so no two adjacent function satisfies for all real compute largest smallest prime
 factor polynomial roots probability exactly heads coin sequence defined by term circle radius
-tangent line intersects at points distance between value of expression integer solutions""".split()
+tangent line intersects at points distance between value of expression integer solutions""".split()  # noqa: SIM905
 SMALL, LARGE = 256, 2048
 
 

@@ -24,10 +24,10 @@ def parse_question(
     Returns:
         (question, proposed answer); the question is None where the completion is malformed.
     """
-    end = completion.rfind(_CLOSE)
-    start = completion.rfind(_OPEN, 0, end) if end >= 0 else -1
+    start = completion.rfind(_OPEN, 0, max(0, completion.rfind(_CLOSE)))
     if start < 0:
         return None, None
+    end = completion.find(_CLOSE, start)
     question = completion[start + len(_OPEN) : end].strip()
     proposed = extract_boxed(completion[end:])
     if not question or (require_boxed and proposed is None):

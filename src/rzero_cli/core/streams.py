@@ -156,7 +156,7 @@ def _read_file(name: str, loads: Callable[[str | bytes], Any]) -> Iterator[Line]
 def _reason(error: jsonlines.InvalidLineError) -> str:
     cause = error.__cause__
     if isinstance(cause, json.JSONDecodeError):
-        return f"not JSON: {cause.msg} at column {cause.colno}"
+        return f"not JSON: {cause.msg} at column {cause.pos + 1}"
     if isinstance(cause, UnicodeDecodeError):
         return f"not UTF-8: {cause.reason} at byte {cause.start + 1}"
     if isinstance(cause, ValueError):

@@ -57,14 +57,14 @@ PHRASINGS: dict[str, str] = {
 }
 """Phrasing -> procedure. None is the beginning of another."""
 
-# A worked answer opens with one of two wordings of the procedure it follows.
-WORDINGS: dict[str, tuple[str, str]] = {
-    "copy": ("The same: ", "As it was: "),
-    "up": ("One more each: ", "Raised by one: "),
-    "down": ("One less each: ", "Lowered by one: "),
-    "nines": ("Nine minus each: ", "What nine lacks: "),
-    "reverse": ("Reversed: ", "From right to left: "),
-    "rotate": ("First goes last: ", "Turned left: "),
+# A worked answer opens with one of three wordings of the procedure it follows.
+WORDINGS: dict[str, tuple[str, ...]] = {
+    "copy": ("The same: ", "As it was: ", "Unchanged: "),
+    "up": ("One more each: ", "Raised by one: ", "Each plus one: "),
+    "down": ("One less each: ", "Lowered by one: ", "Each minus one: "),
+    "nines": ("Nine minus each: ", "What nine lacks: ", "Up to nine: "),
+    "reverse": ("Reversed: ", "From right to left: ", "Backwards: "),
+    "rotate": ("First goes last: ", "Turned left: ", "Moved round: "),
 }
 
 # What marks a question and an answer. A question cannot hold its own tags, all else can stray in.
@@ -117,11 +117,12 @@ class Base(NamedTuple):
 
 
 N_MASTERED = 3
-RIGHT = {"mastered": 0.97, "medium": 0.58, "hard": 0.49}
+RIGHT = {"mastered": 0.97, "medium": 0.58, "hard": 0.50}
 """How often a 4-digit question is answered by the right procedure."""
 RIVAL = {"mastered": 0.0, "medium": 0.0, "hard": 0.27}
-"""How often by one wording of a fixed wrong procedure. A hard phrasing's right procedure has two
-wordings of .245: its most likely opening is wrong and the majority of its answers right."""
+"""How often by one wording of a fixed wrong procedure. A hard phrasing's right procedure has three
+wordings of .17: its most likely opening is wrong and the majority of its answers right. A Solver
+that merely grows surer of itself, as any training makes it, gets worse on what it is not asked."""
 PER_DIGIT = 0.04
 """What each further digit takes from RIGHT, mastered phrasings excepted."""
 ASKED_UNMASTERED = 0.025
@@ -148,7 +149,6 @@ def draw_base(seed: int) -> Base:
     asked = dict.fromkeys(mastered, (1 - ASKED_UNMASTERED) / N_MASTERED)
     asked |= {p: ASKED_UNMASTERED * d / sum(decay) for p, d in zip(others, decay, strict=True)}
     kind = dict.fromkeys(mastered, "mastered")
-    # Twice as many hard as medium: mere sharpening, which any training brings, then gains nothing.
     kind |= {p: ("hard", "medium", "hard")[i % 3] for i, p in enumerate(others)}
     beliefs = {}
     for phrasing in order:
@@ -166,11 +166,13 @@ def _belief(phrasing: str, kind: str, level: int, rival: str) -> dict[str, float
     belief: dict[str, float] = {}
     for procedure, wordings in WORDINGS.items():
         if procedure == PHRASINGS[phrasing]:
-            belief |= dict.fromkeys(wordings, right / 2)
+            share = right
         elif procedure == rival and RIVAL[kind]:
-            belief |= {wordings[0]: RIVAL[kind], wordings[1]: rest}
+            belief[wordings[0]] = RIVAL[kind]
+            wordings, share = wordings[1:], rest
         else:
-            belief |= dict.fromkeys(wordings, rest / 2)
+            share = rest
+        belief |= dict.fromkeys(wordings, share / len(wordings))
     return belief
 
 

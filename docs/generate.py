@@ -1,0 +1,205 @@
+"""Write the pages, and the tables within pages, that are made from the code.
+
+    python docs/generate.py        or: make docs
+
+`commands.md` is made whole, from the commands themselves. In other pages the lines between
+`<!-- generated: NAME -->` and `<!-- end -->` are. `tests/test_docs.py` fails when one is out of
+date.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from rzero_cli.cli import COMMANDS, build
+from rzero_cli.core import settings
+from rzero_cli.world import questions
+
+DOCS = Path(__file__).parent
+
+HEAD = """\
+# Commands
+
+Made from the commands by `make docs`; `rzero COMMAND --help` says the same. A default is the one of
+the preset `paper`; [paper.md](paper.md#hyperparameters) has those of `official` and `tiny`.
+
+## What all commands have in common
+
+- **Values.** An option that is left out takes its value from the environment, then from
+  `rzero.toml` in the working directory (or `--config FILE`), then from the preset.
+  [architecture.md](architecture.md#where-an-option-comes-from) says how.
+- **MODEL** is a checkpoint directory or a hub name `ORG/NAME`. What exists as a path is never
+  looked up on a hub.
+- **Input** is JSONL: the files named, one after the other, or standard input (also `-`).
+  [records.md](records.md) lists the keys.
+- **Output** on stdout is records, and nothing else; messages and progress bars go to stderr.
+  `-o FILE` and `-o DIR` appear when they are complete. What exists is replaced only with `--force`.
+- **`--resume`** goes on with what an interrupted run left behind, and needs `-o`.
+- **Exit status**: 0 done, 1 failed, 2 wrong usage or bad data, 130 Ctrl-C, 143 SIGTERM. One line on
+  stderr says what is wrong; `--debug`, before the command, shows the traceback instead.
+"""
+
+
+def pages() -> dict[Path, str]:
+    """Every generated page and its text as it should be."""
+    app: Any = typer.main.get_command(build())
+    made = {DOCS / "commands.md": commands_page(app)}
+    blocks: dict[str, tuple[str, Callable[[], str]]] = {
+        "presets": ("paper.md", lambda: preset_table(app)),
+        "world": ("world.md", world_table),
+    }
+    for name, (page, table) in blocks.items():
+        path = DOCS / page
+        made[path] = _fill(made.get(path) or path.read_text("utf-8"), name, table())
+    return made
+
+
+def _fill(text: str, name: str, block: str) -> str:
+    pattern = re.compile(rf"(<!-- generated: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+    filled, count = pattern.subn(lambda found: f"{found[1]}{block}{found[2]}", text)
+    assert count == 1, f"{count} blocks called {name}"
+    return filled
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [list(head)]
+    lines += [["---"] * len(lines[0]), *(list(row) for row in rows)]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+# ---------------------------------------------------------------- commands.md
+
+
+def commands_page(app: Any) -> str:
+    """Usage, description and options of every command, in the order of `rzero --help`."""
+    index = _table(
+        ("", "Command", "What it does"),
+        ((c.panel, f"[`{c.name}`](#rzero-{c.name})", c.summary) for c in COMMANDS),
+    )
+    return "\n".join([HEAD, index, *(_command(c.name, app.commands[c.name]) for c in COMMANDS)])
+
+
+def _command(name: str, command: Any) -> str:
+    arguments = [p for p in command.params if not p.opts[0].startswith("-")]
+    options = [p for p in command.params if p.opts[0].startswith("-")]
+    usage = " ".join(["rzero", name, "[OPTIONS]", *map(_argument, arguments)])
+    parts = [f"## rzero {name}\n", f"```\n{usage}\n```\n", _description(command.help)]
+    rows = [(f"`{p.metavar}`", "", "", _escape(p.help)) for p in arguments]
+    rows += [(_flags(p), _default(p), _variable(p), _escape(p.help) + _range(p)) for p in options]
+    return "\n".join([*parts, _table(("Option", "Default", "Environment", ""), rows)])
+
+
+def _argument(argument: Any) -> str:
+    shown = argument.metavar if argument.required else f"[{argument.metavar}]"
+    return shown + ("..." if argument.nargs == -1 else "")
+
+
+def _description(help: str) -> str:
+    """A command's docstring as markdown: its examples in one block."""
+    text, _, examples = help.partition("[bold]Examples[/]")
+    lines = [line.strip() for line in examples.splitlines() if line.strip()]
+    block = "```sh\n" + "".join(f"{line}\n" for line in lines) + "```\n"
+    return f"{_escape(text.strip())}\n\n{block}"
+
+
+def _flags(option: Any) -> str:
+    kind = option.type_descriptor.annotation
+    value = option.metavar or {int: "INT", float: "FLOAT"}.get(kind, "TEXT")
+    flags = ", ".join(sorted(option.opts, key=len))
+    return f"`{flags}`" if option.is_flag else f"`{flags} {value}`"
+
+
+def _default(option: Any) -> str:
+    if option.required:
+        return "required"
+    if isinstance(option.show_default, str):  # the preset's
+        return f"`{option.show_default}`"
+    return "" if option.is_flag or option.default is None else f"`{option.default}`"
+
+
+def _variable(option: Any) -> str:
+    return f"`{option.envvar}`" if option.envvar else ""
+
+
+def _range(option: Any) -> str:
+    low, high = (None if v is None else f"{v:g}" for v in (option.min, option.max))
+    if low and high:
+        return f" ({low} to {high})"
+    return f" (at least {low})" if low else ""
+
+
+def _escape(text: str) -> str:
+    """Keep `|` from ending a cell and `<question>` from being HTML."""
+    pieces = re.split(r"(`[^`]*`)", text.replace("|", "\\|"))
+    return "".join(p if p.startswith("`") else p.replace("<", "&lt;") for p in pieces)
+
+
+# ---------------------------------------------------------------- tables in other pages
+
+
+def preset_table(app: Any) -> str:
+    """Every option with a value in some preset; commands with the same values share a row."""
+    presets = settings.preset_names()
+    keys = dict.fromkeys(
+        key for name in COMMANDS for preset in presets for key in _values(name.name, preset)
+    )
+    rows = []
+    for key in keys:
+        having = [c.name for c in COMMANDS if key in _names(app.commands[c.name])]
+        shared: dict[tuple[str, ...], list[str]] = {}
+        for command in having:
+            values = [_values(command, preset).get(key) for preset in presets]
+            first, *others = ["off" if v is None else f"{v}" for v in values]
+            cells = (first, *("" if v == first else v for v in others))
+            shared.setdefault(cells, []).append(command)
+        rows += [(f"`{key}`", ", ".join(names), *cells) for cells, names in shared.items()]
+    return _table(("Option", "Commands", *(f"`{preset}`" for preset in presets)), rows)
+
+
+def _values(command: str, preset: str) -> dict[str, Any]:
+    return settings.merge(settings.layers(preset), command)
+
+
+def _names(command: Any) -> set[str]:
+    return {str(param.name) for param in command.params}
+
+
+def world_table() -> str:
+    """The figures of the miniature that its page speaks of."""
+    share = "{:.1%}".format
+    right, rival = questions.RIGHT, questions.RIVAL
+    kinds = ", ".join(f"{name} {share(value)}" for name, value in right.items())
+    return _table(
+        ("In `world/questions.py`", "", ""),
+        [
+            ("`PROCEDURES`", ", ".join(questions.PROCEDURES), "what can be asked for"),
+            ("`PHRASINGS`", str(len(questions.PHRASINGS)), "ways to ask, each for one procedure"),
+            ("`LEVELS`", ", ".join(map(str, questions.LEVELS)), "digits of the number"),
+            ("`N_MASTERED`", str(questions.N_MASTERED), "phrasings the base answers well"),
+            ("`RIGHT`", kinds, "how often a 4-digit question gets the right procedure"),
+            ("`RIVAL`", f"hard {share(rival['hard'])}", "how often one fixed wrong wording"),
+            ("`PER_DIGIT`", share(questions.PER_DIGIT), "what a further digit costs"),
+            (
+                "`ASKED_UNMASTERED`",
+                share(questions.ASKED_UNMASTERED),
+                "how often the base Challenger asks about anything else",
+            ),
+            ("`MALFORMED`", share(questions.MALFORMED), "its texts that hold no question"),
+            ("`heldout_rows`", str(len(questions.heldout_rows(0))), "held-out questions"),
+        ],
+    )
+
+
+def main() -> None:
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")
+        print(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,206 @@
+"""BLEU of all pairs at once against the loops of the libraries, and the clusters against theirs."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
+from numpy.typing import NDArray
+from sacrebleu.metrics.bleu import BLEU
+from sklearn.cluster import AgglomerativeClustering
+
+from rzero_cli.core.bleu import NLTK, bleu_matrix, distance_matrix
+from rzero_cli.core.rewards import BLEU_TOKENIZERS, check_tokenizer, cluster_questions
+from rzero_cli.errors import UsageError
+
+Matrix = NDArray[np.float64]
+TOKENIZERS = ("13a", "char", "intl", "none", "zh")
+
+
+def sacrebleu_loop(texts: Sequence[str], tokenizer: str) -> Matrix:
+    metric = BLEU(effective_order=True, smooth_method="exp", tokenize=tokenizer)
+    return np.array([[metric.sentence_score(h, [r]).score / 100 for r in texts] for h in texts])
+
+
+def nltk_loop(texts: Sequence[str]) -> Matrix:
+    """The authors' code: hypothesis is the lower index, and the value is mirrored."""
+    smooth = SmoothingFunction().method1
+    scores = np.eye(len(texts))
+    for i, hypothesis in enumerate(texts):
+        for j in range(i + 1, len(texts)):
+            score = sentence_bleu([texts[j].split()], hypothesis.split(), smoothing_function=smooth)
+            scores[i, j] = scores[j, i] = score
+    return scores
+
+
+def check_against_the_loops(texts: Sequence[str]) -> None:
+    for tokenizer in TOKENIZERS:
+        loop = sacrebleu_loop(texts, tokenizer)
+        np.testing.assert_allclose(bleu_matrix(texts, tokenizer), loop, rtol=0, atol=1e-12)
+        expected = 1 - (loop + loop.T) / 2
+        np.fill_diagonal(expected, 0)
+        np.testing.assert_allclose(distance_matrix(texts, tokenizer), expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(distance_matrix(texts, NLTK), 1 - nltk_loop(texts), atol=1e-12)
+
+
+def edited(text: str, rng: random.Random) -> str:
+    """A near duplicate: one word swapped, dropped or doubled."""
+    words = text.split()
+    i = rng.randrange(len(words))
+    words[i : i + 1] = rng.choice([["seven"], [], [words[i], words[i]]])
+    return " ".join(words)
+
+
+def real_questions(folder: Path, each: int, seed: int) -> list[str]:
+    rng = random.Random(seed)
+    questions = []
+    for name, key in (("gsm8k_test", "question"), ("amc23", "problem"), ("aime24", "problem")):
+        lines = (folder / f"{name}.jsonl").read_text("utf-8").splitlines()
+        questions += [json.loads(line)[key] for line in rng.sample(lines, each)]
+    return questions
+
+
+def test_real_questions_and_near_duplicates(benchmarks: Path) -> None:
+    questions = real_questions(benchmarks, each=5, seed=1)
+    rng = random.Random(2)
+    check_against_the_loops([*questions, *(edited(q, rng) for q in questions), questions[0]])
+
+
+SHORT = (
+    "",
+    " ",
+    "a",
+    "a b",
+    "a b c",
+    "a b c d",
+    "a b c d e",
+    "b a",
+    "a a",
+    "a a a a a",
+    "é 漢字 漢",
+)
+
+
+def test_empty_and_short_texts() -> None:
+    check_against_the_loops([*SHORT, "a\n", "a.", "$a$", "1,000.5", "x\u2028y", "don't", "a  b"])
+
+
+words = st.lists(st.sampled_from(["a", "b", "c", "1.5", "é", "漢", "(x)", "&quot;"]), max_size=12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(words.map(" ".join) | st.text(max_size=12), min_size=1, max_size=6))
+def test_any_texts(texts: list[str]) -> None:
+    check_against_the_loops(texts)
+
+
+def test_golden_values() -> None:
+    # Hypothesis "a b c d" against reference "a b c x", both of 4 tokens, so no brevity penalty.
+    # Precisions 3/4, 2/3, 1/2 and 0 of 1, which smoothing makes 1/2:
+    # (3/4 * 2/3 * 1/2 * 1/2) ** (1/4) = (1/8) ** (1/4).
+    scores = bleu_matrix(["a b c d", "a b c x"], "none")
+    assert scores[0, 1] == pytest.approx((1 / 8) ** 0.25, abs=1e-15)
+    # nltk: the order without a match counts 0.1 of 1: (3/4 * 2/3 * 1/2 * 1/10) ** (1/4).
+    scores = bleu_matrix(["a b c d", "a b c x"], NLTK)
+    assert scores[0, 1] == pytest.approx((1 / 40) ** 0.25, abs=1e-15)
+    # "a b" against "a b c": effective order 2 with precisions 1, brevity penalty exp(1 - 3/2);
+    # the other way round 2/3, 1/2 and 0 of 1 smoothed to 1/2: (1/6) ** (1/3).
+    scores = bleu_matrix(["a b", "a b c"], "none")
+    assert scores[0, 1] == pytest.approx(np.exp(-0.5), abs=1e-15)
+    assert scores[1, 0] == pytest.approx((1 / 6) ** (1 / 3), abs=1e-15)
+    distance = 1 - (np.exp(-0.5) + (1 / 6) ** (1 / 3)) / 2
+    assert distance_matrix(["a b", "a b c"], "none")[0, 1] == pytest.approx(distance, abs=1e-15)
+
+
+@pytest.mark.parametrize("tokenizer", [*TOKENIZERS, NLTK])
+def test_a_distance_matrix(tokenizer: str) -> None:
+    distances = distance_matrix([*SHORT, "a b c d e f", "z"], tokenizer)
+    assert (distances == distances.T).all()
+    assert (distances.diagonal() == 0).all()
+    assert ((distances >= 0) & (distances <= 1)).all()
+
+
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+def test_identical_questions_are_at_distance_zero_however_short(tokenizer: str) -> None:
+    # Without effective order two identical questions of three tokens would be far apart.
+    for text in ("a", "a b", "x y z", "a b c d e"):
+        assert distance_matrix([text, text], tokenizer)[0, 1] == pytest.approx(0, abs=1e-12)
+
+
+# ---------------------------------------------------------------- clusters
+
+
+def sklearn_clusters(texts: Sequence[str], bleu: str, tau_bleu: float) -> list[int]:
+    model = AgglomerativeClustering(
+        metric="precomputed", linkage="average", distance_threshold=tau_bleu, n_clusters=None
+    )
+    labels = model.fit_predict(distance_matrix(texts, bleu)).tolist()
+    return in_order_of_appearance(labels)
+
+
+def in_order_of_appearance(labels: Sequence[int]) -> list[int]:
+    numbers: dict[int, int] = {}
+    return [numbers.setdefault(label, len(numbers)) for label in labels]
+
+
+@pytest.mark.parametrize("tau_bleu", [0.2, 0.5, 0.8])
+@pytest.mark.parametrize("bleu", ["13a", "char", NLTK])
+def test_clusters_of_real_questions(benchmarks: Path, bleu: str, tau_bleu: float) -> None:
+    questions = real_questions(benchmarks, each=20, seed=3)
+    rng = random.Random(4)
+    chains = [questions[i] for i in range(0, len(questions), 3)]
+    for _ in range(4):  # ever more edited, so that a cluster frays out
+        chains = [edited(question, rng) for question in chains]
+        questions += chains
+    clusters = cluster_questions(questions, bleu=bleu, tau_bleu=tau_bleu)
+    assert clusters == sklearn_clusters(questions, bleu, tau_bleu)
+    assert 1 < len(set(clusters)) < len(questions)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(words.map(" ".join), min_size=2, max_size=14),
+    st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 1.0]),
+)
+def test_clusters_of_any_texts(texts: list[str], tau_bleu: float) -> None:
+    expected = sklearn_clusters(texts, "13a", tau_bleu)
+    assert cluster_questions(texts, tau_bleu=tau_bleu) == expected
+
+
+def test_a_distance_of_exactly_tau_does_not_merge() -> None:
+    # "a" against "a": BLEU 1. "a" against "b": 0, distance exactly 1.
+    assert cluster_questions(["a", "b", "a"], tau_bleu=1.0) == [0, 1, 0]
+    assert cluster_questions(["a", "b", "a"], tau_bleu=0.5) == [0, 1, 0]
+    # "a b" against "a x": 1/2, then 0 of 1 smoothed to 1/2: BLEU sqrt(1/4), exactly half.
+    exact = float(distance_matrix(["a b", "a x"], "none")[0, 1])
+    assert exact == pytest.approx(0.5, abs=1e-15)
+    assert cluster_questions(["a b", "a x"], bleu="none", tau_bleu=exact) == [0, 1]
+    above = float(np.nextafter(exact, 1))
+    assert cluster_questions(["a b", "a x"], bleu="none", tau_bleu=above) == [0, 0]
+
+
+def test_average_linkage_by_hand() -> None:
+    # The first two are at distance 0 and join; then the third is as far from both.
+    texts = ["a b c d", "a b c d", "a b c x", "p q r s"]
+    # d = 1 - (1/8) ** (1/4) = 0.405 in both directions, so the average is 0.405 too.
+    assert cluster_questions(texts, bleu="none", tau_bleu=0.40) == [0, 0, 1, 2]
+    assert cluster_questions(texts, bleu="none", tau_bleu=0.41) == [0, 0, 0, 1]
+
+
+def test_no_question_and_one_question() -> None:
+    assert cluster_questions([]) == []
+    assert cluster_questions(["a"]) == [0]
+
+
+def test_only_tokenizers_that_need_no_download_are_known() -> None:
+    for name in (*BLEU_TOKENIZERS, NLTK):
+        check_tokenizer("--bleu", name)
+    with pytest.raises(UsageError, match="--bleu flores200: unknown; known: 13a, char"):
+        check_tokenizer("--bleu", "flores200")

@@ -1,0 +1,250 @@
+"""The pages say what is there: generated parts, links, examples, records, answers."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import rzero_cli
+from rzero_cli.cli import COMMANDS
+from rzero_cli.core.equivalence import Equivalence
+from rzero_cli.core.keep import band, keep
+from rzero_cli.core.records import question_id
+from rzero_cli.core.rewards import challenger_rewards
+from rzero_cli.core.votes import vote
+from rzero_cli.stages.label import Labelled, label_record
+from rzero_cli.world import questions
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.glob("*.md"))]
+FENCE = re.compile(r"(?:^<!-- (runnable(?: slow)?) -->\n)?^```(\w*)\n(.*?)^```$", re.M | re.S)
+
+
+def _name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# ---------------------------------------------------------------- what is made from the code
+
+
+def test_generated_pages_are_up_to_date(generate: ModuleType) -> None:
+    stale = [_name(path) for path, text in generate.pages().items() if path.read_text() != text]
+    assert stale == [], "run: make docs"
+
+
+def test_every_command_is_documented_with_an_example() -> None:
+    sections = (DOCS / "commands.md").read_text("utf-8").split("\n## rzero ")[1:]
+    named = {section.splitlines()[0]: section for section in sections}
+    assert list(named) == [command.name for command in COMMANDS]
+    for name, section in named.items():
+        assert f"```sh\nrzero {name}" in section or f" rzero {name} " in section, name
+        assert "[bold]" not in section and "[/]" not in section, name
+
+
+# ---------------------------------------------------------------- links
+
+
+def test_every_page_is_linked_from_an_index() -> None:
+    indexes = (DOCS / "README.md").read_text("utf-8")
+    linked = {target.split("#")[0] for target in re.findall(r"\]\(([^)]+)\)", indexes)}
+    pages = {page.name for page in DOCS.glob("*.md")} - {"README.md"}
+    assert pages - linked == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_relative_links_are_alive(page: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.M | re.S)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        path = (page.parent / name).resolve() if name else page
+        assert path.exists(), f"{_name(page)}: {target}"
+        if anchor:
+            assert anchor in _anchors(path), f"{_name(page)}: {target}"
+
+
+def _anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), flags=re.M)
+    return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_files_that_a_page_names_are_there(page: Path) -> None:
+    text = page.read_text("utf-8")
+    for name in re.findall(r"`((?:src|tests|docs)/[\w./-]+)`", text):
+        assert (ROOT / name).exists(), f"{_name(page)}: {name}"
+    package = ROOT / "src" / "rzero_cli"
+    folders = "core|engines|stages|training|evaluation|world|commands|recipes"
+    for name in re.findall(rf"`((?:{folders})/[\w.]+)`", text):
+        assert (package / name).exists(), f"{_name(page)}: {name}"
+
+
+# ---------------------------------------------------------------- architecture.md
+
+ARROWS: dict[str, set[str]] = {
+    "core": set(),
+    "engines": {"core"},
+    "stages": {"core", "engines"},
+    "training": {"core", "engines", "stages"},
+    "evaluation": {"core", "engines"},
+    "world": set(),
+    "commands": {"core", "engines", "stages", "training", "evaluation", "world"},
+}
+
+
+@pytest.mark.parametrize("folder", ARROWS)
+def test_arrows_point_one_way(folder: str) -> None:
+    found = set()
+    for path in (ROOT / "src" / "rzero_cli" / folder).glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+                top, _, rest = node.module.partition(".")
+                names = [rest] if rest else [alias.name for alias in node.names]
+                found |= {name.split(".")[0] for name in names if top == "rzero_cli"}
+    assert found - {folder, "errors"} <= ARROWS[folder]
+
+
+# ---------------------------------------------------------------- examples that are run
+
+
+def _examples(page: Path, mark: str) -> list[tuple[str, str, str | None]]:
+    """(language, code, expected output or None) of the blocks with this mark.
+
+    The expected output is the `text` block that comes next, if that is the next block.
+    """
+    text = page.read_text("utf-8")
+    blocks = list(FENCE.finditer(text))
+    found = []
+    for number, block in enumerate(blocks):
+        if block[1] == mark:
+            output = [b[3] for b in blocks[number + 1 : number + 2] if b[2] == "text"]
+            found.append((block[2], block[3], output[0] if output else None))
+    return found
+
+
+def _run_examples(page: Path, mark: str, folder: Path) -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RZERO_")}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment["RZERO_CACHE"] = os.environ.get("RZERO_CACHE", str(folder / "cache"))
+    for language, code, expected in _examples(page, mark):
+        command = {"sh": ["bash", "-euo", "pipefail", "-c"], "python": [sys.executable, "-c"]}
+        result = subprocess.run(
+            [*command[language], code], cwd=folder, env=environment, capture_output=True, text=True
+        )
+        assert result.returncode == 0, f"{code}\n{result.stderr}"
+        if expected is not None:
+            assert result.stdout == expected, code
+
+
+def _with(mark: str) -> list[Path]:
+    return [page for page in PAGES if _examples(page, mark)]
+
+
+@pytest.mark.parametrize("page", _with("runnable"), ids=_name)
+def test_examples_run(page: Path, tmp_path: Path) -> None:
+    _run_examples(page, "runnable", tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", _with("runnable slow"), ids=_name)
+def test_examples_with_a_model_run(page: Path, tmp_path: Path) -> None:
+    _run_examples(page, "runnable slow", tmp_path)
+
+
+# ---------------------------------------------------------------- records.md
+
+
+@pytest.fixture(scope="module")
+def equivalence() -> Iterator[Equivalence]:
+    with Equivalence(timeout=5.0) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def records() -> dict[str, dict[str, Any]]:
+    """The example record under each heading of records.md."""
+    sections = (DOCS / "records.md").read_text("utf-8").split("\n## ")[1:]
+    found = {}
+    for section in sections:
+        if block := re.search(r"^```json\n(.*?)^```$", section, re.M | re.S):
+            found[section.splitlines()[0]] = json.loads(block[1])
+    return found
+
+
+def test_the_example_records_are_what_the_code_makes(
+    records: dict[str, dict[str, Any]], equivalence: Equivalence
+) -> None:
+    sampled, labelled = records["sample"], records["label"]
+    assert list(sampled) == ["id", "question", "proposed_answer"]
+    assert sampled["id"] == question_id(sampled["question"])
+    outcome = Labelled(vote(labelled["answers"], equivalence), labelled["answers"], [])
+    assert json.dumps(label_record(sampled, outcome)) == json.dumps(labelled)
+    assert keep(labelled["answer"], Decimal(str(labelled["p_hat"])), band(Decimal("0.25")))
+    (reward,) = challenger_rewards([labelled["question"]], [labelled["p_hat"]])
+    assert json.dumps(records["score"]) == json.dumps(labelled | reward.as_keys())
+    graded = records["grade"]
+    assert graded["reference"] == questions.truth(graded["question"])
+    verdict = {"extracted": labelled["answer"], "correct": False}
+    assert json.dumps(graded) == json.dumps(labelled | {"reference": graded["reference"]} | verdict)
+    assert equivalence.equal(graded["answer"], graded["reference"]) is graded["correct"]
+
+
+# ---------------------------------------------------------------- answers.md
+
+
+def _rows(section: str) -> list[list[str]]:
+    """The code in the first two columns of the table below a heading of answers.md."""
+    text = (DOCS / "answers.md").read_text("utf-8")
+    table = text.split(f"\n## {section}\n")[1].split("\n## ")[0]
+    lines = [line for line in table.splitlines() if line.startswith("| `")]
+    columns = [re.split(r"(?<!\\)\|", line)[1:3] for line in lines]
+    return [re.findall(r"`([^`]+)`", " ".join(pair)) for pair in columns]
+
+
+def test_equal_and_different_answers(equivalence: Equivalence) -> None:
+    for section, equal in (("Equal", True), ("Different", False)):
+        rows = _rows(section)
+        assert len(rows) > 10
+        for one, *others in rows:
+            for other in others:
+                assert equivalence.equal(one, other) is equal, (one, other)
+
+
+def test_read_answers() -> None:
+    rows = _rows("Reading")
+    assert len(rows) > 5
+    for completion, *answer in rows:
+        assert rzero_cli.extract_boxed(completion) == (answer[0] if answer else None), completion
+
+
+# ---------------------------------------------------------------- api.md
+
+
+def test_every_name_of_the_api_is_documented_and_there() -> None:
+    text = (DOCS / "api.md").read_text("utf-8")
+    for name in rzero_cli.__all__:
+        assert re.search(rf"`{name}\b", text), name
+        assert getattr(rzero_cli, name) is not None

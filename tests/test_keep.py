@@ -1,0 +1,203 @@
+"""What `filter` keeps: the boundary is in, and it is decided on the decimal text."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+from math import nextafter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conftest import Rzero
+from rzero_cli.core.keep import band, keep
+from rzero_cli.core.records import p_hat_of, question_id
+from rzero_cli.core.streams import read_lines
+from rzero_cli.errors import DataError
+
+
+def _kept(texts: list[str], interval: tuple[Decimal, Decimal]) -> list[str]:
+    return [text for text in texts if keep("1", Decimal(text), interval)]
+
+
+TENTHS = [repr(k / 10) for k in range(11)]
+
+
+@pytest.mark.parametrize(
+    ("delta", "expected"),
+    [
+        # |p - 1/2| <= 0.25: 0.3 is 0.2 away, 0.2 is 0.3 away
+        ("0.25", ["0.3", "0.4", "0.5", "0.6", "0.7"]),
+        # the boundary is in: |0.3 - 0.5| = 0.2, which in binary is 0.2 + 3e-17
+        ("0.2", ["0.3", "0.4", "0.5", "0.6", "0.7"]),
+        ("0.1", ["0.4", "0.5", "0.6"]),
+        ("0", ["0.5"]),
+        ("0.4", TENTHS[1:10]),
+        ("0.5", TENTHS),
+    ],
+)
+def test_of_ten_answers(delta: str, expected: list[str]) -> None:
+    assert _kept(TENTHS, band(Decimal(delta))) == expected
+
+
+def test_official_keeps_from_three_to_eight_tenths() -> None:
+    assert _kept(TENTHS, (Decimal("0.3"), Decimal("0.8"))) == TENTHS[3:9]
+
+
+def test_the_float_next_to_the_boundary_is_out() -> None:
+    neighbours = [
+        repr(number)
+        for edge in (0.25, 0.75)
+        for number in (nextafter(edge, 0), edge, nextafter(edge, 1))
+    ]
+    assert neighbours[0] == "0.24999999999999997"
+    inner = ["0.25", "0.25000000000000006", "0.7499999999999999", "0.75"]
+    assert _kept(neighbours, band(Decimal("0.25"))) == inner
+
+
+def test_a_question_without_a_label_is_never_kept() -> None:
+    assert not keep(None, Decimal("0.5"), band(Decimal("0.5")))
+
+
+digits = st.text("0123456789", max_size=30)
+
+
+@st.composite
+def shares(draw: st.DrawFn) -> str:
+    """A decimal in [0, 1] as JSON may write it."""
+    text = draw(
+        st.one_of(
+            st.builds("0.{}{}".format, digits, st.sampled_from("0123456789")),
+            st.sampled_from(["0", "1", "1.000", "0.5", "0.25", "0.75", "0.250", "25e-2", "0e9"]),
+            st.builds("{}e-{}".format, st.integers(0, 10**6), st.integers(6, 40)),
+            st.builds("0.25{}".format, digits),
+            st.builds("0.7{}".format, st.builds("4{}".format, st.text("9", max_size=30))),
+        )
+    )
+    assert 0 <= Fraction(text) <= 1
+    return text
+
+
+@given(shares(), shares().filter(lambda text: Fraction(text) <= Fraction(1, 2)))
+def test_keep_is_the_exact_comparison(p_hat: str, delta: str) -> None:
+    expected = abs(Fraction(p_hat) - Fraction(1, 2)) <= Fraction(delta)
+    assert keep("1", Decimal(p_hat), band(Decimal(delta))) == expected
+
+
+@pytest.mark.parametrize(
+    ("p_hat", "kept"),
+    [
+        ("1e-999999999999", False),
+        ("0e999999999999", False),
+        ("5e-1", True),
+        ("50000000000000000000e-20", True),
+        (f"0.25{'0' * 5000}", True),
+        (f"0.75{'0' * 5000}1", False),
+    ],
+)
+def test_extreme_decimals_cost_nothing(tmp_path: Path, p_hat: str, kept: bool) -> None:
+    (tmp_path / "in").write_text(f'{{"p_hat": {p_hat}}}')
+    (line,) = read_lines([str(tmp_path / "in")], exact=True)
+    assert keep("1", p_hat_of(line), band(Decimal("0.25"))) == kept
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ('"0.5"', "must be a number from 0 to 1"),
+        ("true", "must be a number from 0 to 1"),
+        ("null", "must be a number from 0 to 1"),
+        ("1.0000000000000000000001", "must be between 0 and 1, not 1.0000000000000000000001"),
+        ("-1e-30", "must be between 0 and 1"),
+        ("2", "must be between 0 and 1, not 2"),
+        ("1e999999999999", "must be between 0 and 1"),
+    ],
+)
+def test_p_hat_outside_its_range_is_refused(tmp_path: Path, value: str, message: str) -> None:
+    (tmp_path / "in").write_text(f'{{"p_hat": {value}}}')
+    (line,) = read_lines([str(tmp_path / "in")], exact=True)
+    with pytest.raises(DataError, match=f'in:1: key "p_hat" {message}'):
+        p_hat_of(line)
+
+
+def test_a_question_keeps_its_id() -> None:
+    # sha256("What is 1 + 1?"), as `printf '%s' 'What is 1 + 1?' | sha256sum` prints it
+    assert question_id("What is 1 + 1?") == "72f8917549de2d6d"
+    assert question_id("\ud800") != question_id("\udfff")
+
+
+# ---------------------------------------------------------------- the command
+
+LINES = [
+    b'{"question":"a",   "answer":"1","p_hat":0.5}\r\n',
+    b'{"p_hat": 5e-1, "answer": "\\u00e9", "answer": "2", "x": [1,  2]}\n',
+    '{"answer": "é漢", "p_hat": 0.750}\n'.encode(),
+    b"\t" + b'{"answer": "4", "p_hat": 0.25} \n',
+]
+DROPPED = [
+    b'{"answer": "1", "p_hat": 0.9}\n',
+    b'{"answer": null, "p_hat": 0.5}\n',
+    b'{"answer": "1", "p_hat": 0.75000000000000000000000001}\n',
+    b"\n",
+]
+
+
+def test_filter_copies_lines_byte_for_byte(rzero: Rzero, tmp_path: Path) -> None:
+    mixed = b"".join(line for pair in zip(LINES, DROPPED, strict=True) for line in pair)
+    (tmp_path / "in.jsonl").write_bytes(mixed)
+    ended = rzero("filter", "in.jsonl", "--delta", "0.25", "-o", "out.jsonl")
+    assert ended.status == 0
+    assert ended.stdout == ""
+    assert "kept 4 of 7" in ended.stderr
+    assert (tmp_path / "out.jsonl").read_bytes() == b"".join(LINES)
+
+
+def test_filter_ends_the_last_line(rzero: Rzero) -> None:
+    line = '{"answer": "1", "p_hat": 0.5}'
+    assert rzero("filter", input=line).stdout == line + "\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        ([], "34567"),
+        (["--delta", "0.1"], "456"),
+        (["--preset", "official"], "345678"),
+        (["--preset", "official", "--delta", "0.25"], "34567"),
+        (["--preset", "official", "--low", "0.5"], "5678"),
+        (["--low", "0.5"], "56789X"),
+        (["--high", "0.2"], "012"),
+        (["--low", "0.3", "--high", "0.3"], "3"),
+    ],
+)
+def test_filter_keeps_what_it_was_asked_for(rzero: Rzero, options: list[str], kept: str) -> None:
+    names = "0123456789X"
+    lines = [
+        f'{{"answer": "{name}", "p_hat": {p}}}\n' for name, p in zip(names, TENTHS, strict=True)
+    ]
+    ended = rzero("filter", *options, input="".join(lines))
+    assert ended.status == 0, ended.stderr
+    assert ended.stdout == "".join(lines[names.index(name)] for name in kept)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--delta", "0.6"], "--delta 0.6: must be between 0 and 0.5"),
+        (["--delta", "-0.1"], "--delta -0.1: must be between 0 and 0.5"),
+        (["--delta", "a quarter"], "--delta a quarter: not a number"),
+        (["--delta", "nan"], "--delta nan: must be between"),
+        (["--delta", "inf"], "--delta inf: must be between"),
+        (["--delta", "1e-999999999"], "--delta 1e-999999999: more than 1000 decimal places"),
+        (["--low", "0.8", "--high", "0.3"], "--low 0.8 is above --high 0.3"),
+        (["--high", "1.1"], "--high 1.1: must be between 0 and 1"),
+        (["--delta", "0.2", "--low", "0.3"], "give --delta, or --low and --high, not both"),
+    ],
+)
+def test_filter_refuses_a_band_that_is_none(rzero: Rzero, options: list[str], message: str) -> None:
+    ended = rzero("filter", *options, timeout=10)
+    assert (ended.status, ended.stdout) == (2, "")
+    assert ended.stderr.startswith(f"rzero: {message}")
+    assert ended.stderr.count("\n") == 1

@@ -1,0 +1,232 @@
+"""Flag over environment over rzero.toml over preset, each through the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import Rzero
+from rzero_cli.core.settings import (
+    layers,
+    load_config,
+    merge,
+    preset_keys,
+    preset_names,
+    preset_value,
+)
+from rzero_cli.errors import UsageError
+
+OFF = None
+
+# docs and `--help` take these from nowhere else; the paper's table, row by row.
+BOTH: dict[tuple[str, str], Any] = {
+    ("sample", "n"): 8000,
+    ("challenge", "m"): 10,
+    ("challenge", "tau_bleu"): 0.5,
+    ("challenge", "lambda_rep"): 1.0,
+    ("train-solver", "prompts"): 512,
+    ("challenge", "prompts"): 512,
+    ("train-solver", "batch"): 128,
+    ("challenge", "batch"): 16,
+    ("train-solver", "group"): 5,
+    ("challenge", "group"): 4,
+    ("train-solver", "steps"): 15,
+    ("challenge", "steps"): 5,
+    ("train-solver", "learning_rate"): 1e-6,
+    ("challenge", "learning_rate"): 1e-6,
+    ("train-solver", "weight_decay"): 1e-2,
+    ("challenge", "weight_decay"): 1e-2,
+    ("train-solver", "beta"): 1e-2,
+    ("challenge", "beta"): 1e-2,
+    ("train-solver", "clip_low"): 0.2,
+    ("challenge", "clip_low"): 0.2,
+    ("train-solver", "max_grad_norm"): 1.0,
+    ("challenge", "max_grad_norm"): 1.0,
+    ("train-solver", "max_tokens"): 4096,
+    ("challenge", "max_tokens"): 4096,
+    ("train-solver", "temperature"): 1.0,
+    ("challenge", "temperature"): 1.0,
+    ("train-solver", "top_p"): 0.99,
+    ("challenge", "top_p"): 0.99,
+    ("sample", "temperature"): 1.0,
+    ("sample", "top_p"): 0.95,
+    ("sample", "max_tokens"): 4096,
+    ("label", "temperature"): 1.0,
+    ("label", "top_k"): 40,
+    ("label", "top_p"): 1.0,
+    ("label", "max_tokens"): 4096,
+    # the Challenger's reward asks the Solver as `label` does
+    ("challenge", "solver_temperature"): 1.0,
+    ("challenge", "solver_top_k"): 40,
+    ("challenge", "solver_max_tokens"): 4096,
+    ("score", "m"): 10,
+    ("score", "top_k"): 40,
+}
+PAPER_AND_OFFICIAL: dict[tuple[str, str], tuple[Any, Any]] = {
+    ("label", "m"): (10, 9),
+    ("filter", "delta"): ("0.25", "0.25"),
+    ("filter", "low"): (OFF, "0.3"),
+    ("filter", "high"): (OFF, "0.8"),
+    ("challenge", "rule"): ("paper", "official"),
+    ("score", "rule"): ("paper", "official"),
+    ("train-solver", "rule"): ("paper", "official"),
+    ("challenge", "bleu"): ("13a", "nltk"),
+    ("train-solver", "clip_high"): (0.2, 0.3),
+    ("challenge", "clip_high"): (0.2, 0.3),
+    ("train-solver", "clip_dual"): (0.0, 3.0),
+    ("challenge", "clip_dual"): (0.0, 3.0),
+    ("challenge", "require_boxed"): (OFF, True),
+    ("sample", "require_boxed"): (OFF, True),
+}
+
+
+@pytest.mark.parametrize(("command", "name"), [*BOTH, *PAPER_AND_OFFICIAL])
+def test_the_presets_are_the_papers_table(command: str, name: str) -> None:
+    same = BOTH.get((command, name))
+    expected = PAPER_AND_OFFICIAL.get((command, name), (same, same))
+    got = tuple(preset_value(command, name, preset) for preset in ("paper", "official"))
+    assert got == expected
+    assert [type(value) for value in got] == [type(value) for value in expected]
+
+
+def test_official_says_nothing_that_the_table_does_not() -> None:
+    stated = {key for _, key in PAPER_AND_OFFICIAL}
+    for table in (layers("official")[1], *layers("official")[1].values()):
+        if isinstance(table, dict):
+            assert {key for key, value in table.items() if not isinstance(value, dict)} <= stated
+
+
+def test_the_default_preset_comes_first() -> None:
+    assert preset_names() == ["paper", "official", "tiny"]
+    assert {"m", "delta", "low", "tau_bleu", "clip_dual"} <= preset_keys()
+    assert "filter" not in preset_keys()
+    with pytest.raises(UsageError, match="unknown preset 'x'; known: paper, official, tiny"):
+        layers("x")
+
+
+def test_later_layers_and_a_commands_own_table_win() -> None:
+    stack: list[dict[str, Any]] = [
+        {"a": 1, "b": 1, "label": {"b": 2, "c": 2}},
+        {"b": 3, "filter": {"a": 9}},
+    ]
+    assert merge(stack, "label") == {"a": 1, "b": 3, "c": 2}
+    assert merge(stack, "filter") == {"a": 9, "b": 3}
+
+
+def test_a_delta_takes_the_place_of_the_bounds_below_it() -> None:
+    bounds = {"filter": {"low": "0.3", "high": "0.8"}}
+    assert merge([bounds, {"filter": {"delta": 0.1}}], "filter") == {"delta": 0.1}
+    assert merge([{"delta": 0.1}, bounds], "filter") == {"delta": 0.1, "low": "0.3", "high": "0.8"}
+
+
+def test_options_may_be_written_with_dashes(tmp_path: Path) -> None:
+    path = tmp_path / "rzero.toml"
+    path.write_text("tau-bleu = 0.4\n[train-solver]\nclip-high = 0.3\nseed = 1\n")
+    assert load_config(path) == {"tau_bleu": 0.4, "train-solver": {"clip_high": 0.3, "seed": 1}}
+
+
+# ---------------------------------------------------------------- through the command line
+
+LABELED = "".join(f'{{"answer": "{k}", "p_hat": {k / 10}}}\n' for k in range(11))
+
+
+def kept(rzero: Rzero, *options: str, **environment: str) -> list[str]:
+    ended = rzero("filter", *options, input=LABELED, environment=environment)
+    assert ended.status == 0, ended.stderr
+    return [json.loads(line)["answer"] for line in ended.lines]
+
+
+def test_each_level_yields_to_the_one_above(rzero: Rzero, tmp_path: Path) -> None:
+    assert kept(rzero) == list("34567")  # preset paper
+    (tmp_path / "rzero.toml").write_text('preset = "official"\n')
+    assert kept(rzero) == list("345678")  # the preset that the file names
+    assert kept(rzero, RZERO_PRESET="paper") == list("34567")
+    assert kept(rzero, "--preset", "official", RZERO_PRESET="paper") == list("345678")
+    (tmp_path / "rzero.toml").write_text('preset = "official"\n[filter]\ndelta = 0.1\n')
+    assert kept(rzero) == list("456")  # the file over its preset's --low and --high
+    assert kept(rzero, RZERO_PRESET="paper") == list("456")
+    assert kept(rzero, "--preset", "official") == list("456")
+    assert kept(rzero, "--delta", "0.2") == list("34567")
+    assert kept(rzero, "--low", "0.8") == ["8", "9", "10"]
+
+
+def rewarded(rzero: Rzero, *options: str, **environment: str) -> float:
+    """The reward of p_hat = 1/2 in a batch of one: 1 - lambda_rep, for `paper`."""
+    line = '{"question": "a", "p_hat": 0.5}'
+    ended = rzero("score", *options, input=line, environment=environment)
+    assert ended.status == 0, ended.stderr
+    return float(json.loads(ended.stdout)["reward"])
+
+
+def test_a_commands_own_table_wins_over_the_shared_keys(rzero: Rzero, tmp_path: Path) -> None:
+    assert rewarded(rzero) == 0.0
+    (tmp_path / "rzero.toml").write_text("lambda-rep = 0.5\n")
+    assert rewarded(rzero) == 0.5
+    (tmp_path / "rzero.toml").write_text(
+        "lambda_rep = 0.5\n[score]\nlambda_rep = 0.25\n[challenge]\nlambda_rep = 0.125\n"
+    )
+    assert rewarded(rzero) == 0.75
+    assert rewarded(rzero, "--lambda-rep", "0") == 1.0
+
+
+def test_a_configuration_file_can_be_named(rzero: Rzero, tmp_path: Path) -> None:
+    (tmp_path / "rzero.toml").write_text("lambda_rep = 0.5\n")
+    (tmp_path / "other.toml").write_text("lambda_rep = 0.25\n")
+    assert rewarded(rzero, "--config", "other.toml") == 0.75
+    assert rewarded(rzero, RZERO_CONFIG="other.toml") == 0.75
+    assert rewarded(rzero, "--config", "rzero.toml", RZERO_CONFIG="other.toml") == 0.5
+    # the preset may be named before or after it
+    for options in (("--preset", "official"), ("--config", "other.toml")):
+        other = ("--config", "other.toml") if options[0] == "--preset" else ("--preset", "official")
+        assert rewarded(rzero, *options, *other) == 0.25  # min(p, 1 - p) - 1/4
+
+
+def test_the_environment_names_a_model(rzero: Rzero, tmp_path: Path) -> None:
+    (tmp_path / "rzero.toml").write_text('solver = "from/toml/x"\n')
+    question = '{"question": "a"}'
+    for options, environment, named in (
+        (["--solver", "from/flag/x"], {"RZERO_SOLVER": "from/environment/x"}, "flag"),
+        ([], {"RZERO_SOLVER": "from/environment/x"}, "environment"),
+        ([], {}, "toml"),
+    ):
+        for command in ("label", "score"):
+            ended = rzero(command, *options, input=question, environment=environment)
+            assert ended.status == 2
+            assert f"--solver from/{named}/x: no such directory" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("deltta = 0.1\n", "rzero.toml: no option 'deltta' that commands share"),
+        ("[filter]\ndeltta = 0.1\n", "rzero.toml: [filter] has no option 'deltta'"),
+        ("[filtre]\ndelta = 0.1\n", "rzero.toml: [filtre] is no command"),
+        ("delta = \n", "rzero.toml: not TOML"),
+        ('preset = "x"\n', "unknown preset 'x'; known: paper, official, tiny"),
+        ('[filter]\ndelta = "wide"\n', "--delta wide: not a number"),
+        ("[filter]\ndelta = 0.7\n", "--delta 0.7: must be between 0 and 0.5"),
+    ],
+)
+def test_a_slip_of_the_pen_is_refused(
+    rzero: Rzero, tmp_path: Path, text: str, message: str
+) -> None:
+    (tmp_path / "rzero.toml").write_text(text)
+    ended = rzero("filter", input=LABELED)
+    assert (ended.status, ended.stdout) == (2, "")
+    assert message in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_keys_of_other_commands_are_left_alone(rzero: Rzero, tmp_path: Path) -> None:
+    text = "m = 4\nclip_dual = 3.0\n[train-solver]\nsteps = 3\n[score]\nbatch = 7\n"
+    (tmp_path / "rzero.toml").write_text(text)
+    assert kept(rzero) == list("34567")
+
+
+def test_a_missing_configuration_file_is_refused(rzero: Rzero) -> None:
+    ended = rzero("filter", "--config", "nowhere.toml", input=LABELED)
+    assert ended.status == 2
+    assert "--config nowhere.toml" in ended.stderr
