@@ -16,13 +16,16 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import typer
 
 import rzero_cli
-from rzero_cli.cli import COMMANDS
+from rzero_cli.cli import COMMANDS, build
 from rzero_cli.core.equivalence import Equivalence
 from rzero_cli.core.keep import band, keep
+from rzero_cli.core.plan import make_plan
 from rzero_cli.core.records import question_id
 from rzero_cli.core.rewards import challenger_rewards
+from rzero_cli.core.settings import preset_value
 from rzero_cli.core.votes import vote
 from rzero_cli.stages.label import Labelled, label_record
 from rzero_cli.world import questions
@@ -63,6 +66,12 @@ def test_every_command_is_documented_with_an_example() -> None:
         assert "[bold]" not in section and "[/]" not in section, name
 
 
+def test_the_list_of_commands_says_what_their_help_says() -> None:
+    commands: Any = typer.main.get_command(build())
+    for command in COMMANDS:
+        assert commands.commands[command.name].help.split("\n\n")[0] == command.summary
+
+
 # ---------------------------------------------------------------- links
 
 
@@ -98,7 +107,7 @@ def test_files_that_a_page_names_are_there(page: Path) -> None:
         assert (ROOT / name).exists(), f"{_name(page)}: {name}"
     package = ROOT / "src" / "rzero_cli"
     folders = "core|engines|stages|training|evaluation|world|commands|recipes"
-    for name in re.findall(rf"`((?:{folders})/[\w.]+)`", text):
+    for name in re.findall(rf"`((?:{folders})/[\w./]+)`", text):
         assert (package / name).exists(), f"{_name(page)}: {name}"
 
 
@@ -118,7 +127,7 @@ ARROWS: dict[str, set[str]] = {
 @pytest.mark.parametrize("folder", ARROWS)
 def test_arrows_point_one_way(folder: str) -> None:
     found = set()
-    for path in (ROOT / "src" / "rzero_cli" / folder).glob("*.py"):
+    for path in (ROOT / "src" / "rzero_cli" / folder).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
                 top, _, rest = node.module.partition(".")
@@ -238,6 +247,20 @@ def test_read_answers() -> None:
     assert len(rows) > 5
     for completion, *answer in rows:
         assert rzero_cli.extract_boxed(completion) == (answer[0] if answer else None), completion
+
+
+# ---------------------------------------------------------------- paper.md
+
+
+def test_the_plan_of_the_paper_is_the_one_in_the_table() -> None:
+    text = (DOCS / "paper.md").read_text("utf-8")
+    plans = []
+    for command in ("challenge", "train-solver"):
+        names = ("steps", "prompts", "batch", "group", "max_tokens")
+        plans.append(make_plan(**{name: preset_value(command, name) for name in names}))
+    for name in ("updates", "rollouts_per_step", "gradient_accumulation"):
+        challenger, solver = (getattr(plan, name) for plan in plans)
+        assert re.search(rf"^\|.*\| {challenger} \| {solver} \|$", text, re.M), name
 
 
 # ---------------------------------------------------------------- api.md

@@ -1,0 +1,160 @@
+"""The loop as people run it: the package's own Makefile in a folder of theirs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+RZERO = f"{sys.executable} -m rzero_cli"
+
+
+def make(folder: Path, *arguments: str, timeout: int = 900) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["make", "-C", str(folder), f"RZERO={RZERO}", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("recipe") / "mine"
+    subprocess.run([*RZERO.split(), "init", str(made)], check=True, capture_output=True)
+    return made
+
+
+def commands(plan: str) -> list[str]:
+    """The rzero commands of a dry run, without options."""
+    lines = [line.split("rzero_cli ", 1)[1] for line in plan.splitlines() if "rzero_cli " in line]
+    return [line.split()[0] for line in lines]
+
+
+def test_init_writes_the_makefile_and_refuses_to_overwrite(folder: Path) -> None:
+    assert {path.name for path in folder.iterdir()} >= {"Makefile", "rzero.toml"}
+    again = subprocess.run([*RZERO.split(), "init", str(folder)], capture_output=True, text=True)
+    assert again.returncode == 2
+    assert again.stderr.count("\n") == 1
+
+
+def test_make_alone_says_what_there_is(folder: Path) -> None:
+    done = make(folder)
+    assert done.returncode == 0
+    for target in ("run", "demo", "evidence", "base-challenger", "no-penalty", "no-filter"):
+        assert f"  {target} " in done.stdout
+
+
+def test_a_dry_run_reads_like_the_algorithm(folder: Path) -> None:
+    plan = make(folder, "-n", "run", "MODEL=org/base", "ITERATIONS=2")
+    assert plan.returncode == 0, plan.stderr
+    iteration = ["challenge", "sample", "label", "filter", "train-solver", "eval"]
+    assert commands(plan.stdout) == ["eval", *iteration, *iteration, "report"]
+    assert "--challenger runs/r-zero/iter-1/challenger --solver runs/r-zero/iter-1/solver" in (
+        plan.stdout
+    ), "the second iteration starts from both models of the first"
+
+
+def test_the_baseline_never_trains_a_challenger(folder: Path) -> None:
+    plan = make(folder, "-n", "base-challenger", "MODEL=org/base", "ITERATIONS=2").stdout
+    assert "challenge" not in commands(plan)
+    samples = [line for line in plan.splitlines() if "rzero_cli sample" in line]
+    assert len(samples) == 2
+    assert all("--challenger org/base" in line for line in samples)
+    seeds = {line.split("--seed ")[1].split()[0] for line in samples}
+    assert len(seeds) == 2, "else both iterations would ask the same questions"
+
+
+@pytest.mark.parametrize(
+    ("target", "stage", "option"),
+    [
+        ("no-penalty", "challenge", "--lambda-rep 0"),
+        ("no-filter", "filter", "--delta 0.5"),
+        ("shuffled-labels", "train-solver", "--shuffle-labels"),
+    ],
+)
+def test_an_ablation_changes_one_option_of_one_stage(
+    folder: Path, target: str, stage: str, option: str
+) -> None:
+    plan = make(folder, "-n", target, "MODEL=org/base", "ITERATIONS=1").stdout
+    full = make(folder, "-n", "run", "MODEL=org/base", "ITERATIONS=1").stdout
+    lines = [line for line in plan.splitlines() if "rzero_cli" in line]
+    assert [line for line in lines if option in line] == [
+        line for line in lines if f"rzero_cli {stage} " in line
+    ]
+    assert option not in full
+
+
+def test_no_model_is_said_in_one_line(folder: Path) -> None:
+    done = make(folder, "run")
+    assert done.returncode == 2
+    assert "MODEL is not set" in done.stderr
+
+
+@pytest.mark.slow
+def test_the_demo_runs_is_interrupted_goes_on_and_reports(folder: Path) -> None:
+    """One iteration of both chains on a small base, with a Ctrl-C in the middle."""
+    arguments = ["SIZE=small", "ITERATIONS=1", "demo", "CHALLENGE_FLAGS=--steps 4"]
+    running = subprocess.Popen(
+        ["make", "-C", str(folder), f"RZERO={RZERO}", *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    first = folder / "runs" / "demo" / "base" / "eval.json"
+    deadline = time.monotonic() + 600
+    while not first.exists():
+        assert running.poll() is None, running.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    os.killpg(running.pid, signal.SIGINT)
+    running.communicate(timeout=60)
+    assert running.returncode != 0
+    made_first = first.stat().st_mtime_ns
+
+    done = make(folder, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert first.stat().st_mtime_ns == made_first, "what was there is not made again"
+    run = folder / "runs" / "demo"
+    assert {"summary.json", "summary.txt", "summary.png", "report.html"} <= {
+        path.name for path in run.iterdir()
+    }
+    assert not list(run.rglob("*.part*"))
+    summary = json.loads((run / "summary.json").read_text())
+    assert [row["model"] for row in summary["rows"]] == ["base", "base-challenger", "iter-1"]
+    for row in summary["rows"]:
+        assert 0 <= row["ci95"][0] <= row["mean_at_k"] <= row["ci95"][1] <= 1
+        assert row["seconds"] > 0
+    for row in summary["rows"][1:]:
+        assert row["kept"] <= row["questions"]
+        assert 0 <= row["label_accuracy"] <= 1
+    assert (run / "summary.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (run / "report.html").read_text()
+
+    again = make(folder, *arguments)
+    assert again.returncode == 0
+    assert "train-solver" not in again.stdout, "nothing is left to do"
+
+
+@pytest.mark.slow
+def test_a_stage_deleted_is_made_again_with_all_that_follows(folder: Path) -> None:
+    run = folder / "runs" / "demo"
+    if not run.is_dir():
+        pytest.skip("needs the run of the test before")
+    copy = folder / "runs" / "copy"
+    shutil.copytree(run, copy, copy_function=shutil.copy2)
+    (copy / "iter-1" / "labeled.jsonl").unlink()
+    base = "runs/tiny-base-small-0"
+    tiny = ["PRESET=tiny", "TRUTH=1", "ITERATIONS=1", f"MODEL={base}"]
+    plan = make(folder, "-n", "chains", "RUN=copy", f"HELDOUT={base}/heldout.jsonl", *tiny)
+    redone = ["label", "filter", "train-solver", "eval", "grade"]
+    assert sorted(commands(plan.stdout)) == sorted(redone)
