@@ -499,27 +499,23 @@ TINY = ["--max-tokens", "24", "--batch-size", "16"]
 
 
 @pytest.mark.slow
-def test_sample_draws_questions(rzero: Rzero, tmp_path: Path, tiny_model: Path) -> None:
-    draw = ["sample", "--challenger", tiny_model, "-n", "40", *TINY]
+def test_sample_draws_questions(rzero: Rzero, tmp_path: Path, small_base: Path) -> None:
+    draw = ["sample", "--challenger", small_base, "-n", "60", *TINY, "--temperature", "2"]
     everything = rzero(*draw, "--keep-malformed")
     assert everything.status == 0, everything.stderr
     rows = records(everything)
-    assert len(rows) == 40
+    assert len(rows) == 60
     good = [row for row in rows if row["question"] is not None]
     bad = [row for row in rows if row["question"] is None]
     assert good
     assert bad
     assert all(list(row) == ["id", "question", "proposed_answer"] for row in good)
     assert all(row["id"] is None and "completion" in row for row in bad)
-    assert f"sample: {len(good)} questions of 40 draws, {len(bad)} malformed" in everything.stderr
-    assert records(rzero(*draw)) == good
-    assert records(rzero(*draw, "-n", "40", "--seed", "1")) != good
-    boxed = records(rzero(*draw, "--require-boxed"))
-    assert boxed == [row for row in good if row["proposed_answer"] is not None]
+    assert f"sample: {len(good)} questions of 60 draws, {len(bad)} malformed" in everything.stderr
     assert rzero(*draw, "-o", "out.jsonl").status == 0
     assert records(Ended(0, (tmp_path / "out.jsonl").read_text(), "")) == good
     metrics = json.loads((tmp_path / "out.jsonl.meta.json").read_text())["metrics"]
-    assert metrics == {"drawn": 40, "questions": len(good), "malformed": len(bad)}
+    assert metrics == {"drawn": 60, "questions": len(good), "malformed": len(bad)}
 
 
 @pytest.mark.slow
@@ -571,19 +567,17 @@ def test_the_loop_through_pipes(rzero: Rzero, tmp_path: Path, small_base: Path) 
     (tmp_path / "rzero.toml").write_text('preset = "tiny"\n')
     script = (
         "set -eo pipefail\n"
-        "rzero sample --challenger $BASE -n 48 > questions.jsonl\n"
-        "rzero label questions.jsonl --m 4 > labeled.jsonl\n"
-        "rzero filter labeled.jsonl --delta 0.25 > train.jsonl\n"
-        # the same without files; the second as cli users write it, with RZERO_SOLVER
-        "rzero sample --challenger $BASE -n 48 | rzero label --solver $BASE --m 4"
-        " | rzero filter --delta 0.25 > piped.jsonl\n"
-        "rzero label questions.jsonl --m 4 | rzero filter --delta 0.25 > environment.jsonl\n"
+        "rzero sample --challenger $BASE -n 48 | tee questions.jsonl"
+        " | rzero label --solver $BASE --m 4 | rzero filter --delta 0.25 > piped.jsonl\n"
+        "export RZERO_SOLVER=$BASE\n"
+        "rzero label questions.jsonl --m 4 | tee labeled.jsonl"
+        " | rzero filter --delta 0.25 > train.jsonl\n"
         # label, then score, is score with a Solver
         "rzero score labeled.jsonl > scored.jsonl\n"
-        "rzero score questions.jsonl --m 4 --top-k 40 > both.jsonl\n"
+        "rzero score questions.jsonl --m 4 > both.jsonl\n"
         "rzero grade --truth labeled.jsonl > graded.jsonl\n"
     )
-    ended = shell(tmp_path, script, BASE=str(small_base), RZERO_SOLVER=str(small_base))
+    ended = shell(tmp_path, script, BASE=str(small_base))
     assert ended.status == 0, ended.stderr
     files = {
         path.stem: [json.loads(line) for line in path.read_text().splitlines()]
@@ -593,9 +587,8 @@ def test_the_loop_through_pipes(rzero: Rzero, tmp_path: Path, small_base: Path) 
     assert len(files["questions"]) == len(labeled) > 24
     assert kept == [row for row in labeled if row["answer"] and 0.25 <= row["p_hat"] <= 0.75]
     assert 0 < len(kept) < len(labeled)
-    assert files["piped"] == files["environment"] == kept
+    assert files["piped"] == kept
     assert files["scored"] == files["both"]
-    assert all(row["correct"] in (True, False) for row in files["graded"])
     assert {row["correct"] for row in files["graded"]} == {True, False}
 
 
@@ -608,42 +601,49 @@ def _wait_for_lines(path: Path, count: int, process: subprocess.Popen[bytes]) ->
     raise AssertionError("it wrote nothing")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_label_goes_on_to_the_same_bytes(
-    rzero: Rzero, tmp_path: Path, tiny_model: Path, number: signal.Signals, status: int
-) -> None:
-    rows = [{"id": k, "question": f"reverse the digits of {k}"} for k in range(120)]
-    (tmp_path / "in.jsonl").write_text(jsonl(*rows))
-    command: list[Any] = ["label", "in.jsonl", "--solver", tiny_model, "--m", "3"]
-    command += ["--max-tokens", "40", "--batch-size", "4", "--keep-completions"]
+def _interrupt(folder: Path, command: list[str], number: signal.Signals) -> int:
+    """Send a signal after five records of `-o out.jsonl`; returns the exit status."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "rzero_cli", *map(str, command), "-o", "out.jsonl"],
-        cwd=tmp_path,
+        [sys.executable, "-m", "rzero_cli", *command, "-o", "out.jsonl"],
+        cwd=folder,
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
-    part = tmp_path / "out.jsonl.part"
-    _wait_for_lines(part, 5, process)
+    _wait_for_lines(folder / "out.jsonl.part", 5, process)
     process.send_signal(number)
     _, stderr = process.communicate(timeout=20)
-    assert process.returncode == status
     assert b"Traceback" not in stderr
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)  # no child of it is left
-    finished = part.read_bytes()
-    assert 5 <= finished.count(b"\n") < len(rows)
-    assert not (tmp_path / "out.jsonl").exists()
+    assert not (folder / "out.jsonl").exists()
+    return process.returncode
 
+
+@pytest.mark.slow
+def test_an_interrupted_label_goes_on_to_the_same_bytes(
+    rzero: Rzero, tmp_path: Path, tiny_model: Path
+) -> None:
+    rows = [{"id": k, "question": f"reverse the digits of {k}"} for k in range(60)]
+    (tmp_path / "in.jsonl").write_text(jsonl(*rows))
+    command = ["label", "in.jsonl", "--solver", str(tiny_model), "--m", "3"]
+    command += ["--max-tokens", "40", "--batch-size", "4", "--keep-completions"]
+    part = tmp_path / "out.jsonl.part"
+
+    assert _interrupt(tmp_path, command, signal.SIGTERM) == 143
+    assert 5 <= part.read_bytes().count(b"\n") < len(rows)
     refused = rzero(*command, "-o", "out.jsonl")
     assert (refused.status, refused.stderr.count("\n")) == (2, 1)
     other = rzero(*command, "--seed", "1", "-o", "out.jsonl", "--resume")
     assert (other.status, "other settings (seed)" in other.stderr) == (2, True)
+    part.unlink()
+
+    assert _interrupt(tmp_path, command, signal.SIGINT) == 130
+    finished = part.read_bytes()
+    assert 5 <= finished.count(b"\n") < len(rows)
     resumed = rzero(*command, "-o", "out.jsonl", "--resume")
     assert resumed.status == 0, resumed.stderr
-    straight = rzero(*command)
     result = (tmp_path / "out.jsonl").read_bytes()
-    assert result == straight.stdout.encode()
+    assert result == rzero(*command).stdout.encode()
     assert result.startswith(finished[: finished.rindex(b"\n") + 1])
     again = rzero(*command, "-o", "out.jsonl", "--resume")
     assert again.status == 0

@@ -240,7 +240,7 @@ def test_the_table_shows_scores_groups_and_intervals(equivalence: Equivalence) -
     assert [word in text for word in ("mean@4", "maj@4", "held.jsonl", "  a ", "  b ")] == [
         True
     ] * 5
-    assert "50.0 (15.0 to 85.0)" in text
+    assert "50.0 (15.0-85.0)" in text
 
 
 # --- a real model ---------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rzero_cli.core.intervals import mean_interval
     from rzero_cli.core.keep import band, keep
     from rzero_cli.core.plan import Plan, make_plan
+    from rzero_cli.core.prompts import CHALLENGER, SOLVER, prompt_for
     from rzero_cli.core.questions import parse_question
     from rzero_cli.core.rewards import (
         challenger_rewards,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         r_unc,
         solver_reward,
     )
+    from rzero_cli.core.streams import read_lines
     from rzero_cli.core.votes import Vote, vote
     from rzero_cli.engines import Completion, Engine, Sampling, open_engine
     from rzero_cli.evaluation.data import evaluate_data
@@ -42,8 +44,10 @@ _PLACES = {
     "core.intervals": ("mean_interval",),
     "core.keep": ("band", "keep"),
     "core.plan": ("Plan", "make_plan"),
+    "core.prompts": ("CHALLENGER", "SOLVER", "prompt_for"),
     "core.questions": ("parse_question",),
     "core.rewards": ("challenger_rewards", "cluster_questions", "r_unc", "solver_reward"),
+    "core.streams": ("read_lines",),
     "core.votes": ("Vote", "vote"),
     "engines": ("Completion", "Engine", "Sampling", "open_engine"),
     "evaluation.data": ("evaluate_data",),
@@ -55,6 +59,8 @@ _PLACES = {
 _PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
 
 __all__ = [
+    "CHALLENGER",
+    "SOLVER",
     "Completion",
     "Engine",
     "Equivalence",
@@ -76,7 +82,9 @@ __all__ = [
     "open_engine",
     "open_solver",
     "parse_question",
+    "prompt_for",
     "r_unc",
+    "read_lines",
     "sample_questions",
     "solver_reward",
     "solver_reward_function",

@@ -63,18 +63,19 @@ def _read_config(path: str | None) -> dict[str, Any]:
 def _check_keys(ctx: typer.Context, config: dict[str, Any]) -> None:
     """Refuse what is a slip of the pen: a key or a table that nothing reads. Raises UsageError."""
     root: Any = ctx.find_root().command
+    where = ctx.params.get("config") or settings.CONFIG_NAME
     mine = {str(option.name) for option in ctx.command.params}
     for key, value in config.items():
         if not isinstance(value, dict):
             if key not in mine | _shared_names():
                 raise UsageError(
-                    f"{settings.CONFIG_NAME}: no option {key!r} that commands share; one that "
+                    f"{where}: no option {key!r} that commands share; one that "
                     "belongs to a single command goes into its [table]"
                 )
         elif key not in root.commands:
-            raise UsageError(f"{settings.CONFIG_NAME}: [{key}] is no command")
+            raise UsageError(f"{where}: [{key}] is no command")
         elif key == ctx.command.name and (unknown := sorted(set(value) - mine)):
-            raise UsageError(f"{settings.CONFIG_NAME}: [{key}] has no option {unknown[0]!r}")
+            raise UsageError(f"{where}: [{key}] has no option {unknown[0]!r}")
 
 
 def _shared_names() -> set[str]:
@@ -84,11 +85,16 @@ def _shared_names() -> set[str]:
     return {flag.lstrip("-").replace("-", "_") for flag in flags} | settings.preset_keys()
 
 
-def from_preset(command: str, *flags: str, help: str, panel: str, **kwargs: Any) -> Any:
-    """An option whose default is the preset's; `--help` shows the value of `paper`."""
+def from_preset(
+    command: str, *flags: str, help: str, panel: str, unset: str = "off", **kwargs: Any
+) -> Any:
+    """An option whose default is the preset's; `--help` shows the value of `paper`.
+
+    `unset` is what it shows for an option that no preset gives a value.
+    """
     name = flags[-1].lstrip("-").replace("-", "_")
     value = settings.preset_value(command, name)
-    shown = "off" if value is None else str(value)
+    shown = unset if value is None else str(value)
     return typer.Option(*flags, help=help, rich_help_panel=panel, show_default=shown, **kwargs)
 
 

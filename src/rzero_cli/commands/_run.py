@@ -25,7 +25,17 @@ __all__ = [
 ]
 
 # What a result does not depend on.
-_NOT_SETTINGS = {"ctx", "output", "resume", "force", "quiet", "config", "dry_run", "json"}
+_NOT_SETTINGS = {
+    "ctx",
+    "output",
+    "resume",
+    "force",
+    "quiet",
+    "config",
+    "dry_run",
+    "as_json",
+    "log_samples",
+}
 
 
 def settings_of(ctx: typer.Context) -> dict[str, Any]:

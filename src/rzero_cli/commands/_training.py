@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
@@ -13,9 +13,6 @@ from rzero_cli.commands._run import Clock, progress, say, settings_of
 from rzero_cli.core.plan import Plan, make_plan
 from rzero_cli.core.provenance import CHECKPOINT_META, describe
 from rzero_cli.core.streams import write_json
-
-if TYPE_CHECKING:
-    pass
 
 HYPER = (
     "learning_rate",
@@ -43,7 +40,12 @@ def grpo_options(command: str) -> dict[str, Any]:
         "prompts": option("--prompts", "Prompts a step.", min=1),
         "batch": option("--batch", "Prompts an update; a step makes prompts/batch.", min=1),
         "group": option("--group", "Rollouts a prompt: G.", min=2),
-        "per_device": option("--per-device", "Rollouts in one pass on one device.", min=1),
+        "per_device": option(
+            "--per-device",
+            "Rollouts in one pass on one device.",
+            unset="the most up to 8 that divides an update",
+            min=1,
+        ),
         "learning_rate": option("--learning-rate", "Constant.", min=0.0),
         "weight_decay": option("--weight-decay", "AdamW's.", min=0.0),
         "beta": option("--beta", "KL coefficient.", min=0.0),

@@ -29,7 +29,17 @@ PACKAGES = (
     "typer",
     "rich",
 )
-VARIABLES = ("RZERO_CHALLENGER", "RZERO_SOLVER", "RZERO_MODEL", "RZERO_ENGINE", "RZERO_PRESET")
+VARIABLES = (
+    "RZERO_CHALLENGER",
+    "RZERO_SOLVER",
+    "RZERO_MODEL",
+    "RZERO_ENGINE",
+    "RZERO_PRESET",
+    "RZERO_CONFIG",
+    "RZERO_SEED",
+    "RZERO_CACHE",
+    "RZERO_DEBUG",
+)
 
 
 def env(

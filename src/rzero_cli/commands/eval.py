@@ -58,7 +58,11 @@ def eval_(
     k: Annotated[
         int,
         opt.from_preset(
-            "eval", "--k", help="Samples of a question; 0 is greedy alone.", panel=opt.DRAWING
+            "eval",
+            "--k",
+            help="Samples of a question; 0 is greedy alone.",
+            panel=opt.DRAWING,
+            min=0,
         ),
     ] = opt.PRESET,
     temperature: Annotated[float, TEMPERATURE] = opt.PRESET,

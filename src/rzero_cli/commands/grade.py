@@ -23,7 +23,10 @@ from rzero_cli.core.streams import Line, open_output, read_lines
 def grade(
     ctx: typer.Context,
     files: opt.Files = None,
-    answer_key: opt.AnswerKey = "answer",
+    answer_key: Annotated[
+        str,
+        typer.Option("--answer-key", help="Key that holds the answer.", rich_help_panel=opt.INPUT),
+    ] = "answer",
     completion_key: Annotated[
         str,
         typer.Option(

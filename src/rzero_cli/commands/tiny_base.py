@@ -37,11 +37,11 @@ def tiny_base(
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Make it anew even if the same one was made before.")
     ] = False,
-    seed: opt.Seed = opt.PRESET,
+    seed: Annotated[
+        int, typer.Option("--seed", help="Another seed is another base.", envvar="RZERO_SEED")
+    ] = 0,
     force: opt.Force = False,
     quiet: opt.Quiet = False,
-    preset: opt.Preset = opt.PRESET,
-    config: opt.Config = None,
 ) -> None:
     """Make a small base model by pre-training it here, with its held-out questions.
 
@@ -89,8 +89,11 @@ def _make(
     *,
     quiet: bool,
 ) -> None:
+    from transformers.utils import logging as transformers_logging
+
     from rzero_cli.world.pretrain import SIZES, make_tiny_base
 
+    transformers_logging.disable_progress_bar()
     done = 0
     with progress("tiny-base", SIZES[size].steps, quiet=quiet) as advance:
 

@@ -146,7 +146,8 @@ class TransformersEngine:
                 next_out += 1
 
     def _encode(self, messages: Messages) -> list[int]:
-        text = render(self.tokenizer, messages)
+        # JSON can hold lone surrogates, which no tokenizer takes.
+        text = render(self.tokenizer, messages).encode("utf-8", "replace").decode()
         # A chat template writes its own special tokens.
         special = not self.tokenizer.chat_template
         return list(self.tokenizer(text, add_special_tokens=special)["input_ids"])

@@ -1,0 +1,238 @@
+"""The transformers engine on real, tiny models."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from rzero_cli.core.prompts import SOLVER, Messages, prompt_for
+from rzero_cli.engines import Completion, Sampling, derived_seed, open_engine
+from rzero_cli.errors import RzeroError, UsageError
+from rzero_cli.stages.sample import sample_questions
+
+torch = pytest.importorskip("torch")
+
+from rzero_cli.engines.transformers import (  # noqa: E402
+    BATCHES_PER_WINDOW,
+    TransformersEngine,
+    render,
+)
+
+pytestmark = pytest.mark.slow
+
+# Of different lengths, so that batches are padded and are not in the order of the prompts.
+PROMPTS = [
+    prompt_for(SOLVER, f"{words} {'7' * (1 + k % 5)}{k}")
+    for k, words in enumerate(["reverse the digits of", "copy the number", "turn around"] * 7)
+]
+SAMPLING = Sampling(n=3, max_tokens=12, seed=5)
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_model: Path) -> Iterator[TransformersEngine]:
+    with TransformersEngine(str(tiny_model), batch_size=8) as engine:
+        yield engine
+
+
+def texts(results: list[list[Completion]]) -> list[list[str]]:
+    return [[completion.text for completion in drawn] for drawn in results]
+
+
+@pytest.fixture(scope="module")
+def drawn(engine: TransformersEngine) -> list[list[Completion]]:
+    return list(engine.generate(PROMPTS, SAMPLING))
+
+
+def test_every_prompt_gets_n_completions(drawn: list[list[Completion]]) -> None:
+    assert [len(completions) for completions in drawn] == [3] * len(PROMPTS)
+    assert len({text for completions in texts(drawn) for text in completions}) > len(PROMPTS)
+
+
+def test_a_seed_decides_what_is_drawn(
+    engine: TransformersEngine, drawn: list[list[Completion]]
+) -> None:
+    assert list(engine.generate(PROMPTS, SAMPLING)) == drawn
+    other = list(engine.generate(PROMPTS, Sampling(n=3, max_tokens=12, seed=6)))
+    assert sum(a == b for a, b in zip(other, drawn, strict=True)) < len(PROMPTS) / 2
+
+
+def test_start_gives_the_tail_of_the_whole_run(
+    engine: TransformersEngine, drawn: list[list[Completion]]
+) -> None:
+    window = BATCHES_PER_WINDOW * 8 // 3
+    for start in (0, 1, window - 1, window, window + 1, len(PROMPTS) - 1, len(PROMPTS)):
+        assert list(engine.generate(PROMPTS, SAMPLING, start=start)) == drawn[start:]
+    assert list(engine.generate(PROMPTS, SAMPLING, start=len(PROMPTS) + 9)) == []
+    assert list(engine.generate([], SAMPLING)) == []
+
+
+def test_the_first_prompts_do_not_depend_on_those_of_later_windows(
+    engine: TransformersEngine, drawn: list[list[Completion]]
+) -> None:
+    window = BATCHES_PER_WINDOW * 8 // 3
+    assert list(engine.generate(PROMPTS[:window], SAMPLING)) == drawn[:window]
+
+
+def test_greedy_is_the_models_argmax_whatever_the_batch(
+    tiny_model: Path, engine: TransformersEngine
+) -> None:
+    greedy = Sampling(temperature=0, max_tokens=8)
+    batched = list(engine.generate(PROMPTS, greedy))
+    with TransformersEngine(str(tiny_model), batch_size=1) as alone:
+        assert list(alone.generate(PROMPTS, greedy)) == batched
+    for messages, (completion,) in zip(PROMPTS, batched, strict=True):
+        text = render(engine.tokenizer, messages)
+        ids = engine.tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"]
+        length = ids.shape[1]
+        with torch.no_grad():
+            for _ in range(completion.tokens):
+                best = engine.model(ids).logits[0, -1].argmax()
+                ids = torch.cat([ids, best.view(1, 1)], dim=1)
+        tokens = ids[0, length:].tolist()
+        assert engine.tokenizer.decode(tokens, skip_special_tokens=True) == completion.text
+        assert (tokens[-1] != engine.tokenizer.eos_token_id) == completion.truncated
+        assert engine.tokenizer.eos_token_id not in tokens[:-1]
+
+
+def test_sampling_leaves_the_callers_random_numbers_alone(engine: TransformersEngine) -> None:
+    torch.manual_seed(1)
+    state = torch.random.get_rng_state()
+    list(engine.generate(PROMPTS[:2], SAMPLING))
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_top_k_of_one_is_greedy_and_so_is_a_tiny_nucleus(engine: TransformersEngine) -> None:
+    greedy = texts(list(engine.generate(PROMPTS, Sampling(temperature=0, max_tokens=8))))
+    for sampling in (Sampling(top_k=1, max_tokens=8), Sampling(top_p=1e-6, max_tokens=8)):
+        assert texts(list(engine.generate(PROMPTS, sampling))) == greedy
+
+
+def test_a_checkpoints_own_sampling_does_not_leak_in(
+    tiny_model: Path, tmp_path: Path, drawn: list[list[Completion]]
+) -> None:
+    folder = tmp_path / "opinionated"
+    shutil.copytree(tiny_model, folder)
+    path = folder / "generation_config.json"
+    opinions = {
+        "repetition_penalty": 5.0,
+        "top_k": 1,
+        "top_p": 0.1,
+        "temperature": 0.01,
+        "do_sample": False,
+        "max_new_tokens": 1,
+        "no_repeat_ngram_size": 1,
+        "num_beams": 3,
+    }
+    path.write_text(json.dumps(json.loads(path.read_text()) | opinions))
+    with TransformersEngine(str(folder), batch_size=8) as engine:
+        assert list(engine.generate(PROMPTS, SAMPLING)) == drawn
+
+
+def test_all_of_a_checkpoints_ends_end_a_completion(
+    tiny_model: Path, tmp_path: Path, drawn: list[list[Completion]]
+) -> None:
+    folder = tmp_path / "two_ends"
+    shutil.copytree(tiny_model, folder)
+    with TransformersEngine(str(tiny_model)) as engine:
+        tokenizer = engine.tokenizer
+        (first,) = next(engine.generate(PROMPTS, Sampling(temperature=0, max_tokens=8)))
+    ids = tokenizer(first.text, add_special_tokens=False)["input_ids"]
+    end = ids[2]
+    path = folder / "generation_config.json"
+    ends = {"eos_token_id": [tokenizer.eos_token_id, end]}
+    path.write_text(json.dumps(json.loads(path.read_text()) | ends))
+    with TransformersEngine(str(folder)) as engine:
+        (cut,) = next(engine.generate(PROMPTS, Sampling(temperature=0, max_tokens=8)))
+    assert cut.tokens == ids.index(end) + 1
+    assert not cut.truncated
+    assert first.text.startswith(cut.text)
+    assert first.text != cut.text
+
+
+def test_a_cut_off_completion_says_so(drawn: list[list[Completion]]) -> None:
+    completions = [completion for group in drawn for completion in group]
+    assert all(1 <= completion.tokens <= 12 for completion in completions)
+    assert all(completion.tokens == 12 for completion in completions if completion.truncated)
+    assert {completion.truncated for completion in completions} == {True, False}
+
+
+def test_max_tokens_is_a_limit(engine: TransformersEngine) -> None:
+    for limit in (1, 5):
+        results = list(engine.generate(PROMPTS, Sampling(max_tokens=limit)))
+        assert max(c.tokens for (c,) in results) == limit
+
+
+def test_an_endless_source_of_prompts_is_read_a_window_ahead(engine: TransformersEngine) -> None:
+    read = 0
+
+    def prompts() -> Iterator[Messages]:
+        nonlocal read
+        for read in count(1):
+            yield PROMPTS[read % len(PROMPTS)]
+
+    window = BATCHES_PER_WINDOW * 8 // 3
+    results = engine.generate(prompts(), SAMPLING)
+    for number in range(1, 2 * window + 2):
+        next(results)
+        assert number <= read <= number + window
+    results.close()  # type: ignore[attr-defined]
+
+
+def test_a_prompt_with_more_completions_than_a_batch_holds(engine: TransformersEngine) -> None:
+    sampling = Sampling(n=40, max_tokens=4)
+    results = list(engine.generate(PROMPTS[:2], sampling))
+    assert [len(drawn) for drawn in results] == [40, 40]
+    assert list(engine.generate(PROMPTS[:2], sampling, start=1)) == results[1:]
+
+
+def test_a_model_without_a_chat_template_gets_plain_lines(plain_model: Path) -> None:
+    with TransformersEngine(str(plain_model), batch_size=8) as engine:
+        text = render(engine.tokenizer, PROMPTS[0])
+        assert text.startswith("system: Reason step by step")
+        assert text.endswith("\nuser: reverse the digits of 70\nassistant:")
+        results = list(engine.generate(PROMPTS, SAMPLING))
+        assert [len(drawn) for drawn in results] == [3] * len(PROMPTS)
+
+
+def test_any_text_can_be_asked(engine: TransformersEngine) -> None:
+    for question in ("", "\ud800", "\x00", "é漢", "<pad><eos>"):
+        (drawn,) = engine.generate([prompt_for(SOLVER, question)], Sampling(max_tokens=2))
+        assert len(drawn) == 1
+
+
+def test_questions_are_drawn_as_the_whole_run_draws_them(small_base: Path) -> None:
+    sampling = Sampling(temperature=1.5, max_tokens=16, seed=3)
+    with open_engine("auto", str(small_base), batch_size=8) as engine:
+        everything = list(sample_questions(engine, 50, sampling, keep_malformed=True))
+        some = list(sample_questions(engine, 50, sampling, start=17))
+        boxed = list(sample_questions(engine, 50, sampling, require_boxed=True))
+    questions = [row if row and row["question"] else None for row in everything]
+    assert len(everything) == 50
+    assert None in questions
+    assert len({row["question"] for row in questions if row}) > 3
+    assert some == questions[17:]
+    assert boxed == [row if row and row["proposed_answer"] else None for row in questions]
+
+
+def test_what_cannot_be_loaded_is_said_in_one_line(tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--engine x: unknown; known: auto, transformers"):
+        open_engine("x", str(tiny_model))
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny_model, broken)
+    (broken / "config.json").write_text("{}")
+    with pytest.raises(RzeroError, match=r"cannot load .*broken: ") as error:
+        open_engine("transformers", str(broken))
+    assert "\n" not in str(error.value)
+
+
+def test_a_derived_seed_is_its_own_on_every_machine() -> None:
+    # sha256("(0, 1)"), its first 8 bytes, halved
+    assert derived_seed(0, 1) == 5973285143095172824
+    seeds = {derived_seed(a, b, c) for a in range(5) for b in range(5) for c in range(5)}
+    assert len(seeds) == 125
+    assert all(0 <= seed < 2**63 for seed in seeds)
