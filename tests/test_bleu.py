@@ -89,7 +89,9 @@ SHORT = (
 
 
 def test_empty_and_short_texts() -> None:
-    check_against_the_loops([*SHORT, "a\n", "a.", "$a$", "1,000.5", "x\u2028y", "don't", "a  b"])
+    check_against_the_loops(
+        [*SHORT, "a\n", "a.", "$a$", "1,000.5", "x\u2028y", "don't", "a  b", "a-\n", "a-"]
+    )
 
 
 words = st.lists(st.sampled_from(["a", "b", "c", "1.5", "é", "漢", "(x)", "&quot;"]), max_size=12)

@@ -57,6 +57,13 @@ def test_the_float_next_to_the_boundary_is_out() -> None:
     assert _kept(neighbours, band(Decimal("0.25"))) == inner
 
 
+def test_a_delta_may_have_any_number_of_digits() -> None:
+    delta, zeros, nines = f"0.2{'0' * 40}1", "0" * 40, "9" * 40
+    # 1/2 -+ delta, and the next decimal beyond: 0.3 - 1e-42 and 0.7 + 1e-42
+    edges = [f"0.2{nines}8", f"0.2{nines}9", f"0.7{zeros}1", f"0.7{zeros}2"]
+    assert _kept(edges, band(Decimal(delta))) == edges[1:3]
+
+
 def test_a_question_without_a_label_is_never_kept() -> None:
     assert not keep(None, Decimal("0.5"), band(Decimal("0.5")))
 

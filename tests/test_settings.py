@@ -226,6 +226,13 @@ def test_keys_of_other_commands_are_left_alone(rzero: Rzero, tmp_path: Path) -> 
     assert kept(rzero) == list("34567")
 
 
+def test_the_file_with_the_slip_is_named(rzero: Rzero, tmp_path: Path) -> None:
+    (tmp_path / "other.toml").write_text("deltta = 0.1\n")
+    ended = rzero("filter", "--config", "other.toml", input=LABELED)
+    assert ended.status == 2
+    assert ended.stderr.startswith("rzero: other.toml: no option 'deltta'")
+
+
 def test_a_missing_configuration_file_is_refused(rzero: Rzero) -> None:
     ended = rzero("filter", "--config", "nowhere.toml", input=LABELED)
     assert ended.status == 2
