@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -59,6 +61,39 @@ def _run(
 def rzero(tmp_path: Path) -> Rzero:
     """Run `rzero ARGUMENTS` in the test's folder; standard input is empty unless given."""
     return lambda *arguments, **kwargs: _run(tmp_path, arguments, **kwargs)
+
+
+Refused = Callable[..., str]
+
+
+@pytest.fixture
+def refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Refused:
+    """Run a command that must be refused before it takes standard output; gives what it says.
+
+    In this process, which is ten times faster than `rzero`.
+    """
+    from rzero_cli.cli import run
+
+    def refuse(*arguments: str, input: str = "", environment: dict[str, str] | None = None) -> str:
+        handler = signal.getsignal(signal.SIGTERM)
+        with monkeypatch.context() as patch:
+            patch.chdir(tmp_path)
+            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(input.encode())))
+            for name, value in (environment or {}).items():
+                patch.setenv(name, value)
+            try:
+                status = run(list(arguments))
+            finally:
+                signal.signal(signal.SIGTERM, handler)
+        stdout, stderr = capfd.readouterr()
+        assert (status, stdout) == (2, ""), stderr
+        assert stderr.startswith("rzero: ")
+        assert stderr.count("\n") == 1, stderr
+        return stderr.removeprefix("rzero: ")
+
+    return refuse
 
 
 def _save_tiny(folder: Path, *, chat_template: bool) -> Path:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import Rzero
+from conftest import Refused, Rzero
 from rzero_cli.core.keep import band, keep
 from rzero_cli.core.records import p_hat_of, question_id
 from rzero_cli.core.streams import read_lines
@@ -169,9 +169,6 @@ def test_filter_ends_the_last_line(rzero: Rzero) -> None:
 @pytest.mark.parametrize(
     ("options", "kept"),
     [
-        ([], "34567"),
-        (["--delta", "0.1"], "456"),
-        (["--preset", "official"], "345678"),
         (["--preset", "official", "--delta", "0.25"], "34567"),
         (["--preset", "official", "--low", "0.5"], "5678"),
         (["--low", "0.5"], "56789X"),
@@ -203,8 +200,7 @@ def test_filter_keeps_what_it_was_asked_for(rzero: Rzero, options: list[str], ke
         (["--delta", "0.2", "--low", "0.3"], "give --delta, or --low and --high, not both"),
     ],
 )
-def test_filter_refuses_a_band_that_is_none(rzero: Rzero, options: list[str], message: str) -> None:
-    ended = rzero("filter", *options, timeout=10)
-    assert (ended.status, ended.stdout) == (2, "")
-    assert ended.stderr.startswith(f"rzero: {message}")
-    assert ended.stderr.count("\n") == 1
+def test_filter_refuses_a_band_that_is_none(
+    refused: Refused, options: list[str], message: str
+) -> None:
+    assert refused("filter", *options).startswith(message)

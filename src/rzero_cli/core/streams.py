@@ -274,6 +274,7 @@ def open_journal(
     """
     if resume and target.exists() and not force:
         raise AlreadyDone(f"{target} is complete already")
+    _check_no_folder(target)
     part, made_with = (target.with_name(target.name + end) for end in (".part", ".part.json"))
     done = 0
     if can_continue(target, part, made_with, settings, force=force, resume=resume):
@@ -338,6 +339,11 @@ def check_new(target: Path, *, force: bool) -> None:
         raise UsageError(f"{target.absolute().parent}: no such folder for {target.name}")
 
 
+def _check_no_folder(target: Path) -> None:
+    if target.is_dir():
+        raise UsageError(f"{target} is a directory: give -o a file in it")
+
+
 def _count_lines(part: Path) -> int:
     """Number of whole lines; a torn last line, left by a crash, is cut off."""
     done = end = 0
@@ -362,6 +368,7 @@ def open_copy(path: str | None, *, force: bool = False) -> AbstractContextManage
 @contextmanager
 def _copy_file(target: Path, force: bool) -> Iterator[IO[bytes]]:
     check_new(target, force=force)
+    _check_no_folder(target)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as stream:

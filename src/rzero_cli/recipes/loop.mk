@@ -120,8 +120,9 @@ needs-model:
 
 # A base model made on this machine. SIZE=small is for a quick look.
 SIZE ?= demo
-BASE = $(RUNS)/tiny-base-$(SIZE)-$(SEED)
-TINY = PRESET=tiny TRUTH=1 SEED=$(SEED) SIZE=$(SIZE) ITERATIONS=$(ITERATIONS) MODEL=$(BASE) HELDOUT=$(BASE)/heldout.jsonl
+base = $(RUNS)/tiny-base-$(SIZE)-$1
+tiny = PRESET=tiny TRUTH=1 SEED=$1 MODEL=$(base) HELDOUT=$(base)/heldout.jsonl
+DEMO := $(if $(filter r-zero,$(RUN)),demo,$(RUN))
 
 $(RUNS)/tiny-base-%/rzero.json:
 	@mkdir -p $(RUNS)
@@ -130,9 +131,9 @@ $(RUNS)/tiny-base-%/rzero.json:
 # Two chains of iterations side by side, one core each.
 demo: export OMP_NUM_THREADS ?= 1
 demo: ## the whole loop on a small model made here, beside the base-Challenger baseline
-	$(MAKE) $(BASE)/rzero.json
-	$(MAKE) -j2 chains RUN=$(if $(filter r-zero,$(RUN)),demo,$(RUN)) $(TINY)
-	$(MAKE) report RUN=$(if $(filter r-zero,$(RUN)),demo,$(RUN))
+	$(MAKE) $(call base,$(SEED))/rzero.json
+	$(MAKE) -j2 chains RUN=$(DEMO) $(call tiny,$(SEED))
+	$(MAKE) report RUN=$(DEMO)
 
 .PHONY: chains all-chains
 chains: $(call results,$(R)) $(call results,$(R)/base-challenger)
@@ -143,8 +144,8 @@ EVIDENCE ?= 11 12 13
 evidence: export OMP_NUM_THREADS ?= 1
 evidence: ## every chain on several bases: means, spread, paired differences (an hour or more)
 	for seed in $(EVIDENCE); do \
-	  $(MAKE) $(RUNS)/tiny-base-$(SIZE)-$$seed/rzero.json SEED=$$seed && \
-	  $(MAKE) -j2 all-chains RUN=evidence-$(SIZE)-$$seed $(TINY) SEED=$$seed && \
+	  $(MAKE) $(call base,$$seed)/rzero.json SEED=$$seed && \
+	  $(MAKE) -j2 all-chains RUN=evidence-$(SIZE)-$$seed $(call tiny,$$seed) && \
 	  $(MAKE) report RUN=evidence-$(SIZE)-$$seed || exit $$?; \
 	done
 	$(RZERO) report $(EVIDENCE:%=$(RUNS)/evidence-$(SIZE)-%) -o $(RUNS)/evidence-$(SIZE).txt -o $(RUNS)/evidence-$(SIZE).json
