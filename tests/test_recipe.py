@@ -84,12 +84,13 @@ def test_the_baseline_never_trains_a_challenger(folder: Path) -> None:
 def test_an_ablation_changes_one_option_of_one_stage(
     folder: Path, target: str, stage: str, option: str
 ) -> None:
-    plan = make(folder, "-n", target, "MODEL=org/base", "ITERATIONS=1").stdout
-    full = make(folder, "-n", "run", "MODEL=org/base", "ITERATIONS=1").stdout
+    plan = make(folder, "-n", target, "MODEL=org/base", "ITERATIONS=2").stdout
+    full = make(folder, "-n", "run", "MODEL=org/base", "ITERATIONS=2").stdout
     lines = [line for line in plan.splitlines() if "rzero_cli" in line]
     assert [line for line in lines if option in line] == [
         line for line in lines if f"rzero_cli {stage} " in line
     ]
+    assert plan.count(option) == 2, "once in each iteration"
     assert option not in full
 
 

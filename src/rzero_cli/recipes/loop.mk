@@ -93,9 +93,9 @@ $(call chain,$(R)/no-penalty,challenge_and_sample)
 $(call chain,$(R)/no-filter,challenge_and_sample)
 $(call chain,$(R)/shuffled-labels,challenge_and_sample)
 
-$(R)/no-penalty/%: CHALLENGE_FLAGS += --lambda-rep 0
-$(R)/no-filter/%: FILTER_FLAGS += --delta 0.5
-$(R)/shuffled-labels/%: SOLVER_FLAGS += --shuffle-labels
+$(R)/no-penalty/%: private CHALLENGE_FLAGS += --lambda-rep 0
+$(R)/no-filter/%: private FILTER_FLAGS += --delta 0.5
+$(R)/shuffled-labels/%: private SOLVER_FLAGS += --shuffle-labels
 
 $(R)/base/eval.json: | needs-model
 	@mkdir -p $(@D)
