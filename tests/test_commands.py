@@ -652,3 +652,16 @@ def test_train_solver_refuses_an_empty_set(rzero: Rzero, tmp_path: Path, tiny_mo
     assert ended.status == 2
     assert ended.stderr.splitlines()[-1].startswith("rzero: ")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("closed", "said"), [("<&-", "input"), (">&-", "output")])
+def test_a_closed_standard_stream_is_said_in_one_line(
+    tmp_path: Path, closed: str, said: str
+) -> None:
+    command = f"{sys.executable} -m rzero_cli filter - {closed}"
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, input="", cwd=tmp_path, timeout=60
+    )
+    assert done.returncode == 2
+    assert f"standard {said} is closed" in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -53,7 +53,7 @@ def input_hashes(names: list[str]) -> dict[str, Any]:
 
 def stdin_or_help(ctx: typer.Context, files: list[str] | None) -> list[str]:
     """The input files; where it would be a terminal's keyboard, print the help and stop."""
-    if not files and sys.stdin.isatty():
+    if not files and sys.stdin is not None and sys.stdin.isatty():
         typer.echo(ctx.get_help())
         raise typer.Exit(2)
     return files or ["-"]

@@ -119,6 +119,8 @@ def read_lines(
         DataError: a line is not a JSON object; names file and line.
     """
     names = list(files) or ["-"]
+    if "-" in names and sys.stdin is None:
+        raise UsageError("standard input is closed: name a file, or open it")
     for name in names:
         # A pipe is as good as a file: `rzero filter <(zcat labeled.jsonl.gz)`.
         if name != "-" and (Path(name).is_dir() or not Path(name).exists()):
@@ -191,6 +193,8 @@ def protect_stdout() -> Iterator[IO[bytes]]:
     Raises:
         ClosedPipe: whoever read our output has left.
     """
+    if sys.stdout is None:
+        raise UsageError("standard output is closed: give -o FILE, or open it")
     sys.stdout.flush()
     private = os.dup(1)
     os.dup2(2, 1)
