@@ -22,8 +22,8 @@ demo evidence run base-challenger no-penalty no-filter shuffled-labels report: |
 needs-model: | $(INSTALLED)
 
 test: $(INSTALLED) ## every test, the fast ones first
-	$(BIN)/python -m pytest -q -m "not slow"
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -q -m "not slow" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -m slow -n 2 --dist loadfile
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
