@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from rzero_cli.errors import UsageError
 
 __all__ = ["check_model", "require"]
 
+_PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -26,7 +30,7 @@ def check_model(option: str, model: str | None) -> str:
         The model, unchanged.
 
     Raises:
-        UsageError: not given, not there, or no checkpoint.
+        UsageError: not given, not there, no checkpoint, or on a hub that is out of reach.
     """
     if not model:
         variable = "RZERO_" + option.lstrip("-").upper().replace("-", "_")
@@ -43,7 +47,25 @@ def check_model(option: str, model: str | None) -> str:
         raise UsageError(f"{option} {model}: a file; a checkpoint is a directory")
     if not _HUB_NAME.fullmatch(model) or Path(model.split("/")[0]).is_dir():
         raise UsageError(f"{option} {model}: no such directory (and not a hub name ORG/NAME)")
+    _check_hub(option, model)
     return model
+
+
+def _check_hub(option: str, model: str) -> None:
+    """Without a way to the hub, look at its cache alone: its own retries take a minute."""
+    if find_spec("huggingface_hub") is None or any(map(os.environ.get, _PROXIES)):
+        return
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    try:
+        socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, None)
+    except OSError:
+        constants.HF_HUB_OFFLINE = True
+    if constants.HF_HUB_OFFLINE and not try_to_load_from_cache(model, "config.json"):
+        raise UsageError(
+            f"{option} {model}: no such directory; not in the hub's cache either, and the hub is "
+            "out of reach"
+        )
 
 
 def require(extra: str, *packages: str) -> None:

@@ -38,7 +38,8 @@ def estimate(
                 p.numel() for p in AutoModelForCausalLM.from_config(config).parameters()
             )
     except (OSError, ValueError) as error:
-        raise RzeroError(f"cannot read the configuration of {model}: {error}") from error
+        reason = str(error).split("\n")[0]
+        raise RzeroError(f"cannot read the configuration of {model}: {reason}") from error
     length = prompt_tokens + plan.max_tokens
     # Logits and their log-softmax in float32 dominate the activations of a pass.
     logits = 2 * 4 * plan.per_device * plan.max_tokens * config.vocab_size
