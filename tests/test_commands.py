@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -538,11 +539,14 @@ def test_the_results_before_a_bad_line_come_out_first(rzero: Rzero, tiny_model: 
     assert "rzero: <stdin>:3: not JSON" in ended.stderr
 
 
-@pytest.mark.slow
-def test_a_hub_name_without_a_network_fails_in_one_line(rzero: Rzero) -> None:
-    ended = rzero("sample", "--challenger", "nobody/nothing")
+@pytest.mark.parametrize("offline", ["1", "0"])
+def test_a_hub_name_out_of_reach_fails_in_one_line(rzero: Rzero, offline: str) -> None:
+    """Told to stay offline, or finding no way to the hub by itself."""
+    environment = {"HF_HUB_OFFLINE": offline, "HF_ENDPOINT": "https://hub.invalid"}
+    ended = rzero("sample", "--challenger", "nobody/nothing", environment=environment)
     assert (ended.status, ended.stdout) == (1, "")
-    assert ended.stderr.startswith("rzero: cannot load nobody/nothing: ")
+    assert ended.stderr.startswith("rzero: --challenger nobody/nothing: no such directory; ")
+    assert "out of reach" in ended.stderr
     assert ended.stderr.count("\n") == 1
 
 
@@ -665,3 +669,23 @@ def test_a_closed_standard_stream_is_said_in_one_line(
     assert done.returncode == 2
     assert f"standard {said} is closed" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_journal_is_not_continued_with_another_model_in_the_same_place(
+    rzero: Rzero, tiny_model: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(tiny_model, model)
+    arguments = ("sample", "--challenger", model, "-n", "8", "--max-tokens", "8", "-o", "q.jsonl")
+    assert rzero(*arguments).status == 0
+    begun = tmp_path / "q.jsonl.part"
+    (tmp_path / "q.jsonl").rename(begun)
+    settings = {"model": "as it was"}
+    (tmp_path / "q.jsonl.part.json").write_text(json.dumps(settings))
+    (model / "rzero.json").write_text('{"finished": "later"}')
+    refused = rzero(*arguments, "--resume")
+    assert refused.status == 2
+    assert "was made with other settings" in refused.stderr
+    assert "models" in refused.stderr
+    assert begun.exists()

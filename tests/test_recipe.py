@@ -91,7 +91,29 @@ def test_an_ablation_changes_one_option_of_one_stage(
         line for line in lines if f"rzero_cli {stage} " in line
     ]
     assert plan.count(option) == 2, "once in each iteration"
+    variable = {"challenge": "CHALLENGE", "filter": "FILTER", "train-solver": "SOLVER"}[stage]
+    flags = f"{variable}_FLAGS=--quiet"
+    more = make(folder, "-n", target, "MODEL=org/base", "ITERATIONS=2", flags).stdout
+    assert more.count(option) == 2, "a flag of the user's does not undo the ablation"
+    assert more.count(f"--quiet {option}") == 2
     assert option not in full
+
+
+def test_a_run_is_of_one_model(folder: Path) -> None:
+    """Under one name, the artefacts of two models would be taken for those of one."""
+    first = make(folder, "needs-model", "RUN=mixed", "MODEL=org/one")
+    assert first.returncode == 0, first.stderr
+    assert make(folder, "needs-model", "RUN=mixed", "MODEL=org/one").returncode == 0
+    other = make(folder, "needs-model", "RUN=mixed", "MODEL=org/other")
+    assert other.returncode == 2
+    assert "choose another RUN" in other.stderr
+
+
+def test_the_settings_beside_the_makefile_hold(folder: Path) -> None:
+    """The Makefile names no preset unless asked to, so that rzero.toml is not overruled."""
+    assert "--preset" not in make(folder, "-n", "run", "MODEL=org/base").stdout
+    asked = make(folder, "-n", "run", "MODEL=org/base", "PRESET=official").stdout
+    assert asked.count("--preset official") == len(commands(asked)) - 1  # all but report
 
 
 def test_no_model_is_said_in_one_line(folder: Path) -> None:
@@ -111,7 +133,7 @@ def test_the_demo_runs_is_interrupted_goes_on_and_reports(folder: Path) -> None:
         text=True,
         start_new_session=True,
     )
-    first = folder / "runs" / "demo" / "base" / "eval.json"
+    first = folder / "runs" / "demo-small" / "base" / "eval.json"
     deadline = time.monotonic() + 600
     while not first.exists():
         assert running.poll() is None, running.communicate()[1]
@@ -125,7 +147,7 @@ def test_the_demo_runs_is_interrupted_goes_on_and_reports(folder: Path) -> None:
     done = make(folder, *arguments)
     assert done.returncode == 0, done.stderr
     assert first.stat().st_mtime_ns == made_first, "what was there is not made again"
-    run = folder / "runs" / "demo"
+    run = folder / "runs" / "demo-small"
     assert {"summary.json", "summary.txt", "summary.png", "report.html"} <= {
         path.name for path in run.iterdir()
     }
@@ -148,7 +170,7 @@ def test_the_demo_runs_is_interrupted_goes_on_and_reports(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_a_stage_deleted_is_made_again_with_all_that_follows(folder: Path) -> None:
-    run = folder / "runs" / "demo"
+    run = folder / "runs" / "demo-small"
     if not run.is_dir():
         pytest.skip("needs the run of the test before")
     copy = folder / "runs" / "copy"

@@ -288,3 +288,18 @@ def test_two_processes_see_one_batch(small_base: Path, tmp_path: Path, processes
     assert shares[0]["largest_cluster"] == shares[1]["largest_cluster"] == 0.5
     assert shares[0]["valid"] == shares[1]["valid"] == 0.875
     shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+def test_nothing_kept_leaves_the_solver_as_it_is_where_that_is_allowed(
+    rzero, small_base: Path, tmp_path: Path
+) -> None:
+    """So that a baseline whose Challenger asks nothing worth keeping does not end the loop."""
+    empty, out = tmp_path / "empty.jsonl", tmp_path / "same"
+    empty.touch()
+    plan = ["--steps", "1", "--prompts", "4", "--batch", "4", "--group", "2"]
+    done = train_solver(rzero, small_base, empty, out, *plan, "--allow-empty")
+    assert done.status == 0, done.stderr
+    one, other = weights(small_base), weights(out)
+    assert one.keys() == other.keys()
+    assert all(one[name].equal(other[name]) for name in one)
+    assert json.loads((out / "rzero.json").read_text())["metrics"] == {"trained": False}

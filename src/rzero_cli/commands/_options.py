@@ -14,7 +14,7 @@ import typer
 
 from rzero_cli.core import settings
 from rzero_cli.core.rewards import BLEU_TOKENIZERS, RULES
-from rzero_cli.core.streams import check_new
+from rzero_cli.core.streams import check_new, check_part, part_of
 from rzero_cli.errors import UsageError
 
 PRESET: Any = None
@@ -72,6 +72,10 @@ def _check_keys(ctx: typer.Context, config: dict[str, Any]) -> None:
                     f"{where}: no option {key!r} that commands share; one that "
                     "belongs to a single command goes into its [table]"
                 )
+        elif "preset" in value:
+            raise UsageError(
+                f"{where}: [{key}] preset: a preset holds for all commands, at the top"
+            )
         elif key not in root.commands:
             raise UsageError(f"{where}: [{key}] is no command")
         elif key == ctx.command.name and (unknown := sorted(set(value) - mine)):
@@ -311,5 +315,6 @@ def check_rule(rule: str) -> None:
 def check_output_dir(ctx: typer.Context) -> None:
     """Refuse an output that exists, before anything heavy is loaded. Raises UsageError."""
     options = ctx.params
-    if not options["resume"]:
-        check_new(Path(options["output"]), force=options["force"])
+    target, resume, force = Path(options["output"]), options["resume"], options["force"]
+    check_new(target, force=force or resume)
+    check_part(part_of(target), force=force, resume=resume)

@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from rzero_cli.core.provenance import content_hash, describe, write_file_meta
+from rzero_cli.core.provenance import checkpoint_stamp, content_hash, describe, write_file_meta
 from rzero_cli.core.streams import Line, read_lines
 
 __all__ = [
@@ -43,12 +43,16 @@ def settings_of(ctx: typer.Context) -> dict[str, Any]:
     return {name: value for name, value in ctx.params.items() if name not in _NOT_SETTINGS}
 
 
-def input_hashes(names: list[str]) -> dict[str, Any]:
-    """The contents of the input files, so that a journal is not continued with other inputs.
+def input_hashes(names: list[str], *models: str) -> dict[str, Any]:
+    """What files and models hold, so that a journal is not continued with others in their place.
 
-    Pipes are left out: they can be read only once.
+    Pipes are left out, since they can be read only once, and hub names.
     """
-    return {"inputs": [content_hash(Path(name)) for name in names if Path(name).is_file()]}
+    folders = [Path(model) for model in models if Path(model).is_dir()]
+    return {
+        "inputs": [content_hash(Path(name)) for name in names if Path(name).is_file()],
+        "models": [checkpoint_stamp(folder) for folder in folders],
+    }
 
 
 def stdin_or_help(ctx: typer.Context, files: list[str] | None) -> list[str]:

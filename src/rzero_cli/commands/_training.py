@@ -12,7 +12,7 @@ from rzero_cli.commands import _options as opt
 from rzero_cli.commands._run import Clock, progress, say, settings_of
 from rzero_cli.core.plan import Plan, make_plan
 from rzero_cli.core.provenance import CHECKPOINT_META, describe
-from rzero_cli.core.streams import write_json
+from rzero_cli.core.streams import protect_stdout, write_json
 
 HYPER = (
     "learning_rate",
@@ -78,13 +78,21 @@ def run_training(
     clock: Clock,
 ) -> None:
     """Train `model` and leave the checkpoint in the output directory, with its record."""
-    from rzero_cli.training.grpo import Hyperparameters, lay_out_rows, open_checkpoint, train
+    from rzero_cli.training.grpo import (
+        Hyperparameters,
+        is_main_process,
+        keep_untrained,
+        lay_out_rows,
+        open_checkpoint,
+        train,
+    )
 
     options = ctx.params
-    quiet = bool(options["quiet"])
+    quiet = bool(options["quiet"]) or not is_main_process()
     settings = settings_of(ctx)
     hyper = Hyperparameters(**{name: options[name] for name in HYPER})
     with (
+        protect_stdout(),
         open_checkpoint(
             Path(options["output"]),
             settings=settings | inputs,
@@ -93,6 +101,11 @@ def run_training(
         ) as part,
         progress(str(ctx.command.name), plan.updates, quiet=quiet) as advance,
     ):
+        if not rows:
+            say(f"{ctx.command.name}: nothing to train on, the model stays as it is", quiet=quiet)
+            keep_untrained(model, part)
+            _write_record(ctx, part, plan, parents, clock, {"trained": False})
+            return
         say(f"{ctx.command.name}: {plan.describe()}", quiet=quiet)
 
         def on_update(figures: dict[str, Any]) -> None:
@@ -111,14 +124,26 @@ def run_training(
             on_update=on_update,
             save_every=options["save_every"],
         )
-        record = describe(
-            str(ctx.command.name),
-            settings=settings,
-            parents=parents,
-            seconds=clock.seconds,
-            metrics=figures,
-        )
-        write_json(part / CHECKPOINT_META, record | {"plan": plan.as_record()})
+        if is_main_process():
+            _write_record(ctx, part, plan, parents, clock, figures)
+
+
+def _write_record(
+    ctx: typer.Context,
+    part: Path,
+    plan: Plan,
+    parents: list[str],
+    clock: Clock,
+    metrics: dict[str, Any],
+) -> None:
+    record = describe(
+        str(ctx.command.name),
+        settings=settings_of(ctx),
+        parents=parents,
+        seconds=clock.seconds,
+        metrics=metrics,
+    )
+    write_json(part / CHECKPOINT_META, record | {"plan": plan.as_record()})
 
 
 _SHOWN = {
@@ -142,7 +167,7 @@ def _line(figures: dict[str, Any], plan: Plan) -> str:
     return f"step {step}/{plan.steps}: {', '.join(shown)}"
 
 
-def print_plan(ctx: typer.Context, plan: Plan, model: str) -> None:
+def print_plan(ctx: typer.Context, plan: Plan, model: str, solver: str | None = None) -> None:
     """`--dry-run`: the plan and what it takes in memory, on standard output."""
     from rzero_cli.training.memory import estimate
 
@@ -153,5 +178,6 @@ def print_plan(ctx: typer.Context, plan: Plan, model: str) -> None:
         f"{plan.processes} processes, {plan.per_device} rollouts a pass, "
         f"gradient accumulation {plan.gradient_accumulation}"
     )
-    for name, gib in estimate(model, plan, batch_size=options["batch_size"]).items():
+    parts = estimate(model, plan, batch_size=options["batch_size"], solver=solver)
+    for name, gib in parts.items():
         typer.echo(f"{name:<40} {gib:8.2f} GiB")

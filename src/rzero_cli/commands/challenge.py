@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from rzero_cli.commands import _options as opt
-from rzero_cli.commands._run import Clock, say
+from rzero_cli.commands._run import Clock, input_hashes, say
 from rzero_cli.commands._training import grpo_options, plan_of, print_plan, run_training
 from rzero_cli.core.prompts import CHALLENGER, SOLVER, load_prompt, prompt_for
 from rzero_cli.core.rewards import check_tokenizer
-from rzero_cli.engines import Sampling
+from rzero_cli.engines import Sampling, check_engine
 from rzero_cli.engines.models import check_model, require
 
 TEMPERATURE, TOP_P, TOP_K, MAX_TOKENS = opt.drawing("challenge")
@@ -94,9 +94,10 @@ def challenge(
     asked = prompt_for(load_prompt(prompt_file, CHALLENGER))
     answered = load_prompt(solver_prompt_file, SOLVER)
     plan = plan_of(ctx.params)
+    check_engine(engine)
     require("train", "torch", "transformers", "trl", "accelerate")
     if dry_run:
-        print_plan(ctx, plan, challenger_model)
+        print_plan(ctx, plan, challenger_model, solver_model)
         return
     opt.check_output_dir(ctx)
     say("challenge: loading", quiet=quiet)
@@ -120,6 +121,6 @@ def challenge(
             ),
             plan,
             parents=[challenger_model, solver_model],
-            inputs={},
+            inputs=input_hashes([], challenger_model, solver_model),
             clock=clock,
         )

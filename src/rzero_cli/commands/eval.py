@@ -16,8 +16,17 @@ from rzero_cli.commands import _options as opt
 from rzero_cli.commands._run import Clock, input_hashes, progress, say, settings_of
 from rzero_cli.core.prompts import SOLVER, load_prompt
 from rzero_cli.core.provenance import describe
-from rzero_cli.core.streams import Output, open_journal, protect_stdout, read_lines, write_json
-from rzero_cli.engines import open_engine
+from rzero_cli.core.streams import (
+    Output,
+    check_new,
+    check_part,
+    open_journal,
+    part_of,
+    protect_stdout,
+    read_lines,
+    write_json,
+)
+from rzero_cli.engines import check_engine, open_engine
 from rzero_cli.engines.models import check_model, require
 from rzero_cli.errors import UsageError
 
@@ -106,17 +115,23 @@ def eval_(
       rzero eval --model Qwen/Qwen3-4B-Base --tasks gsm8k --limit 100 -o gsm8k.json
     """
     clock = Clock()
+    check_engine(engine)
     checkpoint = check_model("--model", model)
     if (data is None) == (tasks is None):
         raise UsageError("give either --data FILE or --tasks NAMES")
+    if tasks is not None and prompt_file is not None:
+        raise UsageError("--prompt-file goes with --data: a task has its own prompt")
+    target = Path(output)
+    check_new(target, force=force or resume)
+    check_part(part_of(target), force=force, resume=resume)
+    if log_samples:
+        check_new(Path(log_samples), force=force)
     load_prompt(prompt_file, SOLVER)
-    made_with = settings_of(ctx)
+    made_with = settings_of(ctx) | input_hashes([data] if data else [], checkpoint)
     if data is not None:
-        made_with |= input_hashes([data])
         for line in read_lines([data], limit=limit):
             line.text(question_key), line.text(reference_key)
     require("eval", "lm_eval")
-    target = Path(output)
     named = None
     if tasks is not None:
         from rzero_cli.evaluation.tasks import load_tasks
@@ -124,7 +139,7 @@ def eval_(
         named = load_tasks([name.strip() for name in tasks.split(",")], include_path=include_path)
     with (
         open_journal(target, settings=made_with, force=force, resume=resume) as (journal, part),
-        protect_stdout(),
+        protect_stdout() as stdout,
         open_engine(engine, checkpoint, batch_size=batch_size) as loaded,
     ):
         if named is None:
@@ -141,9 +156,10 @@ def eval_(
         write_json(target, results | {"origin": record})
         if log_samples:
             shutil.copyfile(part, log_samples)
-    if as_json:
-        typer.echo(json.dumps({name: v for name, v in results.items() if name != "samples"}))
-    elif not quiet:
+        if as_json:
+            shown = {name: value for name, value in results.items() if name != "samples"}
+            stdout.write(json.dumps(shown).encode() + b"\n")
+    if not (as_json or quiet):
         _print_table(results, output)
 
 

@@ -20,7 +20,7 @@ from rzero_cli.commands._run import (
 )
 from rzero_cli.core.prompts import SOLVER, load_prompt
 from rzero_cli.core.streams import Line, open_output, read_lines
-from rzero_cli.engines import Sampling
+from rzero_cli.engines import Sampling, check_engine
 from rzero_cli.engines.models import check_model
 from rzero_cli.stages.label import InStep, label_record, open_solver
 
@@ -72,6 +72,7 @@ def label(
       RZERO_SOLVER=Qwen/Qwen3-4B-Base rzero label questions.jsonl --m 10 | rzero filter --delta 0.25
     """
     clock = Clock()
+    check_engine(engine)
     model = check_model("--solver", solver)
     names = stdin_or_help(ctx, files)
     prompt = load_prompt(prompt_file, SOLVER)
@@ -80,7 +81,10 @@ def label(
     count = unlabelled = truncated = 0
     with (
         open_output(
-            output, settings=settings_of(ctx) | input_hashes(names), force=force, resume=resume
+            output,
+            settings=settings_of(ctx) | input_hashes(names, model),
+            force=force,
+            resume=resume,
         ) as out,
         open_solver(engine, model, sampling, prompt, batch_size=batch_size) as opened,
         progress("label", total, quiet=quiet) as advance,

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from rzero_cli.commands import _options as opt
-from rzero_cli.commands._run import Clock, progress, record_origin, say, settings_of
+from rzero_cli.commands._run import Clock, input_hashes, progress, record_origin, say, settings_of
 from rzero_cli.core.prompts import CHALLENGER, load_prompt
 from rzero_cli.core.streams import Line, open_output
-from rzero_cli.engines import Sampling, open_engine
+from rzero_cli.engines import Sampling, check_engine, open_engine
 from rzero_cli.engines.models import check_model
 from rzero_cli.stages.sample import sample_questions
 
@@ -63,12 +63,15 @@ def sample(
       rzero sample --challenger Qwen/Qwen3-4B-Base -n 8000 -o questions.jsonl --resume
     """
     clock = Clock()
+    check_engine(engine)
     model = check_model("--challenger", challenger)
     prompt = load_prompt(prompt_file, CHALLENGER)
     sampling = Sampling(1, temperature, top_p, top_k, max_tokens, seed)
     malformed = 0
     with (
-        open_output(output, settings=settings_of(ctx), force=force, resume=resume) as out,
+        open_output(
+            output, settings=settings_of(ctx) | input_hashes([], model), force=force, resume=resume
+        ) as out,
         open_engine(engine, model, batch_size=batch_size) as loaded,
         progress("sample", n - out.done, quiet=quiet) as advance,
     ):

@@ -24,7 +24,7 @@ from rzero_cli.core.prompts import SOLVER, load_prompt
 from rzero_cli.core.records import p_hat_of
 from rzero_cli.core.rewards import challenger_rewards, check_tokenizer
 from rzero_cli.core.streams import Line, open_output, read_lines
-from rzero_cli.engines import Sampling
+from rzero_cli.engines import Sampling, check_engine
 from rzero_cli.engines.models import check_model
 from rzero_cli.stages.label import Solver, label_record, open_solver
 
@@ -82,6 +82,7 @@ def score(
       rzero score questions.jsonl --solver Qwen/Qwen3-4B-Base --batch 2048 > scored.jsonl
     """
     clock = Clock()
+    check_engine(engine)
     names = stdin_or_help(ctx, files)
     check_tokenizer("--bleu", bleu)
     opt.check_rule(rule)
@@ -98,7 +99,7 @@ def score(
     count = 0
     with ExitStack() as stack:
         enter = stack.enter_context
-        made_with = settings_of(ctx) | input_hashes(names)
+        made_with = settings_of(ctx) | input_hashes(names, *([model] if model else []))
         out = enter(open_output(output, settings=made_with, force=force, resume=resume))
 
         @cache
@@ -107,6 +108,9 @@ def score(
 
         advance = enter(progress("score", None, quiet=quiet))
         for number, lines in enumerate(_batches(source, batch)):
+            if count + len(lines) <= out.done:  # an earlier run has the whole batch
+                count += len(lines)
+                continue
             records = [line.record for line in lines]
             missing = _without_p_hat(lines, question_key, model)
             if missing:

@@ -61,6 +61,14 @@ def train_solver(
             rich_help_panel=opt.INPUT,
         ),
     ] = False,
+    allow_empty: Annotated[
+        bool,
+        typer.Option(
+            "--allow-empty",
+            help="With nothing to train on, write the Solver as it is instead of failing.",
+            rich_help_panel=opt.INPUT,
+        ),
+    ] = False,
     batch_size: opt.BatchSize = opt.PRESET,
     save_every: Annotated[int, G["save_every"]] = opt.PRESET,
     seed: opt.Seed = opt.PRESET,
@@ -94,7 +102,8 @@ def train_solver(
     names = stdin_or_help(ctx, files)
     prompt = load_prompt(prompt_file, SOLVER)
     rows = [_row(line, prompt, question_key, answer_key) for line in read_lines(names, limit=limit)]
-    _check_size(names, rows, plan, quiet=quiet)
+    if rows or not allow_empty:
+        _check_size(names, rows, plan, quiet=quiet)
     say("train-solver: loading", quiet=quiet)
     from rzero_cli.core.equivalence import Equivalence
     from rzero_cli.training import solver as training
@@ -109,7 +118,7 @@ def train_solver(
             training.solver_reward_function(equivalence, rule=rule),
             plan,
             parents=[*names, model],
-            inputs=input_hashes(names),
+            inputs=input_hashes(names, model),
             clock=clock,
         )
 

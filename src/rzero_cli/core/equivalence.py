@@ -24,6 +24,7 @@ from itertools import combinations
 from types import TracebackType
 
 from rzero_cli.core.answers import canonical_key, latex_form
+from rzero_cli.errors import RzeroError
 
 _START_SECONDS = 60.0  # importing math-verify on a busy machine
 _GRACE_SECONDS = 2.0  # between the worker's own limit and ours
@@ -154,7 +155,7 @@ class Equivalence:
             self._read_line(_START_SECONDS)
         except (OSError, TimeoutError):
             self._stop()
-            raise RuntimeError(
+            raise RzeroError(
                 "the equivalence worker did not start: is math-verify installed, and is "
                 f"memory_mb={memory_mb} enough to import it?"
             ) from None

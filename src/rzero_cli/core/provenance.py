@@ -17,7 +17,14 @@ from typing import Any
 
 from rzero_cli.core.streams import write_json
 
-__all__ = ["CHECKPOINT_META", "content_hash", "describe", "file_meta_path", "write_file_meta"]
+__all__ = [
+    "CHECKPOINT_META",
+    "checkpoint_stamp",
+    "content_hash",
+    "describe",
+    "file_meta_path",
+    "write_file_meta",
+]
 
 CHECKPOINT_META = "rzero.json"
 _PACKAGES = ("rzero-cli", "torch", "transformers", "trl", "accelerate", "lm-eval", "math-verify")
@@ -34,6 +41,16 @@ def content_hash(path: Path) -> str:
     for name in sorted(names):
         if name.name != CHECKPOINT_META:
             digest.update(f"{name.name} {_file_hash(name)}\n".encode())
+    return digest.hexdigest()
+
+
+def checkpoint_stamp(folder: Path) -> str:
+    """What tells a checkpoint from another one in its place, without reading its weights."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.iterdir() if p.is_file()):
+        digest.update(f"{path.name} {path.stat().st_size}\n".encode())
+        if path.name in (CHECKPOINT_META, "config.json"):
+            digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

@@ -30,9 +30,11 @@ __all__ = [
     "Output",
     "can_continue",
     "check_new",
+    "check_part",
     "open_copy",
     "open_journal",
     "open_output",
+    "part_of",
     "protect_stdout",
     "read_lines",
     "write_json",
@@ -279,7 +281,7 @@ def open_journal(
     if resume and target.exists() and not force:
         raise AlreadyDone(f"{target} is complete already")
     _check_no_folder(target)
-    part, made_with = (target.with_name(target.name + end) for end in (".part", ".part.json"))
+    part, made_with = part_of(target), target.with_name(target.name + ".part.json")
     done = 0
     if can_continue(target, part, made_with, settings, force=force, resume=resume):
         done = _count_lines(part)
@@ -309,6 +311,8 @@ def can_continue(
 ) -> bool:
     """Whether the unfinished `part` of `target` is to be continued, or a new one begun.
 
+    `force` with `resume` replaces the target and continues what was begun for that.
+
     Args:
         made_with: the file that holds the settings `part` was made with.
 
@@ -317,15 +321,13 @@ def can_continue(
             with other settings.
     """
     check_new(target, force=force)
-    if force or not part.exists():
+    check_part(part, force=force, resume=resume)
+    if not part.exists() or not resume:
         return False
-    if not resume:
-        raise UsageError(
-            f"{part} is there from an interrupted run: go on with --resume, or start over with "
-            "--force"
-        )
     before = json.loads(made_with.read_text("utf-8")) if made_with.exists() else {}
     now = json.loads(json.dumps(settings))
+    if before != now and force:
+        return False
     if before != now:
         names = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
         raise UsageError(
@@ -333,6 +335,20 @@ def can_continue(
             "over with --force"
         )
     return True
+
+
+def part_of(target: Path) -> Path:
+    """Where the unfinished `target` lies."""
+    return target.with_name(target.name + ".part")
+
+
+def check_part(part: Path, *, force: bool, resume: bool) -> None:
+    """Refuse to overwrite what an interrupted run has left. Raises UsageError."""
+    if part.exists() and not (force or resume):
+        raise UsageError(
+            f"{part} is there from an interrupted run: go on with --resume, or start over with "
+            "--force"
+        )
 
 
 def check_new(target: Path, *, force: bool) -> None:

@@ -57,7 +57,10 @@ def _chain(folder: Path) -> list[Row]:
 
 
 def _row(model: str, folder: Path) -> Row:
-    scores = _scores(_read(folder / "eval.json"))
+    results = _read(folder / "eval.json")
+    if "origin" not in results:
+        raise DataError(f'{folder / "eval.json"}: not a result of rzero eval (no "origin")')
+    scores = _scores(results)
     graded, labelled, kept = (
         _metrics(folder / name) for name in ("graded.jsonl", "labeled.jsonl", "train.jsonl")
     )
@@ -111,7 +114,7 @@ def _seconds(folder: Path) -> float:
     records = [file_meta_path(folder / name) for name in _ARTEFACTS]
     records += [folder / name / CHECKPOINT_META for name in _CHECKPOINTS]
     spent = [_read(path)["seconds"] for path in records if path.is_file()]
-    return math.fsum(spent) + float(_read(folder / "eval.json")["origin"]["seconds"])
+    return math.fsum([*spent, _read(folder / "eval.json")["origin"]["seconds"]])
 
 
 def _settings(run: Path) -> dict[str, Any]:
@@ -135,11 +138,17 @@ def over_runs(summaries: Sequence[dict[str, Any]]) -> list[Row]:
     Args:
         summaries: of at least one run each, with the same chains.
 
+    Raises:
+        UsageError: the chains are of unequal length.
+
     Returns:
         For each chain at its last iteration {"model", "runs", "mean", "sd", "values",
         "minus_base", "minus_base_challenger"}; a difference is {"mean", "sd", "values"}, paired
         by run; `sd` is the sample standard deviation, None for one run.
     """
+    lengths = {len(rows) for summary in summaries for rows in summary["chains"].values()}
+    if len(lengths) > 1:
+        raise UsageError(f"chains of {sorted(lengths)} iterations cannot be compared")
     finals = [_finals(summary) for summary in summaries]
     names = [name for name in finals[0] if all(name in final for final in finals)]
     rows = []

@@ -15,7 +15,15 @@ from typing import Protocol
 from rzero_cli.core.prompts import Messages
 from rzero_cli.errors import UsageError
 
-__all__ = ["ENGINES", "Completion", "Engine", "Sampling", "derived_seed", "open_engine"]
+__all__ = [
+    "ENGINES",
+    "Completion",
+    "Engine",
+    "Sampling",
+    "check_engine",
+    "derived_seed",
+    "open_engine",
+]
 
 ENGINES = ("auto", "transformers")
 
@@ -77,11 +85,16 @@ def open_engine(name: str, model: str, *, batch_size: int = 64) -> AbstractConte
         UsageError: the engine is unknown or its packages are not installed.
         RzeroError: the model cannot be loaded.
     """
-    if name not in ENGINES:
-        raise UsageError(f"--engine {name}: unknown; known: {', '.join(ENGINES)}")
+    check_engine(name)
     from rzero_cli.engines.transformers import TransformersEngine
 
     return TransformersEngine(model, batch_size=batch_size)
+
+
+def check_engine(name: str) -> None:
+    """Raise UsageError unless there is an engine called `name`."""
+    if name not in ENGINES:
+        raise UsageError(f"--engine {name}: unknown; known: {', '.join(ENGINES)}")
 
 
 def derived_seed(*place: int) -> int:

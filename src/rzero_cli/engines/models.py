@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from rzero_cli.errors import UsageError
+from rzero_cli.errors import RzeroError, UsageError
 
 __all__ = ["check_model", "require"]
 
@@ -30,7 +30,8 @@ def check_model(option: str, model: str | None) -> str:
         The model, unchanged.
 
     Raises:
-        UsageError: not given, not there, no checkpoint, or on a hub that is out of reach.
+        UsageError: not given, not there, or no checkpoint.
+        RzeroError: a hub name, when the hub is out of reach and its cache does not have it.
     """
     if not model:
         variable = "RZERO_" + option.lstrip("-").upper().replace("-", "_")
@@ -62,7 +63,7 @@ def _check_hub(option: str, model: str) -> None:
     except OSError:
         constants.HF_HUB_OFFLINE = True
     if constants.HF_HUB_OFFLINE and not try_to_load_from_cache(model, "config.json"):
-        raise UsageError(
+        raise RzeroError(
             f"{option} {model}: no such directory; not in the hub's cache either, and the hub is "
             "out of reach"
         )

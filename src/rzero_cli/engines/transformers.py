@@ -27,8 +27,8 @@ BATCHES_PER_WINDOW = 4
 
 
 def default_device() -> str:
-    """The GPU if there is one."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    """The GPU if there is one; this process's own where torchrun or accelerate began several."""
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
 
 
 def load_model(model: str, *, training: bool = False) -> Any:
@@ -43,7 +43,7 @@ def load_model(model: str, *, training: bool = False) -> Any:
     Raises:
         RzeroError: it cannot be loaded; the first line of the reason is given.
     """
-    dtype = "auto" if default_device() == "cuda" and not training else torch.float32
+    dtype = "auto" if torch.cuda.is_available() and not training else torch.float32
     with _one_line_errors(model):
         loaded = AutoModelForCausalLM.from_pretrained(model, dtype=dtype)
     return loaded if training else loaded.to(default_device()).eval()

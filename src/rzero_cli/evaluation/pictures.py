@@ -29,7 +29,7 @@ def save(summary: dict[str, Any], target: Path) -> None:
 
 
 def _figure(summary: dict[str, Any]) -> Figure:
-    """Accuracy over iterations, and beside it the labels and the difficulty of the questions."""
+    """Accuracy over iterations, and beside it how many labels of the kept questions are true."""
     figure: Figure = pyplot.figure(figsize=(10, 4), layout="constrained")
     scores, labels = figure.subplots(1, 2)
     for name, rows in curves(summary).items():
@@ -59,7 +59,11 @@ def _score_curve(axes: Any, name: str, rows: list[dict[str, Any]]) -> None:
 
 
 def _label_curve(axes: Any, name: str, rows: list[dict[str, Any]]) -> None:
-    known = [(i, 100 * r["label_accuracy"]) for i, r in enumerate(rows, 1) if r["label_accuracy"]]
+    known = [
+        (i, 100 * r["label_accuracy"])
+        for i, r in enumerate(rows, 1)
+        if r["label_accuracy"] is not None
+    ]
     if known:
         axes.plot(*zip(*known, strict=True), marker="s", label=name)
 

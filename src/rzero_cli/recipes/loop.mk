@@ -12,7 +12,8 @@ RUNS ?= runs
 RUN ?= r-zero
 # The base model: a checkpoint directory or a hub name.
 MODEL ?=
-PRESET ?= paper
+# Settings: paper (the default), official, tiny. Empty is what rzero.toml says, if anything.
+PRESET ?=
 ITERATIONS ?= 3
 SEED ?= 0
 # What the Solver is examined on: a JSONL file with true answers, or tasks known to lm-eval.
@@ -31,8 +32,9 @@ TRUTH ?=
 R := $(RUNS)/$(RUN)
 STEPS := $(shell seq 1 $(ITERATIONS))
 EXAM = $(if $(HELDOUT),--data $(HELDOUT),--tasks $(TASKS))
-# A target that is there is out of date, one that is not may have been interrupted.
-ON = --preset $(PRESET) $(if $(wildcard $@),--force,--resume)
+PRESET_FLAG = $(if $(PRESET),--preset $(PRESET))
+# Go on with what an interrupted make left; a target that is there is out of date.
+ON = $(PRESET_FLAG) --resume $(if $(wildcard $@),--force)
 # Each iteration draws with a seed of its own.
 seed = --seed $(shell expr $(SEED) \* 100 + $1)
 
@@ -66,11 +68,11 @@ $1/iter-$2/labeled.jsonl: $1/iter-$2/questions.jsonl
 
 # 4. Questions it is unsure of are kept ...
 $1/iter-$2/train.jsonl: $1/iter-$2/labeled.jsonl
-	$$(RZERO) filter $$< $$(FILTER_FLAGS) --preset $$(PRESET) --force -o $$@
+	$$(RZERO) filter $$< $$(FILTER_FLAGS) $$(PRESET_FLAG) --force -o $$@
 
-# 5. ... and learned from.
+# 5. ... and learned from. A base Challenger may ask nothing that is kept: then nothing is learned.
 $1/iter-$2/solver/rzero.json: $1/iter-$2/train.jsonl
-	$$(RZERO) train-solver $$< --solver $(call solver,$1,$3) $(call seed,$2) $$(SOLVER_FLAGS) $$(ON) -o $$(@D)
+	$$(RZERO) train-solver $$< --solver $(call solver,$1,$3) $(call seed,$2) --allow-empty $$(SOLVER_FLAGS) $$(ON) -o $$(@D)
 
 # Examined on what it was not trained on; and, where that can be computed, were the labels true?
 $1/iter-$2/eval.json: $1/iter-$2/solver/rzero.json
@@ -93,9 +95,9 @@ $(call chain,$(R)/no-penalty,challenge_and_sample)
 $(call chain,$(R)/no-filter,challenge_and_sample)
 $(call chain,$(R)/shuffled-labels,challenge_and_sample)
 
-$(R)/no-penalty/%: private CHALLENGE_FLAGS += --lambda-rep 0
-$(R)/no-filter/%: private FILTER_FLAGS += --delta 0.5
-$(R)/shuffled-labels/%: private SOLVER_FLAGS += --shuffle-labels
+$(R)/no-penalty/%: private override CHALLENGE_FLAGS += --lambda-rep 0
+$(R)/no-filter/%: private override FILTER_FLAGS += --delta 0.5
+$(R)/shuffled-labels/%: private override SOLVER_FLAGS += --shuffle-labels
 
 $(R)/base/eval.json: | needs-model
 	@mkdir -p $(@D)
@@ -115,14 +117,18 @@ shuffled-labels: $(call results,$(R)/shuffled-labels) ## null control: each ques
 report: ## table and picture of RUN, into its folder
 	$(RZERO) report $(R) -o $(R)/summary.json -o $(R)/summary.txt -o $(R)/summary.png -o $(R)/report.html
 
+# A run is of one model, preset and seed; under the same name another one would be mixed with it.
+MADE_WITH = model $(MODEL), preset $(or $(PRESET),default), seed $(SEED)
 needs-model:
 	@test -n "$(MODEL)" || { echo "MODEL is not set: make run MODEL=Qwen/Qwen3-4B-Base, or make demo" >&2; exit 2; }
+	@mkdir -p $(R); test -e $(R)/made-with || echo "$(MADE_WITH)" > $(R)/made-with
+	@grep -qxF "$(MADE_WITH)" $(R)/made-with || { echo "$(R) is a run with $$(cat $(R)/made-with): choose another RUN" >&2; exit 2; }
 
 # A base model made on this machine. SIZE=small is for a quick look.
 SIZE ?= demo
 base = $(RUNS)/tiny-base-$(SIZE)-$1
 tiny = PRESET=tiny TRUTH=1 SEED=$1 MODEL=$(base) HELDOUT=$(base)/heldout.jsonl
-DEMO := $(if $(filter r-zero,$(RUN)),demo,$(RUN))
+DEMO := $(if $(filter r-zero,$(RUN)),demo$(addprefix -,$(filter-out demo,$(SIZE)))$(addprefix -,$(filter-out 0,$(SEED))),$(RUN))
 
 $(RUNS)/tiny-base-%/rzero.json:
 	@mkdir -p $(RUNS)

@@ -18,17 +18,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from rzero_cli.core.plan import Plan
 from rzero_cli.core.prompts import Messages, plain_text
-from rzero_cli.core.streams import can_continue, write_json
+from rzero_cli.core.streams import can_continue, part_of, write_json
 from rzero_cli.engines.transformers import load_model, load_tokenizer
 from rzero_cli.errors import AlreadyDone, RzeroError
 
-__all__ = ["Hyperparameters", "is_main_process", "lay_out_rows", "open_checkpoint", "train"]
+__all__ = [
+    "Hyperparameters",
+    "is_main_process",
+    "keep_untrained",
+    "lay_out_rows",
+    "open_checkpoint",
+    "train",
+]
 
 LOG_NAME = "log.jsonl"
 _STATES = "checkpoints"
@@ -129,6 +137,13 @@ def train(
         (part / "training_args.bin").unlink(missing_ok=True)  # a pickle, and of no use to anybody
     figures = _read_log(part / LOG_NAME)
     return {"first": figures[0], "last": figures[-1]} if figures else {}
+
+
+def keep_untrained(model: str, part: Path) -> None:
+    """Write `model` into `part` as it is, where there is nothing to train it on."""
+    with _quiet_trl():
+        load_model(model, training=True).save_pretrained(part)
+    load_tokenizer(model).save_pretrained(part)
 
 
 class _Trainer(GRPOTrainer):  # type: ignore[misc]
@@ -246,7 +261,7 @@ class _Log(TrainerCallback):  # type: ignore[misc]
         if not state.is_world_process_zero or "loss" not in logs:
             return
         figures = {"update": state.global_step} | {
-            name: round(value, 6) if isinstance(value, float) else value
+            name: float(f"{value:.6g}") if isinstance(value, float) else value
             for name, value in logs.items()
         }
         with self._path.open("a", encoding="utf-8") as stream:
@@ -270,7 +285,7 @@ def open_checkpoint(
         UsageError: as `core.streams.open_output`.
         AlreadyDone: with `resume`, when the target is complete.
     """
-    part = target.with_name(target.name + ".part")
+    part = part_of(target)
     if resume and target.exists() and not force:
         raise AlreadyDone(f"{target} is complete already")
     main = is_main_process()
@@ -280,7 +295,13 @@ def open_checkpoint(
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
         write_json(part / _SETTINGS, settings)
-    yield part
+    try:
+        yield part
+    except BaseException:
+        if main and _last_state(part / _STATES) is None:  # nothing to go on from
+            shutil.rmtree(part, ignore_errors=True)
+        raise
+    PartialState().wait_for_everyone()
     if main:
         shutil.rmtree(part / _STATES, ignore_errors=True)
         (part / _SETTINGS).unlink()

@@ -14,11 +14,11 @@ __all__ = ["estimate"]
 
 GIB = float(1 << 30)
 # Float32 weights, gradients, and AdamW's two moments; and the float32 reference model.
-_BYTES_TRAINED, _BYTES_REFERENCE = 16, 4
+_BYTES_TRAINED, _BYTES_REFERENCE, _BYTES_SOLVER = 16, 4, 2
 
 
 def estimate(
-    model: str, plan: Plan, *, batch_size: int, prompt_tokens: int = 256
+    model: str, plan: Plan, *, batch_size: int, prompt_tokens: int = 256, solver: str | None = None
 ) -> dict[str, float]:
     """GiB on each device, by what it is for, when nothing is sharded.
 
@@ -27,29 +27,37 @@ def estimate(
         plan: for the rollouts of a pass and their length, which is taken to be the longest allowed.
         batch_size: rollouts generated at a time.
         prompt_tokens: assumed length of a prompt.
+        solver: the frozen Solver that answers beside the training, if there is one.
 
     Raises:
-        RzeroError: the configuration cannot be read.
+        RzeroError: a configuration cannot be read.
     """
-    try:
-        config = AutoConfig.from_pretrained(model)
-        with torch.device("meta"):
-            parameters = sum(
-                p.numel() for p in AutoModelForCausalLM.from_config(config).parameters()
-            )
-    except (OSError, ValueError) as error:
-        reason = str(error).split("\n")[0]
-        raise RzeroError(f"cannot read the configuration of {model}: {reason}") from error
+    config, parameters = _shape(model)
     length = prompt_tokens + plan.max_tokens
     # Logits and their log-softmax in float32 dominate the activations of a pass.
     logits = 2 * 4 * plan.per_device * plan.max_tokens * config.vocab_size
     parts = {
         "weights, gradients, optimizer (float32)": _BYTES_TRAINED * parameters,
-        "reference model": _BYTES_REFERENCE * parameters,
+        "reference model (float32)": _BYTES_REFERENCE * parameters,
         f"logits of {plan.per_device} rollouts in a pass": logits,
         f"KV cache of {batch_size} rollouts": batch_size * length * _kv_bytes(config),
     }
+    if solver is not None:
+        weights = _shape(solver)[1]
+        parts["frozen Solver (16 bits)"] = _BYTES_SOLVER * weights
     return {name: size / GIB for name, size in (parts | {"total": sum(parts.values())}).items()}
+
+
+def _shape(model: str) -> tuple[Any, int]:
+    """A model's configuration and number of parameters."""
+    try:
+        config = AutoConfig.from_pretrained(model)
+        with torch.device("meta"):
+            empty = AutoModelForCausalLM.from_config(config)
+    except (OSError, ValueError) as error:
+        reason = str(error).split("\n")[0]
+        raise RzeroError(f"cannot read the configuration of {model}: {reason}") from error
+    return config, sum(parameter.numel() for parameter in empty.parameters())
 
 
 def _kv_bytes(config: Any) -> int:

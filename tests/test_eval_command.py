@@ -1,0 +1,314 @@
+"""`rzero eval`: what it writes, what it prints, what it refuses, and how it goes on."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import Ended, Refused, Rzero, _run
+
+pytest.importorskip("lm_eval")
+
+
+def jsonl(rows: list[dict[str, Any]]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+ROWS = [
+    {"question": f"reverse the digits of {k}", "reference": str(k), "group": f"level {k % 2}"}
+    for k in range(6)
+]
+
+# ---------------------------------------------------------------- refused at once
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "-o"),
+        (["-o", "out.json", "--data", "q.jsonl", "--model", ""], "--model is missing"),
+        (["-o", "out.json"], "give either --data FILE or --tasks NAMES"),
+        (["-o", "out.json", "--data", "q.jsonl", "--tasks", "gsm8k"], "give either --data FILE or"),
+        (["-o", "out.json", "--tasks", "gsm8k", "--prompt-file", "prompt.txt"], "--prompt-file"),
+        (["-o", "out.json", "--data", "q.jsonl", "--prompt-file", "taken"], "needs {question}"),
+        (["-o", "out.json", "--data", "nowhere.jsonl"], "nowhere.jsonl: no such file"),
+        (["-o", "out.json", "--data", "q.jsonl", "--k", "-1"], "--k"),
+        (["-o", "out.json", "--data", "q.jsonl", "--limit", "0"], "--limit"),
+        (["-o", "out.json", "--data", "q.jsonl", "--engine", "x"], "--engine x: unknown"),
+        (["-o", "taken", "--data", "q.jsonl"], "taken exists: choose another name, or replace"),
+        (["-o", "taken", "--tasks", "gsm8k"], "taken exists"),
+        (["-o", "nowhere/out.json", "--data", "q.jsonl"], "no such folder for out.json"),
+        (["-o", "nowhere/out.json", "--tasks", "gsm8k"], "no such folder for out.json"),
+        (
+            ["-o", "out.json", "--data", "q.jsonl", "--log-samples", "nowhere/log.jsonl"],
+            "no such folder for log.jsonl",
+        ),
+        (["-o", "out.json", "--data", "q.jsonl", "--log-samples", "taken"], "taken exists"),
+        (
+            ["-o", "begun.json", "--data", "q.jsonl"],
+            "begun.json.part is there from an interrupted run: go on with --resume",
+        ),
+        (["-o", "out.json", "--data", "bad.jsonl"], 'bad.jsonl:2: key "reference"'),
+        (["-o", "out.json", "--data", "q.jsonl", "--reference-key", "x"], 'q.jsonl:1: key "x"'),
+        (["-o", "out.json", "--data", "q.jsonl", "--question-key", "x"], 'q.jsonl:1: key "x"'),
+        (["-o", "out.json", "--data", "typed.jsonl"], 'typed.jsonl:1: key "reference" must be a'),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_loaded(
+    refused: Refused,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    message: str,
+) -> None:
+    # The checkpoint is none that could be loaded, and lm-eval is out of reach.
+    monkeypatch.setitem(sys.modules, "lm_eval", None)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    (tmp_path / "taken").write_text("mine")
+    (tmp_path / "begun.json.part").write_text("{}\n")
+    (tmp_path / "prompt.txt").write_text("{question}")
+    (tmp_path / "q.jsonl").write_text(jsonl(ROWS))
+    (tmp_path / "bad.jsonl").write_text(jsonl([ROWS[0], {"question": "why?", "answer": "1"}]))
+    (tmp_path / "typed.jsonl").write_text(jsonl([{"question": "why?", "reference": 4}]))
+    before = sorted(tmp_path.rglob("*"))
+    given = [] if "--model" in arguments else ["--model", "model"]
+    assert message in refused("eval", *given, *arguments)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
+def test_an_unknown_output_folder_is_refused_fast(rzero: Rzero, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    (tmp_path / "q.jsonl").write_text(jsonl(ROWS))
+    started = time.monotonic()
+    ended = rzero("eval", "--model", "model", "--data", "q.jsonl", "-o", "nowhere/out.json")
+    assert ended.status == 2
+    # Loading torch alone takes longer; the bound leaves room for a machine that is busy.
+    assert time.monotonic() - started < 3
+
+
+# ---------------------------------------------------------------- one evaluation, looked at
+
+K = 3
+COMMAND = ["eval", "--model", "base", "--data", "held.jsonl", "--k", str(K), "--max-tokens", "24"]
+COMMAND += ["--batch-size", "4"]
+STABLE = ("k", "n", "greedy", "mean_at_k", "maj_at_k", "groups", "truncated", "unreadable")
+STABLE += ("timeouts", "tokens", "samples")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, small_base: Path) -> Path:
+    """Thirty of the small base's questions, and the base, by names of their own."""
+    folder = tmp_path_factory.mktemp("eval")
+    (folder / "base").symlink_to(small_base)
+    lines = (small_base / "heldout.jsonl").read_text().splitlines()
+    (folder / "held.jsonl").write_text("".join(f"{line}\n" for line in lines[:: len(lines) // 30]))
+    (folder / "results.json").write_text("old")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ended(folder: Path) -> Ended:
+    more = ["--log-samples", "log.jsonl", "--json", "--force", "-o", "results.json"]
+    ended = _run(folder, [*COMMAND, *more])
+    assert ended.status == 0, ended.stderr
+    return ended
+
+
+@pytest.fixture(scope="module")
+def results(folder: Path, ended: Ended) -> dict[str, Any]:
+    found = json.loads((folder / "results.json").read_text())
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.mark.slow
+def test_results_hold_a_verdict_on_every_answer(folder: Path, results: dict[str, Any]) -> None:
+    held = read(folder / "held.jsonl")
+    samples = results["samples"]
+    for name in ("id", "question", "reference", "group"):
+        assert [sample[name] for sample in samples] == [row[name] for row in held]
+    assert {len(s["answers"]) for s in samples} == {len(s["correct"]) for s in samples} == {K}
+    assert (results["k"], results["n"]) == (K, len(held))
+    assert results["greedy"]["score"] == sum(s["greedy"] for s in samples) / len(held)
+    shares = [sum(s["correct"]) / K for s in samples]
+    assert results["mean_at_k"]["score"] == pytest.approx(sum(shares) / len(held))
+    assert results["maj_at_k"]["score"] == sum(s["maj"] for s in samples) / len(held)
+    # Not all right, nor all wrong: there is something to be told apart.
+    assert 0 < results["greedy"]["score"] < 1
+    assert 0 < results["mean_at_k"]["score"] < 1
+
+
+@pytest.mark.slow
+def test_the_verdicts_are_those_of_the_logged_completions(
+    folder: Path, results: dict[str, Any]
+) -> None:
+    from rzero_cli.core.answers import extract_boxed
+
+    log = read(folder / "log.jsonl")
+    n = results["n"]
+    assert [record["pass"] for record in log] == ["greedy"] * n + ["sampled"] * n
+    assert [record["id"] for record in log] == [sample["id"] for sample in results["samples"]] * 2
+    assert [len(record["completions"]) for record in log] == [1] * n + [K] * n
+    for sample, greedy, sampled in zip(results["samples"], log[:n], log[n:], strict=True):
+        drawn = [extract_boxed(text) for text in sampled["completions"]]
+        assert [extract_boxed(greedy["completions"][0])] == [sample["answer"]]
+        assert drawn == sample["answers"]
+        # The answers are digits, and a zero in front of a number means nothing.
+        same = [a is not None and a.lstrip("0") == sample["reference"].lstrip("0") for a in drawn]
+        assert same == sample["correct"]
+    assert results["tokens"] == sum(sum(record["tokens"]) for record in log)
+
+
+@pytest.mark.slow
+def test_every_group_has_its_scores(folder: Path, results: dict[str, Any]) -> None:
+    members: dict[str, list[bool]] = {}
+    for sample in results["samples"]:
+        members.setdefault(sample["group"], []).append(sample["greedy"])
+    assert {name: group["n"] for name, group in results["groups"].items()} == {
+        name: len(verdicts) for name, verdicts in members.items()
+    }
+    for name, verdicts in members.items():
+        assert results["groups"][name]["greedy"]["score"] == sum(verdicts) / len(verdicts)
+
+
+@pytest.mark.slow
+def test_results_know_where_they_came_from(folder: Path, results: dict[str, Any]) -> None:
+    from rzero_cli.core.provenance import content_hash
+
+    origin = results["origin"]
+    assert origin["stage"] == "eval"
+    assert {parent["path"]: parent["sha256"] for parent in origin["parents"]} == {
+        name: content_hash(folder / name) for name in ("base", "held.jsonl")
+    }
+    drawn = {name: origin["settings"][name] for name in ("k", "max_tokens", "seed", "data")}
+    assert drawn == {"k": K, "max_tokens": 24, "seed": 0, "data": "held.jsonl"}
+    assert origin["seconds"] > 0
+
+
+@pytest.mark.slow
+def test_json_prints_the_scores_and_nothing_else(ended: Ended, results: dict[str, Any]) -> None:
+    assert ended.stdout.count("\n") == 1
+    assert json.loads(ended.stdout) == {name: results[name] for name in STABLE if name != "samples"}
+
+
+@pytest.mark.slow
+def test_an_interrupted_evaluation_ends_as_an_uninterrupted_one(
+    folder: Path, tmp_path: Path, results: dict[str, Any]
+) -> None:
+    for name in ("base", "held.jsonl"):
+        (tmp_path / name).symlink_to(folder / name)
+    part = tmp_path / "out.json.part"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rzero_cli", *COMMAND, "-o", "out.json"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+    )
+    while not part.exists() or part.read_bytes().count(b"\n") < 5:
+        assert process.poll() is None, "it ended before it was interrupted"
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"Traceback" not in stderr
+    assert not (tmp_path / "out.json").exists()
+    finished = part.read_bytes().count(b"\n")
+    assert 5 <= finished < 2 * results["n"]
+
+    more = ["-o", "out.json", "--resume", "--log-samples", "log.jsonl"]
+    refused = _run(tmp_path, [*COMMAND, *more, "--seed", "1"])
+    assert (refused.status, "other settings (seed)" in refused.stderr) == (2, True)
+    resumed = _run(tmp_path, [*COMMAND, *more])
+    assert (resumed.status, resumed.stdout) == (0, ""), resumed.stderr
+    assert "eval: out.json" in resumed.stderr
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert {name: found[name] for name in STABLE} == {name: results[name] for name in STABLE}
+    assert found.keys() == results.keys()
+    assert found["origin"]["settings"] == results["origin"]["settings"]
+    assert (tmp_path / "log.jsonl").read_bytes() == (folder / "log.jsonl").read_bytes()
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"base", "held.jsonl", "out.json", "log.jsonl"}
+
+    # There is nothing left to do, which is no failure.
+    again = _run(tmp_path, [*COMMAND, *more])
+    assert (again.status, "out.json is complete already" in again.stderr) == (0, True)
+
+
+# ---------------------------------------------------------------- choices
+
+
+@pytest.mark.slow
+def test_other_keys_a_limit_and_greedy_alone(
+    rzero: Rzero, tmp_path: Path, tiny_model: Path
+) -> None:
+    rows = [{"problem": r["question"], "truth": r["reference"], "level": r["group"]} for r in ROWS]
+    # What is past the limit is not even looked at.
+    (tmp_path / "q.jsonl").write_text(jsonl(rows[:3]) + "no record\n")
+    keys = ["--question-key", "problem", "--reference-key", "truth", "--group-key", "level"]
+    command = ["eval", "--model", tiny_model, "--data", "q.jsonl", *keys, "--limit", "3"]
+    ended = rzero(*command, "--k", "0", "--max-tokens", "8", "-o", "out.json")
+    assert (ended.status, ended.stdout) == (0, ""), ended.stderr
+    assert "mean@" not in ended.stderr
+    assert "eval: out.json" in ended.stderr
+    results = json.loads((tmp_path / "out.json").read_text())
+    assert (results["k"], results["n"]) == (0, 3)
+    assert results["mean_at_k"] is results["maj_at_k"] is None
+    assert [s["answers"] for s in results["samples"]] == [[]] * 3
+    assert [s["question"] for s in results["samples"]] == [row["problem"] for row in rows[:3]]
+    assert [s["reference"] for s in results["samples"]] == [row["truth"] for row in rows[:3]]
+    assert {name: group["n"] for name, group in results["groups"].items()} == {
+        "level 0": 2,
+        "level 1": 1,
+    }
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.json", "q.jsonl"]
+
+
+TASK = """
+task: rzero_digits
+dataset_path: json
+dataset_kwargs: {data_files: {test: DATA}}
+test_split: test
+doc_to_text: "{{question}}"
+doc_to_target: "{{reference}}"
+output_type: generate_until
+generation_kwargs: {until: ["\\n"], do_sample: false, max_gen_toks: 4}
+metric_list: [{metric: exact_match, aggregation: mean, higher_is_better: true}]
+metadata: {version: 1.0}
+"""
+
+
+@pytest.mark.slow
+def test_a_task_of_ones_own(rzero: Rzero, tmp_path: Path, tiny_model: Path) -> None:
+    (tmp_path / "q.jsonl").write_text(jsonl(ROWS))
+    (tmp_path / "tasks").mkdir()
+    task = TASK.replace("DATA", str(tmp_path / "q.jsonl"))
+    (tmp_path / "tasks" / "digits.yaml").write_text(task)
+    command = ["eval", "--model", tiny_model, "--tasks", "rzero_digits", "--include-path", "tasks"]
+    command += ["--k", "2", "--limit", "4", "--log-samples", "log.jsonl", "--json"]
+    environment = {"HF_DATASETS_CACHE": str(tmp_path / "cache")}
+    ended = rzero(*command, "-o", "out.json", environment=environment)
+    assert ended.status == 0, ended.stderr
+    results = json.loads((tmp_path / "out.json").read_text())
+    found = results["tasks"]["rzero_digits"]
+    assert (found["metric"], found["n"], found["k"]) == ("exact_match,none", 4, 2)
+    assert [len(sample["correct"]) for sample in found["samples"]] == [2] * 4
+    assert results["origin"]["settings"]["tasks"] == "rzero_digits"
+    log = read(tmp_path / "log.jsonl")
+    assert [record["pass"] for record in log] == ["greedy"] * 4 + ["sampled"] * 8
+    assert [record["target"] for record in log[:4]] == ["0", "1", "2", "3"]
+    printed = json.loads(ended.stdout)
+    assert printed["tasks"]["rzero_digits"]["greedy"] == found["greedy"]
+    assert ended.stdout.count("\n") == 1
