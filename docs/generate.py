@@ -39,7 +39,8 @@ the preset `paper`; [paper.md](paper.md#hyperparameters) has those of `official`
   [records.md](records.md) lists the keys.
 - **Output** on stdout is records, and nothing else; messages and progress bars go to stderr.
   `-o FILE` and `-o DIR` appear when they are complete. What exists is replaced only with `--force`.
-- **`--resume`** goes on with what an interrupted run left behind, and needs `-o`.
+- **`--resume`** goes on with what an interrupted run left behind, and needs `-o`. With `--force` it
+  replaces a finished output, going on with what was begun for that. `eval --tasks` starts over.
 - **Exit status**: 0 done, 1 failed, 2 wrong usage or bad data, 130 Ctrl-C, 143 SIGTERM. One line on
   stderr says what is wrong; `--debug`, before the command, shows the traceback instead.
 """
