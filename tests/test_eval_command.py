@@ -55,6 +55,13 @@ ROWS = [
             "no such folder for log.jsonl",
         ),
         (["-o", "out.json", "--data", "q.jsonl", "--log-samples", "taken"], "taken exists"),
+        (["-o", "folder", "--force", "--tasks", "gsm8k"], "folder is a directory"),
+        (
+            ["-o", "out.json", "--force", "--data", "q.jsonl", "--log-samples", "folder"],
+            "folder is a directory",
+        ),
+        (["-o", "out.json", "--data", "q.jsonl", "--log-samples", "out.json"], "--log-samples"),
+        (["-o", "out.json", "--tasks", "x", "--include-path", "nowhere"], "--include-path nowhere"),
         (
             ["-o", "begun.json", "--data", "q.jsonl"],
             "begun.json.part is there from an interrupted run: go on with --resume",
@@ -76,6 +83,7 @@ def test_what_is_wrong_is_said_before_anything_is_loaded(
     monkeypatch.setitem(sys.modules, "lm_eval", None)
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text("{}")
+    (tmp_path / "folder").mkdir()
     (tmp_path / "taken").write_text("mine")
     (tmp_path / "begun.json.part").write_text("{}\n")
     (tmp_path / "prompt.txt").write_text("{question}")

@@ -389,6 +389,7 @@ def test_the_ending_says_what_is_written(
     cells = [re.findall("<td>(.*?)</td>", row) for row in re.findall("<tr>(.*?)</tr>", page)]
     assert [" ".join(row) for row in cells if row] == TABLE
     assert "<svg" in page
+    assert not re.search("<(script|link|img)| src=", page)  # it needs no other file
     assert "&lt;labeled.jsonl&gt;" in page  # the settings, escaped
 
 
@@ -420,8 +421,17 @@ def test_a_run_without_a_single_score_is_shown_all_the_same(
     iteration(tmp_path / "run" / "iter-1", by_tasks(perplexity=task(None)))
     ended = rzero("report", "run", "-o", target)
     assert ended.status == 0, ended.stderr
-    assert "iter-1 - - - - - 0.75 600 200 62" in " ".join(ended.stdout.split())
+    # Five records of 10.25 s, and the evaluation's second.
+    assert "iter-1 - - - - - 0.75 600 200 52" in " ".join(ended.stdout.split())
     assert (tmp_path / target).is_file()
+
+
+def test_a_run_that_has_only_begun_is_shown(rzero: Rzero, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    write(tmp_path / "run" / "base" / "eval.json", evaluated(0.4))
+    ended = rzero("report", "run", "-o", "s.png", "-o", "s.html")
+    assert ended.status == 0, ended.stderr
+    assert rows_of(ended.stdout) == TABLE[:1]
 
 
 def test_labels_that_are_all_false_are_drawn(tmp_path: Path) -> None:
@@ -452,6 +462,7 @@ def test_labels_that_are_all_false_are_drawn(tmp_path: Path) -> None:
         (["a", "b", "-o", "s.json", "-o", "s.html"], "several runs can be written as .json and"),
         (["a", "c"], "iterations"),
         (["d"], "origin"),
+        (["e", "e"], "score"),
     ],
 )
 def test_what_cannot_be_reported_is_said_in_one_line(
@@ -460,6 +471,7 @@ def test_what_cannot_be_reported_is_said_in_one_line(
     (tmp_path / "empty").mkdir()
     run_of(tmp_path / "c", 0.4, [0.5])
     write(tmp_path / "d" / "base" / "eval.json", {"k": 0, "greedy": scored(0.5)})
+    write(tmp_path / "e" / "base" / "eval.json", by_tasks(perplexity=task(None)))
     before = sorted(tmp_path.rglob("*"))
     assert message in refused("report", *arguments)
     assert sorted(tmp_path.rglob("*")) == before

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -138,3 +141,22 @@ def test_a_cache_that_cannot_be_written_does_not_matter(folder: Path, anew: Ende
     # Its folder is a file, which not even root can write into.
     assert (folder / "file").read_text() == "mine"
     assert "cache" not in anew.stderr
+
+
+@pytest.mark.slow
+def test_a_base_that_is_interrupted_leaves_what_was_there(tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "notes.txt").write_text("old")
+    command = ["tiny-base", "--size", "small", "--no-cache", "--force", "-o", "base"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "rzero_cli", *command],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        assert any("80 of 400 steps" in line for line in process.stderr)
+        process.send_signal(signal.SIGINT)
+        assert "Traceback" not in process.stderr.read()
+        assert process.wait(60) == 130
+    assert list(tmp_path.rglob("*")) == [tmp_path / "base", tmp_path / "base" / "notes.txt"]

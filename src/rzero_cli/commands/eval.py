@@ -18,7 +18,7 @@ from rzero_cli.core.prompts import SOLVER, load_prompt
 from rzero_cli.core.provenance import describe
 from rzero_cli.core.streams import (
     Output,
-    check_new,
+    check_new_file,
     check_part,
     open_journal,
     part_of,
@@ -122,10 +122,14 @@ def eval_(
     if tasks is not None and prompt_file is not None:
         raise UsageError("--prompt-file goes with --data: a task has its own prompt")
     target = Path(output)
-    check_new(target, force=force or resume)
+    check_new_file(target, force=force or resume)
     check_part(part_of(target), force=force, resume=resume)
+    if include_path is not None and not Path(include_path).is_dir():
+        raise UsageError(f"--include-path {include_path}: no such folder")
     if log_samples:
-        check_new(Path(log_samples), force=force)
+        if Path(log_samples).absolute() == target.absolute():
+            raise UsageError(f"--log-samples {log_samples}: is the results' own file")
+        check_new_file(Path(log_samples), force=force or resume)
     load_prompt(prompt_file, SOLVER)
     made_with = settings_of(ctx) | input_hashes([data] if data else [], checkpoint)
     if data is not None:

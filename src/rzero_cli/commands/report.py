@@ -84,7 +84,7 @@ def _write(target: Path, run: Path, result: dict[str, Any], table: Table) -> Non
         from rzero_cli.evaluation import pictures
 
         if target.suffix == ".html":
-            page = pictures.page(f"rzero run: {run.name}", result, _columns(result))
+            page = pictures.page(f"rzero run: {run.resolve().name}", result, _columns(result))
             target.write_text(page, encoding="utf-8")
         else:
             pictures.save(result, target)

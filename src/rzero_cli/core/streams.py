@@ -30,6 +30,7 @@ __all__ = [
     "Output",
     "can_continue",
     "check_new",
+    "check_new_file",
     "check_part",
     "open_copy",
     "open_journal",
@@ -280,7 +281,7 @@ def open_journal(
     """
     if resume and target.exists() and not force:
         raise AlreadyDone(f"{target} is complete already")
-    _check_no_folder(target)
+    check_new_file(target, force=force)
     part, made_with = part_of(target), target.with_name(target.name + ".part.json")
     done = 0
     if can_continue(target, part, made_with, settings, force=force, resume=resume):
@@ -359,7 +360,9 @@ def check_new(target: Path, *, force: bool) -> None:
         raise UsageError(f"{target.absolute().parent}: no such folder for {target.name}")
 
 
-def _check_no_folder(target: Path) -> None:
+def check_new_file(target: Path, *, force: bool) -> None:
+    """`check_new`, and refuse a folder even with `force`. Raises UsageError."""
+    check_new(target, force=force)
     if target.is_dir():
         raise UsageError(f"{target} is a directory: give -o a file in it")
 
@@ -387,8 +390,7 @@ def open_copy(path: str | None, *, force: bool = False) -> AbstractContextManage
 
 @contextmanager
 def _copy_file(target: Path, force: bool) -> Iterator[IO[bytes]]:
-    check_new(target, force=force)
-    _check_no_folder(target)
+    check_new_file(target, force=force)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as stream:

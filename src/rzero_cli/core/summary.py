@@ -16,7 +16,7 @@ from typing import Any
 from rzero_cli.core.provenance import CHECKPOINT_META, file_meta_path
 from rzero_cli.errors import DataError, UsageError
 
-__all__ = ["CHAINS", "curves", "over_runs", "summarize_run"]
+__all__ = ["CHAINS", "curves", "headline", "over_runs", "summarize_run"]
 
 CHAINS = ("base-challenger", "no-penalty", "no-filter", "shuffled-labels")
 _ARTEFACTS = ("questions.jsonl", "labeled.jsonl", "train.jsonl", "graded.jsonl")
@@ -52,13 +52,14 @@ def summarize_run(run: Path) -> dict[str, Any]:
 
 
 def _chain(folder: Path) -> list[Row]:
-    found = [p for p in folder.glob("iter-*") if (p / "eval.json").is_file()]
-    return [_row(p.name, p) for p in sorted(found, key=lambda p: int(p.name.split("-")[1]))]
+    found = [p.parent for p in folder.glob("iter-*/eval.json")]
+    numbered = sorted((int(p.name[5:]), p) for p in found if p.name[5:].isdecimal())
+    return [_row(p.name, p) for _, p in numbered]
 
 
 def _row(model: str, folder: Path) -> Row:
     results = _read(folder / "eval.json")
-    if "origin" not in results:
+    if "seconds" not in results.get("origin", {}):
         raise DataError(f'{folder / "eval.json"}: not a result of rzero eval (no "origin")')
     scores = _scores(results)
     graded, labelled, kept = (
@@ -87,7 +88,7 @@ def _scores(results: dict[str, Any]) -> Row:
     intervals = [(task.get("mean_at_k") or task.get("greedy") or {}).get("ci95") for task in many]
     return {
         "mean_at_k": average("mean_at_k"),
-        "k": many[0].get("k"),
+        "k": max((task.get("k") or 0 for task in many), default=0),
         "ci95": intervals[0] if len(many) == 1 else None,
         "greedy": average("greedy"),
         "maj_at_k": average("maj_at_k"),
@@ -139,7 +140,7 @@ def over_runs(summaries: Sequence[dict[str, Any]]) -> list[Row]:
         summaries: of at least one run each, with the same chains.
 
     Raises:
-        UsageError: the chains are of unequal length.
+        UsageError: the chains are of unequal length, or one has no score.
 
     Returns:
         For each chain at its last iteration {"model", "runs", "mean", "sd", "values",
@@ -166,10 +167,16 @@ def over_runs(summaries: Sequence[dict[str, Any]]) -> list[Row]:
 def _finals(summary: dict[str, Any]) -> dict[str, float]:
     last = {name: rows[-1] for name, rows in summary["chains"].items()}
     scores = {"base": summary["rows"][0]} | last
-    return {
-        name: row["greedy"] if row["mean_at_k"] is None else row["mean_at_k"]
-        for name, row in scores.items()
-    }
+    finals = {name: headline(row) for name, row in scores.items()}
+    if None in finals.values():
+        raise UsageError("a run without a score per question cannot be compared")
+    return {name: value for name, value in finals.items() if value is not None}
+
+
+def headline(row: Row) -> float | None:
+    """The score a row is compared by: mean@k, or greedy where nothing was sampled."""
+    score: float | None = row["greedy"] if row["mean_at_k"] is None else row["mean_at_k"]
+    return score
 
 
 def _spread(values: Sequence[float]) -> Row:

@@ -14,7 +14,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 
-from rzero_cli.core.summary import curves
+from rzero_cli.core.summary import curves, headline
 
 __all__ = ["page", "save"]
 
@@ -36,7 +36,7 @@ def _figure(summary: dict[str, Any]) -> Figure:
         _score_curve(scores, _NAMES.get(name, name), rows)
         _label_curve(labels, _NAMES.get(name, name), rows[1:])
     k = summary["rows"][0]["k"]
-    last = max(len(rows) for rows in curves(summary).values()) - 1
+    last = max((len(rows) for rows in curves(summary).values()), default=1) - 1
     scores.set(title=f"Solver on held-out questions (mean@{k}, 95 %)", ylabel="%")
     labels.set(title="Kept questions: labels that are true", ylabel="%")
     for axes in (scores, labels):
@@ -50,12 +50,14 @@ def _figure(summary: dict[str, Any]) -> Figure:
 
 
 def _score_curve(axes: Any, name: str, rows: list[dict[str, Any]]) -> None:
-    values = [r["greedy"] if r["mean_at_k"] is None else r["mean_at_k"] for r in rows]
-    spans = [r["ci95"] or (v, v) for r, v in zip(rows, values, strict=True)]
-    errors = [[100 * (v - lo) for v, (lo, _) in zip(values, spans, strict=True)]]
-    errors += [[100 * (hi - v) for v, (_, hi) in zip(values, spans, strict=True)]]
-    percent = [100 * v for v in values]
-    axes.errorbar(range(len(rows)), percent, yerr=errors, marker="o", capsize=3, label=name)
+    scored = [(i, headline(row), row["ci95"]) for i, row in enumerate(rows)]
+    points = [(i, 100 * v, ci or (v, v)) for i, v, ci in scored if v is not None]
+    if not points:
+        return
+    places, values, spans = zip(*points, strict=True)
+    below = [v - 100 * low for v, (low, _) in zip(values, spans, strict=True)]
+    above = [100 * high - v for v, (_, high) in zip(values, spans, strict=True)]
+    axes.errorbar(places, values, yerr=[below, above], marker="o", capsize=3, label=name)
 
 
 def _label_curve(axes: Any, name: str, rows: list[dict[str, Any]]) -> None:
