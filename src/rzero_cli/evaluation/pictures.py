@@ -32,9 +32,9 @@ def _figure(summary: dict[str, Any]) -> Figure:
     """Accuracy over iterations, and beside it how many labels of the kept questions are true."""
     figure: Figure = pyplot.figure(figsize=(10, 4), layout="constrained")
     scores, labels = figure.subplots(1, 2)
-    for name, rows in curves(summary).items():
-        _score_curve(scores, _NAMES.get(name, name), rows)
-        _label_curve(labels, _NAMES.get(name, name), rows[1:])
+    for number, (name, rows) in enumerate(curves(summary).items()):
+        _score_curve(scores, _NAMES.get(name, name), f"C{number}", rows)
+        _label_curve(labels, f"C{number}", rows[1:])
     k = summary["rows"][0]["k"]
     last = max((len(rows) for rows in curves(summary).values()), default=1) - 1
     scores.set(title=f"Solver on held-out questions (mean@{k}, 95 %)", ylabel="%")
@@ -44,12 +44,12 @@ def _figure(summary: dict[str, Any]) -> Figure:
         axes.set_xlim(-0.2, last + 0.2)
         axes.set_xticks(range(last + 1))
         axes.grid(alpha=0.3)
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(loc="lower right")
+    if scores.get_legend_handles_labels()[0]:
+        scores.legend(loc="lower right")  # the colours hold for both
     return figure
 
 
-def _score_curve(axes: Any, name: str, rows: list[dict[str, Any]]) -> None:
+def _score_curve(axes: Any, name: str, color: str, rows: list[dict[str, Any]]) -> None:
     scored = [(i, headline(row), row["ci95"]) for i, row in enumerate(rows)]
     points = [(i, 100 * v, ci or (v, v)) for i, v, ci in scored if v is not None]
     if not points:
@@ -57,17 +57,19 @@ def _score_curve(axes: Any, name: str, rows: list[dict[str, Any]]) -> None:
     places, values, spans = zip(*points, strict=True)
     below = [v - 100 * low for v, (low, _) in zip(values, spans, strict=True)]
     above = [100 * high - v for v, (_, high) in zip(values, spans, strict=True)]
-    axes.errorbar(places, values, yerr=[below, above], marker="o", capsize=3, label=name)
+    axes.errorbar(
+        places, values, yerr=[below, above], marker="o", capsize=3, color=color, label=name
+    )
 
 
-def _label_curve(axes: Any, name: str, rows: list[dict[str, Any]]) -> None:
+def _label_curve(axes: Any, color: str, rows: list[dict[str, Any]]) -> None:
     known = [
         (i, 100 * r["label_accuracy"])
         for i, r in enumerate(rows, 1)
         if r["label_accuracy"] is not None
     ]
     if known:
-        axes.plot(*zip(*known, strict=True), marker="s", label=name)
+        axes.plot(*zip(*known, strict=True), marker="s", color=color)
 
 
 _PAGE = """<!doctype html>
