@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from rzero_cli.core.equivalence import Equivalence
 from rzero_cli.core.votes import vote
+from rzero_cli.errors import RzeroError
 
 DATA = Path(os.environ.get("RZERO_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -196,6 +197,6 @@ def test_the_worker_dies_with_its_caller() -> None:
 
 def test_a_worker_that_cannot_start_says_what_to_do() -> None:
     equivalence = Equivalence(memory_mb=1)
-    with pytest.raises(RuntimeError, match="memory_mb=1"):
+    with pytest.raises(RzeroError, match="memory_mb=1"):
         equivalence.equal(r"\log_2 8", "3")
     equivalence.close()
