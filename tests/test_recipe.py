@@ -133,16 +133,18 @@ def test_the_demo_runs_is_interrupted_goes_on_and_reports(folder: Path) -> None:
         text=True,
         start_new_session=True,
     )
-    first = folder / "runs" / "demo-small" / "base" / "eval.json"
+    iteration = folder / "runs" / "demo-small" / "iter-1"
+    first = iteration / "questions.jsonl"
     deadline = time.monotonic() + 600
-    while not first.exists():
+    # Its recipe has ended when the next one has begun; make deletes what it is still busy with.
+    while not (iteration / "labeled.jsonl.part").exists():
         assert running.poll() is None, running.communicate()[1]
         assert time.monotonic() < deadline
         time.sleep(0.2)
+    made_first = first.stat().st_mtime_ns
     os.killpg(running.pid, signal.SIGINT)
     running.communicate(timeout=60)
     assert running.returncode != 0
-    made_first = first.stat().st_mtime_ns
 
     done = make(folder, *arguments)
     assert done.returncode == 0, done.stderr
