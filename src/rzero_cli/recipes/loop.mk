@@ -105,7 +105,6 @@ $(R)/base/eval.json: | needs-model
 
 .PHONY: run base-challenger no-penalty no-filter shuffled-labels report demo evidence needs-model help
 .DEFAULT_GOAL := help
-.SECONDARY:
 
 run: $(call results,$(R)) ## the loop, ITERATIONS times, from MODEL
 	$(MAKE) report
