@@ -6,8 +6,11 @@ The loops are timed at 256 questions and scaled by pairs; ours is timed at the p
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -96,3 +99,19 @@ def bench_rewards(preset: str, bleu: str, loop: Callable[[Sequence[str]], np.nda
         f"\nrewards of {LARGE} questions, {preset}: {ours:.2f} s; library loop, scaled from "
         f"{SMALL}: {reference:.0f} s; {reference / ours:.0f} times faster"
     )
+
+
+def bench_memory() -> None:
+    """Peak memory of a process that scores one batch: it grows with the square of the batch."""
+    for size in (1024, 4096):
+        code = (
+            "import resource; from bench_rewards import questions;"
+            "from rzero_cli.core.rewards import challenger_rewards;"
+            f"challenger_rewards(questions({size}), [0.5] * {size});"
+            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)"
+        )
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
+        print(f"\nrewards of {size} questions, paper: {float(done.stdout):.1f} GiB at the peak")

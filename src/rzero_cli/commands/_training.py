@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,8 +60,6 @@ def grpo_options(command: str) -> dict[str, Any]:
 
 def plan_of(options: dict[str, Any]) -> Plan:
     """The plan that the options ask for. Raises UsageError where the numbers do not divide."""
-    import os
-
     names = ("steps", "prompts", "batch", "group", "max_tokens", "per_device")
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     return make_plan(**{name: options[name] for name in names}, processes=processes)
