@@ -26,6 +26,7 @@ def equivalence() -> Iterator[Equivalence]:
         # unreadable answers count in m and never in the majority
         (["7", None, None, None], Vote("7", 0.25, 4, 1, {"7": 1})),
         ([None, None], Vote(None, 0.0, 2, 0, {})),
+        (["7", "", " "], Vote("7", 1 / 3, 3, 1, {"7": 1})),
         ([], Vote(None, 0.0, 0, 0, {})),
         # the most frequent spelling is the label, then the shortest, then the first
         (["1/2", "0.5", "0.5", "2"], Vote("0.5", 0.75, 4, 3, {"0.5": 3, "2": 1})),
@@ -45,6 +46,23 @@ def test_vote(equivalence: Equivalence, answers: list[str | None], expected: Vot
         assert list(result.votes) == list(expected.votes)
 
 
+@pytest.mark.parametrize(
+    ("answers", "p_hat"),
+    [
+        (["7", "7", "8", ""], 2 / 3),  # the empty box is not counted
+        (["7", "7", "8", None], 2 / 4),  # a missing one is, and votes for nothing
+        (["no idea", "no clue", "7"], 1 / 3),  # not the same for both holding "no "
+        (["", " "], 0.0),
+    ],
+)
+def test_official_leaves_out_empty_boxes(
+    equivalence: Equivalence, answers: list[str | None], p_hat: float
+) -> None:
+    result = vote(answers, equivalence, rule="official")
+    assert result.p_hat == p_hat
+    assert result.m == len(answers)
+
+
 ANSWERS = st.lists(
     st.one_of(
         st.none(),
@@ -59,7 +77,7 @@ ANSWERS = st.lists(
 @given(ANSWERS, st.randoms(use_true_random=False))
 def test_vote_properties(equivalence: Equivalence, answers: list[str | None], random: Any) -> None:
     result = vote(answers, equivalence)
-    readable = [answer for answer in answers if answer is not None]
+    readable = [answer for answer in answers if answer is not None and answer.strip()]
     assert result.m == len(answers)
     assert sum(result.votes.values()) == len(readable)
     assert result.p_hat == (result.majority / result.m if answers else 0.0)

@@ -3,7 +3,7 @@
 Two answers with canonical keys are equal iff the keys are. The others are compared by math-verify
 in a separate process under hard limits of time and memory (`core.equivalence_worker`), because it
 can hang or exhaust memory on hostile input and its own timeout does not help. A comparison that is
-killed counts as "not equal" and in `timeouts`.
+killed has an outcome of its own, "timed out": never equal, counted and reported.
 
 math-verify's verdicts need not be transitive, so they may never merge two keyed classes: a
 spelling without a key joins at most one keyed class, the first in key order that it equals, and
@@ -28,23 +28,26 @@ from rzero_cli.errors import RzeroError
 
 _START_SECONDS = 60.0  # importing math-verify on a busy machine
 _GRACE_SECONDS = 2.0  # between the worker's own limit and ours
+WALL_FACTOR = 5.0  # a comparison that gets no processor is given up after so many times its limit
 _CACHE_SIZE = 10_000
 _RELATIONS = {"=": "=", r"\ne": "!=", r"\le": "<=", r"\ge": "<=", "<": "<", ">": "<"}
-_MAX_TIMEOUTS = 4  # a call gives up after so many: what is left is not equal
+_MAX_TIMEOUTS = 4  # a partition gives up after so many: what is left is not equal
 
 
 class Equivalence:
     """Equality of answers to one question; a context manager around a lazily started worker.
 
     Args:
-        timeout: seconds one comparison may take.
+        timeout: seconds of processor time one comparison may take, so that a busy machine changes
+            no verdict; on the clock it may take `WALL_FACTOR` times as long.
         memory_mb: address space of the worker; importing math-verify takes some 250 of it.
 
     Attributes:
-        timeouts: comparisons that exceeded a limit; they count as "not equal".
+        timeouts: comparisons that exceeded a limit, in all partitions so far. Those that were
+            known from an earlier partition count again, so that the figure is a sum over inputs.
     """
 
-    def __init__(self, *, timeout: float = 2.0, memory_mb: int = 1024) -> None:
+    def __init__(self, *, timeout: float = 1.0, memory_mb: int = 768) -> None:
         self.timeouts = 0
         self._limits = (timeout, memory_mb)
         self._worker: subprocess.Popen[bytes] | None = None
@@ -84,12 +87,14 @@ class Equivalence:
                 name = root[name]
             return name
 
-        given_up = self.timeouts + _MAX_TIMEOUTS
+        timed_out: set[tuple[str, str]] = set()
         for one, two in combinations(names, 2):  # keyed names come first, so they stay roots
             a, b = find(one), find(two)
-            apart = a != b and not (_is_keyed(a) and _is_keyed(b))
-            if apart and self.timeouts < given_up and self._compare(groups[one], groups[two]):
+            if a == b or (_is_keyed(a) and _is_keyed(b)) or len(timed_out) >= _MAX_TIMEOUTS:
+                continue
+            if self._compare(groups[one][0], groups[two][0], timed_out):
                 root[max(a, b)] = min(a, b)
+        self.timeouts += len(timed_out)
         merged: dict[tuple[bool, str], list[str]] = {}
         for name in names:
             merged.setdefault(find(name), []).extend(groups[name])
@@ -100,26 +105,29 @@ class Equivalence:
         with self._lock:
             self._stop()
 
-    def _compare(self, ones: list[str], twos: list[str]) -> bool:
-        """Ask the worker about the first spellings of two groups."""
-        if any((canonical_key(group[0]) or "").startswith("text:") for group in (ones, twos)):
+    def _compare(self, one: str, two: str, timed_out: set[tuple[str, str]]) -> bool:
+        """Ask the worker about two spellings."""
+        if any((canonical_key(spelling) or "").startswith("text:") for spelling in (one, two)):
             return False
-        a, b = sorted((latex_form(ones[0]), latex_form(twos[0])))
-        if _shape(a) != _shape(b) or not (self._usable(a) and self._usable(b)):
+        a, b = sorted((latex_form(one), latex_form(two)))
+        if _shape(a) != _shape(b):
             return False
-        return self._verdict(a, b) is True
-
-    def _usable(self, latex: str) -> bool:
-        """Whether it survives a comparison with 7, so that one bad spelling costs one timeout."""
-        return self._verdict(*sorted((latex, "7"))) is not None
+        # First each against 7, so that a bad spelling costs one time-out and not one a pair.
+        questions = [(min(a, "7"), max(a, "7")), (min(b, "7"), max(b, "7")), (a, b)]
+        for question in questions:
+            verdict = self._verdict(*question)
+            if verdict is None:
+                timed_out.add(question)
+                return False
+        return verdict is True
 
     def _verdict(self, a: str, b: str) -> bool | None:
+        """True, False, or None for a comparison that timed out."""
         with self._lock:
             if (a, b) not in self._verdicts:
                 if len(self._verdicts) >= _CACHE_SIZE:
                     self._verdicts.clear()
-                self._verdicts[a, b] = verdict = self._ask(a, b)
-                self.timeouts += verdict is None
+                self._verdicts[a, b] = self._ask(a, b)
             return self._verdicts[a, b]
 
     def _ask(self, a: str, b: str) -> bool | None:
@@ -131,7 +139,7 @@ class Equivalence:
             self._worker.stdin.write(json.dumps([self._requests, a, b]).encode() + b"\n")
             self._worker.stdin.flush()
             while True:
-                reply = json.loads(self._read_line(self._limits[0] + _GRACE_SECONDS))
+                reply = json.loads(self._read_line(WALL_FACTOR * self._limits[0] + _GRACE_SECONDS))
                 if reply is None:
                     return None
                 if reply[0] == self._requests:  # not one that was already given up
@@ -145,7 +153,14 @@ class Equivalence:
         self._owner = os.getpid()
         module = "rzero_cli.core.equivalence_worker"
         self._worker = subprocess.Popen(
-            [sys.executable, "-m", module, str(timeout), str(memory_mb)],
+            [
+                sys.executable,
+                "-m",
+                module,
+                str(timeout),
+                str(WALL_FACTOR * timeout),
+                str(memory_mb),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -2,18 +2,17 @@
 
 A fork server. The parent imports math-verify once, never computes, and forks a child that serves
 one request after another until it ends or is killed; then the parent reports the failure and
-forks the next, which costs milliseconds. Each request runs under a kernel timer whose signal has
-its default action, so that even one long operation on big integers in C is ended; math-verify's
-own timeout, which is a Python exception, would wait for it.
+forks the next, which costs milliseconds. Each request runs under kernel timers, of processor time
+and of the clock, whose signals have their default action, so that even one long operation on big
+integers in C is ended; math-verify's own timeout, which is a Python exception, would wait for it.
 
 Lines of JSON on stdin and stdout: `"ready"` once, then for each request `[id, a, b]` (LaTeX) a
-reply `[id, true or false]`, or `null` if it took too much time or memory. Arguments: seconds,
-megabytes.
+reply `[id, true or false]`, or `null` if it took too much time or memory. Arguments: seconds of
+processor time, seconds on the clock, megabytes.
 """
 
 from __future__ import annotations
 
-import ctypes
 import json
 import logging
 import os
@@ -23,8 +22,13 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-_PR_SET_PDEATHSIG = 1
+from rzero_cli.core.processes import end_with_parent
+
 _POINTS = ((3, 7), (-5, 11))  # numerators and denominators of two trial values
+# Compared once before the first fork: what sympy loads and remembers on first use, no child pays.
+_WARM_UP = ((r"\sin^2 x + \cos^2 x", "1"), (r"\log_2 8", r"\sqrt{9}"), (r"\{1, \frac{x}{2}\}", "x"))
+
+Limits = dict[int, float]  # timer -> seconds
 
 
 def _comparer() -> Callable[[str, str], bool]:
@@ -59,11 +63,12 @@ def _comparer() -> Callable[[str, str], bool]:
             # Both sides alike: a real x and a complex x are different symbols to sympy.
             is_real = None if should_treat_as_complex(a) or should_treat_as_complex(b) else True
             x, y = parse(a, is_real), parse(b, is_real)
+            # Different values settle it, and are found far sooner than a proof of equality fails.
+            if differ_numerically(x, y):
+                return False
             # Exact: otherwise a float and a fraction that agree in six places would be equal.
             exact = {"float_rounding": 30, "numeric_precision": 50, "timeout_seconds": None}
-            if not (verify(x, y, **exact) or verify(y, x, **exact)):
-                return False
-            return not differ_numerically(x, y)
+            return bool(verify(x, y, **exact) or verify(y, x, **exact))
         except MemoryError:
             raise
         except Exception:  # what cannot be parsed or compared is not equal
@@ -72,13 +77,15 @@ def _comparer() -> Callable[[str, str], bool]:
     return equal
 
 
-def _serve(replies: int, equal: Callable[[str, str], bool], seconds: float) -> None:
+def _serve(replies: int, equal: Callable[[str, str], bool], limits: Limits) -> None:
     """Answer requests until stdin ends."""
     while line := _read_line(0):
         request, a, b = json.loads(line)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        for timer, seconds in limits.items():
+            signal.setitimer(timer, seconds)
         verdict = equal(a, b)
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        for timer in limits:
+            signal.setitimer(timer, 0)
         _reply(replies, [request, verdict])
 
 
@@ -96,13 +103,13 @@ def _reply(replies: int, message: object) -> None:
     os.write(replies, json.dumps(message).encode() + b"\n")
 
 
-def _child(replies: int, equal: Callable[[str, str], bool], seconds: float, parent: int) -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the line above
+def _child(replies: int, equal: Callable[[str, str], bool], limits: Limits, parent: int) -> None:
+    if not end_with_parent(signal.SIGKILL, parent):
         os._exit(0)
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    for number in (signal.SIGALRM, signal.SIGPROF):
+        signal.signal(number, signal.SIG_DFL)
     try:
-        _serve(replies, equal, seconds)
+        _serve(replies, equal, limits)
     except BaseException:
         os._exit(1)
     os._exit(0)
@@ -110,18 +117,21 @@ def _child(replies: int, equal: Callable[[str, str], bool], seconds: float, pare
 
 def main() -> None:
     """Fork children until one of them sees the end of stdin."""
-    seconds, megabytes = float(sys.argv[1]), int(sys.argv[2])
+    limits = {signal.ITIMER_PROF: float(sys.argv[1]), signal.ITIMER_REAL: float(sys.argv[2])}
+    megabytes = int(sys.argv[3])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     replies = os.dup(1)
     os.dup2(2, 1)  # nothing printed in here may reach the protocol
     resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20, megabytes << 20))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     equal = _comparer()
+    for pair in _WARM_UP:
+        equal(*pair)
     _reply(replies, "ready")
     parent = os.getpid()
     while True:
         if (child := os.fork()) == 0:
-            _child(replies, equal, seconds, parent)
+            _child(replies, equal, limits, parent)
         _, status = os.waitpid(child, 0)
         if status == 0:
             os._exit(0)

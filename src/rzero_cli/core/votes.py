@@ -6,6 +6,10 @@
 An answer that could not be read counts in m and never in the majority. The paper leaves ties
 open: here the class with the smallest canonical key wins, and nothing depends on the order of the
 answers.
+
+`official` divides by m less the empty boxes, as the authors' code does. The rest of its vote is
+not reproduced, because it is not sane: an answer without a box votes as the text "None", two
+answers that hold "no " are the same, and who is compared with whom depends on the order.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ class Vote:
 
     Attributes:
         answer: the pseudo-label y~, None if no answer was readable.
-        p_hat: majority / m, 0.0 if m is 0.
+        p_hat: majority / m, 0.0 if no answer was readable.
         m: number of answers, unreadable ones included.
         majority: size of the largest class.
         votes: size of each class under its label, the largest first.
@@ -37,16 +41,24 @@ class Vote:
     votes: dict[str, int]
 
 
-def vote(answers: Sequence[str | None], equivalence: Equivalence) -> Vote:
-    """Return the majority of the answers; None stands for one that could not be read."""
-    counts = Counter(answer for answer in answers if answer is not None)
+def vote(answers: Sequence[str | None], equivalence: Equivalence, *, rule: str = "paper") -> Vote:
+    """Return the majority of the answers.
+
+    Args:
+        answers: None stands for one that could not be read, a blank text for an empty box.
+        equivalence: decides which are the same.
+        rule: "paper" or "official", which leaves empty boxes out of p_hat's denominator.
+    """
+    counts = Counter(answer for answer in answers if answer and not answer.isspace())
     classes = sorted(
         (-sum(counts[spelling] for spelling in spellings), _class_key(spellings), spellings)
         for spellings in equivalence.classes(counts)
     )
     votes = {_label(spellings, counts): -size for size, _, spellings in classes}
     m, majority = len(answers), max(votes.values(), default=0)
-    return Vote(next(iter(votes), None), majority / m if m else 0.0, m, majority, votes)
+    counted = m if rule == "paper" else m - sum(a is not None and not a.strip() for a in answers)
+    p_hat = majority / counted if majority else 0.0
+    return Vote(next(iter(votes), None), p_hat, m, majority, votes)
 
 
 def _class_key(spellings: list[str]) -> tuple[bool, str]:

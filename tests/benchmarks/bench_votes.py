@@ -1,0 +1,147 @@
+"""Votes on realistic answers, against the authors' grader asked about the same pairs.
+
+Answers as models give them to questions of MATH's kind: about 92 % of the pairs of one question are
+identical strings, and of the rest 94 % are two rationals. Another line counts the pairs of distinct
+spellings alone. The authors' grader is mathruler, asked in both directions, as their vote does.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import resource
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from itertools import combinations
+from pathlib import Path
+
+from rzero_cli.core.answers import canonical_key
+from rzero_cli.core.answers.keys import _cached_key
+from rzero_cli.core.equivalence import Equivalence
+from rzero_cli.core.votes import vote
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+QUESTIONS, M = 400, 10
+SAME = 0.955  # an answer's chance to be the common one: 92 % of the pairs are then identical
+OTHERS = (r"2\sqrt{3}", r"\frac{\pi}{4}", "(1, 2)", r"x^2 - 1", r"\text{even}", r"[0, 1)", r"2^n")
+
+
+def spelling(value: Fraction, rng: random.Random) -> str:
+    if value.denominator == 1:
+        return str(value)
+    top, bottom = value.numerator, value.denominator
+    return rng.choice([rf"\frac{{{top}}}{{{bottom}}}", f"{top}/{bottom}", f"{float(value):.3f}"])
+
+
+def answers(rng: random.Random) -> list[str]:
+    """m answers to one question."""
+    rational = rng.random() < 0.94
+
+    def draw() -> str:
+        value = Fraction(rng.randint(-200, 2000), rng.choice([1, 1, 1, 2, 3, 4, 8]))
+        return spelling(value, rng) if rational else rng.choice(OTHERS)
+
+    common = draw()
+    return [common if rng.random() < SAME else draw() for _ in range(M)]
+
+
+def bench_votes() -> None:
+    from mathruler.grader import grade_answer
+
+    rng = random.Random(0)
+    questions = [answers(rng) for _ in range(QUESTIONS)]
+    pairs = [pair for question in questions for pair in combinations(question, 2)]
+    distinct = [pair for pair in pairs if pair[0] != pair[1]]
+    with Equivalence() as equivalence:
+        equivalence.equal(r"\log_2 8", "3")  # start the worker
+        _cached_key.cache_clear()
+        start = time.perf_counter()
+        for question in questions:
+            vote(question, equivalence)
+        ours = time.perf_counter() - start
+    start = time.perf_counter()
+    for a, b in pairs:
+        grade_answer(a, b) or grade_answer(b, a)
+    theirs = time.perf_counter() - start
+    start = time.perf_counter()
+    for a, b in distinct:
+        grade_answer(a, b) or grade_answer(b, a)
+    theirs_distinct = time.perf_counter() - start
+    print(
+        f"\nvotes of {QUESTIONS} questions x {M} answers ({len(distinct) / len(pairs):.0%} of "
+        f"{len(pairs):,} pairs differ): {len(pairs) / ours:,.0f} pairs/s; mathruler on the same "
+        f"pairs {len(pairs) / theirs:,.0f} pairs/s: {theirs / ours:.0f} times as many; counting "
+        f"only pairs that differ {len(distinct) / theirs_distinct:,.0f}: "
+        f"{theirs_distinct / ours:.0f} times"
+    )
+
+
+def bench_verdicts() -> None:
+    """Errors on pairs with known verdicts, and the speed of the canonical key, cold."""
+    path = DATA / "answer_pairs.jsonl"
+    if not path.exists():
+        print(f"\nverdicts: {path} is missing")
+        return
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    from math_verify import parse, verify
+    from mathruler.grader import grade_answer
+
+    def math_verify(a: str, b: str) -> bool:
+        one, two = parse(f"\\boxed{{{a}}}"), parse(f"\\boxed{{{b}}}")
+        return bool(verify(one, two) or verify(two, one))
+
+    def mathruler(a: str, b: str) -> bool:
+        return bool(grade_answer(a, b) or grade_answer(b, a))
+
+    with Equivalence() as equivalence:
+        equivalence.equal(r"\log_2 8", "3")
+        for name, equal in (
+            ("rzero", equivalence.equal),
+            ("math-verify", math_verify),
+            ("mathruler", mathruler),
+        ):
+            start = time.perf_counter()
+            verdicts = [equal(row["a"], row["b"]) for row in rows]
+            rate = len(rows) / (time.perf_counter() - start)
+            wrong = [r["equal"] for r, v in zip(rows, verdicts, strict=True) if v != r["equal"]]
+            print(
+                f"\n{name}: {len(wrong)} errors on {len(rows)} pairs, {wrong.count(False)} of "
+                f'them a false "equal"; {rate:,.0f} pairs/s'
+            )
+    spellings = [row[side] for row in rows for side in ("a", "b")]
+    _cached_key.cache_clear()
+    start = time.perf_counter()
+    for text in spellings:
+        canonical_key(text)
+    print(f"\ncanonical keys, cold: {len(spellings) / (time.perf_counter() - start):,.0f} a second")
+
+
+def bench_hostile(tmp_path: Path) -> None:
+    """Hostile answers through the two commands: time, and the largest process."""
+    path = DATA / "adversarial_answers.jsonl"
+    if not path.exists():
+        print(f"\nhostile answers: {path} is missing")
+        return
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    sources = {
+        "vote": [{"answers": [row["answer"], "7", row["answer"]]} for row in rows],
+        "grade": [{"answer": row["answer"], "reference": "7"} for row in rows],
+    }
+    for command, records in sources.items():
+        source = tmp_path / f"{command}.jsonl"
+        source.write_text("".join(json.dumps(record) + "\n" for record in records))
+        start = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-m", "rzero_cli", command, str(source)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        seconds = time.perf_counter() - start
+        largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**10
+        print(
+            f"\nrzero {command}: {len(rows)} hostile answers in {seconds:.1f} s, largest process "
+            f"{largest:.0f} MiB: {done.stderr.strip()}"
+        )

@@ -1,0 +1,129 @@
+"""Work on all cores: in order, streaming, bounded, and no process left or lost."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from rzero_cli.core.pool import in_order
+from rzero_cli.errors import RzeroError
+
+
+@contextmanager
+def squares() -> Iterator[Callable[[int], int]]:
+    yield lambda number: number * number
+
+
+def _pairs(numbers: range) -> Iterator[tuple[str, int]]:
+    return ((str(number), number) for number in numbers)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_results_come_in_order(workers: int) -> None:
+    results = list(in_order(squares, _pairs(range(3000)), workers=workers))
+    assert results == [(str(number), number * number) for number in range(3000)]
+    assert list(in_order(squares, iter([]), workers=workers)) == []
+    assert multiprocessing.active_children() == []
+
+
+def test_each_result_comes_before_the_next_input() -> None:
+    """A slow pipe is answered record by record."""
+    ask, seen = threading.Semaphore(1), []
+
+    def slow() -> Iterator[tuple[int, int]]:
+        for number in range(5):
+            assert ask.acquire(timeout=30)
+            yield number, number
+
+    for number, square in in_order(squares, slow(), workers=2):
+        seen.append((number, square))
+        ask.release()
+    assert seen == [(number, number * number) for number in range(5)]
+
+
+def test_reading_ahead_is_bounded() -> None:
+    read = 0
+
+    def endless() -> Iterator[tuple[int, int]]:
+        nonlocal read
+        while True:
+            read += 1
+            yield read, read
+
+    results = in_order(squares, endless(), workers=2)
+    next(results)
+    time.sleep(0.3)
+    assert read < 5000
+    results.close()
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_of_the_input_comes_after_what_was_read(workers: int) -> None:
+    def bad() -> Iterator[tuple[str, int]]:
+        yield from _pairs(range(100))
+        raise ValueError("line 101")
+
+    results = in_order(squares, bad(), workers=workers)
+    assert [next(results)[1] for _ in range(100)] == [number * number for number in range(100)]
+    with pytest.raises(ValueError, match="line 101"):
+        next(results)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_of_the_work_is_raised_here(workers: int) -> None:
+    @contextmanager
+    def inverses() -> Iterator[Callable[[int], float]]:
+        yield lambda number: 1 / number
+
+    with pytest.raises(ZeroDivisionError):
+        list(in_order(inverses, _pairs(range(3)), workers=workers))
+    assert multiprocessing.active_children() == []
+
+
+def test_a_killed_process_is_replaced_and_nothing_lost(tmp_path: Path) -> None:
+    mark = tmp_path / "killed"
+
+    @contextmanager
+    def fragile() -> Iterator[Callable[[int], int]]:
+        def work(number: int) -> int:
+            if number == 777 and not mark.exists():
+                mark.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return number
+
+        yield work
+
+    results = list(in_order(fragile, _pairs(range(2000)), workers=2))
+    assert mark.exists()
+    assert [number for _, number in results] == list(range(2000))
+
+
+def test_records_that_kill_every_process_end_the_run() -> None:
+    @contextmanager
+    def deadly() -> Iterator[Callable[[int], int]]:
+        yield lambda number: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[return-value]
+
+    with pytest.raises(RzeroError, match="ended 3 worker processes"):
+        list(in_order(deadly, _pairs(range(1)), workers=2))
+    assert multiprocessing.active_children() == []
+
+
+def test_each_process_closes_what_it_opened(tmp_path: Path) -> None:
+    @contextmanager
+    def opened() -> Iterator[Callable[[int], int]]:
+        try:
+            yield lambda number: number
+        finally:
+            (tmp_path / str(os.getpid())).touch()
+
+    list(in_order(opened, _pairs(range(10)), workers=3))
+    assert len(list(tmp_path.iterdir())) == 3
