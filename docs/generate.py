@@ -109,8 +109,8 @@ def _description(help: str) -> str:
 
 
 def _flags(option: Any) -> str:
-    kind = option.type_descriptor.annotation
-    value = option.metavar or {int: "INT", float: "FLOAT"}.get(kind, "TEXT")
+    kind = option.type.name.split()[0]  # "integer", "integer range", ...
+    value = option.metavar or {"integer": "INT", "float": "FLOAT"}.get(kind, "TEXT")
     flags = ", ".join(sorted(option.opts, key=len))
     return f"`{flags}`" if option.is_flag else f"`{flags} {value}`"
 
@@ -128,7 +128,8 @@ def _variable(option: Any) -> str:
 
 
 def _range(option: Any) -> str:
-    low, high = (None if v is None else f"{v:g}" for v in (option.min, option.max))
+    bounds = (getattr(option.type, side, None) for side in ("min", "max"))
+    low, high = (None if bound is None else f"{bound:g}" for bound in bounds)
     if low and high:
         return f" ({low} to {high})"
     return f" (at least {low})" if low else ""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from decimal import Decimal
 from fractions import Fraction
 from math import nextafter
@@ -12,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import Refused, Rzero
-from rzero_cli.core.keep import band, keep
+from rzero_cli.core.keep import band, keep, quick_keep
 from rzero_cli.core.records import p_hat_of, question_id
 from rzero_cli.core.streams import read_lines
 from rzero_cli.errors import DataError
@@ -68,6 +71,14 @@ def test_a_question_without_a_label_is_never_kept() -> None:
     assert not keep(None, Decimal("0.5"), band(Decimal("0.5")))
 
 
+def test_floats_decide_what_is_not_at_a_boundary_and_the_text_what_is() -> None:
+    decide = quick_keep(band(Decimal("0.25")))
+    for text, kept in {"0.5": True, "0.1": False, "0.25": True, "0.75": True, "1.0": False}.items():
+        line = f'{{"answer":"1","p_hat":{text}}}'.encode()
+        assert decide(line, {"answer": "1", "p_hat": float(text)}) is kept
+        assert decide(line, {"answer": None, "p_hat": float(text)}) is False
+
+
 digits = st.text("0123456789", max_size=30)
 
 
@@ -91,6 +102,41 @@ def shares(draw: st.DrawFn) -> str:
 def test_keep_is_the_exact_comparison(p_hat: str, delta: str) -> None:
     expected = abs(Fraction(p_hat) - Fraction(1, 2)) <= Fraction(delta)
     assert keep("1", Decimal(p_hat), band(Decimal(delta))) == expected
+
+
+@given(
+    shares() | st.sampled_from(["1e-400", "-1e-400", "1.00000000000000000000001", "-0.0"]),
+    shares().filter(lambda text: Fraction(text) <= Fraction(1, 2)),
+    st.sampled_from(
+        [
+            '{{"answer":"1","p_hat":{0}}}',
+            '{{"p_hat" : 0.9, "answer":"1", "p_hat"\t:\r{0} }}',
+            '{{"x":{{"p_hat":{1}}},"answer":"1","p_hat":{0}}}',
+            '{{"x":{{"p_hat":{1}}},"answer":"1","p\\u005fhat":{0}}}',
+            '{{"x\\"p_hat":{1},"answer":"1","p_hat":{0}}}',
+            '{{"x":"p_hat","answer":"1","p_hat":{0}}}',
+        ]
+    ),
+    shares(),
+)
+def test_what_is_decided_quickly_is_decided_right(
+    p_hat: str, delta: str, line: str, other: str
+) -> None:
+    interval = band(Decimal(delta))
+    raw = line.format(p_hat, other).encode()
+    quick = quick_keep(interval)(raw, json.loads(raw))
+    if not 0 <= Fraction(p_hat) <= 1:
+        assert quick is None
+    elif quick is not None:
+        assert quick == (abs(Fraction(p_hat) - Fraction(1, 2)) <= Fraction(delta))
+
+
+@pytest.mark.parametrize(
+    "record",
+    [{}, [], None, {"answer": "1"}, {"answer": 1, "p_hat": 0.5}, {"answer": "1", "p_hat": True}],
+)
+def test_what_is_wrong_is_not_decided_quickly(record: object) -> None:
+    assert quick_keep(band(Decimal("0.25")))(json.dumps(record).encode(), record) is None
 
 
 @pytest.mark.parametrize(
@@ -142,12 +188,18 @@ LINES = [
     b'{"p_hat": 5e-1, "answer": "\\u00e9", "answer": "2", "x": [1,  2]}\n',
     '{"answer": "é漢", "p_hat": 0.750}\n'.encode(),
     b"\t" + b'{"answer": "4", "p_hat": 0.25} \n',
+    b'{"x": {"p_hat": 0.2}, "answer": "5", "p_hat": 0.25, "n": 123456789012345678901}\n',
+    b'{"x": "\\ud800", "answer": "6", "p_hat": 0.75}\n',
+    b'\xef\xbb\xbf{"answer": "7", "p_hat": 0.75}\n',
 ]
 DROPPED = [
     b'{"answer": "1", "p_hat": 0.9}\n',
     b'{"answer": null, "p_hat": 0.5}\n',
     b'{"answer": "1", "p_hat": 0.75000000000000000000000001}\n',
     b"\n",
+    b'{"answer": "1", "x": {"p_hat": 0.25}, "p\\u005fhat": 0.24999999999999999999999999}\n',
+    b'{"answer": null, "p_hat": 0}\n',
+    b'{"answer": "1", "p_hat": 1.0}\n',
 ]
 
 
@@ -157,8 +209,54 @@ def test_filter_copies_lines_byte_for_byte(rzero: Rzero, tmp_path: Path) -> None
     ended = rzero("filter", "in.jsonl", "--delta", "0.25", "-o", "out.jsonl")
     assert ended.status == 0
     assert ended.stdout == ""
-    assert "kept 4 of 7" in ended.stderr
+    assert "kept 7 of 13" in ended.stderr
     assert (tmp_path / "out.jsonl").read_bytes() == b"".join(LINES)
+
+
+def test_filter_refuses_a_bad_line_after_the_good_ones(rzero: Rzero) -> None:
+    good, twice = '{"answer":"1","p_hat":0.5}\n', '{"answer":"1","p_hat":0.5,"p_hat":0.5}\n'
+    for bad, message in (
+        ("nonsense\n", "<stdin>:3: not JSON: Expecting value at column 1"),
+        ('{"answer":"1"}\n', '<stdin>:3: key "p_hat" (a number from 0 to 1) is missing'),
+        ('{"answer":1,"p_hat":0.9}\n', '<stdin>:3: key "answer" must be a string'),
+        (f'{{"answer":"1","p_hat":{"9" * 30}}}\n', f"must be between 0 and 1, not {'9' * 30}"),
+        (f'{{"a":{"[" * 100_000}\n', "<stdin>:3: JSON nested too deeply"),
+    ):
+        ended = rzero("filter", input=good + "\n" + bad + good)
+        assert (ended.status, ended.stdout) == (2, good)
+        assert message in ended.stderr
+        assert ended.stderr.count("\n") == 1
+        assert rzero("filter", "--limit", "1", input=good + bad).stdout == good
+    assert rzero("filter", input=twice).stdout == twice
+    ended = rzero("filter", "--strict", input=good + "\n" + twice)
+    assert (ended.status, ended.stdout) == (2, good)
+    assert ended.stderr == 'rzero: <stdin>:3: key "p_hat" is there more than once\n'
+
+
+def test_filter_starts_without_what_it_does_not_need(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_bytes(LINES[0])
+    code = (
+        "import sys\nfrom rzero_cli.cli import run\n"
+        "assert run(['filter', '--quiet', 'in.jsonl']) == 0\n"
+        "print(*sorted(sys.modules), file=sys.stderr)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True)
+    assert ended.stdout == LINES[0]
+    loaded = set(ended.stderr.decode().split())
+    assert "orjson" in loaded
+    for heavy in (
+        "torch",
+        "transformers",
+        "numpy",
+        "scipy",
+        "rich",
+        "pydantic",
+        "attr",
+        "jsonlines",
+    ):
+        assert heavy not in loaded
+    for heavy in ("_hashlib", "tempfile", "zipfile", "importlib.metadata", "importlib.resources"):
+        assert heavy not in loaded
 
 
 def test_filter_ends_the_last_line(rzero: Rzero) -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
+from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
+from math import inf, isinf, nan
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +19,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rzero_cli.core.streams import (
+    Batch,
+    Line,
     check_new,
+    dumps,
     open_copy,
     open_output,
+    parse_line,
+    quick_parser,
+    read_batches,
     read_lines,
     write_json,
 )
@@ -135,6 +145,210 @@ def test_exact_reads_decimals_as_they_are_written(tmp_path: Path) -> None:
     }
 
 
+# ---------------------------------------------------------------- what is read is exact
+
+
+def _shown(value: Any) -> str:
+    """Equal for two JSON values only if types, signs, digits and the order of keys are the same."""
+    return repr(value)
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(name)
+
+
+def _finite(text: str) -> float:
+    return _refuse(text) if isinf(float(text)) else float(text)
+
+
+def _standard(text: str) -> str:
+    """What the standard library reads, or "refused"."""
+    try:
+        record = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+    except (ValueError, RecursionError):
+        return "refused"
+    return _shown(record) if isinstance(record, dict) else "refused"
+
+
+def _ours(text: str) -> str:
+    try:
+        line = parse_line("in", 1, text.encode())
+    except DataError:
+        return "refused"
+    return _shown(line.record) if line else "refused"
+
+
+HARD = [
+    *(
+        "-0",
+        "-0.0",
+        "0.1",
+        "1e400",
+        "-1e400",
+        "1e-400",
+        "-1e-400",
+        "5e-324",
+        "1E+5",
+        "0e99999999999",
+    ),
+    *("18446744073709551615", "18446744073709551616", "9007199254740993", "9007199254740993.0"),
+    *("-9223372036854775808", "-9223372036854775809", "9" * 30, "-" + "9" * 30, "9" * 400),
+    *("0.1234567890123456789", "2.2250738585072011e-308", "1" + "0" * 22, "1e23", "8.5e307"),
+    *("1.", ".5", "01", "+1", "1e", "0x1", "NaN", "-Infinity", "nul", "[1,]", '{"b":1,}', "/**/1"),
+    *(
+        '"\\ud800"',
+        '"\\udc00\\ud800"',
+        '"\\ud83d\\ude00"',
+        '"\\u0000"',
+        '"\\x"',
+        '"\x00"',
+        '"\x1f"',
+        '"\x7f"',
+    ),
+    *(
+        '"é漢\u2028😀"',
+        '"\\/"',
+        "1\x00",
+        "1}\x0c",
+        "1} 1",
+        '{"k":1,"l":2,"k":3}',
+        "[" * 500 + "]" * 500,
+        "[" * 2000 + "]" * 2000,
+    ),
+    *(" 1 ", "\t1\r", "\x0b1", "\ufeff1", '1,"a":2', '1,"\\u0061":2'),
+]
+
+
+@pytest.mark.parametrize("value", HARD, ids=range(len(HARD)))
+def test_a_hard_value_is_read_as_the_standard_library_reads_it(value: str) -> None:
+    text = f'{{"a":{value}}}'
+    assert _ours(text) == _standard(text)
+
+
+@given(
+    st.dictionaries(st.text(), st.deferred(lambda: json_values), max_size=4),
+    st.booleans(),
+    st.sampled_from([(",", ":"), (", ", ": "), (" ,\t", " :\r")]),
+    st.data(),
+)
+def test_whatever_is_read_is_what_the_standard_library_reads(
+    record: dict[str, Any], escaped: bool, separators: tuple[str, str], data: st.DataObject
+) -> None:
+    text = json.dumps(record, ensure_ascii=escaped, separators=separators)
+    # UTF-8 has no lone surrogates; as escapes they can be there.
+    text = text.encode("utf-8", "backslashreplace").decode()
+    assert _ours(text) == _standard(text) == _shown(record)
+    # ... and what is no JSON any more is refused by both, or by neither.
+    at = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(at, min(len(text), at + 2)))
+    torn = text[:at] + data.draw(st.text('{}[]",:\\0123456789eE+-. a\x00', max_size=3)) + text[end:]
+    assert _ours(torn) == _standard(torn)
+
+
+@given(
+    st.dictionaries(st.text(), st.deferred(lambda: json_values), max_size=3),
+    st.booleans(),
+    st.data(),
+)
+def test_the_quick_parser_accepts_nothing_that_is_refused(
+    record: dict[str, Any], strict: bool, data: st.DataObject
+) -> None:
+    raw = json.dumps(record).encode()
+    at = data.draw(st.integers(0, len(raw)))
+    raw = (
+        raw[:at] + data.draw(st.sampled_from([b"", b"9", b'"', b",", b"\xff", b"1e400"])) + raw[at:]
+    )
+    try:
+        quick = quick_parser(strict=strict)(raw)
+    except ValueError:
+        return
+    if isinstance(quick, dict):
+        line = parse_line("in", 1, raw, strict=strict)
+        assert line is not None
+        assert _shown(_in_64_bits(line.record)) == _shown(_in_64_bits(quick))
+
+
+def _in_64_bits(value: Any) -> Any:
+    """With floats in place of the integers for which the quick parser gives some."""
+    if isinstance(value, dict):
+        return {key: _in_64_bits(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_in_64_bits(inner) for inner in value]
+    big = type(value) is int and not -(2**63) <= value < 2**64
+    return float(value) if big else value
+
+
+TWICE = b'{"a": 1, "b": [{"c": {"d\xc3\xa9": 1, "e": 2, "d\xc3\xa9": 1}}]}\n'
+
+
+def test_a_key_that_is_there_twice_is_an_error_only_if_asked_for(tmp_path: Path) -> None:
+    name = _file(tmp_path, b'{"a": {"a": 1}, "b": {"a": 1}}\n' + TWICE)
+    assert [line.record["a"] for line in read_lines([name])] == [{"a": 1}, 1]
+    for exact in (False, True):
+        lines = read_lines([name], exact=exact, strict=True)
+        assert next(lines).number == 1
+        with pytest.raises(DataError, match=f'{name}:2: key "dé" is there more than once$'):
+            next(lines)
+    assert quick_parser()(TWICE)["a"] == 1
+    with pytest.raises(ValueError, match="more than once"):
+        quick_parser(strict=True)(TWICE)
+
+
+def test_a_key_that_is_there_twice_in_other_spellings_is_the_same(tmp_path: Path) -> None:
+    name = _file(tmp_path, b'{"a\\n": 1, "\\u0061\\n": 2}\n')
+    with pytest.raises(DataError, match=r':1: key "a\\n" is there more than once$'):
+        list(read_lines([name], strict=True))
+
+
+# ---------------------------------------------------------------- batches
+
+
+def _batches(content: bytes, tmp_path: Path) -> list[Batch]:
+    return list(read_batches([_file(tmp_path, content)]))
+
+
+def test_batches_hold_every_line_once_with_its_number(tmp_path: Path) -> None:
+    # Lines of all lengths, some longer than a batch; ends and returns as they are.
+    sizes = [*range(0, 700_000, 60_000), 3, 300_000, 0, 900_000]
+    lines = [b"%d\r" % size + b"x" * size + b"\n" for size in sizes]
+    found = []
+    for source, first, batch in _batches(b"".join(lines), tmp_path):
+        assert source == str(tmp_path / "in.jsonl")
+        assert first == len(found) + 1
+        found += batch
+    assert found == lines
+
+
+@pytest.mark.parametrize("content", [b"", b"a", b"a\n", b"a\nb", b"\n\n", b"a\n\n"])
+def test_only_the_last_line_gets_the_end_it_lacks(content: bytes, tmp_path: Path) -> None:
+    lines = [line for *_, batch in _batches(content, tmp_path) for line in batch]
+    assert b"".join(lines) == (
+        content if content.endswith(b"\n") or not content else content + b"\n"
+    )
+    assert all(line.count(b"\n") == 1 for line in lines)
+
+
+def test_a_pipes_lines_come_before_it_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    with open(reading) as stdin, open(writing, "wb", buffering=0) as pipe:  # noqa: PTH123
+        monkeypatch.setattr(sys, "stdin", stdin)
+        batches = read_batches([])
+        pipe.write(b"a\nb\nhal")
+        assert next(batches) == ("<stdin>", 1, [b"a\n", b"b\n"])
+        pipe.write(b"f\nc\n")
+        assert next(batches) == ("<stdin>", 3, [b"half\n", b"c\n"])
+
+
+def test_one_line_is_read_as_read_lines_reads_it(tmp_path: Path) -> None:
+    assert parse_line("in", 7, b" \n") is None
+    line = parse_line("in", 7, b'\xef\xbb\xbf{"a": 0.10}\n', exact=True)
+    assert isinstance(line, Line)
+    assert (line.source, line.number, line.record) == ("in", 7, {"a": Decimal("0.10")})
+    assert str(line.record["a"]) == "0.10"
+    with pytest.raises(DataError, match=r"^in:7: not JSON: .* column 1$"):
+        parse_line("in", 7, b"nonsense")
+
+
 # ---------------------------------------------------------------- keys
 
 
@@ -208,12 +422,71 @@ def test_records_survive_writing_and_reading_with_the_order_of_their_keys(
 
 
 def test_hard_values_survive() -> None:
-    from rzero_cli.core.streams import dumps
-
     record = {"n": 123456789012345678901234567890, "s": "\ud800x\udfff", "u": "é漢\u2028", "f": 0.1}
     assert _pairs(json.loads(dumps(record))) == _pairs(record)
     # UTF-8 as it is, where that can be.
-    assert dumps({"u": "é漢"}) == '{"u": "é漢"}'
+    assert dumps({"u": "é漢"}) == '{"u":"é漢"}'.encode()
+
+
+@given(st.dictionaries(st.text(), json_values, max_size=4))
+def test_lines_are_compact_and_say_what_the_standard_library_says(record: dict[str, Any]) -> None:
+    line = dumps(record)
+    assert _shown(json.loads(line)) == _shown(record)
+    texts = "".join(json.dumps(text, ensure_ascii=False) for text in _texts(record))
+    surrogates = any("\ud800" <= character <= "\udfff" for character in texts)
+    assert line.isascii() or not surrogates
+    # No space but in strings: nothing that is written looks like the line for no record.
+    assert line.count(b" ") == texts.count(" ")
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [*value, *(text for inner in value.values() for text in _texts(inner))]
+    if isinstance(value, list):
+        return [text for inner in value for text in _texts(inner)]
+    return [value] if isinstance(value, str) else []
+
+
+@dataclass
+class Point:
+    x: int = 1
+
+
+@pytest.mark.parametrize("number", [nan, inf, -inf])
+def test_a_figure_that_is_no_number_is_not_written_as_null(number: float) -> None:
+    for record in (
+        {"a": number},
+        {"b": None, "a": [{"c": [None, number]}]},
+        {"a": (number, 2**70)},
+    ):
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            dumps(record)
+
+
+@pytest.mark.parametrize("value", [Point(), date(2025, 1, 1), b"x", {1}, Decimal(1)])
+def test_what_json_has_not_is_not_written(value: object) -> None:
+    with pytest.raises(TypeError):
+        dumps({"a": value})
+
+
+def test_null_is_written_beside_whatever_compares_unequal_to_it() -> None:
+    assert (
+        dumps({"a": None, "b": (1, None), "null": -0.0}) == b'{"a":null,"b":[1,null],"null":-0.0}'
+    )
+
+
+def test_each_record_is_there_as_soon_as_it_is_written(tmp_path: Path) -> None:
+    with open_output(str(tmp_path / "out"), settings={}) as out:
+        for count in range(1, 4):
+            out.write({"i": count} if count != 2 else None)
+            assert (tmp_path / "out.part").read_bytes().count(b"\n") == count
+
+
+def test_no_record_is_taken_for_the_line_that_stands_for_none(tmp_path: Path) -> None:
+    with open_output(str(tmp_path / "out"), settings={}) as out:
+        for record in (None, {"rzero_no_record": True}, None):
+            out.write(record)
+    assert (tmp_path / "out").read_bytes() == b'{"rzero_no_record":true}\n'
 
 
 def _write(target: Path, records: list[Any], settings: dict[str, Any], **options: bool) -> int:
@@ -235,7 +508,7 @@ def test_a_crash_keeps_what_is_finished_and_resume_goes_on_behind_it(tmp_path: P
     assert not target.exists()
     assert _write(target, records, {"m": 1}, resume=True) == 3
     # An input without a record leaves nothing behind, and neither does the journal.
-    assert target.read_bytes() == b'{"i": 0}\n{"i": 2}\n{"i": 3}\n'
+    assert target.read_bytes() == b'{"i":0}\n{"i":2}\n{"i":3}\n'
     assert list(tmp_path.iterdir()) == [target]
 
 
@@ -246,7 +519,7 @@ def test_a_torn_last_line_is_written_anew(tmp_path: Path) -> None:
     with (tmp_path / "out.jsonl.part").open("ab") as journal:
         journal.write(b'{"i": 1, "text": "cut o')
     assert _write(target, [{"i": 0}, {"i": 1}], {}, resume=True) == 1
-    assert target.read_bytes() == b'{"i": 0}\n{"i": 1}\n'
+    assert target.read_bytes() == b'{"i":0}\n{"i":1}\n'
 
 
 def test_a_crash_before_the_first_record_leaves_nothing(tmp_path: Path) -> None:
@@ -264,7 +537,7 @@ def test_a_journal_needs_resume_or_force_and_the_same_settings(tmp_path: Path) -
     with pytest.raises(UsageError, match=r"other settings \(gone, m\)"):
         _write(target, [{"i": 9}], {"m": 2, "seed": 0}, resume=True)
     assert _write(target, [{"i": 9}], {"m": 2, "seed": 0}, force=True) == 0
-    assert target.read_bytes() == b'{"i": 9}\n'
+    assert target.read_bytes() == b'{"i":9}\n'
 
 
 def test_an_existing_output_is_refused_kept_or_replaced(tmp_path: Path) -> None:
@@ -330,7 +603,7 @@ with open_output(None, settings={}) as out:
 
 def test_only_records_reach_standard_output() -> None:
     ended = subprocess.run([sys.executable, "-c", PRINTING], capture_output=True, text=True)
-    assert ended.stdout == 'before\n{"i": 0}\n{"i": 1}\n'
+    assert ended.stdout == 'before\n{"i":0}\n{"i":1}\n'
     for printed in ("a library prints", "C code prints", "a child prints"):
         assert printed in ended.stderr
 

@@ -1,50 +1,158 @@
-"""`rzero filter` against a bare loop of reading and writing, and its start against python's."""
+"""JSONL in and out: `rzero filter` against a bare orjson loop, its memory and its start, and what
+the interface costs that every other stage reads and writes through.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
 import sys
 import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from statistics import median
+from typing import Any
 
-RECORDS = 200_000
+import jsonlines
+import orjson
+
+from rzero_cli.core.streams import Output, dumps, quick_parser, read_lines
+
+RECORDS = 1_000_000
 LOOP = """
-import json, sys
+import sys, orjson
 for line in sys.stdin.buffer:
-    if 0.25 <= json.loads(line)["p_hat"] <= 0.75:
-        sys.stdout.buffer.write(line)
+    if 0.25 <= orjson.loads(line)["p_hat"] <= 0.75:
+        sys.stdout.buffer.write({written})
 """
+COPYING = LOOP.format(written="line")
+WRITING = LOOP.replace("orjson.loads(line)", "(record := orjson.loads(line))").format(
+    written="orjson.dumps(record)"
+)
+FILTER = [sys.executable, "-m", "rzero_cli", "filter", "--quiet"]
 
 
-def seconds(command: list[str], source: Path | None = None) -> float:
-    stdin = source.open("rb") if source else subprocess.DEVNULL
-    start = time.perf_counter()
-    subprocess.run(command, stdin=stdin, stdout=subprocess.DEVNULL, check=True)
-    return time.perf_counter() - start
+def records(m: int) -> Iterator[dict[str, Any]]:
+    """What `label` writes: lines of 483 bytes on average for m = 10."""
+    rng = random.Random(0)
+    words = ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=k % 7 + 2)) for k in range(500)]
+    while True:
+        majority = rng.randint(1, m)
+        answers = [str(rng.randint(0, 99999)) for _ in range(m)]
+        yield {
+            "id": f"{rng.getrandbits(64):016x}",
+            "question": " ".join(rng.choices(words, k=42)),
+            "proposed_answer": answers[0],
+            "answer": answers[-1],
+            "p_hat": majority / m,
+            "m": m,
+            "majority": majority,
+            "answers": answers,
+            "votes": {answers[-1]: majority},
+        }
+
+
+def written(path: Path, count: int, m: int) -> Path:
+    with path.open("wb") as stream:
+        stream.writelines(orjson.dumps(record) + b"\n" for record in islice(records(m), count))
+    return path
+
+
+def ended(command: list[str], source: Path | None = None) -> tuple[float, float]:
+    """Seconds, and the most memory in MiB, of a command whose output goes nowhere."""
+    with source.open("rb") if source else open(os.devnull, "rb") as stdin:  # noqa: PTH123
+        start = time.perf_counter()
+        child = subprocess.Popen(command, stdin=stdin, stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = status
+        seconds = time.perf_counter() - start
+    assert status == 0, command
+    return seconds, usage.ru_maxrss / 1024
 
 
 def bench_filter(tmp_path: Path) -> None:
-    rng = random.Random(0)
-    source = tmp_path / "labeled.jsonl"
-    with source.open("w") as stream:
-        for i in range(RECORDS):
-            p_hat = rng.randint(1, 10) / 10
-            record = {"id": i, "question": "x" * 300, "answer": str(i), "p_hat": p_hat, "m": 10}
-            stream.write(json.dumps(record) + "\n")
-    ours = [sys.executable, "-m", "rzero_cli", "filter", "--quiet"]
-    bare = [sys.executable, "-c", LOOP]
-    pairs = [(seconds(ours, source), seconds(bare, source)) for _ in range(3)]
-    ratio = median(loop / rzero for rzero, loop in pairs)
-    rate = RECORDS / median(rzero for rzero, _ in pairs)
-    print(f"\nfilter: {rate:,.0f} records/s, {ratio:.2f} of the rate of a bare json loop")
+    for m in (10, 8):  # of 8 answers, three shares in eight lie on a boundary or at 1
+        source = written(tmp_path / "labeled.jsonl", RECORDS, m)
+        size = source.stat().st_size / RECORDS
+        few = written(tmp_path / "few.jsonl", RECORDS // 10, m)
+        commands = {
+            "filter": FILTER,
+            "filter --strict": [*FILTER, "--strict"],
+            "bare orjson loop, lines copied": [sys.executable, "-c", COPYING],
+            "bare orjson loop, records written anew": [sys.executable, "-c", WRITING],
+        }
+        rounds = [{name: ended(c, source) for name, c in commands.items()} for _ in range(3)]
+        print(f"\n{RECORDS:,} lines of {size:.0f} bytes, m = {m}:")
+        for name in commands:
+            rate = RECORDS / median(times[name][0] for times in rounds)
+            ratios = [times[name][0] / times["filter"][0] for times in rounds]
+            print(f"  {name:40} {rate:11,.0f} lines/s; filter has {median(ratios):.2f} of its rate")
+        memory = ended(FILTER, few)[1], rounds[0]["filter"][1]
+        print(f"  memory of filter: {memory[1]:.1f} MiB; {memory[0]:.1f} for a tenth of the lines")
+
+
+def bench_interface(tmp_path: Path) -> None:
+    count = 50_000
+    lines = list(islice(records(10), count))
+    source = written(tmp_path / "in.jsonl", count, 10)
+
+    def each(loads: Callable[[bytes], Any]) -> None:
+        with source.open("rb") as stream:
+            deque(map(loads, stream), maxlen=0)
+
+    def through_jsonlines(loads: Callable[[str | bytes], Any]) -> None:
+        with source.open("rb") as stream:
+            reader = jsonlines.Reader(stream, loads=loads)
+            deque(reader.iter(type=dict, skip_empty=True), maxlen=0)
+
+    def fastest(work: Callable[[], object]) -> float:
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            work()
+            times.append(time.perf_counter() - start)
+        return count / min(times)
+
+    print("\nreading, lines/s:")
+    print(f"  standard library          {fastest(lambda: each(json.loads)):11,.0f}")
+    slow = fastest(lambda: through_jsonlines(json.loads))
+    fast = fastest(lambda: through_jsonlines(orjson.loads))
+    print(f"  the same in jsonlines     {slow:11,.0f}")
+    print(f"  orjson in jsonlines       {fast:11,.0f}")
+    ours = fastest(lambda: deque(read_lines([str(source)]), maxlen=0))
+    print(f"  read_lines                {ours:11,.0f}")
+    strict = fastest(lambda: deque(read_lines([str(source)], strict=True), maxlen=0))
+    print(f"  read_lines, strict        {strict:11,.0f}")
+    print(f"  orjson alone              {fastest(lambda: each(quick_parser())):11,.0f}")
+
+    def write(each: Callable[[Any], object]) -> Callable[[], object]:
+        return lambda: deque(map(each, lines), maxlen=0)
+
+    with (tmp_path / "out").open("wb") as out:
+        print("writing, lines/s:")
+        ways: dict[str, Callable[[Any], object]] = {
+            "standard library": lambda line: out.write(json.dumps(line).encode() + b"\n"),
+            "the same in jsonlines": jsonlines.Writer(out, dumps=json.dumps).write,
+            "Output, flushed by the line": Output(out).write,
+            "Output without flushing": jsonlines.Writer(out, dumps=dumps).write,
+            "orjson alone": lambda line: out.write(orjson.dumps(line) + b"\n"),
+        }
+        for name, way in ways.items():
+            print(f"  {name:28}{fastest(write(way)):9,.0f}")
 
 
 def bench_start(tmp_path: Path) -> None:
-    record = tmp_path / "one.jsonl"
-    record.write_text('{"answer": "1", "p_hat": 0.5}\n')
-    ours = [sys.executable, "-m", "rzero_cli", "filter", "--quiet", str(record)]
-    extra = median(seconds(ours) - seconds([sys.executable, "-c", "pass"]) for _ in range(11))
-    print(f"\nstart of filter: {1000 * extra:.0f} ms more than python's own")
+    (tmp_path / "one.jsonl").write_text('{"answer":"1","p_hat":0.5}\n')
+    python = [sys.executable, "-c", "pass"]
+    script = str(Path(sys.executable).with_name("rzero"))
+    for command in ([sys.executable, "-m", "rzero_cli"], [script]):
+        ours = [*command, "filter", "--quiet", str(tmp_path / "one.jsonl")]
+        ended(ours)
+        extra = median(ended(ours)[0] - ended(python)[0] for _ in range(15))
+        print(
+            f"\nstart of {' '.join(command)} filter: {1000 * extra:.0f} ms more than python's own"
+        )

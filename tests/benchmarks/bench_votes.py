@@ -23,7 +23,7 @@ from rzero_cli.core.equivalence import Equivalence
 from rzero_cli.core.votes import vote
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
-QUESTIONS, M = 400, 10
+QUESTIONS, M = 2000, 10
 SAME = 0.955  # an answer's chance to be the common one: 92 % of the pairs are then identical
 OTHERS = (r"2\sqrt{3}", r"\frac{\pi}{4}", "(1, 2)", r"x^2 - 1", r"\text{even}", r"[0, 1)", r"2^n")
 

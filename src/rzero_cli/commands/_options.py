@@ -143,6 +143,10 @@ Seed = Annotated[
 Limit = Annotated[
     int | None, _plain("--limit", help="Read only this many records.", panel=INPUT, min=1)
 ]
+Strict = Annotated[
+    bool,
+    _plain("--strict", help="Refuse a record that has a key twice.", panel=INPUT),
+]
 QuestionKey = Annotated[
     str, _plain("--question-key", help="Key that holds the question.", panel=INPUT)
 ]

@@ -11,7 +11,6 @@ from typing import Any
 
 import typer
 
-from rzero_cli.core.provenance import checkpoint_stamp, content_hash, describe, write_file_meta
 from rzero_cli.core.streams import Line, read_lines
 
 __all__ = [
@@ -31,6 +30,7 @@ _NOT_SETTINGS = {
     "resume",
     "force",
     "quiet",
+    "strict",
     "config",
     "dry_run",
     "as_json",
@@ -48,6 +48,8 @@ def input_hashes(names: list[str], *models: str) -> dict[str, Any]:
 
     Pipes are left out, since they can be read only once, and hub names.
     """
+    from rzero_cli.core.provenance import checkpoint_stamp, content_hash
+
     folders = [Path(model) for model in models if Path(model).is_dir()]
     return {
         "inputs": [content_hash(Path(name)) for name in names if Path(name).is_file()],
@@ -110,6 +112,8 @@ def record_origin(
     """
     if output is None or output == "-":
         return
+    from rzero_cli.core.provenance import describe, write_file_meta
+
     record = describe(
         str(ctx.command.name),
         settings=settings_of(ctx),

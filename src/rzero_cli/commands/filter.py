@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
-from typing import Annotated
+from typing import IO, Annotated
 
 import typer
 
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._run import Clock, record_origin, say, stdin_or_help
-from rzero_cli.core.keep import Band, band, keep
+from rzero_cli.core.keep import Band, band, keep, quick_keep
 from rzero_cli.core.records import p_hat_of
-from rzero_cli.core.streams import open_copy, read_lines
+from rzero_cli.core.streams import Batch, open_copy, parse_line, quick_parser, read_batches
 from rzero_cli.errors import UsageError
 
 KEEP = "What to keep"
@@ -38,6 +39,7 @@ def filter_(
         str | None, opt.from_preset("filter", "--high", help="... up to here.", panel=KEEP)
     ] = None,
     limit: opt.Limit = None,
+    strict: opt.Strict = False,
     output: opt.Out = None,
     force: opt.Force = False,
     quiet: opt.Quiet = False,
@@ -60,15 +62,9 @@ def filter_(
     clock = Clock()
     interval = _interval(ctx, delta, low, high)
     names = stdin_or_help(ctx, files)
-    lines = read_lines(names, limit=limit, exact=True)
-    read = kept = 0
+    batches = read_batches(names)
     with open_copy(output, force=force) as out:
-        for read, line in enumerate(lines, 1):  # noqa: B007 - the count is reported
-            if keep(line.text_or_none("answer"), p_hat_of(line), interval):
-                kept += 1
-                out.write(line.raw if line.raw.endswith(b"\n") else line.raw + b"\n")
-                if names == ["-"]:
-                    out.flush()  # whoever reads our pipe should not wait for a full buffer
+        read, kept = _copy(batches, out, interval, limit=limit, strict=strict)
     record_origin(
         ctx,
         output,
@@ -77,6 +73,33 @@ def filter_(
         metrics=lambda _: {"read": read, "kept": kept},
     )
     say(f"filter: kept {kept} of {read} ({interval[0]} <= p_hat <= {interval[1]})", quiet=quiet)
+
+
+def _copy(
+    batches: Iterable[Batch], out: IO[bytes], interval: Band, *, limit: int | None, strict: bool
+) -> tuple[int, int]:
+    """Copy the lines to keep; returns how many records were read, and how many kept."""
+    parse, decide = quick_parser(strict=strict), quick_keep(interval)
+    read = kept = 0
+    for source, first, lines in batches:
+        for number, raw in enumerate(lines, first):
+            try:
+                wanted = decide(raw, parse(raw))
+            except (ValueError, RecursionError):
+                wanted = None
+            if wanted is None:  # read it exactly, or say what is wrong with it
+                line = parse_line(source, number, raw, exact=True, strict=strict)
+                if line is None:
+                    continue
+                wanted = keep(line.text_or_none("answer"), p_hat_of(line), interval)
+            read += 1
+            if wanted:
+                kept += 1
+                out.write(raw)
+            if read == limit:
+                return read, kept
+        out.flush()  # whoever reads our pipe should not wait for a full buffer
+    return read, kept
 
 
 def _interval(ctx: typer.Context, delta: str, low: str | None, high: str | None) -> Band:

@@ -41,6 +41,7 @@ def label(
     prompt_file: opt.PromptFile = None,
     question_key: opt.QuestionKey = "question",
     limit: opt.Limit = None,
+    strict: opt.Strict = False,
     keep_completions: Annotated[
         bool,
         typer.Option(
@@ -76,7 +77,7 @@ def label(
     model = check_model("--solver", solver)
     names = stdin_or_help(ctx, files)
     prompt = load_prompt(prompt_file, SOLVER)
-    total = _check_files(names, limit, question_key)
+    total = _check_files(names, limit, question_key, strict=strict)
     sampling = Sampling(m, temperature, top_p, top_k, max_tokens, seed)
     count = unlabelled = truncated = 0
     with (
@@ -90,7 +91,7 @@ def label(
         progress("label", total, quiet=quiet) as advance,
     ):
         lines = InStep(
-            read_lines(names, limit=limit),
+            read_lines(names, limit=limit, strict=strict),
             lambda line: line.text(question_key),
             start=out.done,
         )
@@ -114,13 +115,15 @@ def label(
     record_origin(ctx, output, parents=[*names, model], clock=clock, metrics=_metrics)
 
 
-def _check_files(names: list[str], limit: int | None, question_key: str) -> int | None:
+def _check_files(
+    names: list[str], limit: int | None, question_key: str, *, strict: bool
+) -> int | None:
     """Read files once before the model is loaded, so that a bad line is found at once.
 
     Returns:
         How many records there are; None for pipes, which can be read only once.
     """
-    lines = read_lines(names, limit=limit)
+    lines = read_lines(names, limit=limit, strict=strict)
     if not all(Path(name).is_file() for name in names):
         return None
     count = 0

@@ -60,6 +60,7 @@ def score(
     prompt_file: opt.PromptFile = None,
     question_key: opt.QuestionKey = "question",
     limit: opt.Limit = None,
+    strict: opt.Strict = False,
     engine: opt.Engine = "auto",
     batch_size: opt.BatchSize = opt.PRESET,
     seed: opt.Seed = opt.PRESET,
@@ -90,7 +91,7 @@ def score(
     model = check_model("--solver", solver) if solver else None
     sampling = Sampling(m, temperature, top_p, top_k, max_tokens, seed)
     prompt = load_prompt(prompt_file, SOLVER)
-    source = read_lines(names, limit=limit)
+    source = read_lines(names, limit=limit, strict=strict)
     reward: dict[str, Any] = {
         "rule": rule,
         "bleu": bleu,

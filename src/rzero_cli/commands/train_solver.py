@@ -53,6 +53,7 @@ def train_solver(
     question_key: opt.QuestionKey = "question",
     answer_key: opt.AnswerKey = "answer",
     limit: opt.Limit = None,
+    strict: opt.Strict = False,
     shuffle_labels: Annotated[
         bool,
         typer.Option(
@@ -101,7 +102,10 @@ def train_solver(
     opt.check_output_dir(ctx)
     names = stdin_or_help(ctx, files)
     prompt = load_prompt(prompt_file, SOLVER)
-    rows = [_row(line, prompt, question_key, answer_key) for line in read_lines(names, limit=limit)]
+    rows = [
+        _row(line, prompt, question_key, answer_key)
+        for line in read_lines(names, limit=limit, strict=strict)
+    ]
     if rows or not allow_empty:
         _check_size(names, rows, plan, quiet=quiet)
     say("train-solver: loading", quiet=quiet)

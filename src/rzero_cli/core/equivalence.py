@@ -23,7 +23,7 @@ from collections.abc import Iterable
 from itertools import combinations
 from types import TracebackType
 
-from rzero_cli.core.answers import canonical_key, latex_form
+from rzero_cli.core.answers import DEFAULT, Conventions, canonical_key, latex_form
 from rzero_cli.errors import RzeroError
 
 _START_SECONDS = 60.0  # importing math-verify on a busy machine
@@ -41,14 +41,22 @@ class Equivalence:
         timeout: seconds of processor time one comparison may take, so that a busy machine changes
             no verdict; on the clock it may take `WALL_FACTOR` times as long.
         memory_mb: address space of the worker; importing math-verify takes some 250 of it.
+        conventions: how units and percent signs are read.
 
     Attributes:
         timeouts: comparisons that exceeded a limit, in all partitions so far. Those that were
             known from an earlier partition count again, so that the figure is a sum over inputs.
     """
 
-    def __init__(self, *, timeout: float = 1.0, memory_mb: int = 768) -> None:
+    def __init__(
+        self,
+        *,
+        timeout: float = 1.0,
+        memory_mb: int = 768,
+        conventions: Conventions = DEFAULT,
+    ) -> None:
         self.timeouts = 0
+        self.conventions = conventions
         self._limits = (timeout, memory_mb)
         self._worker: subprocess.Popen[bytes] | None = None
         self._owner = 0  # the process that started the worker; a fork starts its own
@@ -78,7 +86,7 @@ class Equivalence:
         """
         groups: dict[tuple[bool, str], list[str]] = {}  # (has no key, key or LaTeX) -> spellings
         for answer in sorted(set(answers)):
-            groups.setdefault(_group(answer), []).append(answer)
+            groups.setdefault(self._group(answer), []).append(answer)
         names = sorted(groups)
         root = {name: name for name in names}
 
@@ -105,11 +113,17 @@ class Equivalence:
         with self._lock:
             self._stop()
 
+    def _group(self, answer: str) -> tuple[bool, str]:
+        """(Has no key, key or LaTeX): what is alike here is equal without a comparison."""
+        key = canonical_key(answer, self.conventions)
+        return (True, latex_form(answer, self.conventions)) if key is None else (False, key)
+
     def _compare(self, one: str, two: str, timed_out: set[tuple[str, str]]) -> bool:
         """Ask the worker about two spellings."""
-        if any((canonical_key(spelling) or "").startswith("text:") for spelling in (one, two)):
-            return False
-        a, b = sorted((latex_form(one), latex_form(two)))
+        for spelling in (one, two):
+            if (canonical_key(spelling, self.conventions) or "").startswith("text:"):
+                return False
+        a, b = sorted(latex_form(spelling, self.conventions) for spelling in (one, two))
         if _shape(a) != _shape(b):
             return False
         # First each against 7, so that a bad spelling costs one time-out and not one a pair.
@@ -193,11 +207,6 @@ class Equivalence:
         worker.wait()
         worker.stdin.close()
         worker.stdout.close()
-
-
-def _group(answer: str) -> tuple[bool, str]:
-    key = canonical_key(answer)
-    return (True, latex_form(answer)) if key is None else (False, key)
 
 
 def _is_keyed(name: tuple[bool, str]) -> bool:

@@ -13,6 +13,7 @@ processor time, seconds on the clock, megabytes.
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -26,7 +27,15 @@ from rzero_cli.core.processes import end_with_parent
 
 _POINTS = ((3, 7), (-5, 11))  # numerators and denominators of two trial values
 # Compared once before the first fork: what sympy loads and remembers on first use, no child pays.
-_WARM_UP = ((r"\sin^2 x + \cos^2 x", "1"), (r"\log_2 8", r"\sqrt{9}"), (r"\{1, \frac{x}{2}\}", "x"))
+_WARM_UP = (
+    (r"\sin^2 x + \cos^2 x", "1"),
+    (r"\log_2 8", r"\sqrt{9}"),
+    (r"\{1, \frac{x}{2}\}", "x"),
+    ("2^{n+1}", r"2 \cdot 2^n"),
+    ("2^n", "7"),
+    (r"\frac{1}{x+1}", r"\frac{1}{1+x}"),
+    ("x^2 - 1", r"2^n \pi"),
+)
 
 Limits = dict[int, float]  # timer -> seconds
 
@@ -127,6 +136,7 @@ def main() -> None:
     equal = _comparer()
     for pair in _WARM_UP:
         equal(*pair)
+    gc.freeze()  # what lives now is shared with the children as long as nobody touches it
     _reply(replies, "ready")
     parent = os.getpid()
     while True:

@@ -7,9 +7,13 @@ and the float next to them is not.
 
 from __future__ import annotations
 
-from decimal import Decimal, localcontext
+import re
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation, localcontext
+from functools import lru_cache
+from typing import Any
 
-__all__ = ["band", "keep"]
+__all__ = ["band", "keep", "quick_keep"]
 
 Band = tuple[Decimal, Decimal]
 
@@ -25,3 +29,48 @@ def keep(answer: str | None, p_hat: Decimal, interval: Band) -> bool:
     """Whether a labelled question goes on to training. One without a label never does."""
     # Decimal comparisons never round, whatever the number of digits.
     return answer is not None and interval[0] <= p_hat <= interval[1]
+
+
+def quick_keep(interval: Band) -> Callable[[bytes, Any], bool | None]:
+    """`keep` of a raw line and what it was parsed to, mostly decided between floats.
+
+    The function says None of a record that is wrong, and where it cannot tell: then only the exact
+    reading of the line can.
+    """
+    low, high = map(float, interval)
+
+    def decide(raw: bytes, record: Any) -> bool | None:
+        try:
+            answer, p_hat = record["answer"], record["p_hat"]
+        except (KeyError, TypeError):
+            return None
+        if type(p_hat) is not float or not (answer is None or type(answer) is str):
+            return None
+        # Rounding to a float keeps the order: what lies beside the rounded bounds lies beside the
+        # bounds, and only what rounds to one of them has to be looked at.
+        if low < p_hat < high:
+            return answer is not None
+        if 0 < p_hat < low or high < p_hat < 1:
+            return False
+        exact = _only_p_hat(raw)
+        return keep(answer, exact, interval) if exact is not None and 0 <= exact <= 1 else None
+
+    return decide
+
+
+_P_HAT = re.compile(rb'"p_hat"\s*:\s*([-+.0-9eE]+)')
+
+
+def _only_p_hat(raw: bytes) -> Decimal | None:
+    """The one p_hat that stands in a line of JSON; None if there may be another."""
+    found = _P_HAT.findall(raw)
+    # Written with an escape, the key itself could hide while one in an inner object is found.
+    return _decimal(found[0]) if len(found) == 1 and b"\\u" not in raw else None
+
+
+@lru_cache(maxsize=1024)
+def _decimal(text: bytes) -> Decimal | None:
+    try:
+        return Decimal(text.decode()) if len(text) < 32 else None
+    except InvalidOperation:
+        return None

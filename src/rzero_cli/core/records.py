@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -22,7 +21,9 @@ __all__ = ["p_hat_of", "question_id"]
 
 def question_id(question: str) -> str:
     """A stable name for a question: 16 hexadecimal digits of its SHA-256."""
-    return hashlib.sha256(question.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    from hashlib import sha256  # OpenSSL behind it takes longer to load than `filter` to start
+
+    return sha256(question.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def p_hat_of(line: Line) -> Decimal:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +28,8 @@ CONFIG_NAME = "rzero.toml"
 
 @lru_cache(maxsize=1)
 def _presets() -> dict[str, Layer]:
-    text = files("rzero_cli.core").joinpath("presets.toml").read_text("utf-8")
-    return dict(tomllib.loads(text))
+    # Beside this file, not through importlib.resources, which every command would wait for.
+    return dict(tomllib.loads(Path(__file__).with_name("presets.toml").read_text("utf-8")))
 
 
 def preset_names() -> list[str]:

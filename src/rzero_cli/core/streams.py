@@ -1,9 +1,10 @@
 """JSONL in and out: lines that know where they came from, files that appear whole.
 
-Reading goes through `jsonlines`; the raw bytes of each line are kept beside the parsed record,
-so that a stage which only selects lines can copy them untouched. Writing goes to standard output,
-or to a journal beside the target (`FILE.part`) which is renamed when the stage has finished and
-which `--resume` continues.
+Lines are read and written through `jsonlines`, with orjson behind it where that gives what the
+standard library gives, and the standard library where it does not. A stage that only selects lines
+reads them in batches of raw bytes instead, and copies them untouched. Writing goes to standard
+output, or to a journal beside the target (`FILE.part`) which is renamed when the stage has finished
+and which `--resume` continues.
 """
 
 from __future__ import annotations
@@ -12,20 +13,26 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from itertools import islice
 from math import isinf
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
-import jsonlines
+import orjson
 
 from rzero_cli.errors import AlreadyDone, ClosedPipe, DataError, UsageError
 
+# `filter` starts faster than jsonlines is imported, so that waits until it is used.
+if TYPE_CHECKING:
+    import jsonlines
+
 __all__ = [
+    "Batch",
     "Line",
     "Output",
     "can_continue",
@@ -35,18 +42,29 @@ __all__ = [
     "open_copy",
     "open_journal",
     "open_output",
+    "parse_line",
     "part_of",
     "protect_stdout",
+    "quick_parser",
+    "read_batches",
     "read_lines",
     "write_json",
 ]
 
 # What a journal holds for an input that gives no record, so that its lines stay aligned with the
-# inputs; removed when the file is finished.
-_NO_RECORD = '{"rzero_no_record":true}\n'
+# inputs; removed when the file is finished. No record is written with this space.
+_NO_RECORD = b'{"rzero_no_record": true}\n'
+_COMPACT = (",", ":")
+# Integers that 64 bits cannot hold have at least 19 digits.
+_ONLY_ZEROS, _LONG = bytes.maketrans(b"123456789", b"0" * 9), b"0" * 19
+_BATCH = 1 << 18
 
 
-@dataclass(frozen=True, slots=True)
+Batch = tuple[str, int, list[bytes]]
+"""A source, the number of a line of it, and the raw lines from there on, each with its end."""
+
+
+@dataclass(slots=True)  # frozen, it would take as long to make as its JSON to parse
 class Line:
     """One record of an input file, with the place it was read from."""
 
@@ -102,25 +120,87 @@ def _decimal(text: str) -> Decimal:
         raise ValueError(f"{text} is out of range") from None
 
 
-def _loads(text: str | bytes) -> Any:
-    return json.loads(text, parse_constant=_reject_constant, parse_float=_float)
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        (twice, _), *_ = Counter(key for key, _ in pairs).most_common(1)
+        quoted = json.dumps(twice, ensure_ascii=False)
+        raise ValueError(f"key {quoted} is there more than once")
+    return record
 
 
-def _loads_exact(text: str | bytes) -> Any:
-    return json.loads(text, parse_constant=_reject_constant, parse_float=_decimal)
+def _parser(*, exact: bool = False, strict: bool = False) -> Callable[[str], Any]:
+    """What the standard library makes of a line, with orjson's help where the two agree."""
+    decode = json.JSONDecoder(
+        parse_constant=_reject_constant,
+        parse_float=_decimal if exact else _float,
+        object_pairs_hook=_unique if strict else None,
+    ).decode
+
+    def loads(text: str) -> Any:
+        raw = text.encode()
+        # orjson makes floats of integers beyond 64 bits. This finds them faster than a pattern.
+        if _LONG in raw.translate(_ONLY_ZEROS):
+            return decode(text)
+        try:
+            return orjson.loads(raw)
+        except ValueError:
+            # It refuses lone surrogates and deep nesting; what is wrong is said as ever.
+            return decode(text)
+
+    return decode if exact or strict else loads
+
+
+def quick_parser(*, strict: bool = False) -> Callable[[bytes], Any]:
+    """A parser of raw lines for whoever leaves to `parse_line` what it refuses (ValueError or
+    RecursionError). It refuses more than that does, never less, and makes floats of integers that
+    64 bits cannot hold.
+    """
+    if not strict:
+        return orjson.loads
+    decode = _parser(strict=True)
+    return lambda raw: decode(raw.decode())
 
 
 def read_lines(
-    files: Sequence[str], *, limit: int | None = None, exact: bool = False
+    files: Sequence[str], *, limit: int | None = None, exact: bool = False, strict: bool = False
 ) -> Iterator[Line]:
     """Stream the records of `files` one after the other; none, or "-", is standard input.
 
     With `exact`, numbers with a point are `Decimal`, so a boundary can be decided on their text.
+    With `strict`, an object that has a key twice is an error; otherwise its last value counts.
 
     Raises:
         UsageError: a file is not there or cannot be read (before anything is yielded).
         DataError: a line is not a JSON object; names file and line.
     """
+    names = _checked(files)
+    loads = _parser(exact=exact, strict=strict)
+    lines = (line for name in names for line in _read_file(name, loads))
+    return islice(lines, limit)
+
+
+def read_batches(files: Sequence[str]) -> Iterator[Batch]:
+    """The raw lines of `files`, as many at a time as are there: a pipe's as soon as they come.
+
+    Raises:
+        UsageError: as `read_lines`.
+    """
+    return (batch for name in _checked(files) for batch in _read_batches(name))
+
+
+def parse_line(
+    source: str, number: int, raw: bytes, *, exact: bool = False, strict: bool = False
+) -> Line | None:
+    """One raw line as `read_lines` reads it; None for a blank one.
+
+    Raises:
+        DataError: as `read_lines`.
+    """
+    return next(_parse(source, number, [raw], _parser(exact=exact, strict=strict)), None)
+
+
+def _checked(files: Sequence[str]) -> list[str]:
     names = list(files) or ["-"]
     if "-" in names and sys.stdin is None:
         raise UsageError("standard input is closed: name a file, or open it")
@@ -129,33 +209,63 @@ def read_lines(
         if name != "-" and (Path(name).is_dir() or not Path(name).exists()):
             what = "is a directory, not a file" if Path(name).is_dir() else "no such file"
             raise UsageError(f"{name}: {what}")
-    loads = _loads_exact if exact else _loads
-    lines = (line for name in names for line in _read_file(name, loads))
-    return islice(lines, limit)
+    return names
 
 
-def _read_file(name: str, loads: Callable[[str | bytes], Any]) -> Iterator[Line]:
-    source = "<stdin>" if name == "-" else name
+@contextmanager
+def _open(name: str) -> Iterator[tuple[str, io.BufferedReader]]:
+    """The name of a source as messages give it, and its bytes."""
+    if name == "-":
+        yield "<stdin>", cast(io.BufferedReader, sys.stdin.buffer)
+        return
     with ExitStack() as stack:
         try:
-            stream = sys.stdin.buffer if name == "-" else stack.enter_context(Path(name).open("rb"))
+            stream = stack.enter_context(Path(name).open("rb"))
         except OSError as error:
             raise UsageError(f"{name}: {error.strerror}") from error
-        number, raw = 0, b""
+        yield name, stream
 
-        def lines() -> Iterator[bytes]:
-            nonlocal number, raw
-            for number, raw in enumerate(stream, 1):  # noqa: B007 - read by the loop below
-                yield raw
 
-        reader = jsonlines.Reader(lines(), loads=loads)
-        try:
-            for record in reader.iter(type=dict, skip_empty=True):
-                yield Line(source, number, raw, record)
-        except jsonlines.InvalidLineError as error:
-            raise DataError(f"{source}:{number}: {_reason(error)}") from error
-        except RecursionError as error:
-            raise DataError(f"{source}:{number}: JSON nested too deeply") from error
+def _read_file(name: str, loads: Callable[[str], Any]) -> Iterator[Line]:
+    with _open(name) as (source, stream):
+        yield from _parse(source, 1, stream, loads)
+
+
+def _read_batches(name: str) -> Iterator[Batch]:
+    with _open(name) as (source, stream):
+        number, begun = 1, b""
+        while block := stream.read1(_BATCH):
+            # A line longer than a batch is read to its end.
+            if b"\n" not in block:
+                block += stream.readline()
+            lines = io.BytesIO(begun + block).readlines()
+            begun = b"" if lines[-1].endswith(b"\n") else lines.pop()
+            yield source, number, lines
+            number += len(lines)
+        if begun:
+            yield source, number, [begun + b"\n"]
+
+
+def _parse(
+    source: str, first: int, raw_lines: Iterable[bytes], loads: Callable[[str], Any]
+) -> Iterator[Line]:
+    import jsonlines
+
+    number, raw = first, b""
+
+    def lines() -> Iterator[bytes]:
+        nonlocal number, raw
+        for number, raw in enumerate(raw_lines, first):  # noqa: B007 - read by the loop below
+            yield raw
+
+    reader = jsonlines.Reader(lines(), loads=loads)
+    try:
+        for record in reader.iter(type=dict, skip_empty=True):
+            yield Line(source, number, raw, record)
+    except jsonlines.InvalidLineError as error:
+        raise DataError(f"{source}:{number}: {_reason(error)}") from error
+    except RecursionError as error:
+        raise DataError(f"{source}:{number}: JSON nested too deeply") from error
 
 
 def _reason(error: jsonlines.InvalidLineError) -> str:
@@ -169,14 +279,37 @@ def _reason(error: jsonlines.InvalidLineError) -> str:
     return "expected one JSON object a line"
 
 
-def dumps(record: object) -> str:
-    """One line of JSON, UTF-8 as it is; lone surrogates are escaped, since UTF-8 has none."""
-    text = json.dumps(record, ensure_ascii=False, allow_nan=False)
+# orjson would take these, which JSON has not; the standard library then decides.
+_AS_STANDARD = (
+    orjson.OPT_PASSTHROUGH_DATACLASS
+    | orjson.OPT_PASSTHROUGH_DATETIME
+    | orjson.OPT_PASSTHROUGH_SUBCLASS
+)
+
+
+def dumps(record: object) -> bytes:
+    """One line of JSON, compact, UTF-8 as it is; lone surrogates are escaped, UTF-8 having none.
+
+    Raises:
+        TypeError: something in it is no JSON value.
+        ValueError: so is a number, NaN or infinite.
+    """
     try:
-        text.encode()
+        line = orjson.dumps(record, option=_AS_STANDARD)
+    except TypeError:  # or integers beyond 64 bits, lone surrogates, deep nesting
+        return _dumps_slowly(record)
+    # orjson writes null for NaN. What it wrote is unequal to the record, then.
+    if b"null" in line and orjson.loads(line) != record:
+        return _dumps_slowly(record)
+    return line
+
+
+def _dumps_slowly(record: object) -> bytes:
+    text = json.dumps(record, ensure_ascii=False, allow_nan=False, separators=_COMPACT)
+    try:
+        return text.encode()
     except UnicodeEncodeError:
-        return json.dumps(record, allow_nan=False)
-    return text
+        return json.dumps(record, allow_nan=False, separators=_COMPACT).encode()
 
 
 def write_json(path: Path, value: object) -> None:
@@ -218,8 +351,10 @@ class Output:
     def __init__(self, stream: IO[bytes], *, done: int = 0, journal: bool = False) -> None:
         self.done = done
         """How many inputs a continued journal already answers; skip these."""
-        self._text = io.TextIOWrapper(stream, encoding="utf-8", newline="\n", write_through=True)
-        self._writer = jsonlines.Writer(self._text, dumps=dumps)
+        import jsonlines
+
+        self._stream = stream
+        self._writer = jsonlines.Writer(stream, dumps=dumps)
         self._journal = journal
 
     def write(self, record: dict[str, Any] | None) -> None:
@@ -227,8 +362,8 @@ class Output:
         if record is not None:
             self._writer.write(record)
         elif self._journal:
-            self._text.write(_NO_RECORD)
-        self._text.flush()
+            self._stream.write(_NO_RECORD)
+        self._stream.flush()
 
 
 @contextmanager
@@ -258,7 +393,7 @@ def open_output(
         yield output
         clean = target.with_name(target.name + ".part.clean")
         with part.open("rb") as journal, clean.open("wb") as stream:
-            stream.writelines(raw for raw in journal if raw != _NO_RECORD.encode())
+            stream.writelines(raw for raw in journal if raw != _NO_RECORD)
             stream.flush()
             os.fsync(stream.fileno())
         clean.replace(target)

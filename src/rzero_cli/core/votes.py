@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rzero_cli.core.answers import canonical_key, latex_form
+from rzero_cli.core.answers import Conventions, canonical_key, latex_form
 from rzero_cli.core.equivalence import Equivalence
 
 
@@ -50,10 +50,11 @@ def vote(answers: Sequence[str | None], equivalence: Equivalence, *, rule: str =
         rule: "paper" or "official", which leaves empty boxes out of p_hat's denominator.
     """
     counts = Counter(answer for answer in answers if answer and not answer.isspace())
-    classes = sorted(
-        (-sum(counts[spelling] for spelling in spellings), _class_key(spellings), spellings)
-        for spellings in equivalence.classes(counts)
-    )
+    classes = []
+    for spellings in equivalence.classes(counts):
+        size = sum(counts[spelling] for spelling in spellings)
+        classes.append((-size, _class_key(spellings, equivalence.conventions), spellings))
+    classes.sort()
     votes = {_label(spellings, counts): -size for size, _, spellings in classes}
     m, majority = len(answers), max(votes.values(), default=0)
     counted = m if rule == "paper" else m - sum(a is not None and not a.strip() for a in answers)
@@ -61,10 +62,12 @@ def vote(answers: Sequence[str | None], equivalence: Equivalence, *, rule: str =
     return Vote(next(iter(votes), None), p_hat, m, majority, votes)
 
 
-def _class_key(spellings: list[str]) -> tuple[bool, str]:
+def _class_key(spellings: list[str], conventions: Conventions) -> tuple[bool, str]:
     """The canonical key; a class without one comes after all others, by its smallest LaTeX."""
-    keys = [key for key in map(canonical_key, spellings) if key is not None]
-    return (False, min(keys)) if keys else (True, min(map(latex_form, spellings)))
+    keys = [canonical_key(spelling, conventions) for spelling in spellings]
+    if known := [key for key in keys if key is not None]:
+        return False, min(known)
+    return True, min(latex_form(spelling, conventions) for spelling in spellings)
 
 
 def _label(spellings: list[str], counts: Counter[str]) -> str:
