@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +80,10 @@ def refused(
         handler = signal.getsignal(signal.SIGTERM)
         with monkeypatch.context() as patch:
             patch.chdir(tmp_path)
-            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(input.encode())))
+            given = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the test
+            given.write(input)
+            given.seek(0)
+            patch.setattr(sys, "stdin", given)
             for name, value in (environment or {}).items():
                 patch.setenv(name, value)
             try:

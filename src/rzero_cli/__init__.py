@@ -14,7 +14,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rzero_cli.core.answers import canonical_key, extract_boxed
+    from rzero_cli.core.answers import (
+        Conventions,
+        canonical_key,
+        extract_answer,
+        extract_boxed,
+    )
     from rzero_cli.core.bleu import distance_matrix
     from rzero_cli.core.equivalence import Equivalence
     from rzero_cli.core.intervals import mean_interval
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
     from rzero_cli.core.plan import Plan, make_plan
     from rzero_cli.core.prompts import CHALLENGER, SOLVER, prompt_for
     from rzero_cli.core.questions import parse_question
+    from rzero_cli.core.reading import Rules
     from rzero_cli.core.rewards import (
         challenger_rewards,
         cluster_questions,
@@ -38,7 +44,7 @@ if TYPE_CHECKING:
     from rzero_cli.training.solver import solver_reward_function
 
 _PLACES = {
-    "core.answers": ("canonical_key", "extract_boxed"),
+    "core.answers": ("Conventions", "canonical_key", "extract_answer", "extract_boxed"),
     "core.bleu": ("distance_matrix",),
     "core.equivalence": ("Equivalence",),
     "core.intervals": ("mean_interval",),
@@ -46,6 +52,7 @@ _PLACES = {
     "core.plan": ("Plan", "make_plan"),
     "core.prompts": ("CHALLENGER", "SOLVER", "prompt_for"),
     "core.questions": ("parse_question",),
+    "core.reading": ("Rules",),
     "core.rewards": ("challenger_rewards", "cluster_questions", "r_unc", "solver_reward"),
     "core.streams": ("read_lines",),
     "core.votes": ("Vote", "vote"),
@@ -62,9 +69,11 @@ __all__ = [
     "CHALLENGER",
     "SOLVER",
     "Completion",
+    "Conventions",
     "Engine",
     "Equivalence",
     "Plan",
+    "Rules",
     "Sampling",
     "Solver",
     "Vote",
@@ -75,6 +84,7 @@ __all__ = [
     "cluster_questions",
     "distance_matrix",
     "evaluate_data",
+    "extract_answer",
     "extract_boxed",
     "keep",
     "make_plan",

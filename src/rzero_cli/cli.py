@@ -79,6 +79,12 @@ COMMANDS = (
         "Give each question the reward its Challenger would get, part by part.",
     ),
     Command(
+        "vote",
+        "vote:vote",
+        _SINGLE,
+        "Label without a model: the majority over the answers that are there already.",
+    ),
+    Command(
         "grade",
         "grade:grade",
         _SINGLE,

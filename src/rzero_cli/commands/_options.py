@@ -7,12 +7,16 @@ command's defaults before the others are read.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
 from rzero_cli.core import settings
+from rzero_cli.core.answers import EXTRACTIONS, Conventions
+from rzero_cli.core.answers.conventions import Percent, Units
+from rzero_cli.core.reading import Rules
 from rzero_cli.core.rewards import BLEU_TOKENIZERS, RULES
 from rzero_cli.core.streams import check_new, check_part, part_of
 from rzero_cli.errors import UsageError
@@ -20,10 +24,11 @@ from rzero_cli.errors import UsageError
 PRESET: Any = None
 """The declared default of an option whose value comes from the preset."""
 
-INPUT, MODEL, DRAWING, GRPO, REWARD, OUTPUT = (
+INPUT, MODEL, DRAWING, ANSWERS, GRPO, REWARD, OUTPUT = (
     "Input",
     "Model and engine",
     "Drawing completions",
+    "Reading and comparing answers",
     "GRPO",
     "Reward",
     "Output and settings",
@@ -225,6 +230,10 @@ RequireBoxed = Annotated[
         panel=REWARD,
     ),
 ]
+Workers = Annotated[
+    int | None,
+    _plain("--workers", help="Processes. Default: one for each core.", panel=OUTPUT, min=1),
+]
 AnswerKey = Annotated[
     str, _plain("--answer-key", help="Key that holds the pseudo-label.", panel=INPUT)
 ]
@@ -303,6 +312,53 @@ def reward(command: str) -> tuple[Any, Any, Any, Any]:
             min=0.0,
         ),
     )
+
+
+def answers(command: str) -> tuple[Any, Any, Any]:
+    """--extract, --units and --percent with `command`'s defaults."""
+    return (
+        from_preset(
+            command,
+            "--extract",
+            help=f"Where a completion's answer is, tried in turn: {', '.join(EXTRACTIONS)}.",
+            panel=ANSWERS,
+        ),
+        from_preset(
+            command,
+            "--units",
+            help="drop: `60 mph` is 60; keep: a unit is part of the answer.",
+            panel=ANSWERS,
+        ),
+        from_preset(
+            command, "--percent", help="drop: `50%` is 50; fraction: it is 1/2.", panel=ANSWERS
+        ),
+    )
+
+
+def vote_rule(command: str) -> Any:
+    """--rule of a vote, with `command`'s default."""
+    return from_preset(
+        command,
+        "--rule",
+        help="p_hat divides by m (paper), or by m less the empty boxes (official).",
+        panel=ANSWERS,
+    )
+
+
+def answer_rules(options: Mapping[str, Any], rule: str = "paper") -> Rules:
+    """How answers are read and compared, from a command's options. Raises UsageError.
+
+    `rule` is the vote's; that of `score` and `train-solver` is the reward's.
+    """
+    extract = tuple(name.strip() for name in options["extract"].split(","))
+    for name in extract:
+        if name not in EXTRACTIONS:
+            raise UsageError(f"--extract {name}: unknown; known: {', '.join(EXTRACTIONS)}")
+    for option, known in (("units", get_args(Units)), ("percent", get_args(Percent))):
+        if options[option] not in known:
+            raise UsageError(f"--{option} {options[option]}: must be {' or '.join(known)}")
+    check_rule(rule)
+    return Rules(extract, Conventions(options["units"], options["percent"]), rule)
 
 
 def solver_drawing(name: str, help: str, **kwargs: Any) -> Any:

@@ -15,6 +15,7 @@ from rzero_cli.engines import Sampling, check_engine
 from rzero_cli.engines.models import check_model, require
 
 TEMPERATURE, TOP_P, TOP_K, MAX_TOKENS = opt.drawing("challenge")
+EXTRACT, UNITS, PERCENT = opt.answers("challenge")
 RULE, BLEU, TAU_BLEU, LAMBDA_REP = opt.reward("challenge")
 G = grpo_options("challenge")
 
@@ -61,6 +62,9 @@ def challenge(
     solver_max_tokens: Annotated[
         int, opt.solver_drawing("max-tokens", "... longest answer.", min=1)
     ] = opt.PRESET,
+    extract: Annotated[str, EXTRACT] = opt.PRESET,
+    units: Annotated[str, UNITS] = opt.PRESET,
+    percent: Annotated[str, PERCENT] = opt.PRESET,
     prompt_file: opt.PromptFile = None,
     solver_prompt_file: opt.SolverPromptFile = None,
     engine: opt.Engine = "auto",
@@ -91,6 +95,7 @@ def challenge(
     solver_model = check_model("--solver", solver)
     check_tokenizer("--bleu", bleu)
     opt.check_rule(rule)
+    rules = opt.answer_rules(ctx.params)
     asked = prompt_for(load_prompt(prompt_file, CHALLENGER))
     answered = load_prompt(solver_prompt_file, SOLVER)
     plan = plan_of(ctx.params)
@@ -105,7 +110,9 @@ def challenge(
     from rzero_cli.training.challenger import challenger_reward
 
     sampling = Sampling(m, solver_temperature, solver_top_p, solver_top_k, solver_max_tokens, seed)
-    with open_solver(engine, solver_model, sampling, answered, batch_size=batch_size) as frozen:
+    with open_solver(
+        engine, solver_model, sampling, answered, batch_size=batch_size, rules=rules
+    ) as frozen:
         run_training(
             ctx,
             challenger_model,

@@ -31,6 +31,7 @@ from rzero_cli.engines.models import check_model, require
 from rzero_cli.errors import UsageError
 
 TEMPERATURE, TOP_P, TOP_K, MAX_TOKENS = opt.drawing("eval")
+EXTRACT, UNITS, PERCENT = opt.answers("eval")
 
 
 def eval_(
@@ -78,11 +79,15 @@ def eval_(
     top_p: Annotated[float, TOP_P] = opt.PRESET,
     top_k: Annotated[int, TOP_K] = opt.PRESET,
     max_tokens: Annotated[int, MAX_TOKENS] = opt.PRESET,
+    extract: Annotated[str, EXTRACT] = opt.PRESET,
+    units: Annotated[str, UNITS] = opt.PRESET,
+    percent: Annotated[str, PERCENT] = opt.PRESET,
     prompt_file: opt.PromptFile = None,
     question_key: opt.QuestionKey = "question",
     reference_key: opt.ReferenceKey = "reference",
     group_key: opt.GroupKey = "group",
     limit: opt.Limit = None,
+    strict: opt.Strict = False,
     log_samples: Annotated[
         str | None,
         typer.Option(
@@ -116,6 +121,7 @@ def eval_(
     """
     clock = Clock()
     check_engine(engine)
+    opt.answer_rules(ctx.params)
     checkpoint = check_model("--model", model)
     if (data is None) == (tasks is None):
         raise UsageError("give either --data FILE or --tasks NAMES")
@@ -133,7 +139,7 @@ def eval_(
     load_prompt(prompt_file, SOLVER)
     made_with = settings_of(ctx) | input_hashes([data] if data else [], checkpoint)
     if data is not None:
-        for line in read_lines([data], limit=limit):
+        for line in read_lines([data], limit=limit, strict=strict):
             line.text(question_key), line.text(reference_key)
     require("eval", "lm_eval")
     named = None
@@ -174,12 +180,17 @@ def _on_data(options: dict[str, Any], engine: Any, journal: Output, part: Path) 
     names = ("k", "temperature", "top_p", "top_k", "max_tokens", "seed")
     keys = ("question_key", "reference_key", "group_key")
     earlier = [line.record for line in read_lines([str(part)])]
-    with Equivalence() as equivalence, _bar(options) as on_progress:
+    rules = opt.answer_rules(options)
+    with (
+        Equivalence(conventions=rules.conventions) as equivalence,
+        _bar(options) as on_progress,
+    ):
         return evaluate_data(
             engine,
-            read_lines([options["data"]], limit=options["limit"]),
+            read_lines([options["data"]], limit=options["limit"], strict=options["strict"]),
             **{name: options[name] for name in (*names, *keys)},
             equivalence=equivalence,
+            read=rules.read,
             prompt=load_prompt(options["prompt_file"], SOLVER),
             on_progress=on_progress,
             log=journal.write,

@@ -1,8 +1,10 @@
-"""`rzero grade`: is an answer right? (`core/equivalence.py`)"""
+"""`rzero grade`: is an answer right? (`stages/vote.py`)"""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import Annotated, Any
 
 import typer
 
@@ -10,14 +12,17 @@ from rzero_cli.commands import _options as opt
 from rzero_cli.commands._run import (
     Clock,
     input_hashes,
+    progress,
     record_origin,
     say,
     settings_of,
     stdin_or_help,
 )
-from rzero_cli.core.answers import extract_boxed
-from rzero_cli.core.equivalence import Equivalence
+from rzero_cli.core.pool import default_workers, in_order
 from rzero_cli.core.streams import Line, open_output, read_lines
+from rzero_cli.stages.vote import open_grader
+
+EXTRACT, UNITS, PERCENT = opt.answers("grade")
 
 
 def grade(
@@ -45,57 +50,67 @@ def grade(
             rich_help_panel=opt.INPUT,
         ),
     ] = False,
+    extract: Annotated[str, EXTRACT] = opt.PRESET,
+    units: Annotated[str, UNITS] = opt.PRESET,
+    percent: Annotated[str, PERCENT] = opt.PRESET,
+    workers: opt.Workers = None,
     limit: opt.Limit = None,
+    strict: opt.Strict = False,
     output: opt.Out = None,
     resume: opt.Resume = False,
     force: opt.Force = False,
     quiet: opt.Quiet = False,
-    config: opt.Config = None,
     preset: opt.Preset = opt.PRESET,
+    config: opt.Config = None,
 ) -> None:
     r"""Say of each answer whether it is equivalent to the reference.
 
-    Adds `extracted` (the answer that was compared: `answer`, or the last box of `completion`) and
-    `correct`. An answer that cannot be read is wrong. With --truth the reference comes from the
+    Adds `extracted` (the answer that was compared: `answer`, or what --extract finds in
+    `completion`) and `correct`. An answer that cannot be read is wrong, and so is one whose
+    comparison takes too long. Runs on all cores. With --truth the reference comes from the
     computable world of `rzero tiny-base`, so that pseudo-labels can be checked.
 
     [bold]Examples[/]
 
       rzero grade outputs.jsonl --completion-key output --reference-key gold
 
+      rzero grade gsm8k.jsonl --extract boxed,hashes,phrase | jq .correct
+
       rzero grade --truth runs/demo/iter-1/train.jsonl
     """
     clock = Clock()
+    rules = opt.answer_rules(ctx.params)
     names = stdin_or_help(ctx, files)
-    lines = read_lines(names, limit=limit)
-    count = right = 0
-    made_with = settings_of(ctx) | input_hashes(names)
+    lines = read_lines(names, limit=limit, strict=strict)
+    count = right = timeouts = 0
     with (
-        open_output(output, settings=made_with, force=force, resume=resume) as out,
-        Equivalence() as equivalence,
+        open_output(
+            output, settings=settings_of(ctx) | input_hashes(names), force=force, resume=resume
+        ) as out,
+        progress("grade", None, quiet=quiet) as advance,
     ):
-        for line in lines:
-            extracted = _extracted(line, answer_key, completion_key)
-            record = dict(line.record)
-            if truth:
-                from rzero_cli.world.questions import truth as computed
 
-                record[reference_key] = computed(line.text(question_key))
-                reference = record[reference_key]
-            else:
-                reference = line.text(reference_key)
-            correct = extracted is not None and equivalence.equal(extracted, reference)
-            count, right = count + 1, right + correct
-            if count > out.done:
-                out.write(record | {"extracted": extracted, "correct": correct})
-        timeouts = equivalence.timeouts
-    record_origin(
-        ctx,
-        output,
-        parents=names,
-        clock=clock,
-        metrics=lambda _: {"graded": count, "correct": right},
-    )
+        def inputs() -> Iterator[tuple[dict[str, Any], tuple[str | None, bool, str]]]:
+            for number, line in enumerate(lines):
+                record = dict(line.record)
+                if truth:
+                    from rzero_cli.world.questions import truth as computed
+
+                    record[reference_key] = computed(line.text(question_key))
+                reference = record[reference_key] if truth else line.text(reference_key)
+                answer, raw = _answer(line, answer_key, completion_key)
+                if number >= out.done:
+                    yield record, (answer, raw, reference)
+
+        results = in_order(
+            partial(open_grader, rules), inputs(), workers=workers or default_workers()
+        )
+        for record, graded in results:
+            out.write(record | {"extracted": graded.extracted, "correct": graded.correct})
+            count, right = count + 1, right + graded.correct
+            timeouts += graded.timeouts
+            advance(1)
+    record_origin(ctx, output, parents=names, clock=clock, metrics=_metrics)
     say(
         f"grade: {right} of {count} correct ({right / max(1, count):.1%}), "
         f"{timeouts} comparisons timed out",
@@ -103,7 +118,13 @@ def grade(
     )
 
 
-def _extracted(line: Line, answer_key: str, completion_key: str) -> str | None:
+def _answer(line: Line, answer_key: str, completion_key: str) -> tuple[str | None, bool]:
+    """The answer of a record, and whether it is a raw completion."""
     if answer_key not in line.record and completion_key in line.record:
-        return extract_boxed(line.text(completion_key))
-    return line.text_or_none(answer_key)
+        return line.text(completion_key), True
+    return line.text_or_none(answer_key), False
+
+
+def _metrics(lines: Iterable[Line]) -> dict[str, int]:
+    verdicts = [line.record["correct"] for line in lines]
+    return {"graded": len(verdicts), "correct": sum(verdicts)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -19,12 +18,14 @@ from rzero_cli.commands._run import (
     stdin_or_help,
 )
 from rzero_cli.core.prompts import SOLVER, load_prompt
-from rzero_cli.core.streams import Line, open_output, read_lines
+from rzero_cli.core.streams import open_output, read_lines
 from rzero_cli.engines import Sampling, check_engine
 from rzero_cli.engines.models import check_model
 from rzero_cli.stages.label import InStep, label_record, open_solver
+from rzero_cli.stages.vote import vote_metrics
 
 TEMPERATURE, TOP_P, TOP_K, MAX_TOKENS = opt.drawing("label")
+EXTRACT, UNITS, PERCENT = opt.answers("label")
 
 
 def label(
@@ -39,6 +40,10 @@ def label(
     top_k: Annotated[int, TOP_K] = opt.PRESET,
     max_tokens: Annotated[int, MAX_TOKENS] = opt.PRESET,
     prompt_file: opt.PromptFile = None,
+    extract: Annotated[str, EXTRACT] = opt.PRESET,
+    units: Annotated[str, UNITS] = opt.PRESET,
+    percent: Annotated[str, PERCENT] = opt.PRESET,
+    rule: Annotated[str, opt.vote_rule("label")] = opt.PRESET,
     question_key: opt.QuestionKey = "question",
     limit: opt.Limit = None,
     strict: opt.Strict = False,
@@ -76,6 +81,7 @@ def label(
     check_engine(engine)
     model = check_model("--solver", solver)
     names = stdin_or_help(ctx, files)
+    rules = opt.answer_rules(ctx.params, rule)
     prompt = load_prompt(prompt_file, SOLVER)
     total = _check_files(names, limit, question_key, strict=strict)
     sampling = Sampling(m, temperature, top_p, top_k, max_tokens, seed)
@@ -87,7 +93,7 @@ def label(
             force=force,
             resume=resume,
         ) as out,
-        open_solver(engine, model, sampling, prompt, batch_size=batch_size) as opened,
+        open_solver(engine, model, sampling, prompt, batch_size=batch_size, rules=rules) as opened,
         progress("label", total, quiet=quiet) as advance,
     ):
         lines = InStep(
@@ -112,7 +118,7 @@ def label(
             f"{opened.equivalence.timeouts} comparisons timed out",
             quiet=quiet,
         )
-    record_origin(ctx, output, parents=[*names, model], clock=clock, metrics=_metrics)
+    record_origin(ctx, output, parents=[*names, model], clock=clock, metrics=vote_metrics)
 
 
 def _check_files(
@@ -131,12 +137,3 @@ def _check_files(
         line.text(question_key)
         count += 1
     return count
-
-
-def _metrics(lines: Iterator[Line]) -> dict[str, float]:
-    count = unlabelled = 0
-    total = 0.0
-    for count, line in enumerate(lines, 1):  # noqa: B007 - the count is reported
-        unlabelled += line.record["answer"] is None
-        total += line.record["p_hat"]
-    return {"questions": count, "unlabelled": unlabelled, "p_hat_mean": total / max(1, count)}

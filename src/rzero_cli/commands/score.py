@@ -29,6 +29,7 @@ from rzero_cli.engines.models import check_model
 from rzero_cli.stages.label import Solver, label_record, open_solver
 
 TEMPERATURE, TOP_P, TOP_K, MAX_TOKENS = opt.drawing("score")
+EXTRACT, UNITS, PERCENT = opt.answers("score")
 RULE, BLEU, TAU_BLEU, LAMBDA_REP = opt.reward("score")
 
 
@@ -58,6 +59,9 @@ def score(
     top_k: Annotated[int, TOP_K] = opt.PRESET,
     max_tokens: Annotated[int, MAX_TOKENS] = opt.PRESET,
     prompt_file: opt.PromptFile = None,
+    extract: Annotated[str, EXTRACT] = opt.PRESET,
+    units: Annotated[str, UNITS] = opt.PRESET,
+    percent: Annotated[str, PERCENT] = opt.PRESET,
     question_key: opt.QuestionKey = "question",
     limit: opt.Limit = None,
     strict: opt.Strict = False,
@@ -88,6 +92,7 @@ def score(
     names = stdin_or_help(ctx, files)
     check_tokenizer("--bleu", bleu)
     opt.check_rule(rule)
+    rules = opt.answer_rules(ctx.params)
     model = check_model("--solver", solver) if solver else None
     sampling = Sampling(m, temperature, top_p, top_k, max_tokens, seed)
     prompt = load_prompt(prompt_file, SOLVER)
@@ -106,7 +111,11 @@ def score(
 
         @cache
         def opened() -> Solver:
-            return enter(open_solver(engine, model or "", sampling, prompt, batch_size=batch_size))
+            return enter(
+                open_solver(
+                    engine, model or "", sampling, prompt, batch_size=batch_size, rules=rules
+                )
+            )
 
         advance = enter(progress("score", None, quiet=quiet))
         for number, lines in enumerate(_batches(source, batch)):

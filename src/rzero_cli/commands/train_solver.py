@@ -16,6 +16,7 @@ from rzero_cli.engines.models import check_model, require
 from rzero_cli.errors import DataError
 
 TEMPERATURE, TOP_P, TOP_K, MAX_TOKENS = opt.drawing("train-solver")
+EXTRACT, UNITS, PERCENT = opt.answers("train-solver")
 G = grpo_options("train-solver")
 
 
@@ -49,6 +50,9 @@ def train_solver(
     top_p: Annotated[float, TOP_P] = opt.PRESET,
     top_k: Annotated[int, TOP_K] = opt.PRESET,
     max_tokens: Annotated[int, MAX_TOKENS] = opt.PRESET,
+    extract: Annotated[str, EXTRACT] = opt.PRESET,
+    units: Annotated[str, UNITS] = opt.PRESET,
+    percent: Annotated[str, PERCENT] = opt.PRESET,
     prompt_file: opt.PromptFile = None,
     question_key: opt.QuestionKey = "question",
     answer_key: opt.AnswerKey = "answer",
@@ -94,6 +98,7 @@ def train_solver(
     clock = Clock()
     model = check_model("--solver", solver)
     opt.check_rule(rule)
+    rules = opt.answer_rules(ctx.params)
     plan = plan_of(ctx.params)
     require("train", "torch", "transformers", "trl", "accelerate")
     if dry_run:
@@ -114,12 +119,12 @@ def train_solver(
 
     if shuffle_labels:
         rows = training.shuffle_labels(rows, seed)
-    with Equivalence() as equivalence:
+    with Equivalence(conventions=rules.conventions) as equivalence:
         run_training(
             ctx,
             model,
             rows,
-            training.solver_reward_function(equivalence, rule=rule),
+            training.solver_reward_function(equivalence, rule=rule, read=rules.read),
             plan,
             parents=[*names, model],
             inputs=input_hashes(names, model),

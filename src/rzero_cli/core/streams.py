@@ -21,7 +21,7 @@ from decimal import Decimal, InvalidOperation
 from itertools import islice
 from math import isinf
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any
 
 import orjson
 
@@ -215,10 +215,13 @@ def _checked(files: Sequence[str]) -> list[str]:
 @contextmanager
 def _open(name: str) -> Iterator[tuple[str, io.BufferedReader]]:
     """The name of a source as messages give it, and its bytes."""
-    if name == "-":
-        yield "<stdin>", cast(io.BufferedReader, sys.stdin.buffer)
-        return
     with ExitStack() as stack:
+        if name == "-":
+            # A reader of our own: a thread may wait in it when the process ends, and python would
+            # wait for the lock of its own one.
+            standard = os.fdopen(sys.stdin.fileno(), "rb", closefd=False)
+            yield "<stdin>", stack.enter_context(standard)
+            return
         try:
             stream = stack.enter_context(Path(name).open("rb"))
         except OSError as error:

@@ -17,9 +17,9 @@ import datasets
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.evaluator import evaluate
 
-from rzero_cli.core.answers import extract_boxed
 from rzero_cli.core.equivalence import Equivalence
 from rzero_cli.core.prompts import SOLVER, Messages, prompt_for
+from rzero_cli.core.reading import PAPER
 from rzero_cli.core.records import question_id
 from rzero_cli.core.streams import Line
 from rzero_cli.core.votes import vote
@@ -57,6 +57,7 @@ def evaluate_data(
     max_tokens: int,
     seed: int,
     equivalence: Equivalence,
+    read: Callable[[str], str | None] = PAPER.read,
     prompt: Messages = SOLVER,
     question_key: str = "question",
     reference_key: str = "reference",
@@ -75,6 +76,7 @@ def evaluate_data(
         max_tokens: the longest completion.
         seed: the same one gives the same result.
         equivalence: an open one.
+        read: takes the answer out of a completion.
         prompt: what the question is put into.
         question_key, reference_key, group_key: names of the records' keys.
         on_progress: called with (completions so far, all completions).
@@ -104,9 +106,19 @@ def evaluate_data(
     transcript = _Transcript(questions, len(questions) * (1 + k), len(earlier), on_progress, log)
     lm = EngineLM(engine, seed=seed, hear=transcript.hear, done=earlier)
     timeouts = equivalence.timeouts
+
+    def ask(doc: dict[str, int]) -> str:
+        return json.dumps(prompt_for(prompt, questions[doc["number"]].text))
+
+    def grade(doc: dict[str, int], drawn: list[list[str]]) -> dict[str, _Verdict]:
+        answers = [read(text) for text in drawn[0]]
+        reference = questions[doc["number"]].reference
+        right = {a: a is not None and equivalence.equal(a, reference) for a in answers}
+        return {"accuracy": _Verdict(answers, [right[a] for a in answers])}
+
     with quiet():
         tasks = {
-            name: _task(name, questions, prompt, n, how | {"max_gen_toks": max_tokens}, equivalence)
+            name: _task(name, questions, ask, n, how | {"max_gen_toks": max_tokens}, grade)
             for name, (n, how) in passes.items()
             if n
         }
@@ -148,25 +160,15 @@ class _Verdict(NamedTuple):
 def _task(
     name: str,
     questions: Sequence[Question],
-    prompt: Messages,
+    ask: Callable[[dict[str, int]], str],
     n: int,
     how: dict[str, Any],
-    equivalence: Equivalence,
+    grade: Callable[[dict[str, int], list[list[str]]], dict[str, _Verdict]],
 ) -> ConfigurableTask:
     """An lm-eval task that answers each question n times.
 
     Its documents are only the questions' numbers: no text has to survive the way through Arrow.
     """
-
-    def grade(doc: dict[str, int], drawn: list[list[str]]) -> dict[str, _Verdict]:
-        answers = [extract_boxed(text) for text in drawn[0]]
-        reference = questions[doc["number"]].reference
-        right = {a: a is not None and equivalence.equal(a, reference) for a in answers}
-        return {"accuracy": _Verdict(answers, [right[a] for a in answers])}
-
-    def ask(doc: dict[str, int]) -> str:
-        return json.dumps(prompt_for(prompt, questions[doc["number"]].text))
-
     documents = datasets.Dataset.from_dict({"number": list(range(len(questions)))})
     return ConfigurableTask(
         config={

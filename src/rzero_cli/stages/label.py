@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-from rzero_cli.core.answers import extract_boxed
 from rzero_cli.core.equivalence import Equivalence
 from rzero_cli.core.prompts import Messages, prompt_for
+from rzero_cli.core.reading import PAPER, Rules
 from rzero_cli.core.votes import Vote, vote
 from rzero_cli.engines import Completion, Engine, Sampling, open_engine
 from rzero_cli.errors import DataError
+from rzero_cli.stages.vote import vote_keys
 
 __all__ = ["InStep", "Labelled", "Solver", "label_record", "open_solver"]
 
@@ -42,6 +43,8 @@ class Solver:
     prompt: Messages
     equivalence: Equivalence
     """Decides which answers are the same."""
+    rules: Rules = PAPER
+    """How answers are read."""
 
     def label(
         self, questions: Iterable[str], *, seed: int | None = None, start: int = 0
@@ -56,24 +59,32 @@ class Solver:
         sampling = self.sampling if seed is None else replace(self.sampling, seed=seed)
         prompts = (prompt_for(self.prompt, question) for question in questions)
         for completions in self.engine.generate(prompts, sampling, start=start):
-            answers = [extract_boxed(completion.text) for completion in completions]
-            yield Labelled(vote(answers, self.equivalence), answers, completions)
+            answers = [self.rules.read(completion.text) for completion in completions]
+            tally = vote(answers, self.equivalence, rule=self.rules.rule)
+            yield Labelled(tally, answers, completions)
 
 
 @contextmanager
 def open_solver(
-    engine: str, model: str, sampling: Sampling, prompt: Messages, *, batch_size: int
+    engine: str,
+    model: str,
+    sampling: Sampling,
+    prompt: Messages,
+    *,
+    batch_size: int,
+    rules: Rules = PAPER,
 ) -> Iterator[Solver]:
     """Load a Solver; see `engines.open_engine` for what can go wrong."""
-    with open_engine(engine, model, batch_size=batch_size) as loaded, Equivalence() as equivalence:
-        yield Solver(loaded, sampling, prompt, equivalence)
+    with (
+        open_engine(engine, model, batch_size=batch_size) as loaded,
+        Equivalence(conventions=rules.conventions) as equivalence,
+    ):
+        yield Solver(loaded, sampling, prompt, equivalence, rules)
 
 
 def label_record(record: dict[str, Any], labelled: Labelled) -> dict[str, Any]:
     """`record` with label's keys added, or replaced where they were there."""
-    tally = asdict(labelled.vote)
-    votes = tally.pop("votes")
-    return record | tally | {"answers": labelled.answers, "votes": votes}
+    return record | vote_keys(labelled.vote, labelled.answers)
 
 
 class InStep(Generic[T]):

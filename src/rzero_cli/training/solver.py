@@ -9,8 +9,8 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rzero_cli.core.answers import extract_boxed
 from rzero_cli.core.equivalence import Equivalence
+from rzero_cli.core.reading import PAPER
 from rzero_cli.core.rewards import solver_reward
 from rzero_cli.training.challenger import text_of
 
@@ -18,13 +18,17 @@ __all__ = ["shuffle_labels", "solver_reward_function"]
 
 
 def solver_reward_function(
-    equivalence: Equivalence, *, rule: str = "paper"
+    equivalence: Equivalence,
+    *,
+    rule: str = "paper",
+    read: Callable[[str], str | None] = PAPER.read,
 ) -> Callable[..., list[float]]:
     """The reward function of the Solver, for TRL; the rows hold the pseudo-label as `answer`.
 
     Args:
         equivalence: decides whether an answer is the label.
         rule: "paper" (binary) or "official" (0.9 * accuracy + 0.1 * format).
+        read: takes the answer out of a completion.
     """
 
     def reward(
@@ -34,7 +38,7 @@ def solver_reward_function(
         **columns: Any,
     ) -> list[float]:
         texts = [text_of(completion) for completion in completions]
-        extracted = [extract_boxed(text) for text in texts]
+        extracted = [read(text) for text in texts]
         correct = [
             found is not None and equivalence.equal(found, label)
             for found, label in zip(extracted, answer, strict=True)

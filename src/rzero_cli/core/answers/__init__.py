@@ -14,7 +14,18 @@ are listed in the tests, a golden case each. They hold for answers to *one* ques
 interval and an ordered pair share a spelling and so a key, and `\{5\}` is 5.
 """
 
-from rzero_cli.core.answers.boxes import extract_boxed
+from rzero_cli.core.answers.boxes import extract_boxed, is_blank_box
+from rzero_cli.core.answers.conventions import DEFAULT, Conventions
+from rzero_cli.core.answers.extraction import EXTRACTIONS, extract_answer
 from rzero_cli.core.answers.keys import canonical_key, latex_form
 
-__all__ = ["canonical_key", "extract_boxed", "latex_form"]
+__all__ = [
+    "DEFAULT",
+    "EXTRACTIONS",
+    "Conventions",
+    "canonical_key",
+    "extract_answer",
+    "extract_boxed",
+    "is_blank_box",
+    "latex_form",
+]

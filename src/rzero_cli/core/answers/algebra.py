@@ -34,7 +34,8 @@ I_UNIT: Poly = {(("i", Fraction(1)),): Fraction(1)}
 
 
 def constant(number: Fraction | int) -> Poly:
-    number = Fraction(number)
+    if not isinstance(number, Fraction):
+        number = Fraction(number)
     if max(abs(number.numerator), number.denominator).bit_length() > MAX_BITS:
         raise NotMaths("number too large")
     return {(): number} if number else {}

@@ -1,10 +1,11 @@
-"""The answer of a completion: its last box."""
+"""The answer of a completion in a box."""
 
 from __future__ import annotations
 
 import re
 
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
+_BLANK = re.compile(r"\{\s*\}")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _BARE = re.compile(r"[-+]?\d[\d,./]*(?<![,./])|[A-Za-z](?![A-Za-z])")
 
@@ -16,6 +17,11 @@ def extract_boxed(text: str) -> str | None:
     cut off, there is no answer: what stood in an earlier box had been superseded. A blank box is
     no answer either. Of nested boxes the inner one counts. Time is linear in the text.
     """
+    return last_box(text) or None
+
+
+def last_box(text: str) -> str | None:
+    """As `extract_boxed`, but the empty string if the last box is blank or cut off."""
     for box in reversed(list(_BOX.finditer(text))):
         if text.startswith("{", box.end()):
             return _braced(text, box.end())
@@ -24,10 +30,16 @@ def extract_boxed(text: str) -> str | None:
     return None  # a `\boxed` in running prose holds nothing and was passed over
 
 
-def _braced(text: str, start: int) -> str | None:
+def is_blank_box(text: str) -> bool:
+    r"""Whether the last box of a completion is there and holds nothing: `\boxed{ }`."""
+    boxes = list(_BOX.finditer(text))
+    return bool(boxes) and _BLANK.match(text, boxes[-1].end()) is not None
+
+
+def _braced(text: str, start: int) -> str:
     depth = 0
     for match in _BRACE.finditer(text, start):
         depth += {"{": 1, "}": -1}.get(match.group(), 0)
         if depth == 0:
-            return text[start + 1 : match.start()].strip() or None
-    return None
+            return text[start + 1 : match.start()].strip()
+    return ""

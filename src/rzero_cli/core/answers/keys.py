@@ -21,12 +21,12 @@ from rzero_cli.core.answers.algebra import (
     set_key,
     times,
 )
+from rzero_cli.core.answers.conventions import DEFAULT, Conventions
 from rzero_cli.core.answers.items import (
     RELATIONS,
     items_of,
     kinds_of,
     split_at,
-    strip_item,
     text_of,
 )
 from rzero_cli.core.answers.parser import Parser, as_poly, number_of
@@ -47,20 +47,55 @@ _WORDS = {
 )  # fmt: skip
 
 
-def canonical_key(answer: str) -> str | None:
+# a number, a fraction, a LaTeX fraction; of a size that needs no check
+_PLAIN_NUMBER = re.compile(
+    r"([-+]?)(?:([0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})|([0-9]{1,40})/([0-9]{1,40})"
+    r"|\\[dt]?frac\{([0-9]{1,40})\}\{([0-9]{1,40})\})"
+)
+# over kinds of tokens: digits in brackets or not, and a base behind an underscore or the word
+_BASED = re.compile(r"(?:\([nS]+\)|n|[nS]{2,})(?:_(?:[nw]|\{n\}|\{\(n\)\}|\{w?[nw]\})|w[nw])")
+_BASES = {
+    name: base
+    for base, name in enumerate(
+        ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
+         "twelve", "thirteen", "fourteen", "fifteen", "sixteen"), start=2,
+    )
+}  # fmt: skip
+
+
+def canonical_key(answer: str, conventions: Conventions = DEFAULT) -> str | None:
     """Return the exact canonical key of an answer, or None if only a worker can tell.
 
-    Two answers that both have keys are equal if and only if their keys are the same string.
-    Beyond MAX_LENGTH characters an answer is its own text. Never raises.
+    Two answers that both have keys, under the same conventions, are equal if and only if their
+    keys are the same string. Beyond MAX_LENGTH characters an answer is its own text. Never raises.
     """
     if len(answer) > MAX_LENGTH:
         return "text:" + " ".join(answer.split())
-    return _cached_key(answer)
+    return _cached_key(answer, conventions)
 
 
 @lru_cache(maxsize=16_384)
-def _cached_key(answer: str) -> str | None:
-    cleaned = clean(answer)
+def _cached_key(answer: str, conventions: Conventions) -> str | None:
+    return _number_key(answer) or _long_way(answer, conventions)
+
+
+def _number_key(answer: str) -> str | None:
+    """The short cut for what most answers are: a plain whole number, decimal or fraction."""
+    match = _PLAIN_NUMBER.fullmatch(answer)
+    if match is None:
+        return None
+    sign, number, top, bottom, frac_top, frac_bottom = match.groups()
+    if number:
+        value = str(int(number)) if number.isdigit() else str(Fraction(number))
+    elif int(bottom or frac_bottom):
+        value = str(Fraction(int(top or frac_top), int(bottom or frac_bottom)))
+    else:
+        return None
+    return "-" + value if sign == "-" and value != "0" else value
+
+
+def _long_way(answer: str, conventions: Conventions) -> str | None:
+    cleaned = clean(answer, conventions)
     try:
         tokens = tokenize(cleaned)
     except NotMaths:
@@ -69,17 +104,21 @@ def _cached_key(answer: str) -> str | None:
     if text in _WORDS:
         return _WORDS[text]
     try:
-        return _alternatives(tokens) + _list_key(items_of(tokens))
+        items = items_of(tokens, conventions)
+        return _all_hold(tokens, items) or _list_key(items)
     except Undecided:
         return None
     except NotMaths:
         return "text:" + (text or " ".join(answer.split()))
 
 
-def latex_form(answer: str) -> str:
-    """An answer without a key, as LaTeX for the worker: names, units and separators dropped."""
-    items = [_exact(tokens) for _, tokens in items_of(tokenize(clean(answer)))]
-    return " , ".join(items)
+def latex_form(answer: str, conventions: Conventions = DEFAULT) -> str:
+    """An answer without a key, as LaTeX for the worker: names, units and separators dropped.
+
+    A unit that the conventions keep is a symbol with a subscript.
+    """
+    items = items_of(tokenize(clean(answer, conventions)), conventions)
+    return " , ".join(_exact(tokens) for _, tokens in items)
 
 
 def _exact(tokens: list[Token]) -> str:
@@ -93,23 +132,49 @@ def _exact(tokens: list[Token]) -> str:
 
 
 def _list_key(items: list[tuple[str, list[Token]]]) -> str:
-    names = {name for name, _ in items if name}
+    labels = [name or _unknowns(tokens) for name, tokens in items]
+    several = len(set(labels) - {""}) > 1
     plus_minus = any(t.kind in (r"\pm", r"\mp") for _, tokens in items for t in tokens)
     keys = set()
     for sign in (1, -1)[: 1 + plus_minus]:
-        for name, tokens in items:
+        for label, (_, tokens) in zip(labels, items, strict=True):
             key = _item_key(tokens, sign)
-            keys.add(f"{name} = {key}" if len(names) > 1 else key)
+            keys.add(f"{label} = {key}" if several else key)
     return set_key(keys)
 
 
-def _alternatives(tokens: list[Token]) -> str:
-    """Mark a list of relations that all hold: `x > 1, x < 2` is not `x > 1 or x < 2`."""
-    parts, separators = split_at(tokens, {",", ";", "and", "or"})
-    relations = any(
-        kinds_of(split_at(tokens, set(RELATIONS))[1]) for _, tokens in map(strip_item, parts)
-    )
-    return "all " if relations and any(t.text != "or" for t in separators) else ""
+def _relations(tokens: list[Token]) -> list[str]:
+    return [RELATIONS[token.kind] for token in split_at(tokens, set(RELATIONS))[1]]
+
+
+def _unknowns(tokens: list[Token]) -> str:
+    """The letters of a relation: `x > 3, x < 5` is not `x > 3, y < 5`."""
+    letters = {t.text for t in tokens if t.kind in ("s", "S")} - {r"\pi", "e", "i"}
+    return " ".join(sorted(letters)) if _relations(tokens) else ""
+
+
+def _all_hold(tokens: list[Token], items: list[tuple[str, list[Token]]]) -> str | None:
+    """The key of a list of relations that all hold: `x > 1, x < 2` is not `x > 1 or x < 2`."""
+    separators = split_at(tokens, {",", ";", "and", "or"})[1]
+    if all(t.text == "or" for t in separators) or not any(_relations(part) for _, part in items):
+        return None
+    if len(items) == 2 and not (items[0][0] or items[1][0]):
+        one, other = _bound(items[0][1]), _bound(items[1][1])
+        if one and other and one[0] == other[0] and one[1] != other[1]:
+            return _interval(one, other)  # x > 1 and x < 2
+    return "all " + _list_key(items)
+
+
+def _bound(tokens: list[Token]) -> _Bound | None:
+    """A single inequality as a bound on its only variable."""
+    sides, relations = split_at(tokens, set(RELATIONS))
+    sign = RELATIONS[relations[0].kind] if len(relations) == 1 else ""
+    if sign[:1] not in ("<", ">") or any(t.kind in (r"\pm", r"\mp", "w") for t in tokens):
+        return None
+    a, b = (as_poly(Parser(side, 1).whole()) for side in sides)
+    if "<" in sign:
+        a, b, sign = b, a, sign.replace("<", ">")
+    return _half_line(add([a, negative(b)]), sign)
 
 
 def _item_key(tokens: list[Token], sign: int) -> str:
@@ -118,6 +183,8 @@ def _item_key(tokens: list[Token], sign: int) -> str:
         return _WORDS.get(tokens[0].text, "text:" + tokens[0].text)
     if re.fullmatch("S{2,}", kinds):  # a segment, or an order of finish
         return "text:" + "".join(token.text for token in tokens).casefold()
+    if _BASED.fullmatch(kinds) and (based := _based_key(tokens)):
+        return based
     if any(t.kind == "w" and len(t.text) > 1 for t in tokens):
         raise NotMaths("words")
     if sum(t.kind in (r"\pm", r"\mp") for t in tokens) > 1:
@@ -129,13 +196,32 @@ def _item_key(tokens: list[Token], sign: int) -> str:
     for separator in (r"\cup", ":"):
         parts, found = split_at(tokens, {separator})
         if found:
-            values = [Parser(part, sign).whole() for part in parts]
             if separator == ":":
-                return " : ".join(map(key_of, values))
-            if any(not isinstance(value, str) for value in values):
-                raise NotMaths("union of what is no set")
-            return set_key(map(key_of, values))
+                return " : ".join(key_of(Parser(part, sign).whole()) for part in parts)
+            return set_key(key for part in parts for key in _members(part, sign))
     return key_of(Parser(tokens, sign).whole())
+
+
+def _members(part: list[Token], sign: int) -> list[str]:
+    """What one part of a union adds to it: the elements of a finite set, or an interval."""
+    if kinds_of(part[:1]) == "?" and part[0].kind == r"\{" and part[-1].kind == r"\}":
+        return [key_of(Parser(item, sign).whole()) for item in split_at(part[1:-1], {",", ";"})[0]]
+    value = Parser(part, sign).whole()
+    if not isinstance(value, str):
+        raise NotMaths("union of what is no set")
+    return [value] if value != "{}" else []
+
+
+def _based_key(tokens: list[Token]) -> str | None:
+    """`101_2`, `(101)_{two}`, `101 base 2`: a number in another base, equal only to itself."""
+    *digits, base = (t.text for t in tokens if t.kind in "nSw" and t.text != "base")
+    number = "".join(digits).lstrip("0") or "0"
+    base = str(_BASES.get(base, base))
+    try:
+        int(number, int(base))
+    except ValueError:
+        return None
+    return f"{number}_{int(base)}"
 
 
 def _relation_key(values: list[Value], signs: list[str]) -> str:

@@ -77,20 +77,28 @@ class Parser:
             term = as_poly(self.term())
             terms.append(term if sign > 0 else negative(term))
         value = add(as_poly(term) for term in terms)
+        if self.accept(r"\choose"):
+            return constant(comb(_small(value), _small(as_poly(self.expression()))))
         if self.accept(r"\over"):
             return times(value, inverse(as_poly(self.expression())))
         return value
 
     def term(self) -> Value:
+        start = self.at
         value = self.mixed_number() or self.factor()
         divided = False
         while True:
+            # A number is multiplied by juxtaposition only behind a power or factorial: `2^3 3^2`.
+            powered = {t.kind for t in self.tokens[start : self.at]} & {"^", "!"}
+            start = self.at
             if self.accept("*"):
                 value = times(as_poly(value), self.mixed_number() or self.signed_factor())
             elif self.accept("/"):
                 value = times(as_poly(value), inverse(as_poly(self.signed_factor())))
                 divided = True
-            elif self.kind in ("s", "S", "(", "{", r"\frac", r"\sqrt", r"\binom", "f"):
+            elif self.kind in ("s", "S", "(", "{", r"\frac", r"\sqrt", r"\binom", "f") or (
+                powered and self.kind == "n"
+            ):
                 if divided:
                     raise NotMaths("1/2x has two readings")
                 value = times(as_poly(value), as_poly(self.factor()))
@@ -215,7 +223,7 @@ class Parser:
         return power(radicand, exponent)
 
     def matrix(self) -> str:
-        if not re.search(r"\{[pbB]?matrix\}", self.tokens[self.at - 1].text):
+        if not re.search(r"\{(?:small|[pbB])?matrix\}", self.tokens[self.at - 1].text):
             raise NotMaths("unknown environment")
         rows: list[list[str]] = [[]]
         while True:

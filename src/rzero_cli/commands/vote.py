@@ -1,0 +1,116 @@
+"""`rzero vote`: pseudo-labels from answers that are there already (`stages/vote.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from rzero_cli.commands import _options as opt
+from rzero_cli.commands._run import (
+    Clock,
+    input_hashes,
+    progress,
+    record_origin,
+    say,
+    settings_of,
+    stdin_or_help,
+)
+from rzero_cli.core.pool import default_workers, in_order
+from rzero_cli.core.streams import Line, open_output, read_lines
+from rzero_cli.stages.vote import open_voter, vote_keys, vote_metrics
+
+EXTRACT, UNITS, PERCENT = opt.answers("vote")
+
+
+def vote(
+    ctx: typer.Context,
+    files: opt.Files = None,
+    answers_key: Annotated[
+        str,
+        typer.Option("--answers-key", help="Key of the answers.", rich_help_panel=opt.INPUT),
+    ] = "answers",
+    completions_key: Annotated[
+        str,
+        typer.Option(
+            "--completions-key",
+            help="Key of raw completions, read where there are no answers.",
+            rich_help_panel=opt.INPUT,
+        ),
+    ] = "completions",
+    extract: Annotated[str, EXTRACT] = opt.PRESET,
+    units: Annotated[str, UNITS] = opt.PRESET,
+    percent: Annotated[str, PERCENT] = opt.PRESET,
+    rule: Annotated[str, opt.vote_rule("vote")] = opt.PRESET,
+    workers: opt.Workers = None,
+    limit: opt.Limit = None,
+    strict: opt.Strict = False,
+    output: opt.Out = None,
+    resume: opt.Resume = False,
+    force: opt.Force = False,
+    quiet: opt.Quiet = False,
+    preset: opt.Preset = opt.PRESET,
+    config: opt.Config = None,
+) -> None:
+    """Label without a model: the majority over the answers that are there already.
+
+    Reads `answers` (a list of texts, null for an unreadable one) or raw `completions`, and adds
+    what `label` adds: `answer`, `p_hat`, `m`, `majority`, `answers` and `votes`. The outcome does
+    not depend on the order of the answers. Runs on all cores.
+
+    [bold]Examples[/]
+
+      rzero vote answers.jsonl > labeled.jsonl
+
+      rzero vote outputs.jsonl --completions-key samples --extract boxed,phrase | rzero filter
+    """
+    clock = Clock()
+    rules = opt.answer_rules(ctx.params, rule)
+    names = stdin_or_help(ctx, files)
+    lines = read_lines(names, limit=limit, strict=strict)
+    count = unlabelled = timeouts = 0
+    with (
+        open_output(
+            output, settings=settings_of(ctx) | input_hashes(names), force=force, resume=resume
+        ) as out,
+        progress("vote", None, quiet=quiet) as advance,
+    ):
+
+        def inputs() -> Iterator[tuple[Line, tuple[Sequence[str | None], bool]]]:
+            for number, line in enumerate(lines):
+                argument = _answers(line, answers_key, completions_key)
+                if number >= out.done:
+                    yield line, argument
+
+        results = in_order(
+            partial(open_voter, rules), inputs(), workers=workers or default_workers()
+        )
+        for line, voted in results:
+            out.write(line.record | vote_keys(voted.vote, voted.answers))
+            count += 1
+            unlabelled += voted.vote.answer is None
+            timeouts += voted.timeouts
+            advance(1)
+    record_origin(ctx, output, parents=names, clock=clock, metrics=vote_metrics)
+    say(
+        f"vote: {count} questions, {unlabelled} without a readable answer, {timeouts} comparisons "
+        "timed out",
+        quiet=quiet,
+    )
+
+
+def _answers(
+    line: Line, answers_key: str, completions_key: str
+) -> tuple[Sequence[str | None], bool]:
+    """The answers of a record, and whether they are raw completions. DataError if ill-typed."""
+    raw = answers_key not in line.record and completions_key in line.record
+    key = completions_key if raw else answers_key
+    values = line.value(key, "a list of texts")
+    if not isinstance(values, list):
+        raise line.error(f'key "{key}" must be a list of texts, one for each answer')
+    for value in values:
+        if not (isinstance(value, str) or value is None):
+            raise line.error(f'key "{key}" must hold texts or null, not {value!r}: quote it')
+    return values, raw

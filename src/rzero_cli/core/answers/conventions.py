@@ -1,0 +1,31 @@
+"""What is dropped from an answer before it is compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Units = Literal["drop", "keep"]
+Percent = Literal["drop", "fraction"]
+
+
+@dataclass(frozen=True, slots=True)
+class Conventions:
+    r"""How units and percent signs are read.
+
+    Args:
+        units: "drop" makes `60 \text{ mph}` equal to 60; with "keep" a unit, a currency or a
+            degree sign is part of the answer.
+        percent: "drop" makes `50\%` equal to 50, "fraction" to 1/2.
+    """
+
+    units: Units = "drop"
+    percent: Percent = "drop"
+
+    def __post_init__(self) -> None:
+        for value, allowed in ((self.units, Units), (self.percent, Percent)):
+            if value not in get_args(allowed):
+                raise ValueError(f"{value!r} is none of {', '.join(get_args(allowed))}")
+
+
+DEFAULT = Conventions()

@@ -1,0 +1,277 @@
+"""`rzero vote` and `rzero grade` on anybody's answers: keys, rules, all cores, hostile input."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import Ended, Refused, Rzero
+
+DATA = Path(os.environ.get("RZERO_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+NEVER = r"\int \frac{1}{1+x^{17}+\sin x} dx"  # no antiderivative to be found
+# What no parser of answers should be given: each a class of its own.
+HOSTILE = [
+    NEVER,
+    '__import__("os").system("touch broken")',
+    "exec('while 1: pass')",
+    "9**9**9**9",
+    "((((" * 20_000,
+    r"\frac{1}{" * 500 + "1" + "}" * 500,
+    "1e999999999999",
+    "170141183460469231731687303715884105727!",
+    r"\sqrt[99999999]{2^{99999999}}",
+    "x" * 100_000,
+    "{" * 30_000 + "}" * 30_000,
+    r"\begin{pmatrix}" + " & ".join(["1"] * 3000) + r"\end{pmatrix}",
+    r"\sum_{k=1}^{10^{12}} k!",
+    "\x00\x1b[2J",
+    "\ud800",
+    "‮" * 1000,
+    "=" * 20_000,
+    r"\boxed{" * 5000,
+    "1/" * 5000 + "1",
+    "^".join(["2"] * 3000),
+    ", ".join(str(n) for n in range(20_000)),
+    "+".join(f"x_{{{n}}}^{{{n}}}" for n in range(2000)),
+    r"(x+y+z+w+u+v)^{40}(x-y)^{40}",
+    r"\left|" * 1000 + "x" + r"\right|" * 1000,
+    "A" + " and A" * 10_000,
+    "1 " * 20_000,
+]
+
+
+def records(ended: Ended) -> list[dict[str, Any]]:
+    assert ended.status == 0, ended.stderr
+    return [json.loads(line) for line in ended.lines]
+
+
+def jsonl(*rows: dict[str, Any]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def test_vote_adds_the_keys_of_label_and_keeps_the_others(rzero: Rzero) -> None:
+    row = {"id": 7, "answers": ["1/2", "0.5", "0.5", "2", None], "note": {"big": 10**30}}
+    (voted,) = records(rzero("vote", input=jsonl(row)))
+    assert voted == row | {
+        "answer": "0.5",
+        "p_hat": 0.6,
+        "m": 5,
+        "majority": 3,
+        "votes": {"0.5": 3, "2": 1},
+    }
+    assert list(voted)[:3] == ["id", "answers", "note"]
+
+
+def test_vote_reads_completions(rzero: Rzero) -> None:
+    texts = [r"\boxed{4}", r"so \boxed{\frac{8}{2}}", "the answer is 5", r"\boxed{", ""]
+    (voted,) = records(rzero("vote", input=jsonl({"completions": texts})))
+    assert voted["answers"] == ["4", r"\frac{8}{2}", None, None, None]
+    assert (voted["answer"], voted["p_hat"], voted["m"]) == ("4", 0.4, 5)
+    assert voted["completions"] == texts
+    more = rzero("vote", "--extract", "boxed,phrase", input=jsonl({"completions": texts}))
+    assert records(more)[0]["answers"] == ["4", r"\frac{8}{2}", "5", None, None]
+    mapped = rzero("vote", "--completions-key", "outputs", input=jsonl({"outputs": texts}))
+    assert records(mapped)[0]["answer"] == "4"
+
+
+def test_official_leaves_empty_boxes_out(rzero: Rzero) -> None:
+    row = {"completions": [r"\boxed{4}", r"\boxed{4}", r"\boxed{ }", "none", r"\boxed{5}"]}
+    assert records(rzero("vote", input=jsonl(row)))[0]["p_hat"] == 2 / 5
+    (voted,) = records(rzero("vote", "--preset", "official", input=jsonl(row)))
+    assert voted["p_hat"] == 2 / 4
+    assert voted["answers"] == ["4", "4", "", None, "5"]
+    # its own output votes the same again
+    assert records(rzero("vote", "--preset", "official", input=jsonl(voted))) == [voted]
+
+
+@pytest.mark.parametrize(
+    ("options", "answers", "p_hat"),
+    [
+        ([], ["60 mph", "60", r"60 \text{ km}"], 1.0),
+        (["--units", "keep"], ["60 mph", "60", r"60 \text{ mph}"], 2 / 3),
+        ([], [r"50\%", "50", "0.5"], 2 / 3),
+        (["--percent", "fraction"], [r"50\%", "1/2", "50"], 2 / 3),
+    ],
+)
+def test_conventions_are_options(
+    rzero: Rzero, options: list[str], answers: list[str], p_hat: float
+) -> None:
+    assert records(rzero("vote", *options, input=jsonl({"answers": answers})))[0]["p_hat"] == p_hat
+
+
+def test_neither_order_nor_the_number_of_processes_changes_a_vote(rzero: Rzero) -> None:
+    spellings = [None, "1/2", "0.5", r"\frac12", "0.50", "1", "1.0", r"\log_2 8", "3", "x+1", "1+x"]
+    spellings += [r"\sin x", "yes", "Yes", "(1,2)", "(1, 2)", r"2\cdot 2^n", "2^{n+1}"]
+    rng = random.Random(0)
+    rows = [{"answers": rng.choices(spellings, k=12)} for _ in range(150)]
+    shuffled = [{"answers": rng.sample(row["answers"], 12)} for row in rows]
+    keys = ("answer", "p_hat", "m", "majority", "votes")
+    tallies = [
+        [
+            [row[key] for key in keys]
+            for row in records(rzero("vote", *options, input=jsonl(*given)))
+        ]
+        for options, given in (
+            (("--workers", "1"), rows),
+            (("--workers", "3"), rows),
+            (("--workers", "2"), shuffled),
+        )
+    ]
+    assert tallies[0] == tallies[1] == tallies[2]
+
+
+def test_what_label_writes_votes_the_same_again(rzero: Rzero) -> None:
+    rows = [{"answers": [str(k % 3), "1.0", None]} for k in range(300)]
+    first = rzero("vote", input=jsonl(*rows))
+    assert rzero("vote", input=first.stdout).stdout == first.stdout
+
+
+def test_an_interrupted_vote_is_continued(rzero: Rzero, tmp_path: Path) -> None:
+    rows = [{"answers": [str(k), str(k % 2), "1"], "k": k} for k in range(500)]
+    (tmp_path / "answers.jsonl").write_text(jsonl(*rows))
+    assert rzero("vote", "answers.jsonl", "-o", "whole.jsonl").status == 0
+    (tmp_path / "bad.jsonl").write_text(jsonl(*rows[:300]) + '{"answers": 3}\n')
+    for name in ("vote", "grade"):
+        assert rzero(name, "bad.jsonl", "-o", f"{name}.jsonl").status == 2
+    assert (tmp_path / "vote.jsonl.part").read_text().count("\n") == 300
+    (tmp_path / "bad.jsonl").write_text(jsonl(*rows))
+    again = rzero("vote", "bad.jsonl", "-o", "vote.jsonl", "--resume")
+    assert again.status == 2  # the input has changed
+    assert "inputs" in again.stderr
+    os.truncate(tmp_path / "vote.jsonl.part", 1000)  # torn in the middle of a line
+    (tmp_path / "bad.jsonl").write_text(jsonl(*rows[:300]) + '{"answers": 3}\n')
+    again = rzero("vote", "bad.jsonl", "-o", "vote.jsonl", "--resume")
+    assert again.status == 2
+    part = (tmp_path / "vote.jsonl.part").read_bytes()
+    assert (tmp_path / "whole.jsonl").read_bytes().startswith(part)
+    assert part.count(b"\n") == 300
+    meta = json.loads((tmp_path / "whole.jsonl.meta.json").read_text())
+    assert meta["metrics"]["questions"] == 500
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({}, 'key "answers" (a list of texts) is missing'),
+        ({"answers": "7"}, 'key "answers" must be a list of texts'),
+        ({"answers": ["7", 7]}, 'key "answers" must hold texts or null, not 7: quote it'),
+        ({"completions": [["7"]]}, 'key "completions" must hold texts or null'),
+    ],
+)
+def test_a_bad_record_is_named(rzero: Rzero, row: dict[str, Any], message: str) -> None:
+    ended = rzero("vote", input=jsonl({"answers": ["1"]}, row))
+    assert (ended.status, len(ended.lines)) == (2, 1)
+    assert ended.stderr.startswith(f"rzero: <stdin>:2: {message}")
+
+
+def test_bad_options_are_refused(refused: Refused) -> None:
+    assert "--extract box: unknown; known: boxed," in refused("vote", "--extract", "box")
+    assert "--units keeps: must be drop or keep" in refused("grade", "--units", "keeps")
+    assert "--percent x: must be" in refused("grade", "--percent", "x")
+    assert "--rule nice: unknown" in refused("vote", "--rule", "nice")
+
+
+def test_strict_refuses_a_key_that_is_there_twice(rzero: Rzero) -> None:
+    line = '{"answers": ["1"], "answers": ["2"]}\n'
+    assert records(rzero("vote", input=line))[0]["answer"] == "2"
+    ended = rzero("vote", "--strict", input=line)
+    assert ended.status == 2
+    assert 'key "answers" is there more than once' in ended.stderr
+
+
+def test_a_time_out_is_reported_and_never_equal(rzero: Rzero) -> None:
+    ended = rzero("grade", input=jsonl({"answer": NEVER, "reference": "7"}))
+    assert records(ended)[0]["correct"] is False
+    assert "0 of 1 correct (0.0%), 1 comparisons timed out" in ended.stderr
+    ended = rzero("vote", input=jsonl({"answers": [NEVER, "7", NEVER]}))
+    (voted,) = records(ended)
+    # the same text is the same answer, whatever it means
+    assert voted["votes"] == {NEVER: 2, "7": 1}
+    assert "1 comparisons timed out" in ended.stderr
+
+
+@pytest.mark.parametrize("command", ["vote", "grade"])
+def test_hostile_answers_do_no_harm(command: str, tmp_path: Path) -> None:
+    """No hang, no crash, no child left, bounded memory, and no code of theirs is run."""
+    answers = list(HOSTILE)
+    path = DATA / "adversarial_answers.jsonl"
+    if path.exists():
+        answers += [json.loads(line)["answer"] for line in path.read_text("utf-8").splitlines()]
+    else:
+        print(f"{path} is missing: only the answers of this file are tried")
+    rows: list[dict[str, Any]] = [{"answers": [a, "7", a]} for a in answers]
+    if command == "grade":
+        rows = [{"answer": a, "reference": "7"} for a in answers]
+        rows += [{"completion": rf"\boxed{{{a}}}", "reference": a} for a in answers]
+    (tmp_path / "in.jsonl").write_text(jsonl(*rows))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rzero_cli", command, "in.jsonl", "-o", "out.jsonl"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"MARK": str(tmp_path)},
+        text=True,
+    )
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr
+    done = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()]
+    assert len(done) == len(rows)
+    if command == "vote":
+        assert all(row["majority"] in (0, 1, 2) for row in done)
+    else:
+        assert not any(row["correct"] for row in done[: len(answers)])
+    assert not (tmp_path / "broken").exists()
+    assert _marked(str(tmp_path)) == []
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 1 << 20  # kB
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_processes_and_keeps_what_is_done(
+    tmp_path: Path, number: signal.Signals, status: int
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rzero_cli", "vote", "-o", "out.jsonl"],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"MARK": str(tmp_path)},
+    )
+    assert process.stdin is not None
+    part = tmp_path / "out.jsonl.part"
+    process.stdin.write(jsonl({"answers": ["1"]}, {"answers": [NEVER, "2"]}).encode())
+    process.stdin.flush()
+    deadline = time.monotonic() + 30
+    while not part.exists() or not part.stat().st_size:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == status, stderr
+    assert b"Traceback" not in stderr
+    assert b"Fatal" not in stderr
+    assert part.read_text().count("\n") >= 1
+    deadline = time.monotonic() + 10
+    while _marked(str(tmp_path)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _marked(mark: str) -> list[int]:
+    """Processes alive that were started with this mark in their environment, and their children."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark.encode() in (process / "environ").read_bytes():
+                found.append(int(process.name))
+        except OSError:
+            continue
+    return found
