@@ -109,8 +109,8 @@ def _description(help: str) -> str:
 
 
 def _flags(option: Any) -> str:
-    kind = option.type.name.split()[0]  # "integer", "integer range", ...
-    value = option.metavar or {"integer": "INT", "float": "FLOAT"}.get(kind, "TEXT")
+    kind = option.type.name.split()[0]  # of "integer", "int range", ...
+    value = option.metavar or {"int": "INT", "integer": "INT", "float": "FLOAT"}.get(kind, "TEXT")
     flags = ", ".join(sorted(option.opts, key=len))
     return f"`{flags}`" if option.is_flag else f"`{flags} {value}`"
 

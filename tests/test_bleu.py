@@ -14,40 +14,50 @@ from hypothesis import strategies as st
 from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 from numpy.typing import NDArray
 from sacrebleu.metrics.bleu import BLEU
+from scipy.spatial.distance import squareform
 from sklearn.cluster import AgglomerativeClustering
 
-from rzero_cli.core.bleu import NLTK, bleu_matrix, distance_matrix
+from rzero_cli.core.bleu import NEAR, NLTK, condensed_distances, distance_matrix
 from rzero_cli.core.rewards import BLEU_TOKENIZERS, check_tokenizer, cluster_questions
 from rzero_cli.errors import UsageError
 
 Matrix = NDArray[np.float64]
 TOKENIZERS = ("13a", "char", "intl", "none", "zh")
+ALL = (*TOKENIZERS, NLTK)
 
 
 def sacrebleu_loop(texts: Sequence[str], tokenizer: str) -> Matrix:
+    """The specified distance, pair by pair: 1 - (s(i, j) + s(j, i)) / 200."""
     metric = BLEU(effective_order=True, smooth_method="exp", tokenize=tokenizer)
-    return np.array([[metric.sentence_score(h, [r]).score / 100 for r in texts] for h in texts])
+    scores = np.array([[metric.sentence_score(h, [r]).score for r in texts] for h in texts])
+    distances: Matrix = 1 - (scores + scores.T) / 200
+    np.fill_diagonal(distances, 0)
+    return distances
 
 
 def nltk_loop(texts: Sequence[str]) -> Matrix:
     """The authors' code: hypothesis is the lower index, and the value is mirrored."""
     smooth = SmoothingFunction().method1
-    scores = np.eye(len(texts))
+    distances = np.zeros((len(texts), len(texts)))
     for i, hypothesis in enumerate(texts):
         for j in range(i + 1, len(texts)):
             score = sentence_bleu([texts[j].split()], hypothesis.split(), smoothing_function=smooth)
-            scores[i, j] = scores[j, i] = score
-    return scores
+            distances[i, j] = distances[j, i] = 1 - score
+    return distances
 
 
-def check_against_the_loops(texts: Sequence[str]) -> None:
-    for tokenizer in TOKENIZERS:
-        loop = sacrebleu_loop(texts, tokenizer)
-        np.testing.assert_allclose(bleu_matrix(texts, tokenizer), loop, rtol=0, atol=1e-12)
-        expected = 1 - (loop + loop.T) / 2
-        np.fill_diagonal(expected, 0)
-        np.testing.assert_allclose(distance_matrix(texts, tokenizer), expected, rtol=0, atol=1e-12)
-    np.testing.assert_allclose(distance_matrix(texts, NLTK), 1 - nltk_loop(texts), atol=1e-12)
+def loop(texts: Sequence[str], bleu: str) -> Matrix:
+    return nltk_loop(texts) if bleu == NLTK else sacrebleu_loop(texts, bleu)
+
+
+def check_against_the_loops(texts: Sequence[str], tokenizers: Sequence[str] = ALL) -> None:
+    for bleu in tokenizers:
+        expected = loop(texts, bleu)
+        distances = distance_matrix(texts, bleu)
+        np.testing.assert_allclose(distances, expected, rtol=0, atol=1e-12)
+        # To the last bit where it may decide on which side of a threshold a pair falls.
+        near = expected < NEAR - 1e-9
+        assert (distances[near] == np.maximum(expected, 0)[near]).all()
 
 
 def edited(text: str, rng: random.Random) -> str:
@@ -104,21 +114,49 @@ def test_any_texts(texts: list[str]) -> None:
 
 
 def test_golden_values() -> None:
-    # Hypothesis "a b c d" against reference "a b c x", both of 4 tokens, so no brevity penalty.
-    # Precisions 3/4, 2/3, 1/2 and 0 of 1, which smoothing makes 1/2:
-    # (3/4 * 2/3 * 1/2 * 1/2) ** (1/4) = (1/8) ** (1/4).
-    scores = bleu_matrix(["a b c d", "a b c x"], "none")
-    assert scores[0, 1] == pytest.approx((1 / 8) ** 0.25, abs=1e-15)
+    # "a b c d" against "a b c x", both of 4 tokens, so no brevity penalty. Precisions 3/4, 2/3, 1/2
+    # and 0 of 1, which smoothing makes 1/2: (3/4 * 2/3 * 1/2 * 1/2) ** (1/4) = (1/8) ** (1/4).
+    distance = distance_matrix(["a b c d", "a b c x"], "none")[0, 1]
+    assert distance == pytest.approx(1 - (1 / 8) ** 0.25, abs=1e-15)
     # nltk: the order without a match counts 0.1 of 1: (3/4 * 2/3 * 1/2 * 1/10) ** (1/4).
-    scores = bleu_matrix(["a b c d", "a b c x"], NLTK)
-    assert scores[0, 1] == pytest.approx((1 / 40) ** 0.25, abs=1e-15)
+    distance = distance_matrix(["a b c d", "a b c x"], NLTK)[0, 1]
+    assert distance == pytest.approx(1 - (1 / 40) ** 0.25, abs=1e-15)
     # "a b" against "a b c": effective order 2 with precisions 1, brevity penalty exp(1 - 3/2);
     # the other way round 2/3, 1/2 and 0 of 1 smoothed to 1/2: (1/6) ** (1/3).
-    scores = bleu_matrix(["a b", "a b c"], "none")
-    assert scores[0, 1] == pytest.approx(np.exp(-0.5), abs=1e-15)
-    assert scores[1, 0] == pytest.approx((1 / 6) ** (1 / 3), abs=1e-15)
     distance = 1 - (np.exp(-0.5) + (1 / 6) ** (1 / 3)) / 2
     assert distance_matrix(["a b", "a b c"], "none")[0, 1] == pytest.approx(distance, abs=1e-15)
+    # Far apart: one token of ten shared, (1/10 * 1/2/9 * 1/4/8 * 1/8/7) ** (1/4).
+    far = distance_matrix(["a b c d e f g h i j", "a k l m n o p q r s"], "none")[0, 1]
+    assert far == pytest.approx(1 - (1 / (10 * 18 * 32 * 56)) ** 0.25, abs=1e-15)
+
+
+def test_the_orders_of_a_batch_are_the_same_in_blocks_of_rows() -> None:
+    rng = random.Random(0)
+    texts = [" ".join(rng.choices("abcdefgh", k=rng.randint(0, 12))) for _ in range(150)]
+    for bleu in ("none", NLTK):  # 150 rows are three blocks
+        np.testing.assert_allclose(distance_matrix(texts, bleu), loop(texts, bleu), atol=1e-12)
+    assert (squareform(condensed_distances(texts)) == distance_matrix(texts)).all()
+
+
+@pytest.mark.parametrize("bleu", ALL)
+@settings(max_examples=150, deadline=None)
+@given(st.text(st.sampled_from("ab1.,-&;\n\t \u2028\x1c()<>é漢") | st.characters(), max_size=30))
+def test_words_are_tokenized_apart_as_in_their_line(bleu: str, text: str) -> None:
+    same_words = f"a {text} 1"
+    texts = [text, same_words, "a &quot; 1.5 <skipped> -\n b"]
+    tokenize = tokenizer(bleu)
+    for one in texts:
+        assert token_numbers([one, *texts], bleu)[0] == numbered([tokenize(one)])[0]
+
+
+def token_numbers(texts: Sequence[str], bleu: str) -> list[list[int]]:
+    words = Words(bleu)
+    return [words.of(text) for text in texts]
+
+
+def numbered(lists: Sequence[Sequence[str]]) -> list[list[int]]:
+    numbers: dict[str, int] = {}
+    return [[numbers.setdefault(token, len(numbers)) for token in tokens] for tokens in lists]
 
 
 @pytest.mark.parametrize("tokenizer", [*TOKENIZERS, NLTK])
@@ -140,10 +178,11 @@ def test_identical_questions_are_at_distance_zero_however_short(tokenizer: str) 
 
 
 def sklearn_clusters(texts: Sequence[str], bleu: str, tau_bleu: float) -> list[int]:
+    """The clusters of the libraries alone: their loop, their clustering."""
     model = AgglomerativeClustering(
         metric="precomputed", linkage="average", distance_threshold=tau_bleu, n_clusters=None
     )
-    labels = model.fit_predict(distance_matrix(texts, bleu)).tolist()
+    labels = model.fit_predict(loop(texts, bleu)).tolist()
     return in_order_of_appearance(labels)
 
 
@@ -166,14 +205,37 @@ def test_clusters_of_real_questions(benchmarks: Path, bleu: str, tau_bleu: float
     assert 1 < len(set(clusters)) < len(questions)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(words.map(" ".join), min_size=2, max_size=14),
     st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 1.0]),
+    st.sampled_from(["13a", "none", NLTK]),
 )
-def test_clusters_of_any_texts(texts: list[str], tau_bleu: float) -> None:
-    expected = sklearn_clusters(texts, "13a", tau_bleu)
-    assert cluster_questions(texts, tau_bleu=tau_bleu) == expected
+def test_clusters_of_any_texts(texts: list[str], tau_bleu: float, bleu: str) -> None:
+    expected = sklearn_clusters(texts, bleu, tau_bleu)
+    assert cluster_questions(texts, bleu=bleu, tau_bleu=tau_bleu) == expected
+
+
+def test_items_of_long_and_repetitive_questions() -> None:
+    """An n-gram many times in a question, items that all have, items that few have."""
+    rng = random.Random(5)
+    texts = [" ".join(rng.choices("ab", k=rng.randint(1, 60))) for _ in range(12)]
+    texts += ["the " * k + "end" for k in range(1, 9)]
+    texts += [f"what is {k} and then {k % 3} of the word{k}" for k in range(12)]
+    check_against_the_loops(texts)
+
+
+def test_blocks_of_rows_join(benchmarks: Path) -> None:
+    """More questions than a block has rows."""
+    questions = real_questions(benchmarks, each=30, seed=6)
+    questions += [edited(q, random.Random(7)) for q in questions]
+    assert len(questions) > 2 * 64
+    np.testing.assert_array_equal(
+        distance_matrix(questions, NLTK)[100:, 100:], distance_matrix(questions[100:], NLTK)
+    )
+    np.testing.assert_allclose(
+        distance_matrix(questions), sacrebleu_loop(questions, "13a"), atol=1e-12
+    )
 
 
 def test_a_distance_of_exactly_tau_does_not_merge() -> None:

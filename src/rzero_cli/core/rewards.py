@@ -112,14 +112,13 @@ def cluster_questions(
         return [0] * len(questions)
     import numpy as np
     from scipy.cluster.hierarchy import fcluster, linkage
-    from scipy.spatial.distance import squareform
 
-    from rzero_cli.core.bleu import distance_matrix
+    from rzero_cli.core.bleu import condensed_distances
 
-    condensed = squareform(distance_matrix(questions, bleu), checks=False)
     # fcluster merges at a distance of exactly t; the paper's clusters do not.
     below = np.nextafter(tau_bleu, -np.inf)
-    labels = fcluster(linkage(condensed, method="average"), t=below, criterion="distance")
+    merges = linkage(condensed_distances(questions, bleu), method="average")
+    labels = fcluster(merges, t=below, criterion="distance")
     numbers: dict[int, int] = {}
     return [numbers.setdefault(int(label), len(numbers)) for label in labels]
 
