@@ -17,7 +17,14 @@ from sacrebleu.metrics.bleu import BLEU
 from scipy.spatial.distance import squareform
 from sklearn.cluster import AgglomerativeClustering
 
-from rzero_cli.core.bleu import NEAR, NLTK, condensed_distances, distance_matrix
+from rzero_cli.core.bleu import (
+    NEAR,
+    NLTK,
+    Words,
+    condensed_distances,
+    distance_matrix,
+    tokenizer,
+)
 from rzero_cli.core.rewards import BLEU_TOKENIZERS, check_tokenizer, cluster_questions
 from rzero_cli.errors import UsageError
 
@@ -159,9 +166,9 @@ def numbered(lists: Sequence[Sequence[str]]) -> list[list[int]]:
     return [[numbers.setdefault(token, len(numbers)) for token in tokens] for tokens in lists]
 
 
-@pytest.mark.parametrize("tokenizer", [*TOKENIZERS, NLTK])
-def test_a_distance_matrix(tokenizer: str) -> None:
-    distances = distance_matrix([*SHORT, "a b c d e f", "z"], tokenizer)
+@pytest.mark.parametrize("bleu", ALL)
+def test_a_distance_matrix(bleu: str) -> None:
+    distances = distance_matrix([*SHORT, "a b c d e f", "z"], bleu)
     assert (distances == distances.T).all()
     assert (distances.diagonal() == 0).all()
     assert ((distances >= 0) & (distances <= 1)).all()
