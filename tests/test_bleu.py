@@ -189,7 +189,8 @@ def sklearn_clusters(texts: Sequence[str], bleu: str, tau_bleu: float) -> list[i
     model = AgglomerativeClustering(
         metric="precomputed", linkage="average", distance_threshold=tau_bleu, n_clusters=None
     )
-    labels = model.fit_predict(loop(texts, bleu)).tolist()
+    distances = np.maximum(loop(texts, bleu), 0)  # rounding leaves copies a hair below
+    labels = model.fit_predict(distances).tolist()
     return in_order_of_appearance(labels)
 
 

@@ -91,6 +91,12 @@ COMMANDS = (
         "Say of each answer whether it is equivalent to the reference.",
     ),
     Command(
+        "stats",
+        "stats:stats",
+        _LOOKING,
+        "Show how difficult and how different questions and labels are, file beside file.",
+    ),
+    Command(
         "report",
         "report:report",
         _LOOKING,

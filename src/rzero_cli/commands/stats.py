@@ -1,0 +1,138 @@
+"""`rzero stats`: difficulty and diversity figures (`core/statistics.py`)."""
+
+from __future__ import annotations
+
+import json
+import os.path
+from decimal import Decimal
+from typing import Annotated, Any
+
+import typer
+
+from rzero_cli.commands import _options as opt
+from rzero_cli.commands._run import say, stdin_or_help
+from rzero_cli.core.keep import Band, band
+from rzero_cli.core.rewards import check_tokenizer
+from rzero_cli.core.streams import protect_stdout, read_lines
+
+BLEU, TAU_BLEU = opt.reward("stats")[1:3]
+
+
+def stats(
+    ctx: typer.Context,
+    files: opt.Files = None,
+    delta: Annotated[
+        float,
+        typer.Option(
+            "--delta",
+            help="Count as kept what filter keeps with this.",
+            rich_help_panel=opt.INPUT,
+            min=0.0,
+            max=0.5,
+        ),
+    ] = 0.25,
+    bleu: Annotated[str, BLEU] = opt.PRESET,
+    tau_bleu: Annotated[float, TAU_BLEU] = opt.PRESET,
+    question_key: opt.QuestionKey = "question",
+    limit: opt.Limit = None,
+    strict: opt.Strict = False,
+    as_json: opt.Json = False,
+    quiet: opt.Quiet = False,
+    preset: opt.Preset = opt.PRESET,
+    config: opt.Config = None,
+) -> None:
+    """Show how difficult and how different questions and labels are, file beside file.
+
+    Self-play can fail quietly: p_hat stays near one half while the questions become a few
+    templates. Distinct questions and answers, the share of the commonest answers and near-copies
+    show it. Reads any JSONL with questions, `answer` or `p_hat`; memory is bounded but for the
+    distinct ones. --limit holds for each file.
+
+    [bold]Examples[/]
+
+      rzero stats runs/demo/iter-*/labeled.jsonl
+
+      rzero stats questions.jsonl --json | jq .near_duplicates
+    """
+    check_tokenizer("--bleu", bleu)
+    names = stdin_or_help(ctx, files)
+    sources = [read_lines([name], limit=limit, exact=True, strict=strict) for name in names]
+    from rzero_cli.core.statistics import MOST_COMPARED, falls, statistics
+
+    interval: Band = band(Decimal(str(delta)))
+    how: dict[str, Any] = {"question_key": question_key, "tau_bleu": tau_bleu, "bleu": bleu}
+    with protect_stdout() as stdout:
+        figures = []
+        for name, lines in zip(names, sources, strict=True):
+            figures.append({"file": name} | statistics(lines, band=interval, **how))
+            if as_json:
+                stdout.write(json.dumps(figures[-1]).encode() + b"\n")
+                stdout.flush()
+        if not as_json:
+            stdout.write(_table(figures).encode())
+    if any(f.get("questions", 0) > MOST_COMPARED for f in figures):
+        say(
+            f"stats: near-duplicates were looked for among the first {MOST_COMPARED:,} questions "
+            "of a file",
+            quiet=quiet,
+        )
+    for warning in falls(figures[0], figures[-1]):
+        say(f"stats: {names[0]} -> {names[-1]}: {warning}", quiet=quiet)
+
+
+_ROWS = {
+    "records": "{:,}",
+    "questions": "{:,}",
+    "malformed": "{:,}",
+    "distinct_questions": "{:,}",
+    "near_duplicates": "{:.1%}",
+    "words": "{:.1f}",
+    "labelled": "{:,}",
+    "distinct_answers": "{:,}",
+    "top_answer": "{:.1%}",
+    "top_10_answers": "{:.1%}",
+    "kept": "{:.1%}",
+    "p_hat_mean": "{:.3f}",
+}
+_BARS = " ▁▂▃▄▅▆▇█"
+
+
+def _table(figures: list[dict[str, Any]]) -> str:
+    """A column for each file, a row for each figure that some file has."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None)
+    table.add_column("")
+    for name in _short([figure["file"] for figure in figures]):
+        table.add_column(escape(name), overflow="fold")
+    for key, form in _ROWS.items():
+        if any(key in figure for figure in figures):
+            cells = [form.format(figure[key]) if key in figure else "" for figure in figures]
+            table.add_row(key.replace("_", " "), *cells)
+    if any("p_hat_histogram" in figure for figure in figures):
+        table.add_row("p_hat, 0 to 1", *(_bars(f.get("p_hat_histogram", [])) for f in figures))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 40 + 40 * len(figures)
+    with console.capture() as capture:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
+
+
+def _short(names: list[str]) -> list[str]:
+    """File names without the folders that all are in, and without control characters."""
+    absolute = {name.startswith("/") for name in names}
+    shared = os.path.commonpath(names) if len(set(names)) > 1 and len(absolute) == 1 else ""
+    if not all(name.startswith(shared + "/") for name in names):
+        shared = ""
+    names = [name.removeprefix(shared + "/") if shared else name for name in names]
+    names = ["standard input" if name == "-" else name for name in names]
+    return ["".join(c if c.isprintable() else "?" for c in name) for name in names]
+
+
+def _bars(bins: list[int]) -> str:
+    """A histogram in a line of characters; what is there at all is seen."""
+    most = max(bins, default=0) or 1
+    return "".join(_BARS[0 if not n else max(1, round(n / most * 8))] for n in bins)

@@ -1,0 +1,140 @@
+"""Difficulty and diversity of questions and labels: what a collapse is seen by.
+
+p_hat can stay near one half while the questions shrink to a few templates; so distinct questions
+and answers, the share of the commonest answers and near-duplicates are counted beside it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+from itertools import islice
+from typing import Any
+
+from rzero_cli.core.answers import canonical_key
+from rzero_cli.core.keep import Band, keep
+from rzero_cli.core.near import near_duplicates
+from rzero_cli.core.records import p_hat_of
+from rzero_cli.core.streams import Line
+
+__all__ = ["MOST_COMPARED", "falls", "statistics"]
+
+MOST_COMPARED = 200_000
+"""Questions among which near-duplicates are looked for: the first ones."""
+_BINS = 10
+
+
+def statistics(
+    lines: Iterable[Line],
+    *,
+    band: Band,
+    question_key: str = "question",
+    tau_bleu: float = 0.5,
+    bleu: str = "13a",
+) -> dict[str, Any]:
+    """The figures of one file, in one pass.
+
+    Memory: 100 bytes or so for each distinct question and answer, and 2 kB for each of the first
+    `MOST_COMPARED` questions.
+
+    Args:
+        lines: read with `exact`.
+        band: of p_hat, that of `filter`.
+        question_key: where the question is.
+        tau_bleu, bleu: of near-duplicates, see `core.near`.
+
+    Returns:
+        `records`; where there are questions `questions`, `malformed` (null ones),
+        `distinct_questions`, `near_duplicates` (share of the `compared` ones that have an earlier
+        near-duplicate), `words` (mean length); where there is `p_hat` `p_hat_mean`,
+        `p_hat_histogram` (ten bins, the last closed) and `kept` (share that `filter` keeps); where
+        there is `answer` `labelled`, `distinct_answers`, `top_answer` and `top_10_answers` (shares
+        of the labelled). All shares are from 0 to 1.
+
+    Raises:
+        DataError: a question, an answer or a p_hat is of the wrong type.
+    """
+    seen: Counter[str] = Counter()
+    bins = [0] * _BINS
+    questions: set[bytes] = set()
+    answers: Counter[bytes] = Counter()
+    total, words = 0.0, 0
+
+    def texts() -> Iterator[str]:
+        """Count each record, and pass its question on."""
+        nonlocal total, words
+        for line in lines:
+            seen["records"] += 1
+            answer = None
+            if "answer" in line.record:
+                seen["answer"] += 1
+                if (answer := line.text_or_none("answer")) is not None:
+                    answers[_digest(canonical_key(answer) or answer)] += 1
+            if line.record.get("p_hat") is not None:
+                p_hat = p_hat_of(line)
+                seen["p_hat"] += 1
+                seen["kept"] += keep(answer, p_hat, band)
+                bins[min(int(p_hat * _BINS), _BINS - 1)] += 1
+                total += float(p_hat)
+            if question_key in line.record:
+                seen["asked"] += 1
+                if (question := line.text_or_none(question_key)) is not None:
+                    questions.add(_digest(question))
+                    seen["questions"] += 1
+                    words += len(question.split())
+                    yield question
+
+    stream = texts()
+    compared = near = 0
+    for number in near_duplicates(islice(stream, MOST_COMPARED), tau_bleu=tau_bleu, bleu=bleu):
+        compared, near = compared + 1, near + (number is not None)
+    for _ in stream:
+        pass
+    figures: dict[str, Any] = {"records": seen["records"]}
+    if seen["asked"]:
+        figures |= {
+            "questions": seen["questions"],
+            "malformed": seen["asked"] - seen["questions"],
+            "distinct_questions": len(questions),
+            "near_duplicates": near / max(1, compared),
+            "compared": compared,
+            "words": words / max(1, seen["questions"]),
+        }
+    if seen["p_hat"]:
+        figures |= {
+            "p_hat_mean": total / seen["p_hat"],
+            "p_hat_histogram": bins,
+            "kept": seen["kept"] / seen["p_hat"],
+        }
+    if seen["answer"]:
+        labelled = answers.total()
+        top = [count for _, count in answers.most_common(10)]
+        figures |= {
+            "labelled": labelled,
+            "distinct_answers": len(answers),
+            "top_answer": max(top, default=0) / max(1, labelled),
+            "top_10_answers": sum(top) / max(1, labelled),
+        }
+    return figures
+
+
+def falls(first: dict[str, Any], last: dict[str, Any]) -> list[str]:
+    """What of the diversity has fallen to less than half from one file to a later one, in words."""
+    found = []
+    for name, of in (("distinct_questions", "questions"), ("distinct_answers", "labelled")):
+        before, after = (f[name] / f[of] if f.get(of) else None for f in (first, last))
+        if before is not None and after is not None and after < before / 2:
+            what = name.replace("_", " ")
+            found.append(f"{what} fell from {before:.0%} to {after:.0%} of all")
+    before, after = (
+        1 - f["near_duplicates"] if f.get("questions") else None for f in (first, last)
+    )
+    if before is not None and after is not None and after < before / 2:
+        found.append(f"near-duplicates rose from {1 - before:.0%} to {1 - after:.0%} of all")
+    return found
+
+
+def _digest(text: str) -> bytes:
+    """Eight bytes for a text: among a million, two share theirs with a chance of 3e-8."""
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
