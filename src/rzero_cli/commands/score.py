@@ -42,7 +42,7 @@ def score(
         typer.Option(
             "--batch",
             help="Questions among which repetition is looked for: B. Default: the whole input. "
-            "Memory grows with its square: 1.5 GiB at 4,096.",
+            "Memory grows with its square: 0.9 GiB at 8,192.",
             rich_help_panel=opt.REWARD,
             min=1,
         ),

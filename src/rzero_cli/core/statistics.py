@@ -66,7 +66,7 @@ def statistics(
         nonlocal total, words
         for line in lines:
             seen["records"] += 1
-            answer = None
+            answer: str | None = ""  # only a null one is dropped
             if "answer" in line.record:
                 seen["answer"] += 1
                 if (answer := line.text_or_none("answer")) is not None:
