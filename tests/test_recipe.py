@@ -150,7 +150,7 @@ def test_the_demo_runs_is_interrupted_goes_on_and_reports(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert first.stat().st_mtime_ns == made_first, "what was there is not made again"
     run = folder / "runs" / "demo-small"
-    assert {"summary.json", "summary.txt", "summary.png", "report.html"} <= {
+    assert {"summary.json", "summary.txt", "summary.png", "report.html", "stats.txt"} <= {
         path.name for path in run.iterdir()
     }
     assert not list(run.rglob("*.part*"))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rzero_cli.core.equivalence import Equivalence
     from rzero_cli.core.intervals import mean_interval
     from rzero_cli.core.keep import band, keep
+    from rzero_cli.core.near import near_duplicates
     from rzero_cli.core.plan import Plan, make_plan
     from rzero_cli.core.prompts import CHALLENGER, SOLVER, prompt_for
     from rzero_cli.core.questions import parse_question
@@ -49,6 +50,7 @@ _PLACES = {
     "core.equivalence": ("Equivalence",),
     "core.intervals": ("mean_interval",),
     "core.keep": ("band", "keep"),
+    "core.near": ("near_duplicates",),
     "core.plan": ("Plan", "make_plan"),
     "core.prompts": ("CHALLENGER", "SOLVER", "prompt_for"),
     "core.questions": ("parse_question",),
@@ -89,6 +91,7 @@ __all__ = [
     "keep",
     "make_plan",
     "mean_interval",
+    "near_duplicates",
     "open_engine",
     "open_solver",
     "parse_question",

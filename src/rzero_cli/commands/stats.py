@@ -110,7 +110,7 @@ def _table(figures: list[dict[str, Any]]) -> str:
     for key, form in _ROWS.items():
         if any(key in figure for figure in figures):
             cells = [form.format(figure[key]) if key in figure else "" for figure in figures]
-            table.add_row(key.replace("_", " "), *cells)
+            table.add_row(key.replace("_", " ").replace("p hat", "p_hat"), *cells)
     if any("p_hat_histogram" in figure for figure in figures):
         table.add_row("p_hat, 0 to 1", *(_bars(f.get("p_hat_histogram", [])) for f in figures))
     console = Console(highlight=False)

@@ -212,15 +212,21 @@ def _checked(files: Sequence[str]) -> list[str]:
     return names
 
 
+def _standard_input() -> io.BufferedReader:
+    """A reader of our own: a thread may wait in it when the process ends, and python would then
+    wait for the lock of its own one."""
+    try:
+        return os.fdopen(sys.stdin.fileno(), "rb", closefd=False)
+    except io.UnsupportedOperation:  # somebody has put something else in its place
+        return io.BufferedReader(io.BytesIO(sys.stdin.buffer.read()))
+
+
 @contextmanager
 def _open(name: str) -> Iterator[tuple[str, io.BufferedReader]]:
     """The name of a source as messages give it, and its bytes."""
     with ExitStack() as stack:
         if name == "-":
-            # A reader of our own: a thread may wait in it when the process ends, and python would
-            # wait for the lock of its own one.
-            standard = os.fdopen(sys.stdin.fileno(), "rb", closefd=False)
-            yield "<stdin>", stack.enter_context(standard)
+            yield "<stdin>", stack.enter_context(_standard_input())
             return
         try:
             stream = stack.enter_context(Path(name).open("rb"))

@@ -113,8 +113,10 @@ no-penalty: $(call results,$(R)/no-penalty) ## ablation: without the repetition 
 no-filter: $(call results,$(R)/no-filter) ## ablation: train on every labelled question
 shuffled-labels: $(call results,$(R)/shuffled-labels) ## null control: each question gets another's label
 
-report: ## table and picture of RUN, into its folder
+report: private LABELED = $(sort $(wildcard $(R)/iter-*/labeled.jsonl))
+report: ## table and picture of RUN and figures of its questions, into its folder
 	$(RZERO) report $(R) -o $(R)/summary.json -o $(R)/summary.txt -o $(R)/summary.png -o $(R)/report.html
+	$(if $(LABELED),$(RZERO) stats $(LABELED) > $(R)/stats.txt && cat $(R)/stats.txt)
 
 # A run is of one model, preset and seed; under the same name another one would be mixed with it.
 MADE_WITH = model $(MODEL), preset $(or $(PRESET),default), seed $(SEED)
