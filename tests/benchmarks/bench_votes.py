@@ -140,7 +140,7 @@ def bench_hostile(tmp_path: Path) -> None:
             check=True,
         )
         seconds = time.perf_counter() - start
-        largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**10
+        largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**10  # or our own
         print(
             f"\nrzero {command}: {len(rows)} hostile answers in {seconds:.1f} s, largest process "
             f"{largest:.0f} MiB: {done.stderr.strip()}"
