@@ -2,4 +2,5 @@
 
 from rzero_cli.cli import main
 
-main()
+if __name__ == "__main__":  # vLLM starts processes that import this module again
+    main()

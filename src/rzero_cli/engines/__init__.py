@@ -41,6 +41,8 @@ class Sampling:
     """0 is off."""
     max_tokens: int = 4096
     seed: int = 0
+    stop: tuple[str, ...] = ()
+    """Texts that end a completion; they are not a part of it."""
 
 
 @dataclass(frozen=True, slots=True)
