@@ -140,6 +140,55 @@ def plain_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _save_tiny(tmp_path_factory.mktemp("plain_model"), chat_template=False)
 
 
+def _save_toy(folder: Path, architecture: str) -> Path:
+    """An architecture of the paper at toy width: random weights, the miniature's tokenizer.
+
+    head_dim is 32, the smallest that vLLM's attention knows on a CPU. As in Qwen3-4B and
+    Llama-3.2-3B the embeddings are tied and heads share keys; Qwen3's heads together are wider than
+    the hidden state, as in Qwen3-4B.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from rzero_cli.world.tokenizer import build_tokenizer
+
+    tokenizer = build_tokenizer()
+    config = AutoConfig.for_model(
+        architecture,
+        vocab_size=len(tokenizer),
+        hidden_size=64 if architecture == "qwen3" else 128,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=32,
+        tie_word_embeddings=True,
+        max_position_embeddings=512,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        initializer_range=0.3,  # distributions far from uniform
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(config)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def toy_qwen3(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Qwen3 with random weights, as Qwen3-4B-Base and Qwen3-8B-Base are built."""
+    return _save_toy(tmp_path_factory.mktemp("toy_qwen3"), "qwen3")
+
+
+@pytest.fixture(scope="session")
+def toy_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Llama with random weights, as both OctoThinkers are built."""
+    return _save_toy(tmp_path_factory.mktemp("toy_llama"), "llama")
+
+
 @pytest.fixture(scope="session")
 def small_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A base that `rzero tiny-base --size small` pre-trained; for tests marked slow.
