@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from importlib import import_module
 from inspect import cleandoc
@@ -13,6 +14,7 @@ from typing import Annotated, NamedTuple, NoReturn
 
 import typer
 
+from rzero_cli.core.processes import rank
 from rzero_cli.errors import RzeroError
 
 __all__ = ["COMMANDS", "build", "main", "run"]
@@ -201,6 +203,10 @@ def run(arguments: list[str]) -> int:
     return status if isinstance(status, int) else 0
 
 
+_OTHERS_END = 10.0
+"""Seconds in which the launcher has ended the other processes after the failure of one."""
+
+
 def _report(error: Exception) -> int:
     """Print the one line that an error is worth; returns its exit status."""
     if isinstance(error, OSError):
@@ -211,7 +217,12 @@ def _report(error: Exception) -> int:
     else:
         formatter = getattr(error, "format_message", None)
         message, code = formatter() if formatter else str(error), 2
-    if message:
+    if rank() and code:
+        # Of processes begun together the first one talks. What all have met ends this one while it
+        # waits, since the launcher ends all when one has failed; what it met alone it says itself.
+        time.sleep(_OTHERS_END)
+        message = f"process {rank()}: {message}"
+    if message and (code or not rank()):
         print(f"rzero: {message}", file=sys.stderr)
     return code
 

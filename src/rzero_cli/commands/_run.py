@@ -11,6 +11,7 @@ from typing import Any
 
 import typer
 
+from rzero_cli.core.processes import rank
 from rzero_cli.core.streams import Line, read_lines
 
 __all__ = [
@@ -35,6 +36,7 @@ _NOT_SETTINGS = {
     "dry_run",
     "as_json",
     "log_samples",
+    "accelerate",
 }
 
 
@@ -66,8 +68,8 @@ def stdin_or_help(ctx: typer.Context, files: list[str] | None) -> list[str]:
 
 
 def say(message: str, *, quiet: bool = False) -> None:
-    """One line for the person, on standard error."""
-    if not quiet:
+    """One line for the person, on standard error, from the first of several processes."""
+    if not quiet and not rank():
         print(message, file=sys.stderr, flush=True)
 
 
@@ -85,7 +87,7 @@ class Clock:
 @contextmanager
 def progress(title: str, total: int | None, *, quiet: bool) -> Iterator[Callable[[int], None]]:
     """A bar on standard error, on a terminal only. Gives a function: how much more is done."""
-    if quiet or not sys.stderr.isatty():
+    if quiet or rank() or not sys.stderr.isatty():
         yield lambda step: None
         return
     from rich.console import Console

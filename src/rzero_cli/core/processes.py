@@ -1,4 +1,4 @@
-"""What processes that compute for us have in common: how many, and their end with ours."""
+"""What processes that compute with us or for us have in common: how many, which, and their end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 
-__all__ = ["available_cores", "end_with_parent"]
+__all__ = ["available_cores", "end_with_parent", "rank", "world_size"]
 
 _PR_SET_PDEATHSIG = 1
 
@@ -17,6 +17,17 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def rank() -> int:
+    """Which this is of the processes that torchrun or accelerate began together. Number 0 is the
+    one that talks and writes files."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def world_size() -> int:
+    """How many processes torchrun or accelerate began together; 1 without them."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def end_with_parent(number: signal.Signals, parent: int) -> bool:
