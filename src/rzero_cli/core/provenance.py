@@ -7,6 +7,7 @@ figures, so that a run can be understood, and repeated, from its files alone.
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 import sys
 from collections.abc import Iterable
@@ -15,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from rzero_cli.core.streams import write_json
+from rzero_cli.errors import UsageError
 
 __all__ = [
     "CHECKPOINT_META",
+    "adapter_base",
     "checkpoint_stamp",
     "content_hash",
     "describe",
@@ -26,9 +29,28 @@ __all__ = [
 ]
 
 CHECKPOINT_META = "rzero.json"
+_ADAPTER = "adapter_config.json"
 _PACKAGES = ("rzero-cli", "torch", "transformers", "trl", "accelerate", "lm-eval", "math-verify")
 # The files that make a checkpoint what it is; notes and logs beside them do not.
 _CHECKPOINT_FILES = ("*.safetensors", "*.json", "*.jinja", "tokenizer.*", "merges.txt", "*.model")
+
+
+def adapter_base(model: str) -> str | None:
+    """The model that the adapter in the directory `model` belongs to; None where it holds none.
+
+    Raises:
+        UsageError: an adapter that does not name its base.
+    """
+    declared = Path(model) / _ADAPTER
+    if not declared.is_file() or (Path(model) / "config.json").is_file():
+        return None
+    try:
+        base = json.loads(declared.read_text("utf-8")).get("base_model_name_or_path")
+    except ValueError as error:
+        raise UsageError(f"{declared}: not JSON") from error
+    if not base:
+        raise UsageError(f"{declared}: names no base_model_name_or_path")
+    return str(base)
 
 
 def content_hash(path: Path) -> str:
@@ -46,9 +68,12 @@ def content_hash(path: Path) -> str:
 def checkpoint_stamp(folder: Path) -> str:
     """What tells a checkpoint from another one in its place, without reading its weights."""
     digest = hashlib.sha256()
+    base = adapter_base(str(folder))
+    if base and Path(base).is_dir():
+        digest.update(checkpoint_stamp(Path(base)).encode())
     for path in sorted(p for p in folder.iterdir() if p.is_file()):
         digest.update(f"{path.name} {path.stat().st_size}\n".encode())
-        if path.name in (CHECKPOINT_META, "config.json"):
+        if path.name in (CHECKPOINT_META, "config.json", _ADAPTER):
             digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -74,20 +99,26 @@ def describe(
     Args:
         stage: the command that made it.
         settings: every option it depended on.
-        parents: files, checkpoint directories or hub names it was made from.
+        parents: files, checkpoint directories or hub names it was made from; that of an adapter
+            is followed by its base.
         seconds: wall-clock time it took.
         metrics: figures about the result.
     """
     return {
         "stage": stage,
         "settings": settings,
-        "parents": [_parent(name) for name in parents],
+        "parents": [_parent(name) for parent in parents for name in _with_base(parent)],
         "metrics": metrics,
         "seconds": round(seconds, 3),
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": sys.argv,
         "versions": _versions(),
     }
+
+
+def _with_base(name: str) -> list[str]:
+    base = adapter_base(name)
+    return [name, base] if base else [name]
 
 
 def _parent(name: str) -> dict[str, str | None]:

@@ -9,18 +9,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from rzero_cli.core.provenance import adapter_base
 from rzero_cli.errors import RzeroError, UsageError
 
-__all__ = ["check_model", "require"]
+__all__ = ["adapter_base", "check_model", "require"]
 
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def check_model(option: str, model: str | None) -> str:
-    """Check that MODEL can be one: a local checkpoint directory, or a hub name ORG/NAME.
+    """Check that MODEL can be one: a local checkpoint or adapter directory, or a hub name ORG/NAME.
 
-    A local path always wins.
+    A local path always wins. An adapter's base has to be there as well.
 
     Args:
         option: the option it came from, for the message.
@@ -41,7 +42,9 @@ def check_model(option: str, model: str | None) -> str:
         )
     path = Path(model).expanduser()
     if path.is_dir():
-        if not (path / "config.json").is_file():
+        if base := adapter_base(str(path)):
+            check_model(f"{option} {model}: an adapter of", base)
+        elif not (path / "config.json").is_file():
             raise UsageError(f"{option} {model}: no checkpoint there (no config.json)")
         return str(path)
     if path.exists():

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from transformers.utils import logging as transformers_logging
 
 from rzero_cli.core.prompts import Messages, plain_text
 from rzero_cli.engines import Completion, Sampling, derived_seed
+from rzero_cli.engines.models import adapter_base, require
 from rzero_cli.errors import RzeroError
 
 __all__ = ["TransformersEngine", "default_device", "load_model", "load_tokenizer", "render"]
@@ -32,7 +34,7 @@ def default_device() -> str:
 
 
 def load_model(model: str, *, training: bool = False) -> Any:
-    """Load a causal LM.
+    """Load a causal LM, an adapter merged into its base.
 
     Args:
         model: directory or hub name.
@@ -44,19 +46,30 @@ def load_model(model: str, *, training: bool = False) -> Any:
         RzeroError: it cannot be loaded; the first line of the reason is given.
     """
     dtype = "auto" if torch.cuda.is_available() and not training else torch.float32
+    base = adapter_base(model)
+    if base:
+        require("train", "peft")
     with _one_line_errors(model):
-        loaded = AutoModelForCausalLM.from_pretrained(model, dtype=dtype)
+        loaded = AutoModelForCausalLM.from_pretrained(base or model, dtype=dtype)
+        if base:
+            from peft import PeftModel
+
+            loaded = PeftModel.from_pretrained(loaded, model).merge_and_unload()
     return loaded if training else loaded.to(default_device()).eval()
 
 
 def load_tokenizer(model: str) -> Any:
     """Load the tokenizer, padding on the left, where a decoder is batched.
 
+    An adapter that was saved without one has its base's.
+
     Raises:
         RzeroError: it cannot be loaded.
     """
     with _one_line_errors(model):
-        tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")
+        own = (Path(model) / "tokenizer_config.json").is_file()
+        source = model if own else adapter_base(model) or model
+        tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
