@@ -7,8 +7,16 @@ from typing import Annotated
 import typer
 
 from rzero_cli.commands import _options as opt
+from rzero_cli.commands._launch import relaunch
 from rzero_cli.commands._run import Clock, input_hashes, say
-from rzero_cli.commands._training import grpo_options, plan_of, print_plan, run_training
+from rzero_cli.commands._training import (
+    check_training,
+    grpo_options,
+    plan_of,
+    print_plan,
+    run_training,
+)
+from rzero_cli.core.processes import rank
 from rzero_cli.core.prompts import CHALLENGER, SOLVER, load_prompt, prompt_for
 from rzero_cli.core.rewards import check_tokenizer
 from rzero_cli.engines import Sampling, check_engine
@@ -69,6 +77,17 @@ def challenge(
     solver_prompt_file: opt.SolverPromptFile = None,
     engine: opt.Engine = "auto",
     batch_size: opt.BatchSize = opt.PRESET,
+    optim: Annotated[str, G["optim"]] = opt.PRESET,
+    lora_r: Annotated[int, G["lora_r"]] = opt.PRESET,
+    lora_alpha: Annotated[int, G["lora_alpha"]] = opt.PRESET,
+    lora_targets: Annotated[str, G["lora_targets"]] = opt.PRESET,
+    gradient_checkpointing: Annotated[bool | None, G["gradient_checkpointing"]] = None,
+    rollouts: Annotated[str, G["rollouts"]] = opt.PRESET,
+    rollout_endpoint: Annotated[str | None, G["rollout_endpoint"]] = None,
+    rollout_memory: Annotated[float, G["rollout_memory"]] = opt.PRESET,
+    rollout_tensor_parallel_size: Annotated[int, G["rollout_tensor_parallel_size"]] = opt.PRESET,
+    accelerate: Annotated[str | None, G["accelerate"]] = None,
+    processes: Annotated[int | None, G["processes"]] = None,
     save_every: Annotated[int, G["save_every"]] = opt.PRESET,
     seed: opt.Seed = opt.PRESET,
     dry_run: opt.DryRun = False,
@@ -101,10 +120,13 @@ def challenge(
     plan = plan_of(ctx.params)
     check_engine(engine)
     require("train", "torch", "transformers", "trl", "accelerate")
+    generation = check_training(ctx, challenger_model)
     if dry_run:
-        print_plan(ctx, plan, challenger_model, solver_model)
+        if not rank():
+            print_plan(ctx, plan, challenger_model, solver_model)
         return
     opt.check_output_dir(ctx)
+    relaunch(ctx.params)
     say("challenge: loading", quiet=quiet)
     from rzero_cli.stages.label import open_solver
     from rzero_cli.training.challenger import challenger_reward
@@ -127,6 +149,7 @@ def challenge(
                 lambda_rep=lambda_rep,
             ),
             plan,
+            generation,
             parents=[challenger_model, solver_model],
             inputs=input_hashes([], challenger_model, solver_model),
             clock=clock,

@@ -7,13 +7,22 @@ from typing import Annotated, Any
 import typer
 
 from rzero_cli.commands import _options as opt
+from rzero_cli.commands._launch import relaunch
 from rzero_cli.commands._run import Clock, input_hashes, say, stdin_or_help
-from rzero_cli.commands._training import grpo_options, plan_of, print_plan, run_training
+from rzero_cli.commands._training import (
+    check_training,
+    grpo_options,
+    plan_of,
+    print_plan,
+    run_training,
+)
 from rzero_cli.core.plan import Plan
+from rzero_cli.core.processes import rank
 from rzero_cli.core.prompts import SOLVER, Messages, load_prompt, prompt_for
 from rzero_cli.core.streams import Line, read_lines
 from rzero_cli.engines.models import check_model, require
 from rzero_cli.errors import DataError
+from rzero_cli.training.ranks import on_first
 
 TEMPERATURE, TOP_P, TOP_K, MAX_TOKENS = opt.drawing("train-solver")
 EXTRACT, UNITS, PERCENT = opt.answers("train-solver")
@@ -75,6 +84,17 @@ def train_solver(
         ),
     ] = False,
     batch_size: opt.BatchSize = opt.PRESET,
+    optim: Annotated[str, G["optim"]] = opt.PRESET,
+    lora_r: Annotated[int, G["lora_r"]] = opt.PRESET,
+    lora_alpha: Annotated[int, G["lora_alpha"]] = opt.PRESET,
+    lora_targets: Annotated[str, G["lora_targets"]] = opt.PRESET,
+    gradient_checkpointing: Annotated[bool | None, G["gradient_checkpointing"]] = None,
+    rollouts: Annotated[str, G["rollouts"]] = opt.PRESET,
+    rollout_endpoint: Annotated[str | None, G["rollout_endpoint"]] = None,
+    rollout_memory: Annotated[float, G["rollout_memory"]] = opt.PRESET,
+    rollout_tensor_parallel_size: Annotated[int, G["rollout_tensor_parallel_size"]] = opt.PRESET,
+    accelerate: Annotated[str | None, G["accelerate"]] = None,
+    processes: Annotated[int | None, G["processes"]] = None,
     save_every: Annotated[int, G["save_every"]] = opt.PRESET,
     seed: opt.Seed = opt.PRESET,
     dry_run: opt.DryRun = False,
@@ -101,16 +121,22 @@ def train_solver(
     rules = opt.answer_rules(ctx.params)
     plan = plan_of(ctx.params)
     require("train", "torch", "transformers", "trl", "accelerate")
+    generation = check_training(ctx, model)
     if dry_run:
-        print_plan(ctx, plan, model)
+        if not rank():
+            print_plan(ctx, plan, model)
         return
     opt.check_output_dir(ctx)
     names = stdin_or_help(ctx, files)
     prompt = load_prompt(prompt_file, SOLVER)
-    rows = [
-        _row(line, prompt, question_key, answer_key)
-        for line in read_lines(names, limit=limit, strict=strict)
-    ]
+    relaunch(ctx.params)
+    # Processes that were begun together have one standard input between them.
+    rows = on_first(
+        lambda: [
+            _row(line, prompt, question_key, answer_key)
+            for line in read_lines(names, limit=limit, strict=strict)
+        ]
+    )
     if rows or not allow_empty:
         _check_size(names, rows, plan, quiet=quiet)
     say("train-solver: loading", quiet=quiet)
@@ -126,6 +152,7 @@ def train_solver(
             rows,
             training.solver_reward_function(equivalence, rule=rule, read=rules.read),
             plan,
+            generation,
             parents=[*names, model],
             inputs=input_hashes(names, model),
             clock=clock,

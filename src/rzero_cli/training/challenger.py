@@ -2,7 +2,7 @@
 
 Paper, section 3.2. The reward is `core.rewards.challenger_rewards`, the very code of `rzero score`,
 over the whole generation batch: with several processes the questions are gathered first, so that
-the repetition penalty sees them all.
+the repetition penalty sees them all, and shared out again, so that each Solver answers as many.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from accelerate import PartialState
 from accelerate.utils import gather_object
 
 from rzero_cli.core.questions import parse_question
@@ -18,7 +19,7 @@ from rzero_cli.core.rewards import ChallengerReward, challenger_rewards
 from rzero_cli.engines import derived_seed
 from rzero_cli.stages.label import Solver
 
-__all__ = ["challenger_reward", "text_of"]
+__all__ = ["challenger_reward", "share_out", "text_of"]
 
 
 def challenger_reward(
@@ -42,28 +43,45 @@ def challenger_reward(
         log_metric: Callable[[str, float], None],
         **columns: Any,
     ) -> list[float]:
-        from accelerate import PartialState
-
-        process = PartialState().process_index
         mine = [parse_question(text_of(c), require_boxed=require_boxed)[0] for c in completions]
-        place = derived_seed(seed, trainer_state.global_step, process)
-        p_hats = _ask(solver, mine, place)
-        everyone = gather_object(list(zip(mine, p_hats, strict=True)))
-        rewards = challenger_rewards([q for q, _ in everyone], [p for _, p in everyone], **rule)
-        for name, value in _figures(rewards, [p for _, p in everyone]).items():
+        questions = gather_object(mine)
+        p_hats = _ask(solver, questions, (seed, trainer_state.global_step))
+        rewards = challenger_rewards(questions, p_hats, **rule)
+        for name, value in _figures(rewards, p_hats).items():
             log_metric(name, value)
-        first = process * len(mine)
+        first = PartialState().process_index * len(mine)
         return [r.reward for r in rewards[first : first + len(mine)]]
 
     reward.__name__ = "challenger"  # the name TRL logs it under
     return reward
 
 
-def _ask(solver: Solver, questions: Sequence[str | None], seed: int) -> list[float | None]:
-    """p_hat of each question; None for a malformed one."""
-    asked = [question for question in questions if question is not None]
-    labelled = solver.label(asked, seed=seed)
-    return [None if q is None else next(labelled).vote.p_hat for q in questions]
+def _ask(
+    solver: Solver, questions: Sequence[str | None], place: tuple[int, int]
+) -> list[float | None]:
+    """p_hat of each question of all processes; None for a malformed one."""
+    processes = PartialState()
+    mine = share_out(questions, processes.num_processes)[processes.process_index]
+    labelled = solver.label(
+        [str(questions[i]) for i in mine], seed=derived_seed(*place, processes.process_index)
+    )
+    told = [(i, answered.vote.p_hat) for i, answered in zip(mine, labelled, strict=True)]
+    p_hats = dict(gather_object(told))
+    return [p_hats.get(i) for i in range(len(questions))]
+
+
+def share_out(questions: Sequence[str | None], processes: int) -> list[list[int]]:
+    """The places of the questions that each process has answered, in their order.
+
+    Each gets as many, give or take one, and about as long ones: the longest go round first, there
+    and back, so that no process gets the longer of every pair.
+    """
+    asked = [(len(question), i) for i, question in enumerate(questions) if question is not None]
+    shares: list[list[int]] = [[] for _ in range(processes)]
+    there_and_back = [*range(processes), *reversed(range(processes))]
+    for turn, (_, i) in enumerate(sorted(asked, reverse=True)):
+        shares[there_and_back[turn % len(there_and_back)]].append(i)
+    return [sorted(share) for share in shares]
 
 
 def _figures(

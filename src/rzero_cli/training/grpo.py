@@ -2,45 +2,45 @@
 
 What TRL leaves open is decided here: the paper's loss (`grpo`, plain k3 KL to the model that the
 stage started from, constant learning rate), a plan of steps and updates that is carried out to the
-letter, rows laid out so that no epoch drops any, and a checkpoint directory that appears whole.
+letter, and rows laid out so that no epoch drops any.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import random
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import PartialState
 from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from rzero_cli.core.plan import Plan
+from rzero_cli.core.processes import rank
 from rzero_cli.core.prompts import Messages, plain_text
-from rzero_cli.core.streams import can_continue, part_of, write_json
-from rzero_cli.engines.transformers import load_model, load_tokenizer
-from rzero_cli.errors import AlreadyDone, RzeroError
+from rzero_cli.engines.chat import end_tokens, render
+from rzero_cli.engines.transformers import load_tokenizer
+from rzero_cli.errors import RzeroError, UsageError
+from rzero_cli.training.adapters import (
+    Lora,
+    load_policy,
+    name_base,
+    new_adapter,
+    start_of,
+    tidy,
+)
+from rzero_cli.training.checkpoints import STATES, last_state
+from rzero_cli.training.ranks import together
+from rzero_cli.training.rollouts import Rollouts
 
-__all__ = [
-    "Hyperparameters",
-    "is_main_process",
-    "keep_untrained",
-    "lay_out_rows",
-    "open_checkpoint",
-    "train",
-]
+__all__ = ["Hyperparameters", "lay_out_rows", "train"]
 
 LOG_NAME = "log.jsonl"
-_STATES = "checkpoints"
-_SETTINGS = ".settings.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,10 @@ class Hyperparameters:
     top_p: float
     top_k: int
     seed: int
+    optim: str = "adamw_torch_fused"
+    """The optimizer, by transformers' name."""
+    gradient_checkpointing: bool | None = None
+    """Compute activations again instead of keeping them; None is on a GPU only."""
 
 
 def lay_out_rows(rows: Sequence[dict[str, Any]], plan: Plan, seed: int) -> list[dict[str, Any]]:
@@ -93,57 +97,81 @@ def train(
     batch_size: int,
     on_update: Callable[[dict[str, float]], None],
     save_every: int = 1,
+    lora: Lora | None = None,
+    rollouts: Rollouts = Rollouts(),
+    template_args: Mapping[str, Any] = {},
 ) -> dict[str, Any]:
-    """Run GRPO from `model` and write the trained model into `part`.
+    """Run GRPO from `model` and write the trained model, or adapter, into `part`.
 
     Args:
-        model: a saved checkpoint; the KL is to it, so that it is 0 before the first update.
+        model: a saved checkpoint or adapter; the KL is to it, so that it is 0 before the first
+            update.
         rows: from `lay_out_rows`, with the messages under `prompt` and whatever `reward` needs.
         reward: TRL's reward function: the whole generation batch in, as many floats out.
         plan: steps and updates.
         hyper: the rest.
         part: the unfinished directory; its `checkpoints/` continues an interrupted run.
-        batch_size: rollouts generated at a time.
+        batch_size: rollouts that transformers generates at a time.
         on_update: called with TRL's figures after each update.
         save_every: steps between two states that can be continued.
+        lora: the adapter to train; None trains all weights.
+        rollouts: where rollouts are generated.
+        template_args: arguments of the model's chat template.
 
     Returns:
         The figures of the last step, and of the first its KL.
+
+    Raises:
+        UsageError: several GPUs are visible to a single process.
+        RzeroError: the model cannot be loaded; another process of the training has ended.
     """
     torch.manual_seed(hyper.seed)
-    tokenizer = load_tokenizer(model)
-    dataset = Dataset.from_list([row | {"prompt": _prompt(tokenizer, row)} for row in rows])
-    states = part / _STATES
-    log = _Log(part / LOG_NAME, on_update)
-    with _quiet_trl():
+    with together(), _quiet_trl():
+        start = start_of(model, lora, part)
+        tokenizer = load_tokenizer(start)
+        dataset = Dataset.from_list([row | {"prompt": _prompt(tokenizer, row)} for row in rows])
+        # Before the model is loaded: DeepSpeed's ZeRO-3 shards while loading, if it is known of.
+        generation: dict[str, Any] = {"chat_template_kwargs": dict(template_args)}
+        if rollouts.mode != "transformers":
+            longest = _longest(tokenizer, rows, template_args) + plan.max_tokens
+            generation |= _vllm(rollouts, longest)
+        config = _config(plan, hyper, part / STATES, save_every, **generation)
+        if config.n_gpu > 1:
+            raise UsageError(
+                f"{config.n_gpu} GPUs are visible to one process: begin one for each (--processes "
+                f"{config.n_gpu}), or choose one with CUDA_VISIBLE_DEVICES"
+            )
+        policy = load_policy(start, lora)
+        # TRL ends a completion at these, and at no others.
+        policy.generation_config.eos_token_id = end_tokens(
+            tokenizer, policy.generation_config.eos_token_id
+        )
         trainer = _Trainer(
             batch_size,
-            model=load_model(model, training=True),
+            model=policy,
             reward_funcs=reward,
-            args=_config(plan, hyper, states, save_every),
+            args=config,
             train_dataset=dataset,
             processing_class=tokenizer,
-            callbacks=[log],
+            peft_config=new_adapter(start, lora),
+            callbacks=[_Log(part / LOG_NAME, on_update)],
         )
         trainer.remove_callback(PrinterCallback)  # it prints to standard output
-        _check_reference(trainer, model)
-        last = _last_state(states)
+        if lora:
+            name_base(trainer.model)
+        else:
+            _check_reference(trainer, start)
+        last = last_state(part)
         trainer.train(resume_from_checkpoint=str(last) if last else None)
         if trainer.state.global_step != plan.updates:
             raise RzeroError(
                 f"trained {trainer.state.global_step} updates instead of {plan.updates}"
             )
         trainer.save_model(str(part))
-        (part / "training_args.bin").unlink(missing_ok=True)  # a pickle, and of no use to anybody
+    if not rank():
+        tidy(part)
     figures = _read_log(part / LOG_NAME)
     return {"first": figures[0], "last": figures[-1]} if figures else {}
-
-
-def keep_untrained(model: str, part: Path) -> None:
-    """Write `model` into `part` as it is, where there is nothing to train it on."""
-    with _quiet_trl():
-        load_model(model, training=True).save_pretrained(part)
-    load_tokenizer(model).save_pretrained(part)
 
 
 class _Trainer(GRPOTrainer):  # type: ignore[misc]
@@ -159,8 +187,11 @@ class _Trainer(GRPOTrainer):  # type: ignore[misc]
 
     def _generate_single_turn(
         self, prompt_ids: list[list[int]], *inputs: Any, **kwargs: Any
-    ) -> tuple[list[list[int]], None]:
-        drawn: list[list[int]] = []
+    ) -> tuple[list[list[int]], Any]:
+        if self.use_vllm:  # which schedules them itself
+            drawn, logprobs = super()._generate_single_turn(prompt_ids, *inputs, **kwargs)
+            return drawn, logprobs
+        drawn = []
         for at in range(0, len(prompt_ids), self._batch_size):
             chunk = prompt_ids[at : at + self._batch_size]
             drawn += super()._generate_single_turn(chunk, *inputs, **kwargs)[0]
@@ -172,8 +203,11 @@ def _prompt(tokenizer: Any, row: dict[str, Any]) -> Messages | str:
     return messages if tokenizer.chat_template else plain_text(messages)
 
 
-def _config(plan: Plan, hyper: Hyperparameters, states: Path, save_every: int) -> GRPOConfig:
+def _config(
+    plan: Plan, hyper: Hyperparameters, states: Path, save_every: int, **generation: Any
+) -> GRPOConfig:
     gpu = torch.cuda.is_available()
+    checkpointing = gpu if hyper.gradient_checkpointing is None else hyper.gradient_checkpointing
     return GRPOConfig(
         output_dir=str(states),
         # The plan. generation_batch_size decides when TRL generates; steps_per_generation as well
@@ -193,6 +227,7 @@ def _config(plan: Plan, hyper: Hyperparameters, states: Path, save_every: int) -
         epsilon_high=hyper.clip_high,
         delta=hyper.clip_dual or None,
         # The optimizer.
+        optim=hyper.optim,
         learning_rate=hyper.learning_rate,
         weight_decay=hyper.weight_decay,
         lr_scheduler_type="constant",
@@ -202,12 +237,14 @@ def _config(plan: Plan, hyper: Hyperparameters, states: Path, save_every: int) -
         top_p=hyper.top_p,
         top_k=hyper.top_k,
         max_completion_length=plan.max_tokens,
+        **generation,
         # The machine.
         use_cpu=not gpu,
         bf16=gpu,
-        gradient_checkpointing=gpu,
-        gradient_checkpointing_kwargs={"use_reentrant": False} if gpu else None,
+        gradient_checkpointing=checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False} if checkpointing else None,
         dataloader_pin_memory=gpu,
+        ddp_find_unused_parameters=False,
         # States are kept at whole steps only: in between, TRL's rollouts would be lost.
         save_strategy="steps",
         save_steps=save_every * plan.updates_per_step,
@@ -220,16 +257,36 @@ def _config(plan: Plan, hyper: Hyperparameters, states: Path, save_every: int) -
     )
 
 
-def _check_reference(trainer: Any, model: str) -> None:
+def _vllm(rollouts: Rollouts, length: int) -> dict[str, Any]:
+    """What TRL is told where vLLM generates; `length` is that of the longest prompt and completion,
+    in tokens."""
+    return {
+        "use_vllm": True,
+        "vllm_mode": rollouts.mode,
+        "vllm_server_base_url": rollouts.endpoint,
+        "vllm_gpu_memory_utilization": rollouts.memory,
+        "vllm_tensor_parallel_size": rollouts.tensor_parallel_size,
+        "vllm_max_model_length": length,
+        # TRL would weigh a completion by its probability without top-p over that with it, a product
+        # over all its tokens: at top-p 0.99 a long completion would hardly count. The paper has
+        # no such weight.
+        "vllm_importance_sampling_correction": False,
+    }
+
+
+def _longest(
+    tokenizer: Any, rows: Sequence[dict[str, Any]], template_args: Mapping[str, Any]
+) -> int:
+    """Tokens of the longest prompt."""
+    texts = {render(tokenizer, row["prompt"], template_args) for row in rows}
+    return max(len(tokenizer(text)["input_ids"]) for text in texts)
+
+
+def _check_reference(trainer: Any, start: str) -> None:
     """TRL reads its reference model again from the configuration's path: it must be ours."""
     path = trainer.model.config._name_or_path
-    if trainer.beta and path != model:
-        raise RzeroError(f"the KL's reference would be {path} instead of {model}")
-
-
-def _last_state(states: Path) -> Path | None:
-    found = [p for p in states.glob("checkpoint-*") if (p / "trainer_state.json").is_file()]
-    return max(found, key=lambda p: int(p.name.split("-")[1]), default=None)
+    if trainer.beta and path != start:
+        raise RzeroError(f"the KL's reference would be {path} instead of {start}")
 
 
 @contextmanager
@@ -273,43 +330,3 @@ def _read_log(path: Path) -> list[dict[str, float]]:
     if not path.is_file():
         return []
     return [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
-
-
-@contextmanager
-def open_checkpoint(
-    target: Path, *, settings: dict[str, Any], resume: bool, force: bool
-) -> Iterator[Path]:
-    """The unfinished directory `TARGET.part`, which becomes `target` when the block ends well.
-
-    Raises:
-        UsageError: as `core.streams.open_output`.
-        AlreadyDone: with `resume`, when the target is complete.
-    """
-    part = part_of(target)
-    if resume and target.exists() and not force:
-        raise AlreadyDone(f"{target} is complete already")
-    main = is_main_process()
-    if main and not can_continue(
-        target, part, part / _SETTINGS, settings, force=force, resume=resume
-    ):
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
-        write_json(part / _SETTINGS, settings)
-    try:
-        yield part
-    except BaseException:
-        if main and _last_state(part / _STATES) is None:  # nothing to go on from
-            shutil.rmtree(part, ignore_errors=True)
-        raise
-    PartialState().wait_for_everyone()
-    if main:
-        shutil.rmtree(part / _STATES, ignore_errors=True)
-        (part / _SETTINGS).unlink()
-        if target.exists():
-            shutil.rmtree(target)
-        part.replace(target)
-
-
-def is_main_process() -> bool:
-    """Whether this is the process that writes files, of those that torchrun or accelerate began."""
-    return int(os.environ.get("RANK", "0")) == 0

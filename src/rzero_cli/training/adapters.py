@@ -1,0 +1,89 @@
+"""LoRA, by peft: where a training begins, what of it is trained, and what it leaves.
+
+The KL is always to the model that the stage started from. For a new adapter that is its base, which
+TRL reaches by switching the adapter off; for an adapter that is trained on, TRL keeps a copy of it;
+for all weights TRL reads the model a second time from its directory, so that an adapter has to be
+merged into one first.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rzero_cli.engines.models import adapter_base
+from rzero_cli.engines.transformers import load_model
+from rzero_cli.training.checkpoints import save_as_it_is
+from rzero_cli.training.ranks import on_first
+
+__all__ = ["Lora", "load_policy", "name_base", "new_adapter", "start_of", "tidy"]
+
+_MERGED = "start"
+
+
+@dataclass(frozen=True, slots=True)
+class Lora:
+    """A low-rank adapter, in peft's terms."""
+
+    r: int
+    alpha: int
+    targets: str
+    """`all-linear`, or the names of modules with commas."""
+
+
+def start_of(model: str, lora: Lora | None, part: Path) -> str:
+    """The directory to begin from: `model`, or its merged copy where all weights are trained."""
+    if lora or adapter_base(model) is None:
+        return model
+    on_first(lambda: _merge_once(model, part))
+    return str(part / _MERGED)
+
+
+def _merge_once(model: str, part: Path) -> None:
+    whole, making = part / _MERGED, part / f".{_MERGED}"
+    if not whole.is_dir():
+        shutil.rmtree(making, ignore_errors=True)
+        save_as_it_is(model, making)
+        making.replace(whole)
+
+
+def load_policy(start: str, lora: Lora | None) -> Any:
+    """The model to train; with its adapter, trainable, where it is one."""
+    base = adapter_base(start)
+    if base is None or lora is None:
+        return load_model(start, training=True)
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(load_model(base, training=True), start, is_trainable=True)
+
+
+def new_adapter(start: str, lora: Lora | None) -> Any:
+    """The configuration of an adapter that is to be made; None where there is nothing to make."""
+    if lora is None or adapter_base(start) is not None:
+        return None
+    from peft import LoraConfig
+
+    names = [name.strip() for name in lora.targets.split(",")]
+    return LoraConfig(
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        target_modules=lora.targets if lora.targets == "all-linear" else names,
+        task_type="CAUSAL_LM",
+    )
+
+
+def name_base(policy: Any) -> None:
+    """Name an adapter's base by its whole path, which is found from every folder."""
+    config = policy.peft_config["default"]
+    if Path(config.base_model_name_or_path).is_dir():
+        config.base_model_name_or_path = str(Path(config.base_model_name_or_path).absolute())
+
+
+def tidy(part: Path) -> None:
+    """Take out of a finished checkpoint what the trainers put there beside the model."""
+    for name in ("training_args.bin", "README.md"):  # a pickle; a form that nobody has filled in
+        (part / name).unlink(missing_ok=True)
+    for name in (_MERGED, "ref"):  # ours; TRL's copy of the adapter that the stage started from
+        shutil.rmtree(part / name, ignore_errors=True)

@@ -1,0 +1,68 @@
+"""What the processes of one training, begun by torchrun or accelerate, settle among themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from rzero_cli.core.processes import rank, world_size
+from rzero_cli.errors import RzeroError
+
+__all__ = ["on_first", "together", "wait"]
+
+T = TypeVar("T")
+
+_LOST = ("gloo", "connection closed by peer", "connection reset by peer", "nccl", "tcpstore")
+
+
+def on_first(work: Callable[[], T]) -> T:
+    """What `work` gives in the first process, or its error, in every process.
+
+    Files are read from pipes, and made, by one process alone; what goes wrong there goes wrong for
+    all, so that none waits for ever for the others.
+    """
+    if world_size() == 1:
+        return work()
+    _join()
+    from accelerate.utils import broadcast_object_list
+
+    outcome: list[Any] = [None, None]
+    if not rank():
+        try:
+            outcome[0] = work()
+        except RzeroError as error:
+            outcome[1] = error
+    result, failure = broadcast_object_list(outcome)
+    if failure is not None:
+        raise failure
+    return result  # type: ignore[no-any-return]
+
+
+def wait() -> None:
+    """Go on when all processes have come here."""
+    if world_size() > 1:
+        _join().wait_for_everyone()
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Turn what a process sees of another one's end into one line.
+
+    Raises:
+        RzeroError: another process has ended, so that there is nobody to exchange figures with.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if world_size() == 1 or not any(word in str(error).lower() for word in _LOST):
+            raise
+        raise RzeroError("another process of this training has ended: see what it said") from error
+
+
+def _join() -> Any:
+    """Meet the other processes, once; the trainer goes on with the same group."""
+    import torch
+    from accelerate import PartialState
+
+    return PartialState(cpu=not torch.cuda.is_available())

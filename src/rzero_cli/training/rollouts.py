@@ -1,0 +1,92 @@
+"""Where a training's rollouts are generated: by transformers, or by vLLM in TRL's hands.
+
+TRL gives vLLM the new weights after every update: in the trainer's own processes (*colocate*), or
+on a server that has GPUs of its own (*server*). Neither is to be had on a CPU: vLLM packs its
+layers there and cannot take weights afterwards, and a server gets them over NCCL.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from rzero_cli.errors import UsageError
+
+__all__ = ["MODES", "Rollouts", "choose_rollouts"]
+
+MODES = ("auto", "transformers", "colocate", "server")
+
+_WHY_NOT = {
+    "colocate": "vLLM's layers for the CPU cannot take the new weights of an update",
+    "server": "a server takes the new weights of an update over NCCL, which needs GPUs",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rollouts:
+    """How rollouts are generated."""
+
+    mode: str = "transformers"
+    """Or "colocate", or "server"."""
+    endpoint: str | None = None
+    """The server's URL."""
+    memory: float = 0.3
+    """The share of a GPU's memory that vLLM takes beside the trainer."""
+    tensor_parallel_size: int = 1
+
+
+def choose_rollouts(
+    mode: str,
+    *,
+    endpoint: str | None,
+    memory: float,
+    tensor_parallel_size: int,
+    processes: int,
+) -> tuple[Rollouts, str | None]:
+    """Decide where rollouts come from.
+
+    Args:
+        mode: one of `MODES`; "auto" is colocate where vLLM is installed and a GPU is there.
+        endpoint, memory, tensor_parallel_size: as in `Rollouts`.
+        processes: of the training.
+
+    Returns:
+        The decision, and what the person should know of it.
+
+    Raises:
+        UsageError: what is asked for is unknown, incomplete, or not to be had on this machine.
+    """
+    if mode not in MODES:
+        raise UsageError(f"--rollouts {mode}: unknown; known: {', '.join(MODES)}")
+    if mode == "server" and not endpoint:
+        raise UsageError(
+            "--rollouts server needs --rollout-endpoint URL, a `trl vllm-serve` server"
+        )
+    if endpoint and mode != "server":
+        raise UsageError(f"--rollout-endpoint is of use with --rollouts server only, not {mode}")
+    installed = find_spec("vllm") is not None
+    if mode == "transformers" or (mode == "auto" and not installed):
+        return Rollouts(), None
+    gpu = _has_gpu()
+    if mode == "auto":
+        if not gpu:
+            return Rollouts(), f"rollouts come from transformers: {_WHY_NOT['colocate']}"
+        mode = "colocate"
+    if not gpu:
+        raise UsageError(
+            f"--rollouts {mode}: no GPU is here, and {_WHY_NOT[mode]}; use --rollouts transformers"
+        )
+    if not installed:
+        raise UsageError(f"--rollouts {mode}: vllm not installed: pip install 'rzero-cli[vllm]'")
+    if mode == "colocate" and processes % tensor_parallel_size:
+        raise UsageError(
+            f"--rollout-tensor-parallel-size {tensor_parallel_size} does not divide the "
+            f"{processes} processes"
+        )
+    return Rollouts(mode, endpoint, memory, tensor_parallel_size), None
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return bool(torch.cuda.is_available())
