@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from conftest import Refused, Rzero
+from rzero_cli.core.plan import make_plan
 from rzero_cli.core.settings import (
     layers,
     load_config,
@@ -17,9 +18,11 @@ from rzero_cli.core.settings import (
     preset_names,
     preset_value,
 )
+from rzero_cli.core.shapes import published
 from rzero_cli.errors import UsageError
 
 OFF = None
+MODELS = ["qwen3-4b", "qwen3-8b", "octothinker-3b", "octothinker-8b"]
 
 # docs and `--help` take these from nowhere else; the paper's table, row by row.
 BOTH: dict[tuple[str, str], Any] = {
@@ -100,11 +103,35 @@ def test_official_says_nothing_that_the_table_does_not() -> None:
 
 
 def test_the_default_preset_comes_first() -> None:
-    assert preset_names() == ["paper", "official", "tiny"]
+    assert preset_names() == ["paper", "official", "tiny", *MODELS]
     assert {"m", "delta", "low", "tau_bleu", "clip_dual"} <= preset_keys()
     assert "filter" not in preset_keys()
-    with pytest.raises(UsageError, match="unknown preset 'x'; known: paper, official, tiny"):
-        layers("x")
+    for preset in ("x", "official,x", "qwen3-4b,"):
+        with pytest.raises(UsageError, match=r"unknown preset '.?'; known: paper, official, tiny"):
+            layers(preset)
+
+
+@pytest.mark.parametrize("preset", MODELS)
+def test_a_model_of_the_paper_is_the_default_of_every_role(preset: str) -> None:
+    own = layers(preset)[1]
+    assert own["challenger"] == own["solver"] == own["model"]
+    assert own["model"] in published()
+    for command in ("challenge", "train-solver"):
+        names = ("steps", "prompts", "batch", "group", "max_tokens", "per_device")
+        options = {name: preset_value(command, name, preset) for name in names}
+        for processes in (1, 4, 8):
+            plan = make_plan(**options, processes=processes)
+            assert plan.per_device == (options["per_device"] or 8)
+            assert plan.updates == (160 if command == "challenge" else 60)
+
+
+def test_presets_are_combined_and_the_later_one_wins() -> None:
+    assert preset_value("label", "m", "official,qwen3-4b") == 9
+    assert preset_value("label", "solver", "official,qwen3-4b") == "Qwen/Qwen3-4B-Base"
+    assert preset_value("challenge", "per_device", "qwen3-8b,tiny") == 192
+    assert preset_value("challenge", "per_device", "tiny, qwen3-8b") == 2
+    assert preset_value("score", "solver", "qwen3-4b,octothinker-3b").startswith("OctoThinker/")
+    assert layers("paper,official") == layers("official")
 
 
 def test_later_layers_and_a_commands_own_table_win() -> None:

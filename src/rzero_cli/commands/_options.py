@@ -7,9 +7,11 @@ command's defaults before the others are read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, get_args
+from urllib.parse import urlsplit
 
 import typer
 
@@ -19,14 +21,16 @@ from rzero_cli.core.answers.conventions import Percent, Units
 from rzero_cli.core.reading import Rules
 from rzero_cli.core.rewards import BLEU_TOKENIZERS, RULES
 from rzero_cli.core.streams import check_new, check_part, part_of
+from rzero_cli.engines import ENGINES, check_engine
 from rzero_cli.errors import UsageError
 
 PRESET: Any = None
 """The declared default of an option whose value comes from the preset."""
 
-INPUT, MODEL, DRAWING, ANSWERS, GRPO, REWARD, OUTPUT = (
+INPUT, MODEL, VLLM, DRAWING, ANSWERS, GRPO, REWARD, OUTPUT = (
     "Input",
     "Model and engine",
+    "vLLM",
     "Drawing completions",
     "Reading and comparing answers",
     "GRPO",
@@ -43,9 +47,15 @@ def _install_defaults(ctx: typer.Context, value: str | None) -> str | None:
     _check_keys(ctx, config)
     values = settings.merge([*settings.layers(preset), config], ctx.command.name or "")
     # As text: every value then goes through the same check as one that was typed.
-    ctx.default_map = {k: v if isinstance(v, bool) else str(v) for k, v in values.items()}
+    ctx.default_map = {k: _as_typed(v) for k, v in values.items()}
     ctx.default_map["preset"] = preset
     return value
+
+
+def _as_typed(value: Any) -> Any:
+    if isinstance(value, list):
+        return [str(item) for item in value]
+    return value if isinstance(value, bool) else str(value)
 
 
 def _preset_given(ctx: typer.Context, value: str | None) -> str | None:
@@ -123,7 +133,7 @@ Preset = Annotated[
         envvar="RZERO_PRESET",
         is_eager=True,
         callback=_preset_given,
-        help=f"Defaults: {', '.join(settings.preset_names())}.",
+        help=f"Defaults: {', '.join(settings.preset_names())}; or several with commas.",
         show_default=settings.BASE_PRESET,
         rich_help_panel=OUTPUT,
     ),
@@ -193,15 +203,104 @@ Engine = Annotated[
     str,
     _plain(
         "--engine",
-        help="auto or transformers.",
+        help=f"{', '.join(ENGINES[:-1])} or {ENGINES[-1]}; auto is a server where one is named, "
+        "else vllm where it is installed and a GPU is there, else transformers.",
         panel=MODEL,
         envvar="RZERO_ENGINE",
     ),
 ]
+Endpoint = Annotated[
+    list[str] | None,
+    _plain(
+        "--endpoint",
+        help="Base URL of an OpenAI-compatible server; several share the work.",
+        panel=MODEL,
+        envvar="RZERO_ENDPOINT",
+        metavar="URL",
+    ),
+]
+SolverEndpoint = Annotated[
+    list[str] | None,
+    _plain(
+        "--solver-endpoint",
+        help="Base URL of a server with the frozen Solver; several share the work.",
+        panel=MODEL,
+        envvar="RZERO_ENDPOINT",
+        metavar="URL",
+    ),
+]
 BatchSize = Annotated[
-    int,
+    int | None,
     from_preset(
-        "sample", "--batch-size", help="Completions generated at a time.", panel=MODEL, min=1
+        "sample",
+        "--batch-size",
+        help="Completions generated at a time; at each endpoint of a server.",
+        panel=MODEL,
+        unset="64 (transformers), 256 (a server), vLLM's own",
+        min=1,
+    ),
+]
+TensorParallelSize = Annotated[
+    int | None, _plain("--tensor-parallel-size", help="GPUs a model is spread over.", panel=VLLM)
+]
+DataParallelSize = Annotated[
+    int | None,
+    _plain("--data-parallel-size", help="Copies of the model that share the work.", panel=VLLM),
+]
+GpuMemoryUtilization = Annotated[
+    float | None,
+    _plain("--gpu-memory-utilization", help="Share of a GPU's memory to take.", panel=VLLM),
+]
+MaxModelLen = Annotated[
+    int | None,
+    _plain("--max-model-len", help="Longest prompt and completion together.", panel=VLLM, min=1),
+]
+Quantization = Annotated[
+    str | None, _plain("--quantization", help="How weights are quantised, as vLLM names it.", panel=VLLM)
+]
+Dtype = Annotated[
+    str | None,
+    _plain(
+        "--dtype",
+        help="Precision of the weights; by default float32 on a CPU, else the checkpoint's own.",
+        panel=MODEL,
+    ),
+]
+EngineArg = Annotated[
+    list[str] | None,
+    _plain(
+        "--engine-arg",
+        help="Any other argument of vLLM's engine, or field of a request to a server (null leaves "
+        "one of ours out). May be repeated.",
+        panel=MODEL,
+        metavar="KEY=VALUE",
+    ),
+]
+ChatTemplateArg = Annotated[
+    list[str] | None,
+    _plain(
+        "--chat-template-arg",
+        help="Passed to the model's chat template, e.g. enable_thinking=false. May be repeated.",
+        panel=MODEL,
+        metavar="KEY=VALUE",
+    ),
+]
+Stop = Annotated[
+    list[str] | None,
+    _plain(
+        "--stop",
+        help="End a completion where it writes this. May be repeated.",
+        panel=DRAWING,
+        metavar="TEXT",
+    ),
+]
+Shard = Annotated[
+    str | None,
+    _plain(
+        "--shard",
+        help="Do only the I-th of N parts of the work, I from 0 to N-1; `cat` puts them together.",
+        panel=INPUT,
+        metavar="I/N",
     ),
 ]
 PromptFile = Annotated[
@@ -272,7 +371,11 @@ Resume = Annotated[
 Force = Annotated[bool, _plain("--force", help="Replace the output if it exists.")]
 Quiet = Annotated[bool, _plain("--quiet", "-q", help="Print errors only.")]
 DryRun = Annotated[
-    bool, _plain("--dry-run", help="Print the plan and an estimate of memory, and stop.")
+    bool,
+    _plain(
+        "--dry-run",
+        help="Print the plan and an estimate of memory, and stop; with --json for machines.",
+    ),
 ]
 
 
@@ -359,6 +462,72 @@ def answer_rules(options: Mapping[str, Any], rule: str = "paper") -> Rules:
             raise UsageError(f"--{option} {options[option]}: must be {' or '.join(known)}")
     check_rule(rule)
     return Rules(extract, Conventions(options["units"], options["percent"]), rule)
+
+
+def engine_options(params: Mapping[str, Any]) -> dict[str, Any]:
+    """What `engines.open_engine` is to be given, from a command's options.
+
+    Raises:
+        UsageError: an engine or endpoint cannot be, or an option is not one of the engine's.
+    """
+    endpoints = [_url(text) for text in params.get("endpoint") or params.get("solver_endpoint") or ()]
+    name = check_engine(params["engine"], endpoints)
+    own = {key: params[key] for key in _VLLM_OPTIONS if params[key] is not None}
+    given = key_values("--engine-arg", params["engine_arg"])
+    dtype = {"dtype": params["dtype"]} if params["dtype"] else {}
+    for key in (*own, *(dtype if name == "openai" else ()), *(given if name == "transformers" else ())):
+        if name in ("transformers", "openai"):
+            option = "--engine-arg " + key if key in given else "--" + key.replace("_", "-")
+            raise UsageError(f"{option}: goes with --engine vllm, not {name}")
+    return {
+        "name": name,
+        "endpoints": endpoints,
+        "batch_size": params["batch_size"],
+        "template_args": chat_template_args(params),
+        "arguments": own | dtype | given,
+    }
+
+
+_VLLM_OPTIONS = (
+    "tensor_parallel_size",
+    "data_parallel_size",
+    "gpu_memory_utilization",
+    "max_model_len",
+    "quantization",
+)
+
+
+def chat_template_args(params: Mapping[str, Any]) -> dict[str, Any]:
+    """What --chat-template-arg says. Raises UsageError."""
+    return key_values("--chat-template-arg", params["chat_template_arg"])
+
+
+def key_values(option: str, texts: Sequence[str] | None) -> dict[str, Any]:
+    """KEY=VALUE options as a dictionary; a value that is JSON is what it says, else text.
+
+    Raises:
+        UsageError: there is no `=`.
+    """
+    found = {}
+    for text in texts or ():
+        key, equals, value = text.partition("=")
+        if not (key and equals):
+            raise UsageError(f"{option} {text}: must be KEY=VALUE")
+        try:
+            found[key] = json.loads(value)
+        except ValueError:
+            found[key] = value
+    return found
+
+
+def _url(text: str) -> str:
+    """The base URL of a server; one without a path gets /v1. Raises UsageError."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UsageError(f"--endpoint {text}: not a URL such as http://127.0.0.1:8000/v1")
+    if parts.username or parts.password:
+        raise UsageError("--endpoint: a key belongs into OPENAI_API_KEY, not into the URL")
+    return text if parts.path.strip("/") else text.rstrip("/") + "/v1"
 
 
 def solver_drawing(name: str, help: str, **kwargs: Any) -> Any:

@@ -118,6 +118,10 @@ def check_training(ctx: typer.Context, model: str) -> Rollouts:
         UsageError: one is unknown, or not to be had here.
     """
     options = ctx.params
+    if options["dry_run"]:  # the plan may be for another machine than this
+        return Rollouts()
+    if options["as_json"]:
+        raise UsageError("--json prints the plan for machines: it needs --dry-run")
     _check_optim(options["optim"], known=settings.preset_value(str(ctx.command.name), "optim"))
     if options["lora_r"]:
         _check_lora(model, options["lora_r"], options["lora_alpha"])
@@ -260,19 +264,3 @@ def _line(figures: dict[str, Any], plan: Plan) -> str:
     step = (int(figures["update"]) - 1) // plan.updates_per_step + 1
     shown = [f"{name} {figures[key]:.3g}" for key, name in _SHOWN.items() if key in figures]
     return f"step {step}/{plan.steps}: {', '.join(shown)}"
-
-
-def print_plan(ctx: typer.Context, plan: Plan, model: str, solver: str | None = None) -> None:
-    """`--dry-run`: the plan and what it takes in memory, on standard output."""
-    from rzero_cli.training.memory import estimate
-
-    options = ctx.params
-    typer.echo(f"{ctx.command.name} {model}")
-    typer.echo(plan.describe())
-    typer.echo(
-        f"{plan.processes} processes, {plan.per_device} rollouts a pass, "
-        f"gradient accumulation {plan.gradient_accumulation}"
-    )
-    parts = estimate(model, plan, batch_size=options["batch_size"], solver=solver)
-    for name, gib in parts.items():
-        typer.echo(f"{name:<40} {gib:8.2f} GiB")

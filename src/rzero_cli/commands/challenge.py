@@ -8,14 +8,9 @@ import typer
 
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._launch import relaunch
+from rzero_cli.commands._plan import print_plan
 from rzero_cli.commands._run import Clock, input_hashes, say
-from rzero_cli.commands._training import (
-    check_training,
-    grpo_options,
-    plan_of,
-    print_plan,
-    run_training,
-)
+from rzero_cli.commands._training import check_training, grpo_options, plan_of, run_training
 from rzero_cli.core.processes import rank
 from rzero_cli.core.prompts import CHALLENGER, SOLVER, load_prompt, prompt_for
 from rzero_cli.core.rewards import check_tokenizer
@@ -91,6 +86,7 @@ def challenge(
     save_every: Annotated[int, G["save_every"]] = opt.PRESET,
     seed: opt.Seed = opt.PRESET,
     dry_run: opt.DryRun = False,
+    as_json: opt.Json = False,
     resume: opt.Resume = False,
     force: opt.Force = False,
     quiet: opt.Quiet = False,
@@ -110,8 +106,8 @@ def challenge(
       rzero challenge --challenger Qwen/Qwen3-4B-Base --solver Qwen/Qwen3-4B-Base -o c1 --dry-run
     """
     clock = Clock()
-    challenger_model = check_model("--challenger", challenger)
-    solver_model = check_model("--solver", solver)
+    challenger_model = check_model("--challenger", challenger, shape_only=dry_run)
+    solver_model = check_model("--solver", solver, shape_only=dry_run)
     check_tokenizer("--bleu", bleu)
     opt.check_rule(rule)
     rules = opt.answer_rules(ctx.params)

@@ -8,14 +8,9 @@ import typer
 
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._launch import relaunch
+from rzero_cli.commands._plan import print_plan
 from rzero_cli.commands._run import Clock, input_hashes, say, stdin_or_help
-from rzero_cli.commands._training import (
-    check_training,
-    grpo_options,
-    plan_of,
-    print_plan,
-    run_training,
-)
+from rzero_cli.commands._training import check_training, grpo_options, plan_of, run_training
 from rzero_cli.core.plan import Plan
 from rzero_cli.core.processes import rank
 from rzero_cli.core.prompts import SOLVER, Messages, load_prompt, prompt_for
@@ -98,6 +93,7 @@ def train_solver(
     save_every: Annotated[int, G["save_every"]] = opt.PRESET,
     seed: opt.Seed = opt.PRESET,
     dry_run: opt.DryRun = False,
+    as_json: opt.Json = False,
     resume: opt.Resume = False,
     force: opt.Force = False,
     quiet: opt.Quiet = False,
@@ -116,7 +112,7 @@ def train_solver(
       rzero filter labeled.jsonl | rzero train-solver --solver Qwen/Qwen3-4B-Base -o solver
     """
     clock = Clock()
-    model = check_model("--solver", solver)
+    model = check_model("--solver", solver, shape_only=dry_run)
     opt.check_rule(rule)
     rules = opt.answer_rules(ctx.params)
     plan = plan_of(ctx.params)

@@ -1,8 +1,8 @@
 """Where an option's value comes from: flag, environment, rzero.toml, preset, in that order.
 
 Presets and configuration files have the same form: keys at the top hold for every command that has
-an option of that name, a table named after a command holds for it alone. `official` and `tiny` say
-only what differs from `paper`.
+an option of that name, a table named after a command holds for it alone. All presets but `paper`
+say only what differs from it, so that several can be given: `official,qwen3-4b`.
 """
 
 from __future__ import annotations
@@ -19,17 +19,30 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["CONFIG_NAME", "load_config", "merge", "preset_keys", "preset_names", "preset_value"]
+__all__ = [
+    "CONFIG_NAME",
+    "load_config",
+    "merge",
+    "packaged",
+    "preset_keys",
+    "preset_names",
+    "preset_value",
+]
 
 Layer = dict[str, Any]
 BASE_PRESET = "paper"
 CONFIG_NAME = "rzero.toml"
 
 
+def packaged(name: str) -> dict[str, Layer]:
+    """The tables of a TOML file that lies beside this one."""
+    # Not through importlib.resources, which every command would wait for.
+    return dict(tomllib.loads(Path(__file__).with_name(name).read_text("utf-8")))
+
+
 @lru_cache(maxsize=1)
 def _presets() -> dict[str, Layer]:
-    # Beside this file, not through importlib.resources, which every command would wait for.
-    return dict(tomllib.loads(Path(__file__).with_name("presets.toml").read_text("utf-8")))
+    return packaged("presets.toml")
 
 
 def preset_names() -> list[str]:
@@ -48,11 +61,16 @@ def _tables(layer: Layer) -> list[Layer]:
 
 
 def layers(preset: str) -> list[Layer]:
-    """The layers of a preset, the weaker first. Raises UsageError for an unknown name."""
-    if preset not in _presets():
-        raise UsageError(f"unknown preset {preset!r}; known: {', '.join(preset_names())}")
-    names = [BASE_PRESET] if preset == BASE_PRESET else [BASE_PRESET, preset]
-    return [_presets()[name] for name in names]
+    """The layers of a preset, or of several with commas, the weaker first.
+
+    Raises:
+        UsageError: an unknown name.
+    """
+    names = [name.strip() for name in preset.split(",")]
+    for name in names:
+        if name not in _presets():
+            raise UsageError(f"unknown preset {name!r}; known: {', '.join(preset_names())}")
+    return [_presets()[BASE_PRESET], *(_presets()[name] for name in names if name != BASE_PRESET)]
 
 
 def merge(stack: list[Layer], command: str) -> Layer:

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from rzero_cli.core.provenance import adapter_base
+from rzero_cli.core.shapes import published
 from rzero_cli.errors import RzeroError, UsageError
 
 __all__ = ["adapter_base", "check_model", "require"]
@@ -18,7 +19,7 @@ _PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
-def check_model(option: str, model: str | None) -> str:
+def check_model(option: str, model: str | None, *, shape_only: bool = False) -> str:
     """Check that MODEL can be one: a local checkpoint or adapter directory, or a hub name ORG/NAME.
 
     A local path always wins. An adapter's base has to be there as well.
@@ -26,6 +27,7 @@ def check_model(option: str, model: str | None) -> str:
     Args:
         option: the option it came from, for the message.
         model: its value; None where it was not given.
+        shape_only: its shape is all that will be asked for; `core/models.toml` has some.
 
     Returns:
         The model, unchanged.
@@ -51,7 +53,8 @@ def check_model(option: str, model: str | None) -> str:
         raise UsageError(f"{option} {model}: a file; a checkpoint is a directory")
     if not _HUB_NAME.fullmatch(model) or Path(model.split("/")[0]).is_dir():
         raise UsageError(f"{option} {model}: no such directory (and not a hub name ORG/NAME)")
-    _check_hub(option, model)
+    if not (shape_only and model in published()):
+        _check_hub(option, model)
     return model
 
 

@@ -1,0 +1,209 @@
+"""`--dry-run` of the trainings: what they will do, and what each of 1, 4 and 8 GPUs has to hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import Any
+
+import typer
+
+from rzero_cli.core.plan import Plan, make_plan
+from rzero_cli.errors import UsageError
+from rzero_cli.training.rollouts import MODES
+
+GPUS = (1, 4, 8)
+_GPU_GIB = 80  # of an A100 or H100, where this machine has no GPU
+_MARGIN = 0.9  # of it; CUDA, NCCL and fragmentation take the rest
+
+
+def print_plan(
+    ctx: typer.Context, plan: Plan, model: str, solver: str | None = None, *, beside: bool = True
+) -> None:
+    """Print the plan and an estimate of memory on standard output.
+
+    Args:
+        ctx: the command's context, for its options.
+        plan: of the processes that are there or asked for.
+        model: what would be trained.
+        solver: the frozen Solver, of `challenge`.
+        beside: whether it answers in the training's own processes.
+
+    Raises:
+        UsageError: --rollouts is unknown.
+        RzeroError: a model's configuration cannot be read.
+    """
+    from rzero_cli.training.memory import model_of
+
+    options = ctx.params
+    if options["rollouts"] not in MODES:
+        raise UsageError(f"--rollouts {options['rollouts']}: unknown; known: {', '.join(MODES)}")
+    trained, frozen = model_of(model), model_of(solver) if solver and beside else None
+    gpu = _gpu_gib()
+    adapters = {0}
+    if options["lora_r"]:
+        adapters |= {trained.adapter(options["lora_r"], options["lora_targets"])}
+    layouts, skipped = [], []
+    for processes in sorted({*GPUS, plan.processes}):
+        try:
+            spread = _plan_for(plan, processes, options["per_device"])
+        except UsageError as error:
+            skipped.append(f"{processes} GPUs: {error}")
+            continue
+        layouts += [
+            _layout(spread, sharded, adapter, trained, frozen, gpu, options)
+            for adapter in sorted(adapters)
+            for sharded in ((False, True) if processes > 1 else (False,))
+        ]
+    answers = plan.rollouts * options["m"] if solver else 0
+    record = {
+        "command": ctx.command.name,
+        "model": model,
+        "parameters": trained.parameters,
+        "solver": solver,
+        "plan": plan.as_record(),
+        "solver_answers": answers,
+        "solver_tokens": answers * options["solver_max_tokens"] if solver else 0,
+        "gpu_gib": gpu,
+        "layouts": layouts,
+        "skipped": skipped,
+    }
+    if options["as_json"]:
+        typer.echo(json.dumps(record))
+    else:
+        _show(record, plan, options)
+
+
+def _plan_for(plan: Plan, processes: int, per_device: int | None) -> Plan:
+    return make_plan(
+        steps=plan.steps,
+        prompts=plan.prompts,
+        batch=plan.batch,
+        group=plan.group,
+        max_tokens=plan.max_tokens,
+        per_device=per_device,
+        processes=processes,
+    )
+
+
+def _layout(
+    plan: Plan,
+    sharded: bool,
+    adapter: int,
+    trained: Any,
+    frozen: Any,
+    gpu: float,
+    options: Mapping[str, Any],
+) -> dict[str, Any]:
+    """One column of the table: GiB on each GPU, with activations kept and checkpointed."""
+    from rzero_cli.training.memory import Layout, estimate
+
+    parts = {
+        checkpointing: estimate(
+            trained,
+            Layout(
+                plan,
+                sharded=sharded,
+                checkpointing=checkpointing,
+                adapter=adapter,
+                eight_bit="8bit" in options["optim"],
+                reference=options["beta"] > 0,
+            ),
+            batch_size=options["batch_size"],
+            vllm=_vllm_gib(options, gpu),
+            solver=frozen,
+            solver_tokens=options.get("solver_max_tokens", 0),
+        )
+        for checkpointing in (True, False)
+    }
+    return {
+        "gpus": plan.processes,
+        "sharded": sharded,
+        "lora_parameters": adapter,
+        "per_device": plan.per_device,
+        "gradient_accumulation": plan.gradient_accumulation,
+        "gib": parts[True],
+        "gib_without_checkpointing": parts[False],
+    }
+
+
+def _vllm_gib(options: Mapping[str, Any], gpu: float) -> float | None:
+    """GiB of vLLM in the trainer's processes; None where transformers generates."""
+    mode = options["rollouts"]
+    if mode == "server":
+        return 0.0
+    if mode == "transformers" or (mode == "auto" and not find_spec("vllm")):
+        return None
+    return float(options["rollout_memory"] * gpu)
+
+
+def _gpu_gib() -> float:
+    import torch
+
+    if not torch.cuda.is_available():
+        return _GPU_GIB
+    return float(torch.cuda.get_device_properties(0).total_memory) / (1 << 30)
+
+
+def _show(record: dict[str, Any], plan: Plan, options: Mapping[str, Any]) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(
+        f"{record['command']} {record['model']}: {_millions(record['parameters'])} parameters\n"
+        f"{plan.describe()}"
+    )
+    if record["solver"]:
+        console.print(
+            f"the Solver {record['solver']} gives {record['solver_answers']:,} answers "
+            f"({options['m']} a rollout), at most {record['solver_tokens']:,} tokens"
+        )
+    for adapter in sorted({layout["lora_parameters"] for layout in record["layouts"]}):
+        chosen = [x for x in record["layouts"] if x["lora_parameters"] == adapter]
+        trained = f"LoRA, {_millions(adapter)} parameters" if adapter else "all weights"
+        console.print(f"\n{trained}, GiB on each GPU:")
+        console.print(_table(chosen, record["gpu_gib"]))
+    for reason in record["skipped"]:
+        console.print(reason)
+    console.print(
+        "\nWith the longest completions and prompts of 256 tokens. The peak is what stays (down to "
+        "vLLM)\nand the largest of rollouts, answers and a pass. CUDA, NCCL and fragmentation come "
+        "on top."
+    )
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:,.1f} million"
+
+
+def _table(layouts: list[dict[str, Any]], gpu: float) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("", no_wrap=True)
+    for layout in layouts:
+        kind = "sharded" if layout["sharded"] else "GPU" if layout["gpus"] == 1 else "GPUs"
+        table.add_column(f"{layout['gpus']} {kind}", justify="right", no_wrap=True)
+    for key, title in (
+        ("per_device", "--per-device"),
+        ("gradient_accumulation", "passes an update"),
+    ):
+        table.add_row(title, *(str(layout[key]) for layout in layouts))
+
+    def row(title: str, part: str, source: str = "gib") -> None:
+        sizes = [layout[source][part] for layout in layouts]
+        if any(sizes):
+            table.add_row(title, *(f"{size:.1f}" for size in sizes))
+
+    kept = "gib_without_checkpointing"
+    for part in layouts[0]["gib"]:
+        if part in ("activations", "peak"):
+            row(f"{part}, checkpointed", part)
+            row(f"{part}, kept", part, kept)
+        else:
+            row(part, part)
+    fits = [layout["gib"]["peak"] <= _MARGIN * gpu for layout in layouts]
+    title = f"{_MARGIN:.0%} of {gpu:.0f} GiB are enough"
+    table.add_row(title, *("yes" if fit else "no" for fit in fits))
+    return table

@@ -1,0 +1,91 @@
+"""Train a Llama or Qwen3 of a given shape for two updates on the CPU and print, in GiB, the memory
+that took at its peak and what `training/memory.py` expected.
+
+    python tests/measured_memory.py '{"model_type": "llama", ...}' PER_DEVICE TOKENS CHECKPOINTING
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+# Blocks of a mebibyte are mapped one by one and given back when they are freed: what is resident
+# is then what is alive. Read when the process starts.
+if os.environ.get("MALLOC_MMAP_THRESHOLD_") != "1048576":
+    os.environ["MALLOC_MMAP_THRESHOLD_"] = "1048576"
+    os.execv(sys.executable, [sys.executable, *sys.argv])
+
+
+def resident(which: str) -> float:
+    """GiB: `VmRSS` is now, `VmHWM` the most since the count was begun anew."""
+    found = re.search(rf"^{which}:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.M)
+    assert found is not None
+    return int(found[1]) / (1 << 20)
+
+
+def main(shape: dict[str, Any], per_device: int, tokens: int, checkpointing: bool) -> None:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from rzero_cli.core.plan import make_plan
+    from rzero_cli.training.grpo import Hyperparameters, lay_out_rows, train
+    from rzero_cli.training.memory import Layout, estimate, model_of
+    from rzero_cli.world.tokenizer import build_tokenizer
+
+    # Every completion is as long as it may be: no token ends one.
+    tokenizer = build_tokenizer()
+
+    def trained(shape: dict[str, Any], folder: Path) -> Layout:
+        config = AutoConfig.for_model(**shape, eos_token_id=None, pad_token_id=0)
+        AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        plan = make_plan(
+            steps=1, prompts=4, batch=2, group=per_device, max_tokens=tokens, per_device=per_device
+        )
+        rows = [{"prompt": [{"role": "user", "content": "reverse the digits of 12"}]}]
+        hyper = Hyperparameters(
+            learning_rate=1e-6,
+            weight_decay=0.0,
+            beta=0.01,
+            clip_low=0.2,
+            clip_high=0.2,
+            clip_dual=0.0,
+            max_grad_norm=1.0,
+            temperature=1.0,
+            top_p=1.0,
+            top_k=0,
+            seed=0,
+            gradient_checkpointing=checkpointing,
+        )
+        (folder / "out").mkdir()
+        train(
+            str(folder),
+            lay_out_rows(rows, plan, 0),
+            lambda completions, **columns: [float(i % 2) for i in range(len(completions))],
+            plan=plan,
+            hyper=hyper,
+            part=folder / "out",
+            batch_size=per_device,
+            on_update=lambda figures: None,
+        )
+        return Layout(plan, checkpointing=checkpointing, autocast=False)
+
+    with tempfile.TemporaryDirectory() as name:
+        (small := Path(name) / "small").mkdir()
+        (large := Path(name) / "large").mkdir()
+        # First a small one, so that all that is imported on the way is there.
+        trained(shape | {"hidden_size": 32, "intermediate_size": 32, "vocab_size": 64}, small)
+        before = resident("VmRSS")
+        Path("/proc/self/clear_refs").write_text("5")
+        layout = trained(shape, large)
+        measured = resident("VmHWM") - before
+        parts = estimate(model_of(str(large)), layout, batch_size=per_device, prompt_tokens=8)
+    print(json.dumps({"measured": measured, "estimated": parts["peak"], "parts": parts}))
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]), *map(int, sys.argv[2:4]), sys.argv[4] == "1")  # type: ignore[misc]

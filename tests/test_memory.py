@@ -1,0 +1,253 @@
+"""The estimate of memory against known sizes, what autograd saves, and a real training's memory."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import Refused, Rzero
+from rzero_cli.core.plan import make_plan
+from rzero_cli.core.shapes import flops_per_token, kv_bytes, parameters, published
+from rzero_cli.training.memory import GIB, Layout, Model, estimate, model_of
+
+SOLVER = {"steps": 15, "prompts": 512, "batch": 128, "group": 5, "max_tokens": 4096}
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "kv"),
+    [
+        # Parameters as the hub counts them; 36 x 8 x 128 x 2 x 2 bytes, and so on.
+        ("Qwen/Qwen3-4B-Base", 4_022_468_096, 147_456),
+        ("Qwen/Qwen3-8B-Base", 8_190_735_360, 147_456),
+        ("OctoThinker/OctoThinker-3B-Hybrid-Base", 3_212_749_824, 114_688),
+        ("OctoThinker/OctoThinker-8B-Hybrid-Base", 8_030_261_248, 131_072),
+    ],
+)
+def test_the_published_shapes_have_the_published_sizes(name: str, count: int, kv: int) -> None:
+    shape, model = published()[name], model_of(name)
+    assert parameters(shape) == model.parameters == count
+    assert kv_bytes(shape) == model.kv_bytes == kv
+    # Two operations a parameter, the table of embeddings of an 8B left out.
+    table = 0 if shape["tie_word_embeddings"] else shape["vocab_size"] * 4096
+    assert flops_per_token(shape) == 2 * (count - table)
+    attention = 4 * shape["num_hidden_layers"] * shape["num_attention_heads"] * 128
+    assert flops_per_token(shape, 1000) - flops_per_token(shape) == 1000 * attention
+
+
+# One block of hidden 2, intermediate 3, heads 4 wide, key heads 2 wide; 10 entries.
+TOY = Model(
+    parameters=100,
+    block=80,
+    layers=1,
+    hidden=2,
+    intermediate=3,
+    query=4,
+    key=2,
+    vocabulary=10,
+    query_norm=False,
+    linear={"q_proj": 6, "up_proj": 5},
+)
+
+
+def parts(model: Model, layout: Layout, **kwargs: Any) -> dict[str, float]:
+    """Bytes."""
+    found = estimate(model, layout, batch_size=4, prompt_tokens=6, **kwargs)
+    return {name: size * GIB for name, size in found.items()}
+
+
+def test_the_parts_of_a_toy_are_those_worked_out_by_hand() -> None:
+    plan = make_plan(steps=1, prompts=4, batch=4, group=2, max_tokens=2, per_device=2, processes=4)
+    found = parts(TOY, Layout(plan))
+    # 2 rollouts of 8 tokens; 26 x 2 + 8 x (4 + 3) + 2 x 8 = 124 bytes a token and block, 8 more for
+    # a checkpoint, 24 for the ends; tiles of 16 x 10, the gradients of the head and of its input.
+    assert found == pytest.approx(
+        {
+            "weights": 400,
+            "gradients": 800,
+            "optimizer": 800,
+            "reference": 400,
+            "rollouts": 4 * 8 * (4 * 1 * 2) + 200,
+            "Solver's answers": 0,
+            "weights in 16 bits": 200,
+            "activations": 16 * (124 + 8 + 24),
+            "logits": 2 * 160 + 4 * 20 + 4 * 32,
+            "peak": 2400 + 200 + 16 * 156 + 528,
+        }
+    )
+    sharded = parts(TOY, Layout(plan, sharded=True, checkpointing=False))
+    assert sharded["weights"] == sharded["gradients"] == sharded["reference"] == 100
+    assert sharded["optimizer"] == 200
+    assert sharded["activations"] == pytest.approx(16 * (124 + 24))
+    assert sharded["weights in 16 bits"] == pytest.approx(2 * (2 * 80 + 20) + 4 * 80)
+    assert parts(TOY, Layout(plan, eight_bit=True))["optimizer"] == 200
+    assert parts(TOY, Layout(plan, reference=False))["reference"] == 0
+
+
+def test_lora_trains_little_and_needs_no_reference() -> None:
+    assert TOY.adapter(3) == 3 * 11
+    assert TOY.adapter(3, "up_proj, o_proj") == 15
+    plan = make_plan(**SOLVER)
+    found = parts(TOY, Layout(plan, adapter=33))
+    assert (found["weights"], found["gradients"]) == pytest.approx((4 * 133, 4 * 33))
+    assert (found["optimizer"], found["reference"]) == (8 * 33, 0)
+    assert found["weights in 16 bits"] == pytest.approx(2 * 80)
+
+
+def test_the_solver_beside_the_training_and_vllm_take_their_own() -> None:
+    plan = make_plan(**SOLVER | {"max_tokens": 2})
+    alone = parts(TOY, Layout(plan))
+    served = parts(TOY, Layout(plan), vllm=0.0)
+    assert served["rollouts"] == 0
+    beside = parts(TOY, Layout(plan), solver=TOY, solver_tokens=10**6, vllm=1.0)
+    assert beside["frozen Solver"] == pytest.approx(200)
+    assert beside["vLLM"] == pytest.approx(GIB)
+    # Its cache is the largest of the phases, and so a part of the peak.
+    assert beside["Solver's answers"] == pytest.approx(4 * (10**6 + 6) * 8)
+    stays = sum(alone[name] for name in ("weights", "gradients", "optimizer", "reference"))
+    assert beside["peak"] == pytest.approx(stays + 200 + GIB + beside["Solver's answers"])
+
+
+# ---------------------------------------------------------------- against what is measured
+
+
+def saved_by_autograd(shape: dict[str, Any], *, autocast: bool, checkpointing: bool) -> float:
+    """Bytes that a pass of TRL's patched model keeps for the backward pass, without weights."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+    from trl.trainer.utils import add_fused_lm_head
+
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**shape)).train()
+    add_fused_lm_head(model, temperature=1.0, cast_lm_head_to_fp32=False, outputs=("log_probs",))
+    if checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    weights = {tuple(parameter.shape) for parameter in model.parameters()}
+    weights |= {shape[::-1] for shape in weights}
+    owned = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    saved: dict[int, torch.Tensor] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        place = tensor.untyped_storage().data_ptr()
+        if place not in owned and tuple(tensor.shape) not in weights:  # nor copies in 16 bits
+            saved[place] = tensor
+        return tensor
+
+    ids = torch.randint(0, shape["vocab_size"], (ROLLOUTS, TOKENS))
+    mask = torch.ones_like(ids)
+    mask[0, :7] = 0  # completions differ in length, so there is a mask
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            model(input_ids=ids, attention_mask=mask, labels=ids, fused_lm_head=True)
+        return sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
+
+
+ROLLOUTS, TOKENS = 3, 50
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.parametrize("model_type", ["llama", "qwen3"])
+def test_activations_are_what_autograd_saves(
+    model_type: str, autocast: bool, checkpointing: bool, tmp_path: Path
+) -> None:
+    sizes = {"hidden_size": 96, "intermediate_size": 224, "num_hidden_layers": 5, "head_dim": 16}
+    heads = {"num_attention_heads": 8, "num_key_value_heads": 2, "vocab_size": 300}
+    shape = sizes | heads | {"model_type": model_type, "tie_word_embeddings": False}
+    (tmp_path / "config.json").write_text(json.dumps(shape))
+    model = model_of(str(tmp_path))
+    plan = make_plan(
+        steps=1, prompts=3, batch=3, group=2, max_tokens=TOKENS - 10, per_device=ROLLOUTS
+    )
+    layout = Layout(plan, autocast=autocast, checkpointing=checkpointing)
+    expected = estimate(model, layout, batch_size=1, prompt_tokens=10)["activations"] * GIB
+    if checkpointing:  # the block that is computed again is not there yet
+        without = Layout(plan, autocast=autocast, checkpointing=False)
+        kept = estimate(model, without, batch_size=1, prompt_tokens=10)["activations"] * GIB
+        expected -= (kept - ROLLOUTS * TOKENS * 12 * 96) / 5
+    measured = saved_by_autograd(shape, autocast=autocast, checkpointing=checkpointing)
+    assert measured == pytest.approx(expected, rel=0.03)
+
+
+@pytest.mark.slow
+def test_a_real_training_takes_what_was_estimated() -> None:
+    """Within a tenth; `make bench` has more sizes."""
+    shape = {"model_type": "qwen3", "hidden_size": 512, "intermediate_size": 1536}
+    shape |= {"num_hidden_layers": 8, "num_attention_heads": 8, "num_key_value_heads": 2}
+    shape |= {"head_dim": 64, "vocab_size": 2048, "tie_word_embeddings": True}
+    script = Path(__file__).parent / "measured_memory.py"
+    command = [sys.executable, str(script), json.dumps(shape), "4", "64", "0"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(ended.stdout.splitlines()[-1])
+    assert found["measured"] == pytest.approx(found["estimated"], rel=0.1), found
+
+
+# ---------------------------------------------------------------- --dry-run
+
+
+def dry_run(rzero: Rzero, *arguments: str) -> dict[str, Any]:
+    ended = rzero(*arguments, "-o", "out", "--dry-run", "--json")
+    assert ended.status == 0, ended.stderr
+    record: dict[str, Any] = json.loads(ended.stdout)
+    return record
+
+
+@pytest.mark.slow
+def test_a_dry_run_needs_no_hub_for_the_papers_models(rzero: Rzero, tmp_path: Path) -> None:
+    plan = dry_run(rzero, "challenge", "--preset", "qwen3-4b", "--rollouts", "colocate")
+    assert plan["parameters"] == 4_022_468_096
+    assert plan["solver_answers"] == 10 * 10_240
+    spreads = [(x["gpus"], x["sharded"], x["per_device"]) for x in plan["layouts"]]
+    spread = [(1, False, 8), (4, False, 8), (4, True, 8), (8, False, 8), (8, True, 8)]
+    assert spreads == spread
+    assert [x["gradient_accumulation"] for x in plan["layouts"]] == [8, 2, 2, 1, 1]
+    first, *_, last = plan["layouts"]
+    assert first["gib"]["weights"] == pytest.approx(4 * 4_022_468_096 / GIB)
+    assert last["gib"]["weights"] == pytest.approx(first["gib"]["weights"] / 8)
+    assert last["gib"]["vLLM"] == pytest.approx(0.3 * plan["gpu_gib"])
+    assert last["gib_without_checkpointing"]["peak"] > 2 * last["gib"]["peak"]
+    assert list(tmp_path.iterdir()) == []
+    lora = dry_run(
+        *(rzero, "train-solver", "--preset", "octothinker-8b", "--lora-r", "8"),
+        *("--optim", "adamw_8bit", "--rollouts", "transformers"),
+    )
+    assert lora["solver"] is None
+    assert len(lora["layouts"]) == 10
+    whole, adapter = (x for x in lora["layouts"] if x["gpus"] == 8 and x["sharded"])
+    assert adapter["lora_parameters"] == 8 * 2_621_440  # 32 x (4096 + 4096, ... of seven matrices)
+    assert adapter["gib"]["peak"] < whole["gib"]["peak"]
+    assert whole["gib"]["optimizer"] == pytest.approx(2 * whole["gib"]["gradients"] / 4)
+
+
+@pytest.mark.slow
+def test_a_dry_run_is_a_table_that_says_what_does_not_divide(rzero: Rzero) -> None:
+    options = ("--preset", "qwen3-4b", "--per-device", "32", "-o", "out", "--dry-run")
+    ended = rzero("challenge", *options)
+    assert ended.status == 0, ended.stderr
+    first, second, third, *_ = ended.lines
+    assert first == "challenge Qwen/Qwen3-4B-Base: 4,022.5 million parameters"
+    assert second.startswith("5 steps x 32 updates = 160 updates; 10,240 rollouts")
+    assert third.endswith("102,400 answers (10 a rollout), at most 419,430,400 tokens")
+    assert "4 GPUs: --per-device 32 does not divide the 16 rollouts" in ended.stdout
+    (row,) = [line.split() for line in ended.lines if line.startswith("weights  ")]
+    assert row == ["weights", "15.0"]
+    assert max(map(len, ended.lines)) <= 105
+
+
+def test_any_other_hub_name_needs_the_hub(rzero: Rzero, refused: Refused, tmp_path: Path) -> None:
+    ended = rzero("challenge", "--challenger", "org/other", "--solver", "org/other", "-o", "out")
+    assert ended.status == 1
+    assert "the hub is out of reach" in ended.stderr
+    said = refused(
+        *("train-solver", "--preset", "qwen3-4b", "-o", "out", "--dry-run", "--rollouts", "x")
+    )
+    assert said.startswith("--rollouts x: unknown")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    said = refused("train-solver", "--solver", "model", "-o", "out", "--json")
+    assert said.startswith("--json prints the plan for machines: it needs --dry-run")
