@@ -1,38 +1,61 @@
-"""Run by torchrun from test_training: each process rewards its half of one generation batch."""
+"""Run from test_ranks, by torchrun or alone: each process rewards its part of one batch."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 from accelerate import PartialState
 
-from rzero_cli.core.prompts import SOLVER
-from rzero_cli.engines import Sampling
+from rzero_cli.core.prompts import SOLVER, Messages
+from rzero_cli.engines import Completion, Engine, Sampling
 from rzero_cli.stages.label import open_solver
 from rzero_cli.training.challenger import challenger_reward
 
 ALIKE = "reverse the digits of {}"
 BATCH = [
-    [ALIKE.format(123), ALIKE.format(456), ALIKE.format(789), None],
-    [ALIKE.format(321), "fill up to nines 4444", "turn around 90", "write out again 5"],
+    *(None, None, None, ALIKE.format(789)),
+    *(ALIKE.format(321), "fill up to nines 4444", "turn around 90", ALIKE.format(4)),
 ]
 
 
+class Counting:
+    """A real engine that remembers what it was asked."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.asked = engine, 0
+
+    def generate(
+        self, prompts: Iterable[Messages], sampling: Sampling, *, start: int = 0
+    ) -> Iterator[list[Completion]]:
+        asked = list(prompts)
+        self.asked += len(asked)
+        return self.engine.generate(asked, sampling, start=start)
+
+
 def main(model: str, folder: str) -> None:
-    rank = PartialState(cpu=True).process_index
-    texts = ["nothing" if q is None else f"<question>{q}</question>" for q in BATCH[rank]]
+    state = PartialState(cpu=True)
+    size = len(BATCH) // state.num_processes
+    first = state.process_index * size
+    texts = [
+        "nothing" if q is None else f"<question>{q}</question>" for q in BATCH[first : first + size]
+    ]
     figures: dict[str, float] = {}
-    with open_solver(
-        "transformers", model, Sampling(n=4, max_tokens=24), SOLVER, batch_size=64
-    ) as solver:
-        rewards = challenger_reward(solver)(
+    # Greedy answers do not depend on who gives them; and then `official` gives -r_rep alone.
+    sampling = Sampling(n=4, temperature=0.0, max_tokens=24)
+    with open_solver("transformers", model, sampling, SOLVER, batch_size=64) as solver:
+        engine = Counting(solver.engine)
+        rewards = challenger_reward(replace(solver, engine=engine), rule="official", bleu="13a")(
             texts, trainer_state=SimpleNamespace(global_step=0), log_metric=figures.__setitem__
         )
-    assert len(rewards) == len(texts)
-    (Path(folder) / f"{rank}.json").write_text(json.dumps(figures))
+    told = {"rewards": rewards, "figures": figures, "asked": engine.asked}
+    (Path(folder) / f"{state.process_index}-of-{state.num_processes}.json").write_text(
+        json.dumps(told)
+    )
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -272,22 +271,6 @@ def test_a_dry_run_prints_the_plan_and_trains_nothing(
     assert "5 steps x 32 updates = 160 updates; 10,240 rollouts" in done.stdout
     assert "peak, checkpointed" in done.stdout
     assert not (tmp_path / "c").exists()
-
-
-@pytest.mark.parametrize("processes", [2])
-def test_two_processes_see_one_batch(small_base: Path, tmp_path: Path, processes: int) -> None:
-    """The repetition penalty is that of the whole generation batch, gathered across processes."""
-    script = Path(__file__).parent / "gathered_rewards.py"
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += [f"--nproc_per_node={processes}", str(script), str(small_base), str(tmp_path)]
-    subprocess.run(command, check=True, timeout=300, cwd=tmp_path)
-    shares = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(processes)]
-    # Rank 0 holds three alike and one malformed, rank 1 one more alike and three others: of the
-    # eight, four are one cluster.
-    assert shares[0]["clusters"] == shares[1]["clusters"] == 4
-    assert shares[0]["largest_cluster"] == shares[1]["largest_cluster"] == 0.5
-    assert shares[0]["valid"] == shares[1]["valid"] == 0.875
-    shutil.rmtree(tmp_path, ignore_errors=True)
 
 
 def test_nothing_kept_leaves_the_solver_as_it_is_where_that_is_allowed(

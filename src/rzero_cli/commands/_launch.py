@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from rzero_cli.core.processes import available_cores, world_size
-from rzero_cli.errors import UsageError
+from rzero_cli.errors import RzeroError, UsageError
 
 __all__ = ["processes_of", "relaunch"]
 
@@ -40,28 +40,63 @@ def processes_of(options: Mapping[str, Any]) -> int:
 
 
 def relaunch(options: Mapping[str, Any]) -> None:
-    """Put the launcher in this process's place, if one is asked for and has not begun it.
+    """Be the launcher, if several processes are asked for and are not there yet.
+
+    It runs in this process, so that there is none more than with torchrun itself, and so that the
+    command ends with the status of the process that failed and without the launcher's traceback.
 
     Raises:
         UsageError: as `processes_of`; or the first machine's address is not known.
+        RzeroError: a process was killed.
+        SystemExit: the processes have ended.
     """
     processes = processes_of(options)
     if _is_begun() or (options["accelerate"] is None and processes == 1):
         return
     words = ["-m", "rzero_cli", *_without(sys.argv[1:], "--accelerate", "--processes")]
-    environment = {"OMP_NUM_THREADS": str(max(1, available_cores() // processes))} | os.environ
-    environment[_BEGUN] = "1"
     path, config = _read_config(options["accelerate"]) if options["accelerate"] else (None, {})
+    os.environ[_BEGUN] = "1"
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, available_cores() // processes)))
+    if config.get("use_cpu"):
+        os.environ.update(ACCELERATE_USE_CPU="true", CUDA_VISIBLE_DEVICES="")
     if path is None or config.get("use_cpu"):
-        launcher = ["torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-        if path:
-            environment |= {"ACCELERATE_USE_CPU": "true", "CUDA_VISIBLE_DEVICES": ""}
-    else:
-        launcher = ["accelerate.commands.launch", "--config_file", str(path)]
-        launcher += [f"--num_processes={processes}", *_machines(str(options["accelerate"]), config)]
-    sys.stderr.flush()
-    command = [sys.executable, "-m", *launcher, *words]
-    os.execve(sys.executable, command, environment)
+        _run(_torchrun, ["--standalone", f"--nproc_per_node={processes}", *words])
+    machines = _machines(str(options["accelerate"]), config)
+    _run(_accelerate, [f"--config_file={path}", f"--num_processes={processes}", *machines, *words])
+
+
+def _torchrun(arguments: list[str]) -> None:
+    from torch.distributed import run
+
+    run.run(run.parse_args(arguments))
+
+
+def _accelerate(arguments: list[str]) -> None:
+    from accelerate.commands.launch import launch_command, launch_command_parser
+
+    launch_command(launch_command_parser().parse_args(arguments))
+
+
+def _run(launch: Callable[[list[str]], None], arguments: list[str]) -> NoReturn:
+    """Begin the processes, wait for them, and end with the status of the one that failed first."""
+    import logging
+
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    try:
+        launch(arguments)
+    except SignalException as error:
+        raise SystemExit(128 + error.sigval) from error
+    except ChildFailedError as error:
+        number, failure = error.get_first_failure()
+        if failure.exitcode < 0:
+            raise RzeroError(
+                f"process {number} was killed by signal {-failure.exitcode}"
+            ) from error
+        raise SystemExit(failure.exitcode) from error
+    raise SystemExit(0)
 
 
 def _is_begun() -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -24,19 +26,31 @@ def on_first(work: Callable[[], T]) -> T:
     """
     if world_size() == 1:
         return work()
-    _join()
-    from accelerate.utils import broadcast_object_list
-
     outcome: list[Any] = [None, None]
     if not rank():
         try:
             outcome[0] = work()
         except RzeroError as error:
             outcome[1] = error
-    result, failure = broadcast_object_list(outcome)
+    with _killable():
+        _join()
+        from accelerate.utils import broadcast_object_list
+
+        result, failure = broadcast_object_list(outcome)
     if failure is not None:
         raise failure
     return result  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _killable() -> Iterator[None]:
+    """Let SIGTERM end this process while it waits: no handler is called inside of a wait for others
+    that have failed, and the launcher would lose patience after half a minute only."""
+    handler = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
 
 
 def wait() -> None:
@@ -65,4 +79,7 @@ def _join() -> Any:
     import torch
     from accelerate import PartialState
 
-    return PartialState(cpu=not torch.cuda.is_available())
+    gpu = torch.cuda.is_available()
+    if not gpu:  # which accelerate calls cpu:0, and torch finds no such place to load a state to
+        os.environ.setdefault("ACCELERATE_TORCH_DEVICE", "cpu")
+    return PartialState(cpu=not gpu)

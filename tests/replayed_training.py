@@ -1,0 +1,96 @@
+"""Run from test_ranks, by torchrun or alone: a real training, on completions drawn before.
+
+TRL seeds its processes differently, so what they draw differs, too. Here the first run, of a single
+process, keeps what it draws, and the others are given it by its row in the whole batch.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from rzero_cli.core.equivalence import Equivalence
+from rzero_cli.core.plan import make_plan
+from rzero_cli.core.processes import rank, world_size
+from rzero_cli.core.prompts import CHALLENGER, SOLVER, prompt_for
+from rzero_cli.training import grpo
+from rzero_cli.training.challenger import challenger_reward
+from rzero_cli.training.solver import solver_reward_function
+
+HYPER = grpo.Hyperparameters(
+    learning_rate=1e-4,
+    weight_decay=1e-2,
+    beta=1e-2,
+    clip_low=0.2,
+    clip_high=0.2,
+    clip_dual=0.0,
+    max_grad_norm=1.0,
+    temperature=1.0,
+    top_p=1.0,
+    top_k=0,
+    seed=0,
+)
+
+
+def replay(draw: Any, kept: Path) -> None:
+    """Have the trainer draw what is in `kept`; write it there, by `draw`, if nothing is."""
+    steps = json.loads(kept.read_text()) if kept.exists() else []
+    recording = not steps
+
+    def generate(self: Any, prompt_ids: list[list[int]], *rest: Any, **more: Any) -> Any:
+        if recording:
+            steps.append(draw(self, prompt_ids, *rest, **more)[0])
+            kept.write_text(json.dumps(steps))
+        # One update a step: the number of updates made is that of the step.
+        first = rank() * len(prompt_ids)
+        return steps[self.state.global_step][first : first + len(prompt_ids)], None
+
+    grpo._Trainer._generate_single_turn = generate
+
+
+class Scripted:
+    """A Solver as sure of a question as its digits say: the same whoever asks it."""
+
+    def label(self, questions: Sequence[str], *, seed: int) -> Iterator[Any]:
+        for question in questions:
+            p_hat = sum(map(int, filter(str.isdigit, question))) % 11 / 10
+            yield SimpleNamespace(vote=SimpleNamespace(p_hat=p_hat))
+
+
+def main(model: str, folder: str, kept: str) -> None:
+    plan = make_plan(
+        steps=3, prompts=8, batch=8, group=4, max_tokens=24, per_device=8, processes=world_size()
+    )
+    Path(folder).mkdir(exist_ok=True)
+    with Equivalence() as equivalence:
+        asked = [{"prompt": prompt_for(CHALLENGER)}]
+        labelled = [
+            {"prompt": prompt_for(SOLVER, f"reverse the digits of {n}"), "answer": str(n)[::-1]}
+            for n in range(400, 440)
+        ]
+        scripted: Any = Scripted()
+        rewards = {
+            "challenger": (asked, challenger_reward(scripted, bleu="13a")),
+            "solver": (labelled, solver_reward_function(equivalence)),
+        }
+        draw = grpo._Trainer._generate_single_turn
+        for role, (rows, reward) in rewards.items():
+            replay(draw, Path(kept) / f"{role}.json")
+            grpo.train(
+                model,
+                grpo.lay_out_rows(rows, plan, 0),
+                reward,
+                plan=plan,
+                hyper=HYPER,
+                part=Path(folder) / role,
+                batch_size=256,
+                on_update=lambda figures: None,
+            )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

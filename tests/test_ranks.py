@@ -1,0 +1,277 @@
+"""Trainings of several processes: real torchrun, real TRL, on the CPU."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from itertools import chain
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rzero_cli.training.challenger import share_out
+
+TESTS = Path(__file__).parent
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+PLAN = ["--prompts", "4", "--batch", "4", "--group", "4", "--learning-rate", "1e-3"]
+PLAN += ["--max-tokens", "24", "--beta", "0.001", "--top-p", "1", "--batch-size", "256"]
+
+
+def begin(folder: Path, *command: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*map(str, command)],
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(folder: Path, *command: object, input: str = "") -> tuple[int, str, str]:
+    running = begin(folder, *command)
+    stdout, stderr = running.communicate(input, timeout=240)
+    return running.returncode, stdout, stderr
+
+
+def ours(stderr: str) -> list[str]:
+    """What rzero itself says, of what is on standard error."""
+    names = ("rzero: ", "challenge: ", "train-solver: ")
+    return [line for line in stderr.splitlines() if line.startswith(names)]
+
+
+@pytest.fixture(scope="module")
+def labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("labels") / "train.jsonl"
+    rows = [
+        {"question": f"reverse the digits of {n}", "answer": str(n)[::-1]} for n in range(400, 420)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@given(st.lists(st.none() | st.integers(0, 300).map("x".__mul__), max_size=40), st.integers(1, 5))
+def test_questions_are_shared_out_evenly(questions: list[str | None], processes: int) -> None:
+    shares = share_out(questions, processes)
+    asked = [i for i, question in enumerate(questions) if question is not None]
+    assert sorted(chain.from_iterable(shares)) == asked
+    assert all(share == sorted(share) for share in shares)
+    sizes = [len(share) for share in shares]
+    assert max(sizes) - min(sizes) <= 1
+    # A share is longer than another by less than one question of the longest.
+    lengths = [sum(len(questions[i] or "") for i in share) for share in shares]
+    assert max(lengths) - min(lengths) <= max((len(q) for q in questions if q), default=0)
+
+
+@pytest.mark.slow
+def test_two_processes_see_one_batch(small_base: Path, tmp_path: Path) -> None:
+    """Penalties and clusters are those of the whole batch, and the Solver's work is halved."""
+    script = [TESTS / "gathered_rewards.py", small_base, tmp_path]
+    for command in ([sys.executable], TORCHRUN):
+        status, _, errors = run(tmp_path, *command, *script)
+        assert status == 0, errors
+    told = {p.stem: json.loads(p.read_text()) for p in tmp_path.glob("*.json")}
+    one, parts = told["0-of-1"], [told["0-of-2"], told["1-of-2"]]
+    # Three of the eight are one cluster, of which one process has one and the other two.
+    assert one["figures"]["clusters"] == 3
+    assert [one["rewards"][i] for i in (3, 4, 5, 6, 7)] == [-3 / 8, -3 / 8, -1 / 8, -1 / 8, -3 / 8]
+    assert [*parts[0]["rewards"], *parts[1]["rewards"]] == one["rewards"]
+    assert all(part["figures"] == one["figures"] for part in parts)
+    # One process wrote a single question and the other four: they answer three and two.
+    assert sorted(part["asked"] for part in parts) == [2, 3]
+    assert one["asked"] == 5
+
+
+@pytest.mark.slow
+def test_two_processes_train_the_same_weights(small_base: Path, tmp_path: Path) -> None:
+    """On the same completions, for both roles."""
+    from safetensors.torch import load_file
+
+    for name, command in (("one", [sys.executable]), ("two", TORCHRUN)):
+        script = [TESTS / "replayed_training.py", small_base, tmp_path / name, tmp_path]
+        status, _, errors = run(tmp_path, *command, *script)
+        assert status == 0, errors
+    base = load_file(small_base / "model.safetensors")
+    for role in ("challenger", "solver"):
+        one, two = (
+            load_file(tmp_path / name / role / "model.safetensors") for name in ("one", "two")
+        )
+        assert max((one[name] - base[name]).abs().max() for name in base) > 1e-4
+        assert all(one[name].allclose(two[name], rtol=0, atol=3e-6) for name in base), role
+
+
+@pytest.mark.slow
+def test_challenge_begins_its_own_processes(rzero, small_base: Path, tmp_path: Path) -> None:
+    done = rzero(
+        *("challenge", "--challenger", small_base, "--solver", small_base, "-o", "c", *PLAN),
+        *("--steps", "2", "--solver-max-tokens", "24", "--accelerate", "cpu"),
+    )
+    assert done.status == 0, done.stderr
+    assert done.stdout == ""
+    said = done.stderr.splitlines()
+    assert said == ours(done.stderr)  # nothing of a launcher, and each line once
+    assert [line.split(":")[1].split(" ")[1] for line in said] == ["loading", "2", "step", "step"]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name[0] != ".") == ["c"]
+    record = json.loads((tmp_path / "c" / "rzero.json").read_text())
+    assert record["plan"]["processes"] == record["settings"]["processes"] == 2
+    assert "--accelerate" not in record["command"]
+    log = [json.loads(line) for line in (tmp_path / "c" / "log.jsonl").read_text().splitlines()]
+    assert [step["update"] for step in log] == [1, 2]
+    assert abs(log[0]["kl"]) < 1e-6
+
+
+@pytest.mark.slow
+def test_train_solver_under_torchrun_reads_a_pipe_and_resumes(
+    small_base: Path, labels: Path, tmp_path: Path
+) -> None:
+    command = [*TORCHRUN, "-m", "rzero_cli", "train-solver", "--solver", small_base, "-o", "s"]
+    command += [*PLAN, "--steps", "12"]
+    running = begin(tmp_path, *command)
+    assert running.stdin is not None
+    running.stdin.write(labels.read_text())
+    running.stdin.close()
+    running.stdin = None
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("s.part/checkpoints/checkpoint-*/trainer_state.json")):
+        assert running.poll() is None, running.stderr.read() if running.stderr else ""
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    running.send_signal(signal.SIGTERM)
+    running.communicate(timeout=60)
+    assert running.returncode != 0
+    assert not (tmp_path / "s").exists()
+    status, stdout, stderr = run(tmp_path, *command, "--resume", input=labels.read_text())
+    assert status == 0, stderr
+    assert stdout == ""
+    assert sum("loading" in line for line in ours(stderr)) == 1
+    log = [json.loads(line) for line in (tmp_path / "s" / "log.jsonl").read_text().splitlines()]
+    assert [step["update"] for step in log] == list(range(1, 13))
+    assert not (tmp_path / "s.part").exists()
+
+
+@pytest.mark.slow
+def test_an_error_of_all_processes_is_said_once(tmp_path: Path) -> None:
+    command = ["-m", "rzero_cli", "train-solver", "--solver", "missing", "-o", "s"]
+    status, _, stderr = run(tmp_path, *TORCHRUN, *command)
+    assert status != 0
+    assert [line.split(":")[1] for line in ours(stderr)] == [" --solver missing"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["early", "late"])
+def test_an_error_of_one_process_names_it_and_ends_all(
+    small_base: Path, labels: Path, tmp_path: Path, where: str
+) -> None:
+    script = [TESTS / "one_fails.py", where, "train-solver", labels, "--solver", small_base]
+    begun = time.monotonic()
+    status, _, stderr = run(tmp_path, *TORCHRUN, *script, "-o", "s", *PLAN, "--steps", "2")
+    assert time.monotonic() - begun < 60
+    assert status != 0
+    reason = "--solver missing" if where == "early" else "no answer from this one"
+    assert f"rzero: process 1: {reason}" in stderr
+    assert stderr.count(reason) == 1
+    assert "RuntimeError" not in stderr
+    assert not list(tmp_path.glob("s*"))
+
+
+@pytest.mark.slow
+def test_a_launched_command_ends_with_the_status_of_its_process(
+    rzero, small_base: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.jsonl").write_text('{"bad\n')
+    command = ["train-solver", "bad.jsonl", "--solver", small_base, "-o", "s", *PLAN]
+    done = rzero(*command, "--processes", "2")
+    assert done.status == 2
+    assert done.stderr.splitlines() == ours(done.stderr)
+    assert done.stderr.startswith("rzero: bad.jsonl:1: not JSON")
+    assert done.stderr.count("\n") == 1
+
+
+def test_options_are_checked_before_anything_is_launched(
+    refused: Callable[..., str], tiny_model: Path, tmp_path: Path
+) -> None:
+    def refuse(*options: str) -> str:
+        return refused(
+            *("challenge", "--challenger", str(tiny_model), "--solver", str(tiny_model)),
+            *("-o", "c", "--preset", "tiny", *options),
+        )
+
+    assert "divide the 96 rollouts" in refuse("--processes", "2")
+    assert "shipped: cpu, ddp, fsdp2, fsdp2-nodes, zero3" in refuse("--accelerate", "nothing")
+    (tmp_path / "empty.yaml").touch()
+    assert "no accelerate configuration" in refuse("--accelerate", "empty.yaml")
+    (tmp_path / "bare.yaml").write_text("use_cpu: true\n")
+    assert "add --processes" in refuse("--accelerate", "bare.yaml")
+    few = ("--per-device", "48", "--processes", "4")
+    assert "set MASTER_ADDR" in refuse("--accelerate", "zero3-nodes", *few)
+
+
+def test_what_a_launcher_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slurm's own words for each of several machines; and the options of ours are left out."""
+    from rzero_cli.commands import _launch
+
+    begun: list[object] = []
+    monkeypatch.setattr(_launch, "_run", lambda launch, arguments: begun.append(arguments))
+    monkeypatch.setattr(_launch, "world_size", lambda: 1)
+    for name in ("RANK", "RZERO_LAUNCHED"):
+        monkeypatch.setenv(name, "")  # so that it is put back to what it was
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("SLURM_NNODES", "4")
+    monkeypatch.setenv("SLURM_NODEID", "3")
+    monkeypatch.setenv("MASTER_ADDR", "node-0")
+    words = ["challenge", "--accelerate=fsdp2-nodes", "-o", "c", "--processes", "32", "--force"]
+    monkeypatch.setattr(sys, "argv", ["rzero", *words])
+    _launch.relaunch({"accelerate": "fsdp2-nodes", "processes": 32})
+    (arguments,) = begun
+    assert arguments[0].endswith("recipes/accelerate/fsdp2-nodes.yaml")
+    assert arguments[1:] == [
+        *("--num_processes=32", "--num_machines=4", "--machine_rank=3"),
+        *("--main_process_ip=node-0", "-m", "rzero_cli", "challenge", "-o", "c", "--force"),
+    ]
+    assert _launch.processes_of({"accelerate": "fsdp2-nodes", "processes": None}) == 1
+    _launch.relaunch({"accelerate": "fsdp2-nodes", "processes": 32})  # begun: not once more
+    assert len(begun) == 1
+
+
+CONFIGS = sorted((TESTS.parent / "src/rzero_cli/recipes/accelerate").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_shipped_configuration_is_one_for_accelerate(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By accelerate's own reader, and as what its launcher makes of it for the processes."""
+    from accelerate.commands.config.config_args import load_config_from_file
+    from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+    from accelerate.utils import FullyShardedDataParallelPlugin
+    from accelerate.utils.launch import prepare_multi_gpu_env
+
+    assert path.read_text().startswith("# ")
+    config = load_config_from_file(str(path))
+    assert config.num_machines == (2 if path.stem.endswith("nodes") else 1)
+    if config.use_cpu:
+        return
+    words = [f"--config_file={path}", "--main_process_ip=node-0", "-m", "rzero_cli", "env"]
+    arguments, _, _ = _validate_launch_command(launch_command_parser().parse_args(words))
+    assert arguments.num_processes == config.num_processes
+    assert arguments.mixed_precision == "bf16"
+    if arguments.use_fsdp:
+        monkeypatch.setattr("accelerate.utils.launch._filter_args", lambda *a, **k: arguments)
+        for name, value in prepare_multi_gpu_env(arguments).items():
+            monkeypatch.setenv(name, value)
+        plugin = FullyShardedDataParallelPlugin()
+        assert plugin.fsdp_version == 2
+        assert plugin.reshard_after_forward is True
+        assert plugin.cpu_ram_efficient_loading is False
+        assert plugin.state_dict_type.name == "FULL_STATE_DICT"
+    elif arguments.use_deepspeed:
+        assert arguments.zero_stage == 3
+        assert arguments.zero3_save_16bit_model is True
+        assert arguments.deepspeed_multinode_launcher in (None, "standard")
