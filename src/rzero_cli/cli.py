@@ -93,6 +93,12 @@ COMMANDS = (
         "Say of each answer whether it is equivalent to the reference.",
     ),
     Command(
+        "merge",
+        "merge:merge",
+        _SINGLE,
+        "Write an adapter into its base: an ordinary checkpoint, for what takes no adapters.",
+    ),
+    Command(
         "stats",
         "stats:stats",
         _LOOKING,

@@ -18,7 +18,7 @@ from rzero_cli.engines.transformers import load_model
 from rzero_cli.training.checkpoints import save_as_it_is
 from rzero_cli.training.ranks import on_first
 
-__all__ = ["Lora", "load_policy", "name_base", "new_adapter", "start_of", "tidy"]
+__all__ = ["Lora", "adapter_alone", "load_policy", "name_base", "new_adapter", "start_of", "tidy"]
 
 _MERGED = "start"
 
@@ -79,6 +79,12 @@ def name_base(policy: Any) -> None:
     config = policy.peft_config["default"]
     if Path(config.base_model_name_or_path).is_dir():
         config.base_model_name_or_path = str(Path(config.base_model_name_or_path).absolute())
+
+
+def adapter_alone(state: Path) -> None:
+    """Take TRL's copy of the reference out of a state that is to be continued: it is made anew, and
+    beside it transformers would not find the adapter itself."""
+    on_first(lambda: shutil.rmtree(state / "ref", ignore_errors=True))
 
 
 def tidy(part: Path) -> None:

@@ -28,6 +28,7 @@ from rzero_cli.engines.transformers import load_tokenizer
 from rzero_cli.errors import RzeroError, UsageError
 from rzero_cli.training.adapters import (
     Lora,
+    adapter_alone,
     load_policy,
     name_base,
     new_adapter,
@@ -161,7 +162,8 @@ def train(
             name_base(trainer.model)
         else:
             _check_reference(trainer, start)
-        last = last_state(part)
+        if last := last_state(part):
+            adapter_alone(last)
         trainer.train(resume_from_checkpoint=str(last) if last else None)
         if trainer.state.global_step != plan.updates:
             raise RzeroError(

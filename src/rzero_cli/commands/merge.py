@@ -1,0 +1,55 @@
+"""`rzero merge`: an adapter and its base become an ordinary checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rzero_cli.commands import _options as opt
+from rzero_cli.commands._run import Clock, say, settings_of
+from rzero_cli.core.provenance import CHECKPOINT_META, describe
+from rzero_cli.core.streams import check_new, check_part, part_of, protect_stdout, write_json
+from rzero_cli.engines.models import adapter_base, check_model, require
+from rzero_cli.errors import UsageError
+
+
+def merge(
+    ctx: typer.Context,
+    output: opt.OutDir,
+    adapter: Annotated[
+        str, typer.Argument(metavar="ADAPTER", help="Directory that a training with LoRA left.")
+    ],
+    force: opt.Force = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Write an adapter into its base: an ordinary checkpoint, for what takes no adapters.
+
+    In float32: bfloat16 would round away what an adapter has learned in small steps.
+
+    [bold]Examples[/]
+
+      rzero merge iter-1/solver -o iter-1/solver-merged
+    """
+    clock = Clock()
+    model = check_model("ADAPTER", adapter)
+    if (base := adapter_base(model)) is None:
+        raise UsageError(f"{adapter}: no adapter there (no adapter_config.json)")
+    require("train", "torch", "transformers", "peft")
+    target = Path(output)
+    check_new(target, force=force)
+    check_part(part_of(target), force=force, resume=False)
+    say(f"merge: {adapter} into {base}", quiet=quiet)
+    from rzero_cli.training.checkpoints import open_checkpoint, save_as_it_is
+
+    settings = settings_of(ctx)
+    with (
+        protect_stdout(),
+        open_checkpoint(target, settings=settings, resume=False, force=force) as part,
+    ):
+        save_as_it_is(model, part)
+        record = describe(
+            "merge", settings=settings, parents=[model], seconds=clock.seconds, metrics={}
+        )
+        write_json(part / CHECKPOINT_META, record)

@@ -1,0 +1,196 @@
+"""LoRA through a whole chain: real trainings by TRL and peft, every stage on what they leave."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PLAN = ["--steps", "2", "--prompts", "4", "--batch", "2", "--group", "4", "--top-p", "1"]
+PLAN += ["--learning-rate", "3e-3", "--max-tokens", "24", "--batch-size", "256", "--quiet"]
+LORA = ["--lora-r", "4", "--lora-alpha", "8"]
+
+
+def weights(folder: Path) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    return load_file(next(folder.glob("*model.safetensors")))
+
+
+def log_of(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def started_at_itself(folder: Path) -> bool:
+    """Whether the KL was 0 before the first update, and not for want of being computed."""
+    kl = [step["kl"] for step in log_of(folder)]
+    return abs(kl[0]) < 1e-6 and max(kl) > 1e-6
+
+
+@pytest.fixture(scope="module")
+def chain(small_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `base`, an adapter `first` on it, one trained on from that, `second`, and all
+    weights trained from `first`, `full`; each trained by the command, in that folder."""
+    folder = tmp_path_factory.mktemp("chain")
+    (folder / "base").symlink_to(small_base)
+    rows = [
+        {"question": f"reverse the digits of {n}", "answer": str(n)[::-1]} for n in range(400, 420)
+    ]
+    (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for start, out, options in (
+        ("base", "first", LORA),
+        ("first", "second", LORA),
+        ("first", "full", []),
+    ):
+        command = [sys.executable, "-m", "rzero_cli", "train-solver", "train.jsonl"]
+        command += ["--solver", start, "-o", out, *PLAN, *options]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.slow
+def test_the_kl_is_to_the_model_that_each_stage_started_from(chain: Path) -> None:
+    assert all(started_at_itself(chain / name) for name in ("first", "second", "full"))
+    one, two = weights(chain / "first"), weights(chain / "second")
+    assert one.keys() == two.keys()
+    assert any(not one[name].equal(two[name]) for name in one)
+
+
+@pytest.mark.slow
+def test_an_adapter_directory_is_small_whole_and_finds_its_base(chain: Path) -> None:
+    for name in ("first", "second"):
+        names = {path.name for path in (chain / name).iterdir()}
+        assert names == {
+            *("adapter_config.json", "adapter_model.safetensors", "rzero.json", "log.jsonl"),
+            *("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"),
+        }
+        config = json.loads((chain / name / "adapter_config.json").read_text())
+        assert config["base_model_name_or_path"] == str(chain / "base")
+        assert (config["r"], config["lora_alpha"]) == (4, 8)
+    record = json.loads((chain / "second" / "rzero.json").read_text())
+    parents = [parent["path"] for parent in record["parents"]]
+    assert parents == ["train.jsonl", "first", str(chain / "base")]
+    assert all(parent["sha256"] for parent in record["parents"])
+
+
+@pytest.mark.slow
+def test_all_weights_trained_from_an_adapter_leave_an_ordinary_checkpoint(chain: Path) -> None:
+    names = {path.name for path in (chain / "full").iterdir()}
+    assert {"config.json", "model.safetensors"} <= names
+    assert not names & {"start", ".start", "adapter_config.json", "ref"}
+    # It went on from the adapter's weights, not from its base's.
+    from rzero_cli.engines.transformers import load_model
+
+    merged, trained = load_model(str(chain / "first")).state_dict(), weights(chain / "full")
+    base = weights(chain / "base")
+    name = "model.layers.0.self_attn.q_proj.weight"
+    assert (trained[name] - merged[name]).norm() < (trained[name] - base[name]).norm()
+
+
+@pytest.mark.slow
+def test_merged_weights_are_the_adapters(rzero, chain: Path, tmp_path: Path) -> None:
+    """They answer with the same logits as peft's own model, and the command leaves a record."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    done = rzero("merge", chain / "second", "-o", "merged")
+    assert done.status == 0, done.stderr
+    merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
+    base = AutoModelForCausalLM.from_pretrained(chain / "base")
+    tokens = torch.arange(1, 20)[None]
+    with torch.no_grad():
+        plain = base(tokens).logits
+        expected = PeftModel.from_pretrained(base, chain / "second")(tokens).logits
+        assert merged(tokens).logits.allclose(expected, atol=1e-4)
+    assert not plain.allclose(expected, atol=1e-2)
+    record = json.loads((tmp_path / "merged" / "rzero.json").read_text())
+    assert record["stage"] == "merge"
+    parents = [parent["path"] for parent in record["parents"]]
+    assert parents == [str(chain / "second"), str(chain / "base")]
+    again = rzero("merge", chain / "second", "-o", "merged")
+    assert (again.status, again.stderr.count("\n")) == (2, 1)
+    assert rzero("merge", chain / "first", "-o", "merged", "--force").status == 0
+
+
+@pytest.mark.slow
+def test_every_stage_takes_an_adapter(rzero, chain: Path, tmp_path: Path) -> None:
+    """From a folder in which the base has no name; an adapter without its own tokenizer, too."""
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        (bare / name).write_bytes((chain / "first" / name).read_bytes())
+    drawn = rzero("sample", "--challenger", bare, "-n", "8", "--preset", "tiny")
+    assert drawn.status == 0, drawn.stderr
+    (tmp_path / "q.jsonl").write_text('{"question": "reverse the digits of 123"}\n')
+    told = rzero("label", "q.jsonl", "--solver", chain / "first", "--m", "4", "--preset", "tiny")
+    assert told.status == 0, told.stderr
+    done = rzero(
+        *("challenge", "--challenger", chain / "first", "--solver", chain / "second"),
+        *("-o", "c", *PLAN, *LORA, "--solver-max-tokens", "24"),
+    )
+    assert done.status == 0, done.stderr
+    assert started_at_itself(tmp_path / "c")
+
+
+@pytest.mark.slow
+def test_an_interrupted_adapter_goes_on_from_its_own_weights(
+    rzero, chain: Path, tmp_path: Path
+) -> None:
+    """And not from those of the reference beside it, to which the KL stays."""
+    command = ["train-solver", chain / "train.jsonl", "--solver", chain / "first", *PLAN, *LORA]
+    command += ["--steps", "8"]
+    assert rzero(*command, "-o", "whole").status == 0
+    words = [sys.executable, "-m", "rzero_cli", *map(str, command), "-o", "broken"]
+    running = subprocess.Popen(words, cwd=tmp_path)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("broken.part/checkpoints/checkpoint-*/trainer_state.json")):
+        assert running.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    running.terminate()
+    assert running.wait(timeout=60) == 143
+    done = rzero(*command, "-o", "broken", "--resume")
+    assert done.status == 0, done.stderr
+    one, other = weights(tmp_path / "whole"), weights(tmp_path / "broken")
+    assert all(one[name].allclose(other[name], atol=1e-6) for name in one)
+
+
+@pytest.mark.slow
+def test_an_adapter_is_trained_by_two_processes(rzero, chain: Path, tmp_path: Path) -> None:
+    command = ["train-solver", chain / "train.jsonl", "--solver", chain / "first", "-o", "s"]
+    command += [*PLAN, *LORA, "--processes", "2"]
+    done = rzero(*command)
+    assert done.status == 0, done.stderr
+    assert started_at_itself(tmp_path / "s")
+    assert not (tmp_path / "s" / "ref").exists()
+
+
+def test_what_cannot_be_trained_on_is_refused_in_a_line(
+    refused: Callable[..., str], tiny_model: Path, tmp_path: Path
+) -> None:
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    declared = {"base_model_name_or_path": str(tiny_model), "r": 16, "lora_alpha": 32}
+
+    def refuse(*options: str) -> str:
+        (adapter / "adapter_config.json").write_text(json.dumps(declared))
+        return refused("train-solver", "t", "--solver", "adapter", "-o", "s", *options)
+
+    shape = "an adapter of --lora-r 16 --lora-alpha 32"
+    assert shape in refuse("--lora-r", "8")
+    assert shape in refuse("--lora-r", "16", "--lora-alpha", "16")
+    assert "t: no such file" in refuse("--lora-r", "16")
+    declared["base_model_name_or_path"] = str(tmp_path / "gone")
+    assert "adapter: an adapter of" in refuse()
+    assert "gone: no such directory" in refuse()
+    del declared["base_model_name_or_path"]
+    assert "names no base_model_name_or_path" in refuse()
+    assert "no adapter there" in refused("merge", str(tiny_model), "-o", "m")
