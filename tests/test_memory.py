@@ -71,6 +71,7 @@ def test_the_parts_of_a_toy_are_those_worked_out_by_hand() -> None:
             "gradients": 800,
             "optimizer": 800,
             "reference": 400,
+            "vLLM": 0,
             "rollouts": 4 * 8 * (4 * 1 * 2) + 200,
             "Solver's answers": 0,
             "weights in 16 bits": 200,
@@ -101,9 +102,9 @@ def test_lora_trains_little_and_needs_no_reference() -> None:
 def test_the_solver_beside_the_training_and_vllm_take_their_own() -> None:
     plan = make_plan(**SOLVER | {"max_tokens": 2})
     alone = parts(TOY, Layout(plan))
-    served = parts(TOY, Layout(plan), vllm=0.0)
+    served = parts(TOY, Layout(plan), generates=False)
     assert served["rollouts"] == 0
-    beside = parts(TOY, Layout(plan), solver=TOY, solver_tokens=10**6, vllm=1.0)
+    beside = parts(TOY, Layout(plan), generates=False, solver=TOY, solver_tokens=10**6, vllm=1.0)
     assert beside["frozen Solver"] == pytest.approx(200)
     assert beside["vLLM"] == pytest.approx(GIB)
     # Its cache is the largest of the phases, and so a part of the peak.
@@ -170,12 +171,12 @@ def test_activations_are_what_autograd_saves(
         kept = estimate(model, without, batch_size=1, prompt_tokens=10)["activations"] * GIB
         expected -= (kept - ROLLOUTS * TOKENS * 12 * 96) / 5
     measured = saved_by_autograd(shape, autocast=autocast, checkpointing=checkpointing)
-    assert measured == pytest.approx(expected, rel=0.03)
+    assert measured == pytest.approx(expected, rel=0.02)
 
 
 @pytest.mark.slow
 def test_a_real_training_takes_what_was_estimated() -> None:
-    """Within a tenth; `make bench` has more sizes."""
+    """And up to a tenth more, for what is small and not counted; `make bench` has more sizes."""
     shape = {"model_type": "qwen3", "hidden_size": 512, "intermediate_size": 1536}
     shape |= {"num_hidden_layers": 8, "num_attention_heads": 8, "num_key_value_heads": 2}
     shape |= {"head_dim": 64, "vocab_size": 2048, "tie_word_embeddings": True}
@@ -184,7 +185,7 @@ def test_a_real_training_takes_what_was_estimated() -> None:
     ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert ended.returncode == 0, ended.stderr
     found = json.loads(ended.stdout.splitlines()[-1])
-    assert found["measured"] == pytest.approx(found["estimated"], rel=0.1), found
+    assert 0.97 < found["measured"] / found["estimated"] < 1.1, found
 
 
 # ---------------------------------------------------------------- --dry-run

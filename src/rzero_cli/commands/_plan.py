@@ -10,25 +10,24 @@ from typing import Any
 import typer
 
 from rzero_cli.core.plan import Plan, make_plan
+from rzero_cli.engines import DEFAULT_BATCH_SIZE
 from rzero_cli.errors import UsageError
 from rzero_cli.training.rollouts import MODES
 
 GPUS = (1, 4, 8)
 _GPU_GIB = 80  # of an A100 or H100, where this machine has no GPU
 _MARGIN = 0.9  # of it; CUDA, NCCL and fragmentation take the rest
+_VLLM_SHARE = 0.92  # of a GPU's memory, where vLLM is not told otherwise
 
 
-def print_plan(
-    ctx: typer.Context, plan: Plan, model: str, solver: str | None = None, *, beside: bool = True
-) -> None:
+def print_plan(ctx: typer.Context, plan: Plan, model: str, solver: str | None = None) -> None:
     """Print the plan and an estimate of memory on standard output.
 
     Args:
         ctx: the command's context, for its options.
         plan: of the processes that are there or asked for.
         model: what would be trained.
-        solver: the frozen Solver, of `challenge`.
-        beside: whether it answers in the training's own processes.
+        solver: the frozen Solver of `challenge`, if it answers in the training's own processes.
 
     Raises:
         UsageError: --rollouts is unknown.
@@ -39,8 +38,8 @@ def print_plan(
     options = ctx.params
     if options["rollouts"] not in MODES:
         raise UsageError(f"--rollouts {options['rollouts']}: unknown; known: {', '.join(MODES)}")
-    trained, frozen = model_of(model), model_of(solver) if solver and beside else None
-    gpu = _gpu_gib()
+    trained, gpu = model_of(model), _gpu_gib()
+    where = _who_generates(options, gpu, solver)
     adapters = {0}
     if options["lora_r"]:
         adapters |= {trained.adapter(options["lora_r"], options["lora_targets"])}
@@ -52,11 +51,12 @@ def print_plan(
             skipped.append(f"{processes} GPUs: {error}")
             continue
         layouts += [
-            _layout(spread, sharded, adapter, trained, frozen, gpu, options)
+            _layout(spread, sharded, adapter, trained, where, options)
             for adapter in sorted(adapters)
             for sharded in ((False, True) if processes > 1 else (False,))
         ]
-    answers = plan.rollouts * options["m"] if solver else 0
+    asked = ctx.command.name == "challenge"
+    answers = plan.rollouts * options["m"] if asked else 0
     record = {
         "command": ctx.command.name,
         "model": model,
@@ -64,7 +64,7 @@ def print_plan(
         "solver": solver,
         "plan": plan.as_record(),
         "solver_answers": answers,
-        "solver_tokens": answers * options["solver_max_tokens"] if solver else 0,
+        "solver_tokens": answers * options["solver_max_tokens"] if asked else 0,
         "gpu_gib": gpu,
         "layouts": layouts,
         "skipped": skipped,
@@ -92,8 +92,7 @@ def _layout(
     sharded: bool,
     adapter: int,
     trained: Any,
-    frozen: Any,
-    gpu: float,
+    where: Mapping[str, Any],
     options: Mapping[str, Any],
 ) -> dict[str, Any]:
     """One column of the table: GiB on each GPU, with activations kept and checkpointed."""
@@ -110,10 +109,8 @@ def _layout(
                 eight_bit="8bit" in options["optim"],
                 reference=options["beta"] > 0,
             ),
-            batch_size=options["batch_size"],
-            vllm=_vllm_gib(options, gpu),
-            solver=frozen,
-            solver_tokens=options.get("solver_max_tokens", 0),
+            batch_size=options["batch_size"] or DEFAULT_BATCH_SIZE,
+            **where,
         )
         for checkpointing in (True, False)
     }
@@ -128,14 +125,21 @@ def _layout(
     }
 
 
-def _vllm_gib(options: Mapping[str, Any], gpu: float) -> float | None:
-    """GiB of vLLM in the trainer's processes; None where transformers generates."""
-    mode = options["rollouts"]
-    if mode == "server":
-        return 0.0
-    if mode == "transformers" or (mode == "auto" and not find_spec("vllm")):
-        return None
-    return float(options["rollout_memory"] * gpu)
+def _who_generates(options: Mapping[str, Any], gpu: float, solver: str | None) -> dict[str, Any]:
+    """What `estimate` is told of rollouts and of the Solver's answers; `gpu` in GiB."""
+    from rzero_cli.training.memory import model_of
+
+    installed = find_spec("vllm") is not None
+    rollouts = options["rollouts"]
+    if rollouts == "auto":
+        rollouts = "colocate" if installed else "transformers"
+    share = options["rollout_memory"] if rollouts == "colocate" else 0.0
+    where: dict[str, Any] = {"generates": rollouts == "transformers"}
+    if solver and (options["engine"] == "vllm" or (options["engine"] == "auto" and installed)):
+        share += options["gpu_memory_utilization"] or _VLLM_SHARE
+    elif solver:
+        where |= {"solver": model_of(solver), "solver_tokens": options["solver_max_tokens"]}
+    return where | {"vllm": share * gpu}
 
 
 def _gpu_gib() -> float:
@@ -154,10 +158,10 @@ def _show(record: dict[str, Any], plan: Plan, options: Mapping[str, Any]) -> Non
         f"{record['command']} {record['model']}: {_millions(record['parameters'])} parameters\n"
         f"{plan.describe()}"
     )
-    if record["solver"]:
+    if record["solver_answers"]:
         console.print(
-            f"the Solver {record['solver']} gives {record['solver_answers']:,} answers "
-            f"({options['m']} a rollout), at most {record['solver_tokens']:,} tokens"
+            f"the Solver {record['solver'] or 'elsewhere'} gives {record['solver_answers']:,} "
+            f"answers ({options['m']} a rollout), at most {record['solver_tokens']:,} tokens"
         )
     for adapter in sorted({layout["lora_parameters"] for layout in record["layouts"]}):
         chosen = [x for x in record["layouts"] if x["lora_parameters"] == adapter]

@@ -12,7 +12,7 @@ What stays:
 | optimizer | 8 T / s for AdamW's two moments, 2 T / s in 8 bits; of others 8 T / s is assumed |
 | reference | 4 P / s; none with beta 0, nor with LoRA, where the adapter is switched off |
 | frozen Solver | 2 P of the Solver |
-| vLLM | its share of the GPU, where rollouts are generated beside the training |
+| vLLM | its share of the GPU, where it generates beside the training |
 
 What comes and goes, one after the other:
 
@@ -151,7 +151,8 @@ def estimate(
     *,
     batch_size: int,
     prompt_tokens: int = 256,
-    vllm: float | None = None,
+    generates: bool = True,
+    vllm: float = 0.0,
     solver: Model | None = None,
     solver_tokens: int = 0,
 ) -> dict[str, float]:
@@ -162,18 +163,17 @@ def estimate(
         layout: how it is spread.
         batch_size: completions that transformers generates at a time.
         prompt_tokens: assumed length of a prompt.
-        vllm: GiB that vLLM takes beside the training; None where transformers generates, 0 where a
-            server does.
-        solver: the frozen Solver that answers beside the training, if there is one.
+        generates: whether transformers generates the rollouts.
+        vllm: GiB that vLLM takes beside the training, for the rollouts or for the Solver.
+        solver: the frozen Solver, where transformers answers with it beside the training.
         solver_tokens: its longest answer.
     """
     stays = _resident(model, layout)
     if solver is not None:
         stays["frozen Solver"] = 2 * solver.parameters
-    if vllm is not None:
-        stays["vLLM"] = vllm * GIB
+    stays["vLLM"] = vllm * GIB
     rollouts = answers = 0.0
-    if vllm is None:
+    if generates:
         length = prompt_tokens + layout.plan.max_tokens
         rollouts = batch_size * length * model.kv_bytes + _bytes(layout) * model.parameters
     if solver is not None:
