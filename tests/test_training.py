@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -286,3 +288,55 @@ def test_nothing_kept_leaves_the_solver_as_it_is_where_that_is_allowed(
     assert one.keys() == other.keys()
     assert all(one[name].equal(other[name]) for name in one)
     assert json.loads((out / "rzero.json").read_text())["metrics"] == {"trained": False}
+
+
+def test_computing_activations_again_trains_the_same_weights(
+    rzero, small_base: Path, one_label: Path, tmp_path: Path
+) -> None:
+    plan = ["--steps", "2", "--prompts", "4", "--batch", "2", "--group", "4"]
+    for name, options in (("kept", []), ("again", ["--gradient-checkpointing"])):
+        done = train_solver(
+            rzero,
+            small_base,
+            one_label,
+            tmp_path / name,
+            *plan,
+            "--learning-rate",
+            "1e-3",
+            *options,
+        )
+        assert done.status == 0, done.stderr
+        settings = json.loads((tmp_path / name / "rzero.json").read_text())["settings"]
+        assert settings["gradient_checkpointing"] is (True if options else None)
+    one, other, base = (
+        weights(path) for path in (tmp_path / "kept", tmp_path / "again", small_base)
+    )
+    assert all(one[name].allclose(other[name], atol=1e-6) for name in one)
+    assert not any(one[name].equal(base[name]) for name in one)
+
+
+def test_gradient_checkpointing_is_trls(tmp_path: Path) -> None:
+    from rzero_cli.training.grpo import Hyperparameters, _config
+
+    plan = make_plan(steps=1, prompts=4, batch=4, group=4, max_tokens=8)
+    hyper = Hyperparameters(1e-6, 0.0, 0.01, 0.2, 0.2, 0.0, 1.0, 1.0, 1.0, 0, 0)
+    asked = {None: False, True: True, False: False}  # on a CPU
+    for option, expected in asked.items():
+        config = _config(plan, replace(hyper, gradient_checkpointing=option), tmp_path, 1)
+        assert config.gradient_checkpointing is expected
+
+
+def test_another_optimizer_trains_other_weights(
+    rzero, refused, small_base: Path, one_label: Path, tmp_path: Path
+) -> None:
+    plan = ["--steps", "1", "--prompts", "4", "--batch", "4", "--group", "4"]
+    plan += ["--learning-rate", "1e-3"]
+    for name in ("adamw_torch_fused", "adafactor"):
+        done = train_solver(rzero, small_base, one_label, tmp_path / name, *plan, "--optim", name)
+        assert done.status == 0, done.stderr
+    one, other = weights(tmp_path / "adamw_torch_fused"), weights(tmp_path / "adafactor")
+    assert not all(one[name].allclose(other[name], atol=1e-4) for name in one)
+    command = ["train-solver", str(one_label), "--solver", str(small_base), "-o", "s", *plan]
+    assert "it knows adamw_8bit" in refused(*command, "--optim", "adam8bit")
+    if find_spec("bitsandbytes") is None:
+        assert "pip install bitsandbytes" in refused(*command, "--optim", "adamw_8bit")

@@ -1,0 +1,145 @@
+"""Where rollouts come from, and what TRL is told of it: to decide, and to refuse, needs no GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rzero_cli.core.plan import make_plan
+from rzero_cli.errors import UsageError
+from rzero_cli.training import rollouts
+from rzero_cli.training.rollouts import Rollouts, choose_rollouts
+
+
+def choose(mode: str, **options: Any) -> tuple[Rollouts, str | None]:
+    asked = {"endpoint": None, "memory": 0.3, "tensor_parallel_size": 1, "processes": 1}
+    return choose_rollouts(mode, **{**asked, **options})
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Pretend a machine: with a GPU or without, vLLM installed or not."""
+
+    def pretend(*, gpu: bool, vllm: bool) -> None:
+        monkeypatch.setattr("torch.cuda.is_available", lambda: gpu)
+        monkeypatch.setattr(rollouts, "find_spec", lambda name: object() if vllm else None)
+
+    return pretend
+
+
+def test_auto_is_vllm_where_it_is_installed_and_a_gpu_is_there(machine) -> None:
+    machine(gpu=True, vllm=True)
+    assert choose("auto", memory=0.4) == (Rollouts("colocate", None, 0.4, 1), None)
+    machine(gpu=True, vllm=False)
+    assert choose("auto") == (Rollouts(), None)
+    machine(gpu=False, vllm=False)
+    assert choose("auto") == (Rollouts(), None)
+    machine(gpu=False, vllm=True)
+    chosen, notice = choose("auto")
+    assert chosen == Rollouts()
+    assert notice is not None
+    assert "rollouts come from transformers" in notice
+    machine(gpu=True, vllm=True)
+    assert choose("transformers") == (Rollouts(), None)
+
+
+def test_what_is_not_to_be_had_is_refused_with_the_reason(machine) -> None:
+    machine(gpu=True, vllm=True)
+    server = choose("server", endpoint="http://10.0.0.1:8000")[0]
+    assert server == Rollouts("server", "http://10.0.0.1:8000", 0.3, 1)
+    assert choose("colocate", tensor_parallel_size=2, processes=8)[0].tensor_parallel_size == 2
+    for mode, options, reason in (
+        ("vllm", {}, "known: auto, transformers, colocate, server"),
+        ("server", {}, "needs --rollout-endpoint"),
+        ("auto", {"endpoint": "http://10.0.0.1:8000"}, "with --rollouts server only"),
+        ("colocate", {"tensor_parallel_size": 2, "processes": 3}, "does not divide the 3"),
+    ):
+        with pytest.raises(UsageError, match=reason):
+            choose(mode, **options)
+    machine(gpu=True, vllm=False)
+    with pytest.raises(UsageError, match="pip install"):
+        choose("colocate")
+    machine(gpu=False, vllm=True)
+    with pytest.raises(UsageError, match="cannot take the new weights"):
+        choose("colocate")
+    with pytest.raises(UsageError, match="NCCL"):
+        choose("server", endpoint="http://10.0.0.1:8000")
+
+
+def test_a_command_refuses_in_a_line(refused: Callable[..., str], tiny_model: Path) -> None:
+    command = ["challenge", "--challenger", str(tiny_model), "--solver", str(tiny_model)]
+    said = refused(*command, "-o", "c", "--preset", "tiny", "--rollouts", "colocate")
+    assert said.startswith("--rollouts colocate: no GPU is here")
+
+
+@pytest.mark.slow
+def test_what_trl_is_told(tiny_model: Path, tmp_path: Path) -> None:
+    from rzero_cli.core.prompts import SOLVER, prompt_for
+    from rzero_cli.engines.transformers import load_tokenizer
+    from rzero_cli.training import grpo
+
+    plan = make_plan(steps=1, prompts=4, batch=4, group=4, max_tokens=24)
+    hyper = grpo.Hyperparameters(1e-6, 0.0, 0.01, 0.2, 0.2, 0.0, 1.0, 1.0, 0.99, 0, 0)
+    tokenizer = load_tokenizer(str(tiny_model))
+    rows = [{"prompt": prompt_for(SOLVER, "copy " + "1" * n)} for n in (3, 50, 9)]
+    longest = grpo._longest(tokenizer, rows, {})
+    as_trl = [
+        tokenizer.apply_chat_template(row["prompt"], add_generation_prompt=True)["input_ids"]
+        for row in rows
+    ]
+    assert longest == len(as_trl[1]) > len(as_trl[0])
+    told = grpo._vllm(Rollouts("colocate", None, 0.4, 2), longest + plan.max_tokens)
+    config = grpo._config(plan, hyper, tmp_path, 1, **told)
+    assert (config.use_vllm, config.vllm_mode) == (True, "colocate")
+    assert config.vllm_gpu_memory_utilization == 0.4
+    assert config.vllm_tensor_parallel_size == 2
+    assert config.vllm_max_model_length == longest + 24
+    assert config.vllm_importance_sampling_correction is False
+    server = grpo._vllm(Rollouts("server", "http://10.0.0.1:8000"), 100)
+    config = grpo._config(plan, hyper, tmp_path, 1, **server)
+    assert (config.vllm_mode, config.vllm_server_base_url) == ("server", "http://10.0.0.1:8000")
+    assert grpo._config(plan, hyper, tmp_path, 1).use_vllm is False
+
+
+@pytest.mark.slow
+def test_rollouts_are_cut_into_batches_for_transformers_alone(monkeypatch) -> None:
+    from trl import GRPOTrainer
+
+    from rzero_cli.training import grpo
+
+    given: list[int] = []
+
+    def draw(self: Any, prompts: list[list[int]]) -> tuple[list[list[int]], list[float]]:
+        given.append(len(prompts))
+        return prompts, [0.0] * len(prompts)
+
+    monkeypatch.setattr(GRPOTrainer, "_generate_single_turn", draw)
+    trainer = object.__new__(grpo._Trainer)
+    trainer._batch_size = 4
+    prompts = [[i] for i in range(10)]
+    trainer.use_vllm = False
+    assert trainer._generate_single_turn(prompts) == (prompts, None)
+    assert given == [4, 4, 2]
+    given.clear()
+    trainer.use_vllm = True
+    assert trainer._generate_single_turn(prompts) == (prompts, [0.0] * 10)
+    assert given == [10]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed")
+def test_on_a_cpu_with_vllm_the_rollouts_are_transformers_and_it_says_so(
+    rzero, tiny_model: Path, tmp_path: Path
+) -> None:
+    done = rzero(
+        *("challenge", "--challenger", tiny_model, "--solver", tiny_model, "-o", "c"),
+        *("--preset", "tiny", "--steps", "1", "--engine", "transformers"),
+    )
+    assert done.status == 0, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.count("rollouts come from transformers") == 1
+    assert (tmp_path / "c" / "model.safetensors").is_file()
