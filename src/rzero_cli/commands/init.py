@@ -1,4 +1,4 @@
-"""`rzero init`: the package's own Makefile and rzero.toml, to recompose."""
+"""`rzero init`: the package's own recipes, to recompose."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from rzero_cli.commands._run import say
 from rzero_cli.core.streams import check_new
 
 # What lies in the package -> what it is called in the user's folder.
-FILES = {"loop.mk": "Makefile", "rzero.toml": "rzero.toml"}
+FILES = {"loop.mk": "Makefile", "rzero.toml": "rzero.toml"} | {
+    name: name for name in ("slurm/array.sbatch", "slurm/serve.sbatch", "slurm/train.sbatch")
+}
 
 
 def init(
@@ -23,7 +25,7 @@ def init(
 ) -> None:
     """Write the loop's Makefile and an rzero.toml into a folder, to run and to recompose.
 
-    It is the Makefile that this package's own demo runs on.
+    It is the Makefile that this package's own demo runs on. The scripts in slurm/ are for clusters.
 
     [bold]Examples[/]
 
@@ -31,7 +33,7 @@ def init(
 
       rzero init my-run && make -C my-run -n run MODEL=Qwen/Qwen3-4B-Base
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "slurm").mkdir(parents=True, exist_ok=True)
     for name in FILES.values():
         check_new(folder / name, force=force)
     for source, name in FILES.items():
