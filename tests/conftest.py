@@ -18,7 +18,7 @@ ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALL
 # Before torch is imported by any test; and none of the caller's own settings leaks in.
 os.environ.update(ENVIRONMENT)
 for name in [name for name in os.environ if name.startswith("RZERO_")]:
-    if name not in ("RZERO_CACHE", "RZERO_TEST_DATA"):
+    if name not in ("RZERO_CACHE", "RZERO_TEST_DATA", "RZERO_BENCH_FULL"):
         del os.environ[name]
 
 

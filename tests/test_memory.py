@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conftest import Refused, Rzero
+from rzero_cli.core.memory import GIB, Layout, estimate
 from rzero_cli.core.plan import make_plan
-from rzero_cli.core.shapes import flops_per_token, kv_bytes, parameters, published
-from rzero_cli.training.memory import GIB, Layout, Model, estimate, model_of
+from rzero_cli.core.shapes import Model, model_of, published
+from rzero_cli.training.shape import read_model
 
 SOLVER = {"steps": 15, "prompts": 512, "batch": 128, "group": 5, "max_tokens": 4096}
 
@@ -29,14 +31,25 @@ SOLVER = {"steps": 15, "prompts": 512, "batch": 128, "group": 5, "max_tokens": 4
     ],
 )
 def test_the_published_shapes_have_the_published_sizes(name: str, count: int, kv: int) -> None:
-    shape, model = published()[name], model_of(name)
-    assert parameters(shape) == model.parameters == count
-    assert kv_bytes(shape) == model.kv_bytes == kv
+    shape = published()[name]
+    model = model_of(shape)
+    assert model.parameters == count
+    assert model.kv_bytes == kv
     # Two operations a parameter, the table of embeddings of an 8B left out.
     table = 0 if shape["tie_word_embeddings"] else shape["vocab_size"] * 4096
-    assert flops_per_token(shape) == 2 * (count - table)
+    assert model.flops() == 2 * (count - table)
     attention = 4 * shape["num_hidden_layers"] * shape["num_attention_heads"] * 128
-    assert flops_per_token(shape, 1000) - flops_per_token(shape) == 1000 * attention
+    assert model.flops(1000) - model.flops() == 1000 * attention
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(published()))
+def test_a_shape_is_that_of_the_model_transformers_builds(name: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(published()[name]))
+    built, reckoned = read_model(str(tmp_path)), model_of(published()[name])
+    assert replace(built, block=reckoned.block) == reckoned
+    # The last norm is counted to the blocks: one feature in thousands.
+    assert built.block == pytest.approx(reckoned.block, rel=1e-5)
 
 
 # One block of hidden 2, intermediate 3, heads 4 wide, key heads 2 wide; 10 entries.
@@ -49,6 +62,7 @@ TOY = Model(
     query=4,
     key=2,
     vocabulary=10,
+    tied=True,
     query_norm=False,
     linear={"q_proj": 6, "up_proj": 5},
 )
@@ -160,7 +174,7 @@ def test_activations_are_what_autograd_saves(
     heads = {"num_attention_heads": 8, "num_key_value_heads": 2, "vocab_size": 300}
     shape = sizes | heads | {"model_type": model_type, "tie_word_embeddings": False}
     (tmp_path / "config.json").write_text(json.dumps(shape))
-    model = model_of(str(tmp_path))
+    model = read_model(str(tmp_path))
     plan = make_plan(
         steps=1, prompts=3, batch=3, group=2, max_tokens=TOKENS - 10, per_device=ROLLOUTS
     )

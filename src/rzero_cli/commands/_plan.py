@@ -9,7 +9,9 @@ from typing import Any
 
 import typer
 
+from rzero_cli.core.memory import Layout, estimate
 from rzero_cli.core.plan import Plan, make_plan
+from rzero_cli.core.shapes import Model
 from rzero_cli.engines import DEFAULT_BATCH_SIZE
 from rzero_cli.errors import UsageError
 from rzero_cli.training.rollouts import MODES
@@ -33,12 +35,12 @@ def print_plan(ctx: typer.Context, plan: Plan, model: str, solver: str | None = 
         UsageError: --rollouts is unknown.
         RzeroError: a model's configuration cannot be read.
     """
-    from rzero_cli.training.memory import model_of
+    from rzero_cli.training.shape import read_model
 
     options = ctx.params
     if options["rollouts"] not in MODES:
         raise UsageError(f"--rollouts {options['rollouts']}: unknown; known: {', '.join(MODES)}")
-    trained, gpu = model_of(model), _gpu_gib()
+    trained, gpu = read_model(model), _gpu_gib()
     where = _who_generates(options, gpu, solver)
     adapters = {0}
     if options["lora_r"]:
@@ -91,13 +93,11 @@ def _layout(
     plan: Plan,
     sharded: bool,
     adapter: int,
-    trained: Any,
+    trained: Model,
     where: Mapping[str, Any],
     options: Mapping[str, Any],
 ) -> dict[str, Any]:
     """One column of the table: GiB on each GPU, with activations kept and checkpointed."""
-    from rzero_cli.training.memory import Layout, estimate
-
     parts = {
         checkpointing: estimate(
             trained,
@@ -127,7 +127,7 @@ def _layout(
 
 def _who_generates(options: Mapping[str, Any], gpu: float, solver: str | None) -> dict[str, Any]:
     """What `estimate` is told of rollouts and of the Solver's answers; `gpu` in GiB."""
-    from rzero_cli.training.memory import model_of
+    from rzero_cli.training.shape import read_model
 
     installed = find_spec("vllm") is not None
     rollouts = options["rollouts"]
@@ -138,7 +138,7 @@ def _who_generates(options: Mapping[str, Any], gpu: float, solver: str | None) -
     if solver and (options["engine"] == "vllm" or (options["engine"] == "auto" and installed)):
         share += options["gpu_memory_utilization"] or _VLLM_SHARE
     elif solver:
-        where |= {"solver": model_of(solver), "solver_tokens": options["solver_max_tokens"]}
+        where |= {"solver": read_model(solver), "solver_tokens": options["solver_max_tokens"]}
     return where | {"vllm": share * gpu}
 
 

@@ -1,53 +1,98 @@
-"""The shapes of the paper's models (`models.toml`), and what follows from a shape alone.
+"""The shapes of models: those of the paper (`models.toml`), and what follows from one alone.
 
-Nothing here needs the weights, a hub or torch.
+Nothing here needs the weights, a hub or torch; `training/shape.py` reads any model's.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from rzero_cli.core.settings import packaged
 
-__all__ = ["flops_per_token", "kv_bytes", "parameters", "published"]
+__all__ = ["Model", "model_of", "published"]
 
-Shape = dict[str, Any]
-"""A model's configuration under transformers' names."""
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What of a model decides on memory and time; widths are numbers of features."""
+
+    parameters: int
+    """A head that is tied to the embeddings is counted once."""
+    block: int
+    """Parameters of one block."""
+    layers: int
+    hidden: int
+    intermediate: int
+    query: int
+    """Width of all attention heads together."""
+    key: int
+    """Width of the heads of keys, and of values."""
+    vocabulary: int
+    tied: bool
+    query_norm: bool
+    """Whether queries and keys are normalised, as in Qwen3."""
+    linear: dict[str, int]
+    """Inputs and outputs of all linear layers of a name together, the head left out."""
+
+    @property
+    def kv_bytes(self) -> int:
+        """Of the keys and values of one token, in 16 bits."""
+        return 2 * 2 * self.layers * self.key
+
+    def flops(self, context: float = 0) -> float:
+        """Floating-point operations of one token's forward pass, with `context` tokens before it.
+
+        Two for each parameter that multiplies (an untied table of embeddings is only looked up),
+        and for attention four for each feature of the heads and earlier token. A backward pass
+        takes twice as many.
+        """
+        looked_up = 0 if self.tied else self.vocabulary * self.hidden
+        return 2 * (self.parameters - looked_up) + 4 * self.layers * self.query * context
+
+    def adapter(self, r: int, targets: str = "all-linear") -> int:
+        """Parameters of a LoRA adapter of rank `r`; `targets` as for `--lora-targets`."""
+        names = {name.strip() for name in targets.split(",")}
+        wanted = [n for name, n in self.linear.items() if targets == "all-linear" or name in names]
+        return r * sum(wanted)
 
 
 @lru_cache(maxsize=1)
-def published() -> dict[str, Shape]:
-    """The shapes of the paper's four models, by hub name."""
+def published() -> dict[str, dict[str, Any]]:
+    """The configurations of the paper's four models, by hub name, under transformers' names."""
     return packaged("models.toml")
 
 
-def parameters(shape: Shape) -> int:
-    """Number of parameters of a Llama or Qwen3 (dense, no biases), a tied head counted once."""
-    hidden, layers = shape["hidden_size"], shape["num_hidden_layers"]
-    query, key = (
-        shape["head_dim"] * shape[f"num_{kind}_heads"] for kind in ("attention", "key_value")
+def model_of(config: dict[str, Any]) -> Model:
+    """The model of a configuration of a Llama or Qwen3, without biases, as in `published`."""
+    hidden, intermediate = config["hidden_size"], config["intermediate_size"]
+    layers, size = config["num_hidden_layers"], config["head_dim"]
+    query = size * config["num_attention_heads"]
+    key = size * config["num_key_value_heads"]
+    query_norm = config["model_type"] == "qwen3"
+    matrices = {
+        "q_proj": (hidden, query),
+        "k_proj": (hidden, key),
+        "v_proj": (hidden, key),
+        "o_proj": (query, hidden),
+        "gate_proj": (hidden, intermediate),
+        "up_proj": (hidden, intermediate),
+        "down_proj": (intermediate, hidden),
+    }
+    block = sum(a * b for a, b in matrices.values()) + 2 * hidden + (2 * size if query_norm else 0)
+    tied = config["tie_word_embeddings"]
+    ends = (1 if tied else 2) * config["vocab_size"] * hidden + hidden
+    return Model(
+        parameters=layers * block + ends,
+        block=block,
+        layers=layers,
+        hidden=hidden,
+        intermediate=intermediate,
+        query=query,
+        key=key,
+        vocabulary=config["vocab_size"],
+        tied=tied,
+        query_norm=query_norm,
+        linear={name: layers * (a + b) for name, (a, b) in matrices.items()},
     )
-    norms = 2 * hidden + (2 * shape["head_dim"] if shape["model_type"] == "qwen3" else 0)
-    block = hidden * (2 * query + 2 * key + 3 * shape["intermediate_size"]) + norms
-    ends = (1 if shape["tie_word_embeddings"] else 2) * shape["vocab_size"] * hidden + hidden
-    return int(layers * block + ends)
-
-
-def kv_bytes(shape: Shape) -> int:
-    """Bytes of keys and values a token, in 16 bits."""
-    width = shape["num_key_value_heads"] * shape["head_dim"]
-    return int(2 * 2 * shape["num_hidden_layers"] * width)
-
-
-def flops_per_token(shape: Shape, context: int = 0) -> int:
-    """Floating-point operations of one token's forward pass, with `context` tokens before it.
-
-    Two for each parameter that multiplies (all but an untied table of embeddings, which is only
-    looked up), and for attention four for each head dimension and earlier token. A backward pass
-    takes twice as many.
-    """
-    looked_up = 0 if shape["tie_word_embeddings"] else shape["vocab_size"] * shape["hidden_size"]
-    width = shape["num_attention_heads"] * shape["head_dim"]
-    attention = 4 * shape["num_hidden_layers"] * width * context
-    return int(2 * (parameters(shape) - looked_up) + attention)

@@ -40,50 +40,14 @@ Not counted: CUDA, NCCL, fragmentation, and the buffers of kernels.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-
-import torch
-from transformers import AutoConfig, AutoModelForCausalLM
 
 from rzero_cli.core.plan import Plan
-from rzero_cli.core.provenance import adapter_base
-from rzero_cli.core.shapes import published
-from rzero_cli.errors import RzeroError
+from rzero_cli.core.shapes import Model
 
-__all__ = ["GIB", "Layout", "Model", "estimate", "model_of"]
+__all__ = ["GIB", "Layout", "estimate"]
 
 GIB = float(1 << 30)
 _TILE = 4096, 32768  # TRL's, tokens by entries of the vocabulary
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """What of a model decides on memory; widths are numbers of features."""
-
-    parameters: int
-    block: int
-    """Parameters of one block."""
-    layers: int
-    hidden: int
-    intermediate: int
-    query: int
-    key: int
-    vocabulary: int
-    query_norm: bool
-    """Whether queries and keys are normalised, as in Qwen3."""
-    linear: dict[str, int]
-    """Inputs and outputs of all linear layers of a name together, the head left out."""
-
-    @property
-    def kv_bytes(self) -> int:
-        """Of the keys and values of one token, in 16 bits."""
-        return 2 * 2 * self.layers * self.key
-
-    def adapter(self, r: int, targets: str = "all-linear") -> int:
-        """Parameters of a LoRA adapter of rank `r`; `targets` as for `--lora-targets`."""
-        names = {name.strip() for name in targets.split(",")}
-        wanted = [n for name, n in self.linear.items() if targets == "all-linear" or name in names]
-        return r * sum(wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,47 +66,6 @@ class Layout:
     """Whether there is a KL, to a model that has to be held."""
     autocast: bool = True
     """16 bits in a pass; on a CPU it is float32."""
-
-
-def model_of(name: str) -> Model:
-    """Read a model's shape: a directory's, a published one, or from the hub; an adapter's base.
-
-    Raises:
-        RzeroError: its configuration cannot be read.
-    """
-    name = adapter_base(name) or name
-    try:
-        if name in published() and not Path(name).is_dir():
-            config = AutoConfig.for_model(**published()[name])
-        else:
-            config = AutoConfig.from_pretrained(name)
-        with torch.device("meta"):
-            empty = AutoModelForCausalLM.from_config(config)
-    except (OSError, ValueError) as error:
-        reason = str(error).split("\n")[0]
-        raise RzeroError(f"cannot read the configuration of {name}: {reason}") from error
-    heads = config.num_attention_heads
-    size = getattr(config, "head_dim", None) or config.hidden_size // heads
-    linear: dict[str, int] = {}
-    for path, module in empty.named_modules():
-        if isinstance(module, torch.nn.Linear) and module is not empty.get_output_embeddings():
-            leaf = path.rpartition(".")[2]
-            linear[leaf] = linear.get(leaf, 0) + module.in_features + module.out_features
-    parameters = sum(parameter.numel() for parameter in empty.parameters())
-    tied = empty.get_output_embeddings().weight is empty.get_input_embeddings().weight
-    ends = (1 if tied else 2) * config.vocab_size * config.hidden_size
-    return Model(
-        parameters=parameters,
-        block=(parameters - ends) // config.num_hidden_layers,
-        layers=config.num_hidden_layers,
-        hidden=config.hidden_size,
-        intermediate=config.intermediate_size,
-        query=heads * size,
-        key=(getattr(config, "num_key_value_heads", None) or heads) * size,
-        vocabulary=config.vocab_size,
-        query_norm=any(path.endswith(".q_norm") for path, _ in empty.named_modules()),
-        linear=linear,
-    )
 
 
 def estimate(
