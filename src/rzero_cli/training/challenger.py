@@ -73,15 +73,11 @@ def _ask(
 def share_out(questions: Sequence[str | None], processes: int) -> list[list[int]]:
     """The places of the questions that each process has answered, in their order.
 
-    Each gets as many, give or take one, and about as long ones: the longest go round first, there
-    and back, so that no process gets the longer of every pair.
+    Each gets as many, give or take one, and about as long ones: the longest go round first.
     """
     asked = [(len(question), i) for i, question in enumerate(questions) if question is not None]
-    shares: list[list[int]] = [[] for _ in range(processes)]
-    there_and_back = [*range(processes), *reversed(range(processes))]
-    for turn, (_, i) in enumerate(sorted(asked, reverse=True)):
-        shares[there_and_back[turn % len(there_and_back)]].append(i)
-    return [sorted(share) for share in shares]
+    asked.sort(reverse=True)
+    return [sorted(i for _, i in asked[first::processes]) for first in range(processes)]
 
 
 def _figures(
