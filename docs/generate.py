@@ -18,6 +18,9 @@ import typer
 
 from rzero_cli.cli import COMMANDS, build
 from rzero_cli.core import settings
+from rzero_cli.core.memory import GIB, Layout, estimate
+from rzero_cli.core.plan import make_plan
+from rzero_cli.core.shapes import model_of, published
 from rzero_cli.world import questions
 
 DOCS = Path(__file__).parent
@@ -26,7 +29,8 @@ HEAD = """\
 # Commands
 
 Made from the commands by `make docs`; `rzero COMMAND --help` says the same. A default is the one of
-the preset `paper`; [paper.md](paper.md#hyperparameters) has those of `official` and `tiny`.
+the preset `paper`; [paper.md](paper.md#hyperparameters) has those of `official` and `tiny`,
+[scale.md](scale.md#models) what the presets of the paper's models are.
 
 ## What all commands have in common
 
@@ -53,6 +57,8 @@ def pages() -> dict[Path, str]:
     blocks: dict[str, tuple[str, Callable[[], str]]] = {
         "presets": ("paper.md", lambda: preset_table(app)),
         "world": ("world.md", world_table),
+        "models": ("scale.md", models_table),
+        "memory": ("scale.md", memory_table),
     }
     for name, (page, table) in blocks.items():
         path = DOCS / page
@@ -145,8 +151,9 @@ def _escape(text: str) -> str:
 
 
 def preset_table(app: Any) -> str:
-    """Every option with a value in some preset; commands with the same values share a row."""
-    presets = settings.preset_names()
+    """Every option with a value in some preset that is not for one model; commands with the same
+    values share a row."""
+    presets = [name for name in settings.preset_names() if not _model(name)]
     keys = dict.fromkeys(
         key for name in COMMANDS for preset in presets for key in _values(name.name, preset)
     )
@@ -161,6 +168,53 @@ def preset_table(app: Any) -> str:
             shared.setdefault(cells, []).append(command)
         rows += [(f"`{key}`", ", ".join(names), *cells) for cells, names in shared.items()]
     return _table(("Option", "Commands", *(f"`{preset}`" for preset in presets)), rows)
+
+
+def _model(preset: str) -> str | None:
+    """The model that a preset is for."""
+    return settings.layers(preset)[-1].get("model")
+
+
+def models_table() -> str:
+    """The presets that are for one model: its size, and what else they set."""
+    rows = []
+    for preset in filter(_model, settings.preset_names()):
+        own = settings.layers(preset)[-1]
+        shape = published()[own["model"]]
+        model = model_of(shape)
+        sets = [f"`{k} = {v}`" for k, v in own.items() if v != own["model"]]
+        rows.append(
+            (
+                f"`{preset}`",
+                f"`{own['model']}`",
+                f"{shape['model_type']}, {model.layers} x {model.hidden}",
+                f"{model.parameters / 1e9:.2f} billion",
+                f"{2 * model.parameters / GIB:.1f} GiB",
+                f"{model.kv_bytes / 1024:.0f} KiB",
+                ", ".join(sets),
+            )
+        )
+    head = ("Preset", "Model", "Layers x hidden", "Parameters", "16 bits", "KV a token", "It sets")
+    return _table(head, rows)
+
+
+def memory_table() -> str:
+    """GiB at the peak on each GPU of 80 GB, by what is trained and how it is spread."""
+    layouts = (("1, LoRA r = 16", 1, 16), *((f"{n}", n, 0) for n in (1, 4, 8, 16)))
+    names = ("steps", "prompts", "batch", "group", "max_tokens", "per_device")
+    rows = []
+    for preset in filter(_model, settings.preset_names()):
+        values = _values("train-solver", preset)
+        model = model_of(published()[values["model"]])
+        cells = []
+        for _, processes, r in layouts:
+            plan = make_plan(**{n: values.get(n) for n in names}, processes=processes)
+            layout = Layout(plan, sharded=processes > 1, adapter=model.adapter(r))
+            vllm = 80 * values["rollout_memory"]
+            found = estimate(model, layout, batch_size=64, generates=False, vllm=vllm)
+            cells.append(f"{found['peak']:.0f}")
+        rows.append((f"`{preset}`", *cells))
+    return _table(("GiB on each GPU", *(title for title, *_ in layouts)), rows)
 
 
 def _values(command: str, preset: str) -> dict[str, Any]:

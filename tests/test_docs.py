@@ -183,6 +183,25 @@ def test_examples_with_a_model_run(page: Path, tmp_path: Path) -> None:
     _run_examples(page, "runnable slow", tmp_path)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_shell_examples_parse_and_name_options_that_exist(page: Path) -> None:
+    commands: Any = typer.main.get_command(build())
+    for block in FENCE.finditer(page.read_text("utf-8")):
+        if block[2] != "sh":
+            continue
+        subprocess.run(["bash", "-n"], input=block[3], text=True, check=True)
+        lines = re.sub(r"\s#.*", "", block[3]).replace("\\\n", " ")
+        for call in re.split(r"[|;&\n]+", lines):
+            words = [word.strip("'\"") for word in call.split()]
+            names = [word for word in words if word in commands.commands]
+            if not ("rzero" in words or ".sbatch" in call) or not names:
+                continue
+            known = {flag for p in commands.commands[names[0]].params for flag in p.opts}
+            known |= {flag for p in commands.commands[names[0]].params for flag in p.secondary_opts}
+            given = {word for word in words[words.index(names[0]) :] if word.startswith("--")}
+            assert given <= known | {"--help"}, f"{_name(page)}: {call.strip()}"
+
+
 # ---------------------------------------------------------------- records.md
 
 
