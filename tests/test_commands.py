@@ -454,7 +454,7 @@ def test_grade_computes_the_truth_of_the_miniature(rzero: Rzero) -> None:
 def test_init_writes_what_make_and_rzero_read(rzero: Rzero, tmp_path: Path) -> None:
     assert rzero("init", "a/b").status == 0
     folder = tmp_path / "a" / "b"
-    assert sorted(path.name for path in folder.iterdir()) == ["Makefile", "rzero.toml"]
+    assert sorted(path.name for path in folder.iterdir()) == ["Makefile", "rzero.toml", "slurm"]
     assert shell(folder, "rzero filter -q").status == 0
     assert subprocess.run(["make", "-n", "help"], cwd=folder, capture_output=True).returncode == 0
     (folder / "rzero.toml").write_text("mine")
@@ -462,7 +462,7 @@ def test_init_writes_what_make_and_rzero_read(rzero: Rzero, tmp_path: Path) -> N
     ended = rzero("init", "a/b")
     assert (ended.status, ended.stderr.count("\n")) == (2, 1)
     assert "exists" in ended.stderr
-    assert [path.name for path in folder.iterdir()] == ["rzero.toml"]
+    assert not (folder / "Makefile").exists()
     assert rzero("init", "a/b", "--force").status == 0
     assert (folder / "rzero.toml").read_text() != "mine"
 
