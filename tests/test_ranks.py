@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 
@@ -38,6 +39,13 @@ def run(folder: Path, *command: object, input: str = "") -> tuple[int, str, str]
     running = begin(folder, *command)
     stdout, stderr = running.communicate(input, timeout=240)
     return running.returncode, stdout, stderr
+
+
+def not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be a process that no launcher has begun, and leave none behind in the environment."""
+    for name in ("RANK", "RZERO_LAUNCHED"):
+        monkeypatch.setenv(name, "")  # so that it is put back to what it was
+        monkeypatch.delenv(name)
 
 
 def ours(stderr: str) -> list[str]:
@@ -181,12 +189,13 @@ def test_an_error_of_one_process_names_it_and_ends_all(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("launcher", [[], ["--accelerate", "ddp"]], ids=["torchrun", "accelerate"])
 def test_a_launched_command_ends_with_the_status_of_its_process(
-    rzero, small_base: Path, tmp_path: Path
+    rzero, small_base: Path, tmp_path: Path, launcher: list[str]
 ) -> None:
     (tmp_path / "bad.jsonl").write_text('{"bad\n')
     command = ["train-solver", "bad.jsonl", "--solver", small_base, "-o", "s", *PLAN]
-    done = rzero(*command, "--processes", "2")
+    done = rzero(*command, *launcher, "--processes", "2")
     assert done.status == 2
     assert done.stderr.splitlines() == ours(done.stderr)
     assert done.stderr.startswith("rzero: bad.jsonl:1: not JSON")
@@ -194,8 +203,13 @@ def test_a_launched_command_ends_with_the_status_of_its_process(
 
 
 def test_options_are_checked_before_anything_is_launched(
-    refused: Callable[..., str], tiny_model: Path, tmp_path: Path
+    refused: Callable[..., str],
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    not_begun(monkeypatch)
+
     def refuse(*options: str) -> str:
         return refused(
             *("challenge", "--challenger", str(tiny_model), "--solver", str(tiny_model)),
@@ -209,7 +223,11 @@ def test_options_are_checked_before_anything_is_launched(
     (tmp_path / "bare.yaml").write_text("use_cpu: true\n")
     assert "add --processes" in refuse("--accelerate", "bare.yaml")
     few = ("--per-device", "48", "--processes", "4")
-    assert "set MASTER_ADDR" in refuse("--accelerate", "zero3-nodes", *few)
+    assert "set MASTER_ADDR" in refuse("--accelerate", "fsdp2-nodes", *few)
+    if find_spec("deepspeed") is None:
+        assert "pip install deepspeed" in refuse("--accelerate", "zero3", *few)
+    (tmp_path / "slip.yaml").write_text("distributed_type: FSDP\nnum_procesess: 4\n")
+    assert "unknown keys (['num_procesess'])" in refuse("--accelerate", "slip.yaml", *few)
 
 
 def test_what_a_launcher_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,9 +237,7 @@ def test_what_a_launcher_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[object] = []
     monkeypatch.setattr(_launch, "_run", lambda launch, arguments: begun.append(arguments))
     monkeypatch.setattr(_launch, "world_size", lambda: 1)
-    for name in ("RANK", "RZERO_LAUNCHED"):
-        monkeypatch.setenv(name, "")  # so that it is put back to what it was
-        monkeypatch.delenv(name)
+    not_begun(monkeypatch)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("SLURM_NNODES", "4")
     monkeypatch.setenv("SLURM_NODEID", "3")

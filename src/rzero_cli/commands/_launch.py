@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -46,7 +47,8 @@ def relaunch(options: Mapping[str, Any]) -> None:
     command ends with the status of the process that failed and without the launcher's traceback.
 
     Raises:
-        UsageError: as `processes_of`; or the first machine's address is not known.
+        UsageError: as `processes_of`; or the first machine's address is not known, or DeepSpeed is
+            not there, or accelerate does not take the configuration.
         RzeroError: a process was killed.
         SystemExit: the processes have ended.
     """
@@ -55,14 +57,21 @@ def relaunch(options: Mapping[str, Any]) -> None:
         return
     words = ["-m", "rzero_cli", *_without(sys.argv[1:], "--accelerate", "--processes")]
     path, config = _read_config(options["accelerate"]) if options["accelerate"] else (None, {})
+    on_cpu = bool(config.get("use_cpu"))
+    if path is None or on_cpu:
+        launch, told = _torchrun, ["--standalone", f"--nproc_per_node={processes}"]
+    elif config.get("distributed_type") == "DEEPSPEED" and find_spec("deepspeed") is None:
+        raise UsageError(
+            f"--accelerate {options['accelerate']}: deepspeed not installed: pip install deepspeed"
+        )
+    else:
+        launch, told = _accelerate, [f"--config_file={path}", f"--num_processes={processes}"]
+        told += _machines(str(options["accelerate"]), config)
     os.environ[_BEGUN] = "1"
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, available_cores() // processes)))
-    if config.get("use_cpu"):
+    if on_cpu:
         os.environ.update(ACCELERATE_USE_CPU="true", CUDA_VISIBLE_DEVICES="")
-    if path is None or config.get("use_cpu"):
-        _run(_torchrun, ["--standalone", f"--nproc_per_node={processes}", *words])
-    machines = _machines(str(options["accelerate"]), config)
-    _run(_accelerate, [f"--config_file={path}", f"--num_processes={processes}", *machines, *words])
+    _run(launch, [*told, *words])
 
 
 def _torchrun(arguments: list[str]) -> None:
@@ -80,6 +89,7 @@ def _accelerate(arguments: list[str]) -> None:
 def _run(launch: Callable[[list[str]], None], arguments: list[str]) -> NoReturn:
     """Begin the processes, wait for them, and end with the status of the one that failed first."""
     import logging
+    from subprocess import CalledProcessError
 
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -89,6 +99,10 @@ def _run(launch: Callable[[list[str]], None], arguments: list[str]) -> NoReturn:
         launch(arguments)
     except SignalException as error:
         raise SystemExit(128 + error.sigval) from error
+    except ValueError as error:  # of a configuration that accelerate does not take
+        raise UsageError(f"--accelerate: {' '.join(str(error).split())}") from error
+    except CalledProcessError as error:  # a process that is alone
+        raise SystemExit(error.returncode) from error
     except ChildFailedError as error:
         number, failure = error.get_first_failure()
         if failure.exitcode < 0:
