@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from rzero_cli.commands._run import say
 from rzero_cli.core import settings
 from rzero_cli.core.answers import EXTRACTIONS, Conventions
 from rzero_cli.core.answers.conventions import Percent, Units
@@ -256,7 +257,8 @@ MaxModelLen = Annotated[
     _plain("--max-model-len", help="Longest prompt and completion together.", panel=VLLM, min=1),
 ]
 Quantization = Annotated[
-    str | None, _plain("--quantization", help="How weights are quantised, as vLLM names it.", panel=VLLM)
+    str | None,
+    _plain("--quantization", help="How weights are quantised, as vLLM names it.", panel=VLLM),
 ]
 Dtype = Annotated[
     str | None,
@@ -291,6 +293,15 @@ Stop = Annotated[
         "--stop",
         help="End a completion where it writes this. May be repeated.",
         panel=DRAWING,
+        metavar="TEXT",
+    ),
+]
+SolverStop = Annotated[
+    list[str] | None,
+    _plain(
+        "--solver-stop",
+        help="... end an answer where it writes this. May be repeated.",
+        panel=REWARD,
         metavar="TEXT",
     ),
 ]
@@ -464,27 +475,35 @@ def answer_rules(options: Mapping[str, Any], rule: str = "paper") -> Rules:
     return Rules(extract, Conventions(options["units"], options["percent"]), rule)
 
 
-def engine_options(params: Mapping[str, Any]) -> dict[str, Any]:
+def engine_options(ctx: typer.Context) -> dict[str, Any]:
     """What `engines.open_engine` is to be given, from a command's options.
+
+    A preset's option that is not the engine's is left out; one that was typed is refused.
 
     Raises:
         UsageError: an engine or endpoint cannot be, or an option is not one of the engine's.
     """
-    endpoints = [_url(text) for text in params.get("endpoint") or params.get("solver_endpoint") or ()]
+    params = ctx.params
+    endpoints = [
+        _url(text) for text in params.get("endpoint") or params.get("solver_endpoint") or ()
+    ]
     name = check_engine(params["engine"], endpoints)
     own = {key: params[key] for key in _VLLM_OPTIONS if params[key] is not None}
-    given = key_values("--engine-arg", params["engine_arg"])
     dtype = {"dtype": params["dtype"]} if params["dtype"] else {}
-    for key in (*own, *(dtype if name == "openai" else ()), *(given if name == "transformers" else ())):
-        if name in ("transformers", "openai"):
-            option = "--engine-arg " + key if key in given else "--" + key.replace("_", "-")
-            raise UsageError(f"{option}: goes with --engine vllm, not {name}")
+    given = key_values("--engine-arg", params["engine_arg"])
+    foreign = {"openai": own | dtype, "transformers": own | given}.get(name, {})
+    for key in foreign:
+        if key in given or str(ctx.get_parameter_source(key)).endswith("COMMANDLINE"):
+            option = f"--engine-arg {key}" if key in given else "--" + key.replace("_", "-")
+            raise UsageError(f"{option} goes with --engine vllm, not {name}")
+    arguments = {k: v for k, v in (own | dtype | given).items() if k not in foreign}
     return {
         "name": name,
         "endpoints": endpoints,
         "batch_size": params["batch_size"],
         "template_args": chat_template_args(params),
-        "arguments": own | dtype | given,
+        "arguments": arguments,
+        "notify": lambda message: say(f"{ctx.command.name}: {message}", quiet=params["quiet"]),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,17 @@ from typing import Any
 import typer
 
 from rzero_cli.core.processes import rank
+from rzero_cli.core.shards import WHOLE, Shard
 from rzero_cli.core.streams import Line, read_lines
+from rzero_cli.engines import derived_seed
+from rzero_cli.engines.models import check_model
 
 __all__ = [
     "Clock",
+    "check_served",
     "input_hashes",
+    "parents_of",
+    "part_seed",
     "progress",
     "record_origin",
     "say",
@@ -36,6 +42,12 @@ _NOT_SETTINGS = {
     "dry_run",
     "as_json",
     "log_samples",
+    "endpoint",
+    "solver_endpoint",
+    "tensor_parallel_size",
+    "data_parallel_size",
+    "gpu_memory_utilization",
+    "max_model_len",
     "accelerate",
 }
 
@@ -57,6 +69,27 @@ def input_hashes(names: list[str], *models: str) -> dict[str, Any]:
         "inputs": [content_hash(Path(name)) for name in names if Path(name).is_file()],
         "models": [checkpoint_stamp(folder) for folder in folders],
     }
+
+
+def check_served(option: str, model: str | None, how: Mapping[str, Any]) -> str | None:
+    """Check a MODEL that `engines.open_engine` is to open with `how`.
+
+    A server calls its models as it likes, and need not be asked for one where it has only one.
+
+    Raises:
+        UsageError, RzeroError: as `engines.models.check_model`.
+    """
+    return model if how["endpoints"] else check_model(option, model)
+
+
+def parents_of(model: str | None, how: Mapping[str, Any]) -> list[str]:
+    """What a record of origin calls the model that `how` opens."""
+    return [model or how["endpoints"][0]]
+
+
+def part_seed(seed: int, part: Shard) -> int:
+    """The seed of one part of the work: no two parts draw alike."""
+    return seed if part == WHOLE else derived_seed(seed, part.index, part.count)
 
 
 def stdin_or_help(ctx: typer.Context, files: list[str] | None) -> list[str]:

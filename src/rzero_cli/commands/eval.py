@@ -13,7 +13,15 @@ from typing import Annotated, Any
 import typer
 
 from rzero_cli.commands import _options as opt
-from rzero_cli.commands._run import Clock, input_hashes, progress, say, settings_of
+from rzero_cli.commands._run import (
+    Clock,
+    check_served,
+    input_hashes,
+    parents_of,
+    progress,
+    say,
+    settings_of,
+)
 from rzero_cli.core.prompts import SOLVER, load_prompt
 from rzero_cli.core.provenance import describe
 from rzero_cli.core.streams import (
@@ -26,8 +34,8 @@ from rzero_cli.core.streams import (
     read_lines,
     write_json,
 )
-from rzero_cli.engines import check_engine, open_engine
-from rzero_cli.engines.models import check_model, require
+from rzero_cli.engines import derived_seed, open_engine
+from rzero_cli.engines.models import require
 from rzero_cli.errors import UsageError
 
 TEMPERATURE, TOP_P, TOP_K, MAX_TOKENS = opt.drawing("eval")
@@ -79,6 +87,7 @@ def eval_(
     top_p: Annotated[float, TOP_P] = opt.PRESET,
     top_k: Annotated[int, TOP_K] = opt.PRESET,
     max_tokens: Annotated[int, MAX_TOKENS] = opt.PRESET,
+    stop: opt.Stop = None,
     extract: Annotated[str, EXTRACT] = opt.PRESET,
     units: Annotated[str, UNITS] = opt.PRESET,
     percent: Annotated[str, PERCENT] = opt.PRESET,
@@ -98,7 +107,16 @@ def eval_(
         ),
     ] = None,
     engine: opt.Engine = "auto",
+    endpoint: opt.Endpoint = None,
     batch_size: opt.BatchSize = opt.PRESET,
+    dtype: opt.Dtype = None,
+    tensor_parallel_size: opt.TensorParallelSize = None,
+    data_parallel_size: opt.DataParallelSize = None,
+    gpu_memory_utilization: opt.GpuMemoryUtilization = None,
+    max_model_len: opt.MaxModelLen = None,
+    quantization: opt.Quantization = None,
+    engine_arg: opt.EngineArg = None,
+    chat_template_arg: opt.ChatTemplateArg = None,
     seed: opt.Seed = opt.PRESET,
     resume: opt.Resume = False,
     force: opt.Force = False,
@@ -120,13 +138,15 @@ def eval_(
       rzero eval --model Qwen/Qwen3-4B-Base --tasks gsm8k --limit 100 -o gsm8k.json
     """
     clock = Clock()
-    check_engine(engine)
+    how = opt.engine_options(ctx)
     opt.answer_rules(ctx.params)
-    checkpoint = check_model("--model", model)
+    checkpoint = check_served("--model", model, how)
+    asked = parents_of(checkpoint, how)
     if (data is None) == (tasks is None):
         raise UsageError("give either --data FILE or --tasks NAMES")
-    if tasks is not None and prompt_file is not None:
-        raise UsageError("--prompt-file goes with --data: a task has its own prompt")
+    for name, given in (("prompt-file", prompt_file), ("stop", stop)):
+        if tasks is not None and given:
+            raise UsageError(f"--{name} goes with --data: a task has its own")
     target = Path(output)
     check_new_file(target, force=force or resume)
     check_part(part_of(target), force=force, resume=resume)
@@ -137,7 +157,7 @@ def eval_(
             raise UsageError(f"--log-samples {log_samples}: is the results' own file")
         check_new_file(Path(log_samples), force=force or resume)
     load_prompt(prompt_file, SOLVER)
-    made_with = settings_of(ctx) | input_hashes([data] if data else [], checkpoint)
+    made_with = settings_of(ctx) | input_hashes([data] if data else [], *asked)
     if data is not None:
         for line in read_lines([data], limit=limit, strict=strict):
             line.text(question_key), line.text(reference_key)
@@ -150,7 +170,7 @@ def eval_(
     with (
         open_journal(target, settings=made_with, force=force, resume=resume) as (journal, part),
         protect_stdout() as stdout,
-        open_engine(engine, checkpoint, batch_size=batch_size) as loaded,
+        open_engine(model=checkpoint, seed=derived_seed(seed, journal.done), **how) as loaded,
     ):
         if named is None:
             results = _on_data(ctx.params, loaded, journal, part)
@@ -159,7 +179,7 @@ def eval_(
         record = describe(
             "eval",
             settings=settings_of(ctx),
-            parents=[checkpoint, *([data] if data else [])],
+            parents=[*asked, *([data] if data else [])],
             seconds=clock.seconds,
             metrics={},
         )
@@ -177,7 +197,7 @@ def _on_data(options: dict[str, Any], engine: Any, journal: Output, part: Path) 
     from rzero_cli.core.equivalence import Equivalence
     from rzero_cli.evaluation.data import evaluate_data
 
-    names = ("k", "temperature", "top_p", "top_k", "max_tokens", "seed")
+    names = ("k", "temperature", "top_p", "top_k", "max_tokens", "seed", "stop")
     keys = ("question_key", "reference_key", "group_key")
     earlier = [line.record for line in read_lines([str(part)])]
     rules = opt.answer_rules(options)

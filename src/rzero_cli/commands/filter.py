@@ -12,6 +12,7 @@ from rzero_cli.commands import _options as opt
 from rzero_cli.commands._run import Clock, record_origin, say, stdin_or_help
 from rzero_cli.core.keep import Band, band, keep, quick_keep
 from rzero_cli.core.records import p_hat_of
+from rzero_cli.core.shards import Shard, parse_shard
 from rzero_cli.core.streams import Batch, open_copy, parse_line, quick_parser, read_batches
 from rzero_cli.errors import UsageError
 
@@ -39,6 +40,7 @@ def filter_(
         str | None, opt.from_preset("filter", "--high", help="... up to here.", panel=KEEP)
     ] = None,
     limit: opt.Limit = None,
+    shard: opt.Shard = None,
     strict: opt.Strict = False,
     output: opt.Out = None,
     force: opt.Force = False,
@@ -61,10 +63,11 @@ def filter_(
     """
     clock = Clock()
     interval = _interval(ctx, delta, low, high)
+    part = parse_shard(shard)
     names = stdin_or_help(ctx, files)
     batches = read_batches(names)
     with open_copy(output, force=force) as out:
-        read, kept = _copy(batches, out, interval, limit=limit, strict=strict)
+        read, kept = _copy(batches, out, interval, part, limit=limit, strict=strict)
     record_origin(
         ctx,
         output,
@@ -76,9 +79,15 @@ def filter_(
 
 
 def _copy(
-    batches: Iterable[Batch], out: IO[bytes], interval: Band, *, limit: int | None, strict: bool
+    batches: Iterable[Batch],
+    out: IO[bytes],
+    interval: Band,
+    part: Shard,
+    *,
+    limit: int | None,
+    strict: bool,
 ) -> tuple[int, int]:
-    """Copy the lines to keep; returns how many records were read, and how many kept."""
+    """Copy the lines to keep; returns how many records of this part were read, how many kept."""
     parse, decide = quick_parser(strict=strict), quick_keep(interval)
     read = kept = 0
     for source, first, lines in batches:
@@ -92,14 +101,14 @@ def _copy(
                 if line is None:
                     continue
                 wanted = keep(line.text_or_none("answer"), p_hat_of(line), interval)
-            read += 1
-            if wanted:
+            if wanted and part.has(read):
                 kept += 1
                 out.write(raw)
+            read += 1
             if read == limit:
-                return read, kept
+                return part.size(read), kept
         out.flush()  # whoever reads our pipe should not wait for a full buffer
-    return read, kept
+    return part.size(read), kept
 
 
 def _interval(ctx: typer.Context, delta: str, low: str | None, high: str | None) -> Band:

@@ -19,6 +19,7 @@ from rzero_cli.commands._run import (
     stdin_or_help,
 )
 from rzero_cli.core.pool import default_workers, in_order
+from rzero_cli.core.shards import parse_shard
 from rzero_cli.core.streams import Line, open_output, read_lines
 from rzero_cli.stages.vote import open_grader
 
@@ -55,6 +56,7 @@ def grade(
     percent: Annotated[str, PERCENT] = opt.PRESET,
     workers: opt.Workers = None,
     limit: opt.Limit = None,
+    shard: opt.Shard = None,
     strict: opt.Strict = False,
     output: opt.Out = None,
     resume: opt.Resume = False,
@@ -81,7 +83,7 @@ def grade(
     clock = Clock()
     rules = opt.answer_rules(ctx.params)
     names = stdin_or_help(ctx, files)
-    lines = read_lines(names, limit=limit, strict=strict)
+    lines = parse_shard(shard).of(read_lines(names, limit=limit, strict=strict))
     count = right = timeouts = 0
     with (
         open_output(

@@ -10,7 +10,10 @@ import typer
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._run import (
     Clock,
+    check_served,
     input_hashes,
+    parents_of,
+    part_seed,
     progress,
     record_origin,
     say,
@@ -18,9 +21,9 @@ from rzero_cli.commands._run import (
     stdin_or_help,
 )
 from rzero_cli.core.prompts import SOLVER, load_prompt
+from rzero_cli.core.shards import parse_shard
 from rzero_cli.core.streams import open_output, read_lines
-from rzero_cli.engines import Sampling, check_engine
-from rzero_cli.engines.models import check_model
+from rzero_cli.engines import Sampling, derived_seed
 from rzero_cli.stages.label import InStep, label_record, open_solver
 from rzero_cli.stages.vote import vote_metrics
 
@@ -39,6 +42,7 @@ def label(
     top_p: Annotated[float, TOP_P] = opt.PRESET,
     top_k: Annotated[int, TOP_K] = opt.PRESET,
     max_tokens: Annotated[int, MAX_TOKENS] = opt.PRESET,
+    stop: opt.Stop = None,
     prompt_file: opt.PromptFile = None,
     extract: Annotated[str, EXTRACT] = opt.PRESET,
     units: Annotated[str, UNITS] = opt.PRESET,
@@ -46,6 +50,7 @@ def label(
     rule: Annotated[str, opt.vote_rule("label")] = opt.PRESET,
     question_key: opt.QuestionKey = "question",
     limit: opt.Limit = None,
+    shard: opt.Shard = None,
     strict: opt.Strict = False,
     keep_completions: Annotated[
         bool,
@@ -56,7 +61,16 @@ def label(
         ),
     ] = False,
     engine: opt.Engine = "auto",
+    endpoint: opt.Endpoint = None,
     batch_size: opt.BatchSize = opt.PRESET,
+    dtype: opt.Dtype = None,
+    tensor_parallel_size: opt.TensorParallelSize = None,
+    data_parallel_size: opt.DataParallelSize = None,
+    gpu_memory_utilization: opt.GpuMemoryUtilization = None,
+    max_model_len: opt.MaxModelLen = None,
+    quantization: opt.Quantization = None,
+    engine_arg: opt.EngineArg = None,
+    chat_template_arg: opt.ChatTemplateArg = None,
     seed: opt.Seed = opt.PRESET,
     output: opt.Out = None,
     resume: opt.Resume = False,
@@ -78,26 +92,36 @@ def label(
       RZERO_SOLVER=Qwen/Qwen3-4B-Base rzero label questions.jsonl --m 10 | rzero filter --delta 0.25
     """
     clock = Clock()
-    check_engine(engine)
-    model = check_model("--solver", solver)
+    how = opt.engine_options(ctx)
+    part = parse_shard(shard)
+    model = check_served("--solver", solver, how)
     names = stdin_or_help(ctx, files)
     rules = opt.answer_rules(ctx.params, rule)
     prompt = load_prompt(prompt_file, SOLVER)
     total = _check_files(names, limit, question_key, strict=strict)
-    sampling = Sampling(m, temperature, top_p, top_k, max_tokens, seed)
+    total = None if total is None else part.size(total)
+    seed = part_seed(seed, part)
+    sampling = Sampling(m, temperature, top_p, top_k, max_tokens, seed, tuple(stop or ()))
     count = unlabelled = truncated = 0
     with (
         open_output(
             output,
-            settings=settings_of(ctx) | input_hashes(names, model),
+            settings=settings_of(ctx) | input_hashes(names, *parents_of(model, how)),
             force=force,
             resume=resume,
         ) as out,
-        open_solver(engine, model, sampling, prompt, batch_size=batch_size, rules=rules) as opened,
+        open_solver(
+            model=model,
+            sampling=sampling,
+            prompt=prompt,
+            rules=rules,
+            seed=derived_seed(seed, out.done),
+            **how,
+        ) as opened,
         progress("label", total, quiet=quiet) as advance,
     ):
         lines = InStep(
-            read_lines(names, limit=limit, strict=strict),
+            part.of(read_lines(names, limit=limit, strict=strict)),
             lambda line: line.text(question_key),
             start=out.done,
         )
@@ -118,7 +142,8 @@ def label(
             f"{opened.equivalence.timeouts} comparisons timed out",
             quiet=quiet,
         )
-    record_origin(ctx, output, parents=[*names, model], clock=clock, metrics=vote_metrics)
+    parents = [*names, *parents_of(model, how)]
+    record_origin(ctx, output, parents=parents, clock=clock, metrics=vote_metrics)
 
 
 def _check_files(

@@ -8,11 +8,21 @@ from typing import Annotated
 import typer
 
 from rzero_cli.commands import _options as opt
-from rzero_cli.commands._run import Clock, input_hashes, progress, record_origin, say, settings_of
+from rzero_cli.commands._run import (
+    Clock,
+    check_served,
+    input_hashes,
+    parents_of,
+    part_seed,
+    progress,
+    record_origin,
+    say,
+    settings_of,
+)
 from rzero_cli.core.prompts import CHALLENGER, load_prompt
+from rzero_cli.core.shards import parse_shard
 from rzero_cli.core.streams import Line, open_output
-from rzero_cli.engines import Sampling, check_engine, open_engine
-from rzero_cli.engines.models import check_model
+from rzero_cli.engines import Sampling, derived_seed, open_engine
 from rzero_cli.stages.sample import sample_questions
 
 TEMPERATURE, TOP_P, TOP_K, MAX_TOKENS = opt.drawing("sample")
@@ -31,6 +41,8 @@ def sample(
     top_p: Annotated[float, TOP_P] = opt.PRESET,
     top_k: Annotated[int, TOP_K] = opt.PRESET,
     max_tokens: Annotated[int, MAX_TOKENS] = opt.PRESET,
+    stop: opt.Stop = None,
+    shard: opt.Shard = None,
     prompt_file: opt.PromptFile = None,
     require_boxed: opt.RequireBoxed = False,
     keep_malformed: Annotated[
@@ -42,7 +54,16 @@ def sample(
         ),
     ] = False,
     engine: opt.Engine = "auto",
+    endpoint: opt.Endpoint = None,
     batch_size: opt.BatchSize = opt.PRESET,
+    dtype: opt.Dtype = None,
+    tensor_parallel_size: opt.TensorParallelSize = None,
+    data_parallel_size: opt.DataParallelSize = None,
+    gpu_memory_utilization: opt.GpuMemoryUtilization = None,
+    max_model_len: opt.MaxModelLen = None,
+    quantization: opt.Quantization = None,
+    engine_arg: opt.EngineArg = None,
+    chat_template_arg: opt.ChatTemplateArg = None,
     seed: opt.Seed = opt.PRESET,
     output: opt.Out = None,
     resume: opt.Resume = False,
@@ -63,19 +84,20 @@ def sample(
       rzero sample --challenger Qwen/Qwen3-4B-Base -n 8000 -o questions.jsonl --resume
     """
     clock = Clock()
-    check_engine(engine)
-    model = check_model("--challenger", challenger)
+    how = opt.engine_options(ctx)
+    part = parse_shard(shard)
+    model = check_served("--challenger", challenger, how)
     prompt = load_prompt(prompt_file, CHALLENGER)
-    sampling = Sampling(1, temperature, top_p, top_k, max_tokens, seed)
-    malformed = 0
+    n, seed = part.size(n), part_seed(seed, part)
+    sampling = Sampling(1, temperature, top_p, top_k, max_tokens, seed, tuple(stop or ()))
+    malformed = truncated = 0
+    made_with = settings_of(ctx) | input_hashes([], *parents_of(model, how))
     with (
-        open_output(
-            output, settings=settings_of(ctx) | input_hashes([], model), force=force, resume=resume
-        ) as out,
-        open_engine(engine, model, batch_size=batch_size) as loaded,
+        open_output(output, settings=made_with, force=force, resume=resume) as out,
+        open_engine(model=model, seed=derived_seed(seed, out.done), **how) as loaded,
         progress("sample", n - out.done, quiet=quiet) as advance,
     ):
-        for record in sample_questions(
+        for record, completion in sample_questions(
             loaded,
             n,
             sampling,
@@ -86,13 +108,19 @@ def sample(
         ):
             out.write(record)
             malformed += record is None or record["question"] is None
+            truncated += completion.truncated
             advance(1)
     record_origin(
-        ctx, output, parents=[model], clock=clock, metrics=lambda lines: _metrics(n, lines)
+        ctx,
+        output,
+        parents=parents_of(model, how),
+        clock=clock,
+        metrics=lambda lines: _metrics(n, lines),
     )
     drawn = n - out.done
     say(
-        f"sample: {drawn - malformed} questions of {drawn} draws, {malformed} malformed",
+        f"sample: {drawn - malformed} questions of {drawn} draws, {malformed} malformed, "
+        f"{truncated} cut off at {max_tokens} tokens",
         quiet=quiet,
     )
 

@@ -13,7 +13,10 @@ import typer
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._run import (
     Clock,
+    check_served,
     input_hashes,
+    parents_of,
+    part_seed,
     progress,
     record_origin,
     say,
@@ -23,9 +26,10 @@ from rzero_cli.commands._run import (
 from rzero_cli.core.prompts import SOLVER, load_prompt
 from rzero_cli.core.records import p_hat_of
 from rzero_cli.core.rewards import challenger_rewards, check_tokenizer
+from rzero_cli.core.shards import WHOLE, parse_shard
 from rzero_cli.core.streams import Line, open_output, read_lines
-from rzero_cli.engines import Sampling, check_engine
-from rzero_cli.engines.models import check_model
+from rzero_cli.engines import Sampling, derived_seed
+from rzero_cli.errors import UsageError
 from rzero_cli.stages.label import Solver, label_record, open_solver
 
 TEMPERATURE, TOP_P, TOP_K, MAX_TOKENS = opt.drawing("score")
@@ -58,15 +62,26 @@ def score(
     top_p: Annotated[float, TOP_P] = opt.PRESET,
     top_k: Annotated[int, TOP_K] = opt.PRESET,
     max_tokens: Annotated[int, MAX_TOKENS] = opt.PRESET,
+    stop: opt.Stop = None,
     prompt_file: opt.PromptFile = None,
     extract: Annotated[str, EXTRACT] = opt.PRESET,
     units: Annotated[str, UNITS] = opt.PRESET,
     percent: Annotated[str, PERCENT] = opt.PRESET,
     question_key: opt.QuestionKey = "question",
     limit: opt.Limit = None,
+    shard: opt.Shard = None,
     strict: opt.Strict = False,
     engine: opt.Engine = "auto",
+    endpoint: opt.Endpoint = None,
     batch_size: opt.BatchSize = opt.PRESET,
+    dtype: opt.Dtype = None,
+    tensor_parallel_size: opt.TensorParallelSize = None,
+    data_parallel_size: opt.DataParallelSize = None,
+    gpu_memory_utilization: opt.GpuMemoryUtilization = None,
+    max_model_len: opt.MaxModelLen = None,
+    quantization: opt.Quantization = None,
+    engine_arg: opt.EngineArg = None,
+    chat_template_arg: opt.ChatTemplateArg = None,
     seed: opt.Seed = opt.PRESET,
     output: opt.Out = None,
     resume: opt.Resume = False,
@@ -88,13 +103,18 @@ def score(
       rzero score questions.jsonl --solver Qwen/Qwen3-4B-Base --batch 2048 > scored.jsonl
     """
     clock = Clock()
-    check_engine(engine)
+    how = opt.engine_options(ctx)
+    part = parse_shard(shard)
+    if part != WHOLE and batch is None:
+        raise UsageError("--shard needs --batch: repetition is looked for within a whole batch")
     names = stdin_or_help(ctx, files)
     check_tokenizer("--bleu", bleu)
     opt.check_rule(rule)
     rules = opt.answer_rules(ctx.params)
-    model = check_model("--solver", solver) if solver else None
-    sampling = Sampling(m, temperature, top_p, top_k, max_tokens, seed)
+    asks = bool(solver or how["endpoints"])
+    model = check_served("--solver", solver, how) if asks else None
+    parents = [*names, *(parents_of(model, how) if asks else [])]
+    sampling = Sampling(m, temperature, top_p, top_k, max_tokens, seed, tuple(stop or ()))
     prompt = load_prompt(prompt_file, SOLVER)
     source = read_lines(names, limit=limit, strict=strict)
     reward: dict[str, Any] = {
@@ -103,32 +123,38 @@ def score(
         "tau_bleu": tau_bleu,
         "lambda_rep": lambda_rep,
     }
-    count = 0
+    count = truncated = 0
     with ExitStack() as stack:
         enter = stack.enter_context
-        made_with = settings_of(ctx) | input_hashes(names, *([model] if model else []))
+        made_with = settings_of(ctx) | input_hashes(names, *parents[len(names) :])
         out = enter(open_output(output, settings=made_with, force=force, resume=resume))
 
         @cache
         def opened() -> Solver:
             return enter(
                 open_solver(
-                    engine, model or "", sampling, prompt, batch_size=batch_size, rules=rules
+                    model=model,
+                    sampling=sampling,
+                    prompt=prompt,
+                    rules=rules,
+                    seed=derived_seed(part_seed(seed, part), out.done),
+                    **how,
                 )
             )
 
         advance = enter(progress("score", None, quiet=quiet))
-        for number, lines in enumerate(_batches(source, batch)):
+        for number, lines in part.of(enumerate(_batches(source, batch))):
             if count + len(lines) <= out.done:  # an earlier run has the whole batch
                 count += len(lines)
                 continue
             records = [line.record for line in lines]
-            missing = _without_p_hat(lines, question_key, model)
+            missing = _without_p_hat(lines, question_key, asks)
             if missing:
                 asked = [lines[i].text(question_key) for i in missing]
                 labelled = opened().label(asked, seed=seed + number)
                 for i, label in zip(missing, labelled, strict=True):
                     records[i] = label_record(records[i], label)
+                    truncated += sum(c.truncated for c in label.completions)
             questions = [record[question_key] for record in records]
             p_hats = [record.get("p_hat") for record in records]
             rewards = challenger_rewards(questions, p_hats, **reward)
@@ -137,20 +163,20 @@ def score(
                 if count > out.done:
                     out.write(record | parts.as_keys())
             advance(len(records))
-    parents = [*names, *([model] if model else [])]
     record_origin(ctx, output, parents=parents, clock=clock, metrics=_metrics)
-    say(f"score: {count} questions", quiet=quiet)
+    cut = f", {truncated} answers cut off at {max_tokens} tokens" if asks else ""
+    say(f"score: {count} questions{cut}", quiet=quiet)
 
 
-def _without_p_hat(lines: Sequence[Line], question_key: str, model: str | None) -> list[int]:
-    """Which questions of a batch the Solver has to answer. DataError if there is no Solver."""
+def _without_p_hat(lines: Sequence[Line], question_key: str, asks: bool) -> list[int]:
+    """Which questions of a batch the Solver has to answer. DataError if none is there to ask."""
     missing = []
     for i, line in enumerate(lines):
         if line.text_or_none(question_key) is None:
             continue
         if line.record.get("p_hat") is not None:
             p_hat_of(line)
-        elif model is None:
+        elif not asks:
             raise line.error('no "p_hat": give --solver MODEL to have the questions answered')
         else:
             missing.append(i)

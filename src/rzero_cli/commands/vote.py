@@ -19,6 +19,7 @@ from rzero_cli.commands._run import (
     stdin_or_help,
 )
 from rzero_cli.core.pool import default_workers, in_order
+from rzero_cli.core.shards import parse_shard
 from rzero_cli.core.streams import Line, open_output, read_lines
 from rzero_cli.stages.vote import open_voter, vote_keys, vote_metrics
 
@@ -46,6 +47,7 @@ def vote(
     rule: Annotated[str, opt.vote_rule("vote")] = opt.PRESET,
     workers: opt.Workers = None,
     limit: opt.Limit = None,
+    shard: opt.Shard = None,
     strict: opt.Strict = False,
     output: opt.Out = None,
     resume: opt.Resume = False,
@@ -69,7 +71,7 @@ def vote(
     clock = Clock()
     rules = opt.answer_rules(ctx.params, rule)
     names = stdin_or_help(ctx, files)
-    lines = read_lines(names, limit=limit, strict=strict)
+    lines = parse_shard(shard).of(read_lines(names, limit=limit, strict=strict))
     count = unlabelled = timeouts = 0
     with (
         open_output(

@@ -6,8 +6,10 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
-__all__ = ["available_cores", "end_with_parent", "rank", "world_size"]
+__all__ = ["available_cores", "end_with_parent", "ended_with_us", "rank", "world_size"]
 
 _PR_SET_PDEATHSIG = 1
 
@@ -41,3 +43,62 @@ def end_with_parent(number: signal.Signals, parent: int) -> bool:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
     return os.getppid() == parent
+
+
+# Looks on from outside, and is told on its standard input that all is well; where that ends without
+# a word, the process it looks after has died. It notes that one's descendants while they can be
+# told: an orphan has another parent, and vLLM's processes write over their environment.
+_GUARD = r"""
+import glob, os, select, signal, sys
+def descendants(root):
+    found = {root}
+    parents = {}
+    for path in glob.glob("/proc/[0-9]*/stat"):
+        try:
+            with open(path) as stream:
+                pid, _, rest = stream.read().partition(" (")
+        except OSError:
+            continue
+        fields = rest.rpartition(")")[2].split()
+        parents[int(pid)] = int(fields[1]), fields[19]  # parent, and when it began
+    grown = True
+    while grown:
+        more = {pid for pid, (parent, _) in parents.items() if parent in found} - found
+        found |= more
+        grown = bool(more)
+    return {(pid, parents[pid][1]) for pid in found if pid in parents}
+root = int(sys.argv[1])
+known = set()
+while not select.select([sys.stdin], [], [], 0.5)[0]:
+    known |= descendants(root)
+if not sys.stdin.read():
+    for pid, begun in known:
+        if pid not in (root, os.getpid()) and (pid, begun) in descendants(pid):
+            os.kill(pid, signal.SIGKILL)
+"""
+
+
+@contextmanager
+def ended_with_us() -> Iterator[None]:
+    """Have every process that is begun in the block, by whatever library, ended when ours is.
+
+    That is, by SIGKILL, too, against which nothing can be done from within: another process looks
+    on. What was begun in the last half second before may escape it. On Linux alone.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    import subprocess  # for the few that begin processes; slow to import
+
+    guard = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _GUARD, str(os.getpid())],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # a Ctrl-C on the terminal is not for it
+    )
+    try:
+        yield
+    finally:
+        with suppress(BrokenPipeError):
+            guard.communicate(b"over")

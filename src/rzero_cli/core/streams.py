@@ -354,6 +354,13 @@ def protect_stdout() -> Iterator[IO[bytes]]:
             stream.close()
 
 
+def _nothing_on_stdout() -> None:
+    """Send what libraries print on standard output from now on to standard error: the records go
+    to a file, and whoever reads our pipe should not take notices for records."""
+    with suppress(OSError):  # one of the two may be closed
+        os.dup2(2, 1)
+
+
 class Output:
     """Where a stage writes its records, one `write` for each of its inputs, in their order."""
 
@@ -399,6 +406,7 @@ def open_output(
         return
     target = Path(path)
     with open_journal(target, settings=settings, force=force, resume=resume) as (output, part):
+        _nothing_on_stdout()
         yield output
         clean = target.with_name(target.name + ".part.clean")
         with part.open("rb") as journal, clean.open("wb") as stream:

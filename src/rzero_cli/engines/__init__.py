@@ -7,15 +7,18 @@ when it is asked for.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from importlib.util import find_spec
+from typing import Any, Protocol
 
 from rzero_cli.core.prompts import Messages
+from rzero_cli.engines.models import require
 from rzero_cli.errors import UsageError
 
 __all__ = [
+    "DEFAULT_BATCH_SIZE",
     "ENGINES",
     "Completion",
     "Engine",
@@ -25,7 +28,10 @@ __all__ = [
     "open_engine",
 ]
 
-ENGINES = ("auto", "transformers")
+DEFAULT_BATCH_SIZE = 64
+"""Completions that transformers generates at a time, in its engine and in training."""
+
+ENGINES = ("auto", "transformers", "vllm", "openai")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,28 +81,96 @@ class Engine(Protocol):
         ...
 
 
-def open_engine(name: str, model: str, *, batch_size: int = 64) -> AbstractContextManager[Engine]:
-    """Load `model` (a local directory or a hub name) into the engine called `name`.
+def open_engine(
+    name: str,
+    model: str | None,
+    *,
+    batch_size: int | None = None,
+    endpoints: Sequence[str] = (),
+    template_args: Mapping[str, Any] | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    notify: Callable[[str], None] = lambda message: None,
+) -> AbstractContextManager[Engine]:
+    """Load `model` into the engine called `name`.
 
     Args:
-        name: "transformers", or "auto", which takes the best one there is.
-        model: a checkpoint, checked by `models.check_model`.
-        batch_size: completions generated at a time.
+        name: one of `ENGINES`; "auto" is a server where endpoints are named, else vLLM where it is
+            installed and a GPU is there, else transformers.
+        model: a checkpoint or adapter, checked by `models.check_model`; for a server its name
+            there, or None for the only one it has.
+        batch_size: completions generated at a time; None is the engine's own choice.
+        endpoints: base URLs of servers.
+        template_args: for the model's chat template.
+        arguments: the engine's own arguments by their own names: of vLLM's engine, or further
+            fields of each request to a server; of the transformers engine `dtype` alone.
+        seed: of an engine that has one of its own (vLLM); others draw by `Sampling.seed`.
+        notify: told in one line what a person who waits should know.
 
     Raises:
         UsageError: the engine is unknown or its packages are not installed.
-        RzeroError: the model cannot be loaded.
+        RzeroError: the model cannot be loaded, or no server answers.
     """
-    check_engine(name)
+    chosen = check_engine(name, endpoints)
+    if chosen == "openai":
+        from rzero_cli.engines.openai import OpenAIEngine
+
+        return OpenAIEngine(
+            model,
+            endpoints,
+            batch_size=batch_size,
+            template_args=template_args,
+            arguments=arguments,
+            notify=notify,
+        )
+    if model is None:
+        raise UsageError(f"--engine {chosen} needs a model")
+    if chosen == "auto":
+        chosen = _best_here()
+    if chosen == "vllm":
+        from rzero_cli.engines.vllm import VllmEngine
+
+        return VllmEngine(
+            model,
+            batch_size=batch_size,
+            template_args=template_args,
+            arguments=arguments,
+            seed=seed,
+        )
     from rzero_cli.engines.transformers import TransformersEngine
 
-    return TransformersEngine(model, batch_size=batch_size)
+    known = {name: value for name, value in (arguments or {}).items() if name == "dtype"}
+    return TransformersEngine(model, batch_size=batch_size, template_args=template_args, **known)
 
 
-def check_engine(name: str) -> None:
-    """Raise UsageError unless there is an engine called `name`."""
+def _best_here() -> str:
+    if find_spec("vllm") is None:
+        return "transformers"
+    import torch
+
+    return "vllm" if torch.cuda.is_available() else "transformers"
+
+
+def check_engine(name: str, endpoints: Sequence[str] = ()) -> str:
+    """The engine meant by `name`, as far as that can be told without loading anything.
+
+    Raises:
+        UsageError: there is none of that name, its packages are not installed, or endpoints are
+            missing or named for nothing.
+    """
     if name not in ENGINES:
         raise UsageError(f"--engine {name}: unknown; known: {', '.join(ENGINES)}")
+    if name == "auto" and endpoints:
+        name = "openai"
+    if (name == "openai") != bool(endpoints):
+        raise UsageError(
+            "--engine openai needs --endpoint URL"
+            if name == "openai"
+            else f"--endpoint goes with --engine openai, not {name}"
+        )
+    for needed in {"vllm": ("vllm",), "openai": ("openai",)}.get(name, ()):
+        require(needed, needed)
+    return name
 
 
 def derived_seed(*place: int) -> int:

@@ -20,7 +20,7 @@ PLAIN_STOPS = ("\nuser:", "\nsystem:")
 _PROBE = "rzero"
 
 
-def render(tokenizer: Any, messages: Messages, template_args: Mapping[str, Any] = {}) -> str:  # noqa: B006
+def render(tokenizer: Any, messages: Messages, template_args: Mapping[str, Any] = {}) -> str:
     """The text a model is given for a prompt, up to where it is to go on.
 
     Args:

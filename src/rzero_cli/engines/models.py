@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -62,6 +61,8 @@ def _check_hub(option: str, model: str) -> None:
     """Without a way to the hub, look at its cache alone: its own retries take a minute."""
     if find_spec("huggingface_hub") is None or any(map(os.environ.get, _PROXIES)):
         return
+    import socket  # slow to import, as is the other
+
     from huggingface_hub import constants, try_to_load_from_cache
 
     try:

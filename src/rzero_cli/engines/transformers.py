@@ -9,7 +9,7 @@ repeatable and lets it be continued in the middle: windows lie at fixed position
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,18 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers.utils import logging as transformers_logging
 
-from rzero_cli.core.prompts import Messages, plain_text
-from rzero_cli.engines import Completion, Sampling, derived_seed
+from rzero_cli.core.prompts import Messages
+from rzero_cli.engines import DEFAULT_BATCH_SIZE, Completion, Sampling, derived_seed
+from rzero_cli.engines.chat import end_tokens, render, stop_strings
 from rzero_cli.engines.models import adapter_base, require
-from rzero_cli.errors import RzeroError
+from rzero_cli.errors import RzeroError, UsageError
 
-__all__ = ["TransformersEngine", "default_device", "load_model", "load_tokenizer", "render"]
+__all__ = [
+    "TransformersEngine",
+    "default_device",
+    "load_model",
+    "load_tokenizer",
+]
 
 BATCHES_PER_WINDOW = 4
 
@@ -33,7 +39,7 @@ def default_device() -> str:
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
 
 
-def load_model(model: str, *, training: bool = False) -> Any:
+def load_model(model: str, *, training: bool = False, dtype: str | None = None) -> Any:
     """Load a causal LM, an adapter merged into its base.
 
     Args:
@@ -41,16 +47,21 @@ def load_model(model: str, *, training: bool = False) -> Any:
         training: in float32, and left where it is, for the trainer to place and to autocast: a
             learning rate of 1e-6 is lost in the rounding of bfloat16 weights. Otherwise on the
             GPU in the checkpoint's own precision, or on the CPU in float32.
+        dtype: another precision, by torch's name.
 
     Raises:
         RzeroError: it cannot be loaded; the first line of the reason is given.
+        UsageError: torch has no such precision.
     """
-    dtype = "auto" if torch.cuda.is_available() and not training else torch.float32
+    own = "auto" if torch.cuda.is_available() and not training else "float32"
+    precision = dtype or own
+    if precision != "auto" and not isinstance(getattr(torch, precision, None), torch.dtype):
+        raise UsageError(f"--dtype {precision}: unknown; float32, bfloat16 or float16")
     base = adapter_base(model)
     if base:
         require("train", "peft")
     with _one_line_errors(model):
-        loaded = AutoModelForCausalLM.from_pretrained(base or model, dtype=dtype)
+        loaded = AutoModelForCausalLM.from_pretrained(base or model, dtype=precision)
         if base:
             from peft import PeftModel
 
@@ -92,29 +103,28 @@ class _one_line_errors:
             raise RzeroError(f"cannot load {self.model}: {reason}") from error
 
 
-def render(tokenizer: Any, messages: Messages) -> str:
-    """The text a model is given for a prompt, up to where it is to go on."""
-    if tokenizer.chat_template:
-        return str(
-            tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        )
-    return plain_text(messages)
-
-
 class TransformersEngine:
     """A loaded model and its tokenizer; see the module for how it batches."""
 
-    def __init__(self, model: str, *, batch_size: int = 64) -> None:
+    def __init__(
+        self,
+        model: str,
+        *,
+        batch_size: int | None = None,
+        template_args: Mapping[str, Any] | None = None,
+        dtype: str | None = None,
+    ) -> None:
         self.tokenizer = load_tokenizer(model)
-        self.model = load_model(model)
-        self.batch_size = batch_size
-        own = self.model.generation_config.eos_token_id
-        listed = own if isinstance(own, list) else [own]
-        self._ends = {t for t in [*listed, self.tokenizer.eos_token_id] if t is not None}
+        self.model = load_model(model, dtype=dtype)
+        self.batch_size = batch_size or DEFAULT_BATCH_SIZE
+        self._template_args = dict(template_args or {})
+        ends = end_tokens(self.tokenizer, self.model.generation_config.eos_token_id)
+        # What fills up a row that has ended before the others.
+        self._ends = {*ends, self.tokenizer.pad_token_id}
         # generate() fills whatever a call leaves open from the checkpoint's own defaults (a
         # repetition penalty, a top_k); the sampling asked for must be all there is.
         self.model.generation_config = GenerationConfig(
-            eos_token_id=sorted(self._ends), pad_token_id=self.tokenizer.pad_token_id
+            eos_token_id=ends, pad_token_id=self.tokenizer.pad_token_id
         )
 
     def __enter__(self) -> TransformersEngine:
@@ -159,11 +169,12 @@ class TransformersEngine:
                 next_out += 1
 
     def _encode(self, messages: Messages) -> list[int]:
-        # JSON can hold lone surrogates, which no tokenizer takes.
-        text = render(self.tokenizer, messages).encode("utf-8", "replace").decode()
+        text = render(self.tokenizer, messages, self._template_args)
         # A chat template writes its own special tokens.
         special = not self.tokenizer.chat_template
-        return list(self.tokenizer(text, add_special_tokens=special)["input_ids"])
+        # JSON can hold lone surrogates, which no tokenizer takes.
+        valid = text.encode("utf-8", "replace").decode()
+        return list(self.tokenizer(valid, add_special_tokens=special)["input_ids"])
 
     def _batch(
         self, prompts: Sequence[list[int]], sampling: Sampling, seed: int
@@ -190,10 +201,16 @@ class TransformersEngine:
         # The caller may be a trainer whose own random numbers must not be disturbed.
         with torch.inference_mode(), torch.random.fork_rng(devices=devices):
             torch.manual_seed(seed)
+            stops = list(stop_strings(self.tokenizer, sampling.stop))
             output = self.model.generate(
-                **padded.to(self.model.device), generation_config=self._config(sampling)
+                **padded.to(self.model.device),
+                generation_config=self._config(sampling),
+                # Under ZeRO-3 it would wait for the other processes, which draw as often as they
+                # have to: what is whole here need not.
+                synced_gpus=False,
+                **({"stop_strings": stops, "tokenizer": self.tokenizer} if stops else {}),
             )
-        return [self._completion(row) for row in output[:, width:].tolist()]
+        return [self._completion(row, stops) for row in output[:, width:].tolist()]
 
     def _config(self, sampling: Sampling) -> GenerationConfig:
         greedy = sampling.temperature == 0
@@ -204,8 +221,9 @@ class TransformersEngine:
             **({} if greedy else drawn | {"top_k": sampling.top_k}),
         )
 
-    def _completion(self, tokens: list[int]) -> Completion:
+    def _completion(self, tokens: list[int], stops: Sequence[str]) -> Completion:
         length = next((i for i, token in enumerate(tokens) if token in self._ends), None)
         text = self.tokenizer.decode(tokens[:length], skip_special_tokens=True)
         count = len(tokens) if length is None else length + 1
-        return Completion(text, count, truncated=length is None)
+        cut = min((at for stop in stops if (at := text.find(stop)) >= 0), default=None)
+        return Completion(text[:cut], count, truncated=length is None and cut is None)

@@ -59,6 +59,7 @@ def evaluate_data(
     equivalence: Equivalence,
     read: Callable[[str], str | None] = PAPER.read,
     prompt: Messages = SOLVER,
+    stop: Sequence[str] | None = None,
     question_key: str = "question",
     reference_key: str = "reference",
     group_key: str = "group",
@@ -78,6 +79,7 @@ def evaluate_data(
         equivalence: an open one.
         read: takes the answer out of a completion.
         prompt: what the question is put into.
+        stop: texts that end a completion.
         question_key, reference_key, group_key: names of the records' keys.
         on_progress: called with (completions so far, all completions).
         log: called with the raw completions of each question and pass, in the order they are
@@ -116,9 +118,10 @@ def evaluate_data(
         right = {a: a is not None and equivalence.equal(a, reference) for a in answers}
         return {"accuracy": _Verdict(answers, [right[a] for a in answers])}
 
+    limits = {"max_gen_toks": max_tokens, "until": list(stop or ())}
     with quiet():
         tasks = {
-            name: _task(name, questions, ask, n, how | {"max_gen_toks": max_tokens}, grade)
+            name: _task(name, questions, ask, n, how | limits, grade)
             for name, (n, how) in passes.items()
             if n
         }
@@ -179,7 +182,7 @@ def _task(
             "doc_to_target": lambda doc: json.dumps(questions[doc["number"]].reference),
             "process_results": grade,
             "output_type": "generate_until",
-            "generation_kwargs": {"until": [], **how},
+            "generation_kwargs": how,
             "repeats": n,
             # Without this filter lm-eval shows `process_results` the first draw alone.
             "filter_list": [{"name": "all", "filter": [{"function": "take_first_k", "k": n}]}],

@@ -81,21 +81,21 @@ class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
         """Complete requests whose contexts `apply_chat_template` made.
 
         Returns:
-            One text per request, cut before the first of its stop strings.
+            One text per request, ended by its stop strings.
 
         Raises:
             RzeroError: a request asks for a generation setting engines do not have.
         """
         repeats = [list(copies) for _, copies in groupby(requests, key=id)]
-        batches: dict[tuple[Sampling, tuple[str, ...]], list[int]] = {}
+        batches: dict[Sampling, list[int]] = {}
         for i, copies in enumerate(repeats):
             batches.setdefault(self._settings(copies[0], len(copies)), []).append(i)
         texts: list[list[str]] = [[] for _ in repeats]
-        for (sampling, until), places in batches.items():
+        for sampling, places in batches.items():
             requested = [repeats[i][0] for i in places]
             for i, completions in zip(places, self._complete(requested, sampling), strict=True):
                 # Greedy answers do not differ, so one is drawn for all repeats.
-                drawn = [_cut(c.text, until) for c in completions]
+                drawn = [completion.text for completion in completions]
                 texts[i] = drawn * (len(repeats[i]) // sampling.n)
         return [text for drawn in texts for text in drawn]
 
@@ -108,22 +108,22 @@ class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
                 self.hear(request, completions)
             yield completions
 
-    def _settings(self, request: Instance, repeats: int) -> tuple[Sampling, tuple[str, ...]]:
+    def _settings(self, request: Instance, repeats: int) -> Sampling:
         settings = normalize_gen_kwargs(request.args[1], DEFAULT_MAX_TOKENS)
         if unknown := sorted(set(settings) - _KNOWN_SETTINGS):
             raise RzeroError(
                 f"task {request.task_name} sets {', '.join(unknown)}, which this engine cannot do"
             )
         temperature = settings.get("temperature", 1.0) if settings["do_sample"] else 0.0
-        sampling = Sampling(
+        return Sampling(
             n=repeats if temperature > 0 else 1,
             temperature=temperature,
             top_p=settings.get("top_p", 1.0),
             top_k=max(0, settings.get("top_k", 0)),
             max_tokens=settings["max_gen_toks"],
             seed=self.seed,
+            stop=tuple(stop for stop in settings["until"] if stop),
         )
-        return sampling, tuple(settings["until"])
 
     def apply_chat_template(
         self, chat_history: Messages, add_generation_prompt: bool = True
@@ -157,11 +157,3 @@ def no_loglikelihood(task: str) -> RzeroError:
         f"task {task} needs log-likelihoods, which this engine does not give: "
         "use --engine transformers"
     )
-
-
-def _cut(text: str, until: Iterable[str]) -> str:
-    """`text` up to the first of the stop strings in it."""
-    for stop in until:
-        if stop:
-            text = text.split(stop, 1)[0]
-    return text

@@ -66,17 +66,22 @@ class Solver:
 
 @contextmanager
 def open_solver(
-    engine: str,
-    model: str,
+    name: str,
+    model: str | None,
     sampling: Sampling,
     prompt: Messages,
     *,
-    batch_size: int,
     rules: Rules = PAPER,
+    **engine: Any,
 ) -> Iterator[Solver]:
-    """Load a Solver; see `engines.open_engine` for what can go wrong."""
+    """Load a Solver.
+
+    Args:
+        name, model, engine: as for `engines.open_engine`, which says what can go wrong.
+        sampling, prompt, rules: as `Solver` has them.
+    """
     with (
-        open_engine(engine, model, batch_size=batch_size) as loaded,
+        open_engine(name, model, **engine) as loaded,
         Equivalence(conventions=rules.conventions) as equivalence,
     ):
         yield Solver(loaded, sampling, prompt, equivalence, rules)

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import repeat
-from typing import Any
+from typing import Any, NamedTuple
 
 from rzero_cli.core.prompts import CHALLENGER, Messages, prompt_for
 from rzero_cli.core.questions import parse_question
 from rzero_cli.core.records import question_id
-from rzero_cli.engines import Engine, Sampling
+from rzero_cli.engines import Completion, Engine, Sampling
 
-__all__ = ["sample_questions"]
+__all__ = ["Drawn", "sample_questions"]
+
+
+class Drawn(NamedTuple):
+    """One draw: {id, question, proposed_answer}, or None where it is malformed, and its text."""
+
+    record: dict[str, Any] | None
+    completion: Completion
 
 
 def sample_questions(
@@ -23,8 +30,8 @@ def sample_questions(
     require_boxed: bool = False,
     keep_malformed: bool = False,
     start: int = 0,
-) -> Iterator[dict[str, Any] | None]:
-    """Draw `n` completions and yield a record for each.
+) -> Iterator[Drawn]:
+    """Draw `n` completions and read the question in each.
 
     Args:
         engine: the Challenger.
@@ -36,23 +43,19 @@ def sample_questions(
         start: draws to leave out because an earlier run has them.
 
     Yields:
-        For each draw, in order, {id, question, proposed_answer}; None where it is malformed.
+        The draws, in order.
     """
     prompts = repeat(prompt_for(prompt), n)
     for (completion,) in engine.generate(prompts, sampling, start=start):
         question, proposed = parse_question(completion.text, require_boxed=require_boxed)
+        record: dict[str, Any] = {
+            "id": None if question is None else question_id(question),
+            "question": question,
+            "proposed_answer": None if question is None else proposed,
+        }
         if question is not None:
-            yield {
-                "id": question_id(question),
-                "question": question,
-                "proposed_answer": proposed,
-            }
+            yield Drawn(record, completion)
         elif keep_malformed:
-            yield {
-                "id": None,
-                "question": None,
-                "proposed_answer": None,
-                "completion": completion.text,
-            }
+            yield Drawn(record | {"completion": completion.text}, completion)
         else:
-            yield None
+            yield Drawn(None, completion)

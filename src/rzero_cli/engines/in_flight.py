@@ -1,0 +1,96 @@
+"""Many prompts in flight at once, their results in order: what vLLM and servers have in common.
+
+Both take a prompt whenever one comes and finish it whenever they can. So prompts are handed over
+one by one, as far ahead as `window` allows, and the results wait for their turn: nothing waits for
+the slowest of a block. The work itself is asynchronous and done by a loop in a thread of its own;
+it goes on while the caller writes a record or waits for its input.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError  # python 3.10 has its own
+from itertools import islice
+from typing import Any, TypeVar
+
+from rzero_cli.core.prompts import Messages
+from rzero_cli.engines import Completion
+
+__all__ = ["EventLoop", "in_order"]
+
+T = TypeVar("T")
+_LOOK = 0.2
+"""Seconds between two looks at whether somebody wants us to stop."""
+
+
+class EventLoop:
+    """An asyncio loop in a thread of its own, to be closed."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Begin `work`; its result or error comes from the future."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do `work` and wait for it."""
+        return wait(self.submit(work))
+
+    def close(self) -> None:
+        """Cancel what is running and end the thread."""
+
+        async def cancel_all() -> None:
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+
+        self.submit(cancel_all()).result(timeout=10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+def wait(future: Future[T]) -> T:
+    """The result of `future`. A signal is heard while waiting, on every system."""
+    while True:
+        try:
+            return future.result(timeout=_LOOK)
+        except FutureTimeoutError:
+            if future.done():  # the error is the work's own
+                raise
+
+
+def in_order(
+    prompts: Iterable[Messages],
+    begin: Callable[[int, Messages], Future[list[Completion]]],
+    *,
+    window: int,
+    start: int = 0,
+) -> Iterator[list[Completion]]:
+    """Complete prompts and yield their results in the order of the prompts.
+
+    Args:
+        prompts: read as results come out, at most `window` ahead of them.
+        begin: begins to complete a prompt, given its number.
+        window: prompts begun whose results have not come out.
+        start: prompts to leave out at the beginning.
+    """
+    pending: deque[Future[list[Completion]]] = deque()
+    try:
+        for number, messages in enumerate(islice(prompts, start, None), start):
+            pending.append(begin(number, messages))
+            while pending and (len(pending) >= window or pending[0].done()):
+                yield wait(pending.popleft())
+        while pending:
+            yield wait(pending.popleft())
+    finally:
+        for future in pending:
+            future.cancel()

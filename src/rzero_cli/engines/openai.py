@@ -1,0 +1,341 @@
+"""The openai engine: any server that speaks OpenAI's chat completions.
+
+`vllm serve`, sglang, llama.cpp or a hosted API, one or several of them. A question and its n
+completions are one request, or as many as the server needs that gives fewer at a time. Each request
+has a seed of its own, so completions differ and a run repeats as far as the server repeats itself.
+
+A request goes to the endpoint with the least to do. The official client retries what passes (429,
+5xx, a lost connection); an endpoint that still fails is set aside until it lists its models again,
+and what it had is asked elsewhere, or of itself when it is back. Nothing is lost: what cannot be
+had for `PATIENCE` seconds ends the run, and `--resume` goes on from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import openai
+
+from rzero_cli.core.prompts import Messages
+from rzero_cli.engines import Completion, Sampling, derived_seed
+from rzero_cli.engines.in_flight import EventLoop, in_order
+from rzero_cli.errors import RzeroError, UsageError
+
+__all__ = ["DEFAULT_BATCH_SIZE", "PATIENCE", "OpenAIEngine"]
+
+DEFAULT_BATCH_SIZE = 256
+"""Completions in flight at each endpoint: what `vllm serve` works on at a time on most machines."""
+PATIENCE = 900.0
+"""Seconds without any working endpoint after which a run ends."""
+# How far prompts are read ahead, in prompts that fill all endpoints: room for a slow one.
+_FULL = 8
+_TIMEOUT = 1800.0
+_LONGEST_PAUSE = 20.0
+# Failures of one request, most of them an endpoint's end, after which it may be the cause itself.
+_TRIES = 8
+# Refusals with nothing but refusals before them after which the settings are at fault.
+_HOPELESS = 16
+_TOO_LONG = ("context length", "context_length", "context size", "too long", "max_model_len")
+
+
+@dataclass(slots=True)
+class _Endpoint:
+    """One server and what it is busy with."""
+
+    url: str
+    client: openai.AsyncOpenAI
+    busy: int = 0
+    """Completions in flight."""
+    most: int = 1 << 30
+    """Choices it gives to one request, as far as is known."""
+    down: bool = False
+    probe: asyncio.Task[None] | None = field(default=None, repr=False)
+
+
+class OpenAIEngine:
+    """A model behind one or several endpoints.
+
+    Args:
+        model: its name there; None takes the only one there is.
+        endpoints: base URLs, such as `http://127.0.0.1:8000/v1`.
+        batch_size: completions in flight at each endpoint.
+        template_args: for the chat template (`chat_template_kwargs`, which vLLM, sglang and
+            llama.cpp know).
+        arguments: further fields of each request, null to leave one of ours out; and `timeout`, in
+            seconds, of a request.
+        notify: told in one line when an endpoint is set aside or comes back.
+
+    The key is OPENAI_API_KEY of the environment, and nowhere else.
+
+    Raises:
+        UsageError: no endpoint has the model.
+        RzeroError: no server answers, or it wants another key.
+    """
+
+    def __init__(
+        self,
+        model: str | None,
+        endpoints: Sequence[str],
+        *,
+        batch_size: int | None = None,
+        template_args: Mapping[str, Any] | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        notify: Callable[[str], None] = lambda message: None,
+    ) -> None:
+        self._own = dict(arguments or {})
+        timeout = float(self._own.pop("timeout", _TIMEOUT))
+        key = os.environ.get("OPENAI_API_KEY") or "none"
+        self._endpoints = [
+            _Endpoint(url, openai.AsyncOpenAI(base_url=url, api_key=key, timeout=timeout))
+            for url in endpoints
+        ]
+        if template_args:
+            self._own.setdefault("chat_template_kwargs", dict(template_args))
+        self._batch_size = batch_size or DEFAULT_BATCH_SIZE
+        self._notify = notify
+        self._answered = self._refused = 0
+        self._alive_at = time.monotonic()
+        self._freed = asyncio.Condition()
+        self._loop = EventLoop()
+        try:
+            self.model = self._loop.run(self._find(model))
+        except BaseException:
+            self._loop.close()
+            raise
+
+    def __enter__(self) -> OpenAIEngine:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._loop.close()
+
+    def generate(
+        self, prompts: Iterable[Messages], sampling: Sampling, *, start: int = 0
+    ) -> Iterator[list[Completion]]:
+        """Complete prompts in their order; see `Engine.generate`.
+
+        A prompt that the server has no room for gives empty, truncated completions.
+
+        Raises:
+            RzeroError: no endpoint answers for `PATIENCE` seconds, or all requests are refused.
+        """
+        drawn = sampling.n if sampling.temperature else 1
+
+        def begin(number: int, messages: Messages) -> Future[list[Completion]]:
+            return self._loop.submit(self._draw(number, messages, sampling, 0, drawn))
+
+        capacity = len(self._endpoints) * max(1, self._batch_size // drawn)
+        for completions in in_order(prompts, begin, window=_FULL * capacity, start=start):
+            yield completions * (sampling.n // drawn)
+
+    async def _draw(
+        self, number: int, messages: Messages, sampling: Sampling, first: int, wanted: int
+    ) -> list[Completion]:
+        """Completions `first` to `first + wanted` of a prompt, in as many requests as it takes."""
+        drawn = await self._ask(number, messages, sampling, first, wanted)
+        most, end = len(drawn), first + wanted
+        rest = [
+            self._draw(number, messages, sampling, at, min(most, end - at))
+            for at in range(first + most, end, most)
+        ]
+        return drawn + [c for more in await asyncio.gather(*rest) for c in more]
+
+    async def _ask(
+        self, number: int, messages: Messages, sampling: Sampling, first: int, wanted: int
+    ) -> list[Completion]:
+        """One request, repeated until some endpoint has answered it."""
+        body: dict[str, Any] = {
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "max_tokens": sampling.max_tokens,
+            "seed": derived_seed(sampling.seed, number, first) & 0x7FFFFFFF,
+        }
+        if sampling.top_k:
+            body["top_k"] = sampling.top_k
+        if sampling.stop:
+            body["stop"] = list(sampling.stop)
+        body |= self._own
+        body = {name: value for name, value in body.items() if value is not None}
+        for attempt in range(_TRIES):
+            endpoint, n = await self._choose(wanted)
+            try:
+                response = await endpoint.client.chat.completions.create(
+                    model=self.model,
+                    messages=messages,  # type: ignore[arg-type] # roles are the user's
+                    extra_body=body | ({"n": n} if n > 1 else {}),
+                )
+                if drawn := _completions(response, n):
+                    self._answered += 1
+                    self._alive_at = time.monotonic()
+                    endpoint.most = len(drawn) if len(drawn) < n else endpoint.most
+                    return drawn
+                failure = "an answer without choices"
+            except openai.RateLimitError as error:
+                failure = _message(error)
+                if error.code == "insufficient_quota":  # waiting does not help
+                    raise RzeroError(f"{endpoint.url}: {failure}") from error
+            except (openai.APIConnectionError, openai.InternalServerError) as error:
+                failure = _message(error)
+                self._set_aside(endpoint, failure)
+            except openai.APIStatusError as error:
+                return self._refuse(endpoint, error, wanted)
+            finally:
+                await self._release(endpoint, n)
+            await asyncio.sleep(_pause(attempt))
+        raise RzeroError(
+            f"{endpoint.url}: a request failed {_TRIES} times, last with: {failure}; finished "
+            "records are kept, --resume goes on"
+        )
+
+    async def _choose(self, wanted: int) -> tuple[_Endpoint, int]:
+        """The least busy endpoint that works, and how many completions to ask it for; waits while
+        all are full or down."""
+        async with self._freed:
+            while True:
+                up = [endpoint for endpoint in self._endpoints if not endpoint.down]
+                free = [endpoint for endpoint in up if endpoint.busy < self._batch_size]
+                if free:
+                    endpoint = min(free, key=lambda endpoint: endpoint.busy)
+                    n = min(wanted, endpoint.most)
+                    endpoint.busy += n
+                    return endpoint, n
+                if not up and time.monotonic() - self._alive_at > PATIENCE:
+                    raise RzeroError(
+                        f"{', '.join(e.url for e in self._endpoints)}: no answer for "
+                        f"{PATIENCE / 60:.0f} minutes; finished records are kept, --resume goes on"
+                    )
+                with suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._freed.wait(), timeout=1)
+
+    async def _release(self, endpoint: _Endpoint, n: int) -> None:
+        async with self._freed:
+            endpoint.busy -= n
+            self._freed.notify()
+
+    def _set_aside(self, endpoint: _Endpoint, failure: str) -> None:
+        if not endpoint.down:
+            endpoint.down = True
+            self._notify(f"{endpoint.url}: {failure}; set aside until it is back")
+            endpoint.probe = asyncio.get_running_loop().create_task(self._await_return(endpoint))
+
+    async def _await_return(self, endpoint: _Endpoint) -> None:
+        client = endpoint.client.with_options(max_retries=0, timeout=10)
+        for attempt in count():
+            await asyncio.sleep(_pause(attempt))
+            try:
+                await client.models.list()
+            except openai.APIStatusError as error:
+                if error.status_code >= 500:
+                    continue
+            except openai.APIError:
+                continue
+            self._alive_at = time.monotonic()
+            self._notify(f"{endpoint.url}: back")
+            async with self._freed:
+                endpoint.down = False
+                self._freed.notify_all()
+            return
+
+    def _refuse(
+        self, endpoint: _Endpoint, error: openai.APIStatusError, wanted: int
+    ) -> list[Completion]:
+        """What a request that the server will never answer is worth. Raises RzeroError."""
+        message = _message(error)
+        if error.status_code in (401, 403):
+            raise RzeroError(f"{endpoint.url}: {message}: {_KEY}") from error
+        self._refused += 1
+        too_long = any(words in message.lower() for words in _TOO_LONG)
+        if not too_long or (not self._answered and self._refused >= _HOPELESS):
+            raise RzeroError(
+                f"{endpoint.url}: refused a request: {message} (--engine-arg FIELD=null leaves a "
+                "field out)"
+            ) from error
+        return [Completion("", 0, truncated=True)] * wanted
+
+    async def _find(self, wanted: str | None) -> str:
+        """The model's name, after a look at what each endpoint serves."""
+        names = await asyncio.gather(*map(_served, self._endpoints))
+        dead = [e for e, served in zip(self._endpoints, names, strict=True) if served is None]
+        if len(dead) == len(self._endpoints):
+            raise RzeroError(
+                f"{', '.join(e.url for e in dead)}: no server answers there; start one "
+                "(vllm serve MODEL), or correct --endpoint"
+            )
+        for endpoint in dead:
+            self._set_aside(endpoint, "no answer")
+        listed = [served for served in names if served]
+        model = wanted
+        if model is None:
+            if not listed or len(set(listed[0])) != 1:
+                offered = f": {', '.join(listed[0][:8])}" if listed else ""
+                raise UsageError(f"name the model, of those {self._endpoints[0].url} has{offered}")
+            model = listed[0][0]
+        for endpoint, served in zip(self._endpoints, names, strict=True):
+            if served and model not in served:
+                raise UsageError(
+                    f"{endpoint.url} has no model {model}; it has {', '.join(served[:8])}"
+                )
+        return model
+
+
+_KEY = "set OPENAI_API_KEY to a key it takes"
+
+
+async def _served(endpoint: _Endpoint) -> list[str] | None:
+    """The models an endpoint lists; empty if it does not tell, None if it does not answer.
+
+    Raises:
+        RzeroError: it wants a key.
+    """
+    try:
+        listed = await endpoint.client.with_options(timeout=20).models.list()
+    except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
+        raise RzeroError(f"{endpoint.url}: {_message(error)}: {_KEY}") from error
+    except (openai.APIConnectionError, openai.InternalServerError):
+        return None
+    except openai.NotFoundError as error:
+        hint = "" if endpoint.url.rstrip("/").endswith("/v1") else "; the URL ends with /v1 mostly"
+        raise RzeroError(f"{endpoint.url}: no such place there (404){hint}") from error
+    except openai.APIError:
+        return []
+    if not isinstance(getattr(listed, "data", None), list):
+        raise RzeroError(f"{endpoint.url}: what answers there does not speak OpenAI's protocol")
+    return [model.id for model in listed.data]
+
+
+def _completions(response: Any, n: int) -> list[Completion]:
+    """The choices of a response. The tokens it counts as a whole are spread evenly over them."""
+    choices = (response.choices or [])[:n]
+    total = response.usage.completion_tokens if response.usage else 0
+    share, more = divmod(total, max(1, len(choices)))
+    return [
+        Completion(
+            choice.message.content or "",
+            share + (i < more),
+            truncated=choice.finish_reason == "length",
+        )
+        for i, choice in enumerate(choices)
+    ]
+
+
+def _message(error: openai.APIError) -> str:
+    body = error.body if isinstance(error.body, dict) else {}
+    inner = body.get("error")
+    text = body.get("message") or (inner.get("message") if isinstance(inner, dict) else inner)
+    status = getattr(error, "status_code", None)
+    said = " ".join(str(text or error.message).split())[:300]
+    return f"{said} ({status})" if status else said
+
+
+def _pause(attempt: int) -> float:
+    """Seconds before the next try: twice as long each time, and not the same for all."""
+    return float(min(_LONGEST_PAUSE, 0.5 * 2 ** min(attempt, 10)) * random.uniform(0.75, 1.25))

@@ -1,0 +1,273 @@
+"""The vLLM engine: `AsyncLLM` in this process, on GPUs or on the CPU.
+
+One request is one prompt with all its n completions, so that its prefix is computed once. vLLM
+itself batches requests continuously over the whole input. `AsyncLLM` is the engine of vLLM's own
+server; unlike `vllm.LLM`, which refuses it, it has data parallelism within one process.
+
+Randomness is the engine's own, seeded once: a seed for each request would cost speed on a GPU
+(vLLM then samples row by row) and can end the engine on the CPU (where a generator cannot be
+rewound after a prompt was prefilled in chunks). So a run gives the same records, each once, but not
+the same completions twice.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import logging
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
+from difflib import get_close_matches
+from typing import IO, Any
+
+from rzero_cli.core.processes import ended_with_us
+from rzero_cli.core.prompts import Messages
+from rzero_cli.engines import Completion, Sampling
+from rzero_cli.engines.chat import end_tokens, render, stop_strings
+from rzero_cli.engines.in_flight import EventLoop, in_order
+from rzero_cli.engines.models import adapter_base
+from rzero_cli.errors import RzeroError, UsageError
+
+__all__ = ["VllmEngine"]
+
+# How far prompts are read ahead, in prompts that fill the engine once: room for a slow one.
+_FULL = 16
+_CPU_KV_CACHE = 2 << 30
+_QUIET = {
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_NO_USAGE_STATS": "1",  # vLLM reports its use to its makers unless it is told not to
+    "VLLM_CONFIGURE_LOGGING": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+_ERROR = re.compile(r"(?:^|\s)(\w*(?:Error|Exception)): (.+)")
+# What only says that a process of vLLM's has failed, not why.
+_EMPTY_REASONS = ("Engine core init", "WorkerProc init", "EngineCore ", "Engine process failed")
+
+
+class VllmEngine:
+    """A model in vLLM; see the module for what is particular about it.
+
+    Args:
+        model: checkpoint or adapter directory, or hub name.
+        batch_size: vLLM's `max_num_seqs`; None leaves it to vLLM.
+        template_args: for the chat template.
+        arguments: vLLM's engine arguments, by their own names.
+        seed: of the engine.
+
+    Raises:
+        UsageError: vLLM has no such argument.
+        RzeroError: vLLM cannot be started with the model; the reason in one line.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        batch_size: int | None = None,
+        template_args: Mapping[str, Any] | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        seed: int = 0,
+    ) -> None:
+        for name, value in _QUIET.items():
+            os.environ.setdefault(name, value)
+        self._template_args = dict(template_args or {})
+        with ExitStack() as stack:
+            self._log = stack.enter_context(tempfile.TemporaryFile())
+            stack.enter_context(ended_with_us())
+            self._start(model, batch_size, seed, dict(arguments or {}))
+            self._to_close = stack.pop_all()
+
+    def _start(
+        self, model: str, batch_size: int | None, seed: int, arguments: dict[str, Any]
+    ) -> None:
+        with _printing_to(self._log, model):
+            from vllm import AsyncEngineArgs, SamplingParams
+            from vllm.lora.request import LoRARequest
+            from vllm.sampling_params import RequestOutputKind
+
+            from rzero_cli.engines.transformers import load_tokenizer
+
+            base = adapter_base(model)
+            self._adapter = LoRARequest("adapter", 1, model) if base else None
+            made_with = _defaults(model, seed) | arguments
+            if batch_size:
+                made_with.setdefault("max_num_seqs", batch_size)
+            if base:
+                made_with = {"enable_lora": True, "max_lora_rank": _rank(model)} | made_with
+                made_with |= {"model": base, "tokenizer": model}
+            _check_names(made_with, [field.name for field in dataclasses.fields(AsyncEngineArgs)])
+            self.tokenizer = load_tokenizer(model)
+            self._loop = EventLoop()
+            try:
+                self._engine = self._loop.run(_start(made_with))
+            except BaseException:
+                self._loop.close()
+                raise
+        config = self._engine.vllm_config
+        self._longest = config.model_config.max_model_len
+        self._sequences = config.scheduler_config.max_num_seqs
+        own = self._engine.model_config.try_get_generation_config().get("eos_token_id")
+        self._ends = end_tokens(self.tokenizer, own)
+        self._params = SamplingParams
+        self._final = RequestOutputKind.FINAL_ONLY
+        self._requests = 0
+
+    def __enter__(self) -> VllmEngine:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._engine.shutdown(timeout=0)
+        self._loop.close()
+        # Its finalizer would run when the interpreter is half gone.
+        del self._engine
+        gc.collect()
+        self._to_close.close()
+
+    def generate(
+        self, prompts: Iterable[Messages], sampling: Sampling, *, start: int = 0
+    ) -> Iterator[list[Completion]]:
+        """Complete prompts in their order; see `Engine.generate`.
+
+        A prompt that the model's context has no room for gives empty, truncated completions.
+        """
+        # One greedy completion is all there are.
+        drawn = sampling.n if sampling.temperature else 1
+        params = self._params(
+            n=drawn,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            top_k=sampling.top_k,
+            max_tokens=sampling.max_tokens,
+            stop=list(stop_strings(self.tokenizer, sampling.stop)),
+            stop_token_ids=self._ends,
+            output_kind=self._final,
+        )
+
+        def begin(number: int, messages: Messages) -> Future[list[Completion]]:
+            return self._loop.submit(self._complete(self._encode(messages), params))
+
+        window = _FULL * max(1, self._sequences // drawn)
+        for completions in in_order(prompts, begin, window=window, start=start):
+            yield completions * (sampling.n // drawn)
+
+    def _encode(self, messages: Messages) -> list[int]:
+        text = render(self.tokenizer, messages, self._template_args)
+        special = not self.tokenizer.chat_template
+        # JSON can hold lone surrogates, which no tokenizer takes.
+        valid = text.encode("utf-8", "replace").decode()
+        return list(self.tokenizer(valid, add_special_tokens=special)["input_ids"])
+
+    async def _complete(self, tokens: list[int], params: Any) -> list[Completion]:
+        if len(tokens) >= self._longest:
+            return [Completion("", 0, truncated=True)] * params.n
+        self._requests += 1
+        prompt = {"prompt_token_ids": tokens}
+        name = str(self._requests)
+        try:
+            async for output in self._engine.generate(
+                prompt, params, name, lora_request=self._adapter
+            ):
+                final = output
+        except Exception as error:
+            raise RzeroError(self._died(error)) from error
+        return [
+            Completion(c.text, len(c.token_ids), truncated=c.finish_reason == "length")
+            for c in final.outputs
+        ]
+
+    def _died(self, error: Exception) -> str:
+        reason = _reason(self._log) or f"{type(error).__name__}: {error}"
+        return (
+            f"vLLM failed: {' '.join(reason.split())[:300]}; finished records are kept. If memory "
+            "ran out, lower --gpu-memory-utilization, --max-model-len or --batch-size"
+        )
+
+
+async def _start(made_with: dict[str, Any]) -> Any:
+    from vllm import AsyncEngineArgs
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+    return AsyncLLM.from_engine_args(AsyncEngineArgs(**made_with))
+
+
+def _defaults(model: str, seed: int) -> dict[str, Any]:
+    """What we ask of vLLM where the user does not say otherwise."""
+    from vllm.platforms import current_platform
+
+    common = {
+        "model": model,
+        "seed": seed & 0x7FFFFFFF,
+        "disable_log_stats": True,
+        "use_tqdm_on_load": False,
+        "trust_remote_code": False,
+        "enable_prefix_caching": True,
+    }
+    if not current_platform.is_cpu():
+        return common
+    # As the transformers engine on the CPU: bfloat16 is emulated, slowly, where the processor has
+    # no instructions for it. Compiling takes longer than most runs here.
+    on_cpu = {"dtype": "float32", "enforce_eager": True}
+    if "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
+        on_cpu["kv_cache_memory_bytes"] = _CPU_KV_CACHE
+    return common | on_cpu
+
+
+def _check_names(wanted: Mapping[str, Any], known: list[str]) -> None:
+    for name in wanted:
+        if name not in known:
+            near = get_close_matches(name, known)
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise UsageError(f"--engine-arg {name}: vLLM has no such engine argument{hint}")
+
+
+def _rank(adapter: str) -> int:
+    """The rank vLLM has to make room for: the next of those it knows."""
+    import json
+    from pathlib import Path
+
+    rank = json.loads((Path(adapter) / "adapter_config.json").read_text("utf-8"))["r"]
+    return next((known for known in (8, 16, 32, 64, 128, 256, 320) if known >= rank), 512)
+
+
+@contextmanager
+def _printing_to(log: IO[bytes], model: str) -> Iterator[None]:
+    """Keep what vLLM and its processes print off the terminal; a failure is told in one line.
+
+    They write to file descriptor 2 whatever they are told, and go on doing so, so it leads to `log`
+    while they are started. RZERO_DEBUG leaves it alone.
+    """
+    if os.environ.get("RZERO_DEBUG") or "--debug" in sys.argv:
+        yield
+        return
+    logging.getLogger("vllm").setLevel(logging.CRITICAL)
+    sys.stderr.flush()
+    kept = os.dup(2)
+    os.dup2(log.fileno(), 2)
+    try:
+        yield
+    except RzeroError:
+        raise
+    except Exception as error:
+        reason = _reason(log) or f"{type(error).__name__}: {error}"
+        raise RzeroError(
+            f"vLLM cannot be started with {model}: {' '.join(reason.split())[:400]} "
+            "(RZERO_DEBUG=1 shows all it prints)"
+        ) from error
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _reason(log: IO[bytes]) -> str | None:
+    """The first error in what vLLM printed that says why."""
+    log.seek(0)
+    found = _ERROR.findall(log.read().decode("utf-8", "replace"))
+    return next(
+        (f"{kind}: {why}" for kind, why in found if not why.startswith(_EMPTY_REASONS)), None
+    )
