@@ -56,6 +56,7 @@ def main(model: str, folder: str) -> None:
     (Path(folder) / f"{state.process_index}-of-{state.num_processes}.json").write_text(
         json.dumps(told)
     )
+    state.destroy_process_group()
 
 
 if __name__ == "__main__":

@@ -135,12 +135,13 @@ def test_challenge_begins_its_own_processes(rzero, small_base: Path, tmp_path: P
 
 
 @pytest.mark.slow
-def test_train_solver_under_torchrun_reads_a_pipe_and_resumes(
+def test_train_solver_reads_a_pipe_ends_when_told_to_and_resumes(
     small_base: Path, labels: Path, tmp_path: Path
 ) -> None:
-    command = [*TORCHRUN, "-m", "rzero_cli", "train-solver", "--solver", small_base, "-o", "s"]
-    command += [*PLAN, "--steps", "12"]
-    running = begin(tmp_path, *command)
+    """Begun by itself, continued under torchrun."""
+    command = ["-m", "rzero_cli", "train-solver", "--solver", small_base, "-o", "s", *PLAN]
+    command += ["--steps", "12"]
+    running = begin(tmp_path, sys.executable, *command, "--processes", "2")
     assert running.stdin is not None
     running.stdin.write(labels.read_text())
     running.stdin.close()
@@ -151,10 +152,12 @@ def test_train_solver_under_torchrun_reads_a_pipe_and_resumes(
         assert time.monotonic() < deadline
         time.sleep(0.02)
     running.send_signal(signal.SIGTERM)
-    running.communicate(timeout=60)
-    assert running.returncode != 0
+    _, stderr = running.communicate(timeout=60)
+    assert running.returncode == 143, stderr
+    assert stderr.splitlines() == ours(stderr)
     assert not (tmp_path / "s").exists()
-    status, stdout, stderr = run(tmp_path, *command, "--resume", input=labels.read_text())
+    again = [*TORCHRUN, *command, "--resume"]
+    status, stdout, stderr = run(tmp_path, *again, input=labels.read_text())
     assert status == 0, stderr
     assert stdout == ""
     assert sum("loading" in line for line in ours(stderr)) == 1

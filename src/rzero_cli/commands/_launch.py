@@ -94,7 +94,7 @@ def _run(launch: Callable[[list[str]], None], arguments: list[str]) -> NoReturn:
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    logging.disable(logging.ERROR)  # the processes say themselves how they end
     try:
         launch(arguments)
     except SignalException as error:

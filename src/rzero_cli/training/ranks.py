@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, TypeVar
 
 from rzero_cli.core.processes import rank, world_size
@@ -74,12 +75,18 @@ def together() -> Iterator[None]:
         raise RzeroError("another process of this training has ended: see what it said") from error
 
 
+@cache
 def _join() -> Any:
     """Meet the other processes, once; the trainer goes on with the same group."""
+    import atexit
+
     import torch
     from accelerate import PartialState
 
     gpu = torch.cuda.is_available()
     if not gpu:  # which accelerate calls cpu:0, and torch finds no such place to load a state to
         os.environ.setdefault("ACCELERATE_TORCH_DEVICE", "cpu")
-    return PartialState(cpu=not gpu)
+    state = PartialState(cpu=not gpu)
+    # Left to the end of the interpreter, gloo's threads abort the process now and then.
+    atexit.register(state.destroy_process_group)
+    return state
