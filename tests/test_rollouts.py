@@ -15,7 +15,7 @@ from rzero_cli.training import rollouts
 from rzero_cli.training.rollouts import Rollouts, choose_rollouts
 
 
-def choose(mode: str, **options: Any) -> tuple[Rollouts, str | None]:
+def choose(mode: str, **options: Any) -> Rollouts:
     asked = {"endpoint": None, "memory": 0.3, "tensor_parallel_size": 1, "processes": 1}
     return choose_rollouts(mode, **{**asked, **options})
 
@@ -33,25 +33,24 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 def test_auto_is_vllm_where_it_is_installed_and_a_gpu_is_there(machine) -> None:
     machine(gpu=True, vllm=True)
-    assert choose("auto", memory=0.4) == (Rollouts("colocate", None, 0.4, 1), None)
+    assert choose("auto", memory=0.4) == Rollouts("colocate", None, 0.4, 1)
     machine(gpu=True, vllm=False)
-    assert choose("auto") == (Rollouts(), None)
+    assert choose("auto") == Rollouts()
     machine(gpu=False, vllm=False)
-    assert choose("auto") == (Rollouts(), None)
+    assert choose("auto") == Rollouts()
     machine(gpu=False, vllm=True)
-    chosen, notice = choose("auto")
-    assert chosen == Rollouts()
-    assert notice is not None
-    assert "rollouts come from transformers" in notice
+    chosen = choose("auto")
+    assert chosen.mode == "transformers"
+    assert "rollouts come from transformers" in str(chosen.notice)
     machine(gpu=True, vllm=True)
-    assert choose("transformers") == (Rollouts(), None)
+    assert choose("transformers") == Rollouts()
 
 
 def test_what_is_not_to_be_had_is_refused_with_the_reason(machine) -> None:
     machine(gpu=True, vllm=True)
-    server = choose("server", endpoint="http://10.0.0.1:8000")[0]
+    server = choose("server", endpoint="http://10.0.0.1:8000")
     assert server == Rollouts("server", "http://10.0.0.1:8000", 0.3, 1)
-    assert choose("colocate", tensor_parallel_size=2, processes=8)[0].tensor_parallel_size == 2
+    assert choose("colocate", tensor_parallel_size=2, processes=8).tensor_parallel_size == 2
     for mode, options, reason in (
         ("vllm", {}, "known: auto, transformers, colocate, server"),
         ("server", {}, "needs --rollout-endpoint"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -288,6 +289,32 @@ def test_nothing_kept_leaves_the_solver_as_it_is_where_that_is_allowed(
     assert one.keys() == other.keys()
     assert all(one[name].equal(other[name]) for name in one)
     assert json.loads((out / "rzero.json").read_text())["metrics"] == {"trained": False}
+
+
+def test_the_chat_template_takes_arguments_and_ends_an_answer(
+    rzero, small_base: Path, one_label: Path, tmp_path: Path
+) -> None:
+    from rzero_cli.engines.transformers import load_tokenizer
+
+    base = tmp_path / "base"
+    shutil.copytree(small_base, base)
+    template = base / "chat_template.jinja"
+    text = template.read_text().replace("'<eos>'", "'<|solver|>'")
+    template.write_text("{% if twice %}1234{% endif %}" + text)
+    plan = ["--steps", "1", "--prompts", "2", "--batch", "2", "--group", "4"]
+    tokens = {}
+    for value in ("false", "true"):
+        out = tmp_path / value
+        done = train_solver(
+            rzero, base, one_label, out, *plan, "--chat-template-arg", f"twice={value}"
+        )
+        assert done.status == 0, done.stderr
+        step = log_of(out)[0]
+        tokens[value] = step["num_tokens"] / 8 - step["completions/mean_length"]
+    assert tokens["true"] == tokens["false"] + 4
+    ends = json.loads((out / "generation_config.json").read_text())["eos_token_id"]
+    names = load_tokenizer(str(base)).convert_ids_to_tokens(ends)
+    assert sorted(names) == ["<eos>", "<|solver|>"]
 
 
 def test_computing_activations_again_trains_the_same_weights(

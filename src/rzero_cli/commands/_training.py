@@ -19,6 +19,7 @@ from rzero_cli.core.plan import Plan, make_plan
 from rzero_cli.core.processes import rank
 from rzero_cli.core.provenance import CHECKPOINT_META, describe
 from rzero_cli.core.streams import protect_stdout, write_json
+from rzero_cli.engines import DEFAULT_BATCH_SIZE
 from rzero_cli.engines.models import adapter_base, require
 from rzero_cli.errors import UsageError
 from rzero_cli.training.rollouts import MODES, Rollouts, choose_rollouts
@@ -122,19 +123,17 @@ def check_training(ctx: typer.Context, model: str) -> Rollouts:
         return Rollouts()
     if options["as_json"]:
         raise UsageError("--json prints the plan for machines: it needs --dry-run")
+    opt.chat_template_args(options)
     _check_optim(options["optim"], known=settings.preset_value(str(ctx.command.name), "optim"))
     if options["lora_r"]:
         _check_lora(model, options["lora_r"], options["lora_alpha"])
-    rollouts, notice = choose_rollouts(
+    return choose_rollouts(
         options["rollouts"],
         endpoint=options["rollout_endpoint"],
         memory=options["rollout_memory"],
         tensor_parallel_size=options["rollout_tensor_parallel_size"],
         processes=processes_of(options),
     )
-    if notice:
-        say(f"{ctx.command.name}: {notice}", quiet=options["quiet"])
-    return rollouts
 
 
 def _check_optim(name: str, *, known: str) -> None:
@@ -204,6 +203,8 @@ def run_training(
                 _write_record(ctx, part, plan, parents, clock, {"trained": False})
             return
         say(f"{ctx.command.name}: {plan.describe()}", quiet=quiet)
+        if rollouts.notice:
+            say(f"{ctx.command.name}: {rollouts.notice}", quiet=quiet)
 
         def on_update(figures: dict[str, Any]) -> None:
             advance(1)
@@ -217,11 +218,12 @@ def run_training(
             plan=plan,
             hyper=hyper,
             part=part,
-            batch_size=options["batch_size"],
+            batch_size=options["batch_size"] or DEFAULT_BATCH_SIZE,
             on_update=on_update,
             save_every=options["save_every"],
             lora=Lora(r, alpha, targets) if r else None,
             rollouts=rollouts,
+            template_args=opt.chat_template_args(options),
         )
         if not rank():
             _write_record(ctx, part, plan, parents, clock, figures)

@@ -79,6 +79,7 @@ def train_solver(
         ),
     ] = False,
     batch_size: opt.BatchSize = opt.PRESET,
+    chat_template_arg: opt.ChatTemplateArg = None,
     optim: Annotated[str, G["optim"]] = opt.PRESET,
     lora_r: Annotated[int, G["lora_r"]] = opt.PRESET,
     lora_alpha: Annotated[int, G["lora_alpha"]] = opt.PRESET,

@@ -33,6 +33,8 @@ class Rollouts:
     memory: float = 0.3
     """The share of a GPU's memory that vLLM takes beside the trainer."""
     tensor_parallel_size: int = 1
+    notice: str | None = None
+    """What the person should know of the decision."""
 
 
 def choose_rollouts(
@@ -42,16 +44,13 @@ def choose_rollouts(
     memory: float,
     tensor_parallel_size: int,
     processes: int,
-) -> tuple[Rollouts, str | None]:
+) -> Rollouts:
     """Decide where rollouts come from.
 
     Args:
         mode: one of `MODES`; "auto" is colocate where vLLM is installed and a GPU is there.
         endpoint, memory, tensor_parallel_size: as in `Rollouts`.
         processes: of the training.
-
-    Returns:
-        The decision, and what the person should know of it.
 
     Raises:
         UsageError: what is asked for is unknown, incomplete, or not to be had on this machine.
@@ -66,11 +65,12 @@ def choose_rollouts(
         raise UsageError(f"--rollout-endpoint is of use with --rollouts server only, not {mode}")
     installed = find_spec("vllm") is not None
     if mode == "transformers" or (mode == "auto" and not installed):
-        return Rollouts(), None
+        return Rollouts()
     gpu = _has_gpu()
     if mode == "auto":
         if not gpu:
-            return Rollouts(), f"rollouts come from transformers: {_WHY_NOT['colocate']}"
+            why = _WHY_NOT["colocate"]
+            return Rollouts(notice=f"rollouts come from transformers: {why}")
         mode = "colocate"
     if not gpu:
         raise UsageError(
@@ -83,7 +83,7 @@ def choose_rollouts(
             f"--rollout-tensor-parallel-size {tensor_parallel_size} does not divide the "
             f"{processes} processes"
         )
-    return Rollouts(mode, endpoint, memory, tensor_parallel_size), None
+    return Rollouts(mode, endpoint, memory, tensor_parallel_size)
 
 
 def _has_gpu() -> bool:
