@@ -2,6 +2,8 @@
 that took at its peak and what `core/memory.py` expected.
 
     python tests/measured_memory.py '{"model_type": "llama", ...}' PER_DEVICE TOKENS CHECKPOINTING
+
+With torchrun and ACCELERATE_USE_CPU=true each process prints its own.
 """
 
 from __future__ import annotations
@@ -39,13 +41,24 @@ def main(shape: dict[str, Any], per_device: int, tokens: int, checkpointing: boo
 
     # Every completion is as long as it may be: no token ends one.
     tokenizer = build_tokenizer()
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
 
-    def trained(shape: dict[str, Any], folder: Path) -> Layout:
+    def made(shape: dict[str, Any], folder: Path) -> Path:
         config = AutoConfig.for_model(**shape, eos_token_id=None, pad_token_id=0)
         AutoModelForCausalLM.from_config(config).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+        (folder / "out").mkdir()
+        return folder
+
+    def trained(folder: Path) -> Layout:
         plan = make_plan(
-            steps=1, prompts=4, batch=2, group=per_device, max_tokens=tokens, per_device=per_device
+            steps=1,
+            prompts=4 * processes,
+            batch=2 * processes,  # two passes an update, so that gradients wait for the second
+            group=per_device,
+            max_tokens=tokens,
+            per_device=per_device,
+            processes=processes,
         )
         rows = [{"prompt": [{"role": "user", "content": "reverse the digits of 12"}]}]
         hyper = Hyperparameters(
@@ -62,7 +75,6 @@ def main(shape: dict[str, Any], per_device: int, tokens: int, checkpointing: boo
             seed=0,
             gradient_checkpointing=checkpointing,
         )
-        (folder / "out").mkdir()
         train(
             str(folder),
             lay_out_rows(rows, plan, 0),
@@ -76,13 +88,14 @@ def main(shape: dict[str, Any], per_device: int, tokens: int, checkpointing: boo
         return Layout(plan, checkpointing=checkpointing, autocast=False)
 
     with tempfile.TemporaryDirectory() as name:
-        (small := Path(name) / "small").mkdir()
-        (large := Path(name) / "large").mkdir()
         # First a small one, so that all that is imported on the way is there.
-        trained(shape | {"hidden_size": 32, "intermediate_size": 32, "vocab_size": 64}, small)
+        tiny = {"hidden_size": 32, "intermediate_size": 32, "vocab_size": 64}
+        small = made(shape | tiny, Path(name) / "small")
+        large = made(shape, Path(name) / "large")
+        trained(small)
         before = resident("VmRSS")
         Path("/proc/self/clear_refs").write_text("5")
-        layout = trained(shape, large)
+        layout = trained(large)
         measured = resident("VmHWM") - before
         parts = estimate(read_model(str(large)), layout, batch_size=per_device, prompt_tokens=8)
     print(json.dumps({"measured": measured, "estimated": parts["peak"], "parts": parts}))

@@ -34,7 +34,8 @@ vocabulary, L the tokens of a rollout. In a pass of N tokens:
 - logits: TRL computes them in tiles of 4,096 tokens by 32,768 entries and keeps none; the gradients
   of the head, 4 V H, and of its input, 4 N H.
 
-Not counted: CUDA, NCCL, fragmentation, and the buffers of kernels.
+Gradients wait for the next pass of an update; where an update has only one, the peak is lower by
+them or by the activations. Not counted: CUDA, NCCL, fragmentation, and the buffers of kernels.
 """
 
 from __future__ import annotations
