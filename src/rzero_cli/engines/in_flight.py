@@ -43,16 +43,16 @@ class EventLoop:
         """Do `work` and wait for it."""
         return wait(self.submit(work))
 
-    def close(self) -> None:
-        """Cancel what is running and end the thread."""
+    def close(self, *last: Coroutine[Any, Any, None]) -> None:
+        """Cancel what is running, do `last`, and end the thread."""
 
-        async def cancel_all() -> None:
+        async def end() -> None:
             others = asyncio.all_tasks() - {asyncio.current_task()}
             for task in others:
                 task.cancel()
-            await asyncio.gather(*others, return_exceptions=True)
+            await asyncio.gather(*others, *last, return_exceptions=True)
 
-        self.submit(cancel_all()).result(timeout=10)
+        self.submit(end()).result(timeout=10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

@@ -16,9 +16,9 @@ import asyncio
 import os
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -104,19 +104,23 @@ class OpenAIEngine:
         self._notify = notify
         self._answered = self._refused = 0
         self._alive_at = time.monotonic()
-        self._freed = asyncio.Condition()
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._given_up = ""
         self._loop = EventLoop()
         try:
             self.model = self._loop.run(self._find(model))
         except BaseException:
-            self._loop.close()
+            self._close()
             raise
 
     def __enter__(self) -> OpenAIEngine:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._loop.close()
+        self._close()
+
+    def _close(self) -> None:
+        self._loop.close(*(endpoint.client.close() for endpoint in self._endpoints))
 
     def generate(
         self, prompts: Iterable[Messages], sampling: Sampling, *, start: int = 0
@@ -188,8 +192,11 @@ class OpenAIEngine:
                 self._set_aside(endpoint, failure)
             except openai.APIStatusError as error:
                 return self._refuse(endpoint, error, wanted)
+            except _GIBBERISH:
+                failure = _NOT_OURS
             finally:
-                await self._release(endpoint, n)
+                endpoint.busy -= n
+                self._wake()
             await asyncio.sleep(_pause(attempt))
         raise RzeroError(
             f"{endpoint.url}: a request failed {_TRIES} times, last with: {failure}; finished "
@@ -197,29 +204,31 @@ class OpenAIEngine:
         )
 
     async def _choose(self, wanted: int) -> tuple[_Endpoint, int]:
-        """The least busy endpoint that works, and how many completions to ask it for; waits while
-        all are full or down."""
-        async with self._freed:
-            while True:
-                up = [endpoint for endpoint in self._endpoints if not endpoint.down]
-                free = [endpoint for endpoint in up if endpoint.busy < self._batch_size]
-                if free:
-                    endpoint = min(free, key=lambda endpoint: endpoint.busy)
-                    n = min(wanted, endpoint.most)
-                    endpoint.busy += n
-                    return endpoint, n
-                if not up and time.monotonic() - self._alive_at > PATIENCE:
-                    raise RzeroError(
-                        f"{', '.join(e.url for e in self._endpoints)}: no answer for "
-                        f"{PATIENCE / 60:.0f} minutes; finished records are kept, --resume goes on"
-                    )
-                with suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(self._freed.wait(), timeout=1)
+        """The least busy endpoint that works, and how many completions to ask it for; waits its
+        turn while all are full or down."""
+        while not (free := self._free()):
+            if self._given_up:
+                raise RzeroError(self._given_up)
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            await turn
+        endpoint = min(free, key=lambda endpoint: endpoint.busy)
+        n = min(wanted, endpoint.most)
+        endpoint.busy += n
+        self._wake()
+        return endpoint, n
 
-    async def _release(self, endpoint: _Endpoint, n: int) -> None:
-        async with self._freed:
-            endpoint.busy -= n
-            self._freed.notify()
+    def _free(self) -> list[_Endpoint]:
+        return [e for e in self._endpoints if not e.down and e.busy < self._batch_size]
+
+    def _wake(self) -> None:
+        """Give the next its turn, if there is room for it. It does the same for the one after."""
+        while self._waiting and (self._free() or self._given_up):
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                if not self._given_up:
+                    return
 
     def _set_aside(self, endpoint: _Endpoint, failure: str) -> None:
         if not endpoint.down:
@@ -228,22 +237,25 @@ class OpenAIEngine:
             endpoint.probe = asyncio.get_running_loop().create_task(self._await_return(endpoint))
 
     async def _await_return(self, endpoint: _Endpoint) -> None:
+        """Look again and again whether an endpoint is back, as long as there is patience."""
         client = endpoint.client.with_options(max_retries=0, timeout=10)
         for attempt in count():
             await asyncio.sleep(_pause(attempt))
-            try:
-                await client.models.list()
-            except openai.APIStatusError as error:
-                if error.status_code >= 500:
-                    continue
-            except openai.APIError:
-                continue
-            self._alive_at = time.monotonic()
-            self._notify(f"{endpoint.url}: back")
-            async with self._freed:
-                endpoint.down = False
-                self._freed.notify_all()
-            return
+            if await _answers(client):
+                break
+            if all(e.down for e in self._endpoints):
+                if time.monotonic() - self._alive_at > PATIENCE:
+                    self._given_up = (
+                        f"{', '.join(e.url for e in self._endpoints)}: no answer for "
+                        f"{PATIENCE / 60:.0f} minutes; finished records are kept, --resume goes on"
+                    )
+                    self._wake()
+                    return
+            else:
+                self._alive_at = time.monotonic()
+        self._notify(f"{endpoint.url}: back")
+        endpoint.down = False
+        self._wake()
 
     def _refuse(
         self, endpoint: _Endpoint, error: openai.APIStatusError, wanted: int
@@ -287,7 +299,21 @@ class OpenAIEngine:
         return model
 
 
+# What the client and we run into where something else than the protocol comes back.
+_GIBBERISH = (AttributeError, TypeError, ValueError)
+_NOT_OURS = "what answers there does not speak OpenAI's protocol"
 _KEY = "set OPENAI_API_KEY to a key it takes"
+
+
+async def _answers(client: openai.AsyncOpenAI) -> bool:
+    """Whether a server is up, whatever it says."""
+    try:
+        await client.models.list()
+    except openai.APIStatusError as error:
+        return error.status_code < 500
+    except openai.APIError:
+        return False
+    return True
 
 
 async def _served(endpoint: _Endpoint) -> list[str] | None:
@@ -298,6 +324,7 @@ async def _served(endpoint: _Endpoint) -> list[str] | None:
     """
     try:
         listed = await endpoint.client.with_options(timeout=20).models.list()
+        return [model.id for model in listed.data]
     except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
         raise RzeroError(f"{endpoint.url}: {_message(error)}: {_KEY}") from error
     except (openai.APIConnectionError, openai.InternalServerError):
@@ -307,9 +334,8 @@ async def _served(endpoint: _Endpoint) -> list[str] | None:
         raise RzeroError(f"{endpoint.url}: no such place there (404){hint}") from error
     except openai.APIError:
         return []
-    if not isinstance(getattr(listed, "data", None), list):
-        raise RzeroError(f"{endpoint.url}: what answers there does not speak OpenAI's protocol")
-    return [model.id for model in listed.data]
+    except _GIBBERISH as error:
+        raise RzeroError(f"{endpoint.url}: {_NOT_OURS}") from error
 
 
 def _completions(response: Any, n: int) -> list[Completion]:
