@@ -41,6 +41,7 @@ _NOT_SETTINGS = {
     "config",
     "dry_run",
     "as_json",
+    "price",
     "log_samples",
     "endpoint",
     "solver_endpoint",

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from rzero_cli.commands import _options as opt
+from rzero_cli.commands._estimate import parse_price, print_estimate
 from rzero_cli.commands._run import (
     Clock,
     check_served,
@@ -24,6 +25,7 @@ from rzero_cli.core.prompts import SOLVER, load_prompt
 from rzero_cli.core.shards import parse_shard
 from rzero_cli.core.streams import open_output, read_lines
 from rzero_cli.engines import Sampling, derived_seed
+from rzero_cli.errors import UsageError
 from rzero_cli.stages.label import InStep, label_record, open_solver
 from rzero_cli.stages.vote import vote_metrics
 
@@ -52,6 +54,24 @@ def label(
     limit: opt.Limit = None,
     shard: opt.Shard = None,
     strict: opt.Strict = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Print the tokens it would take, and with --price the cost, and stop.",
+            rich_help_panel=opt.OUTPUT,
+        ),
+    ] = False,
+    price: Annotated[
+        str | None,
+        typer.Option(
+            "--price",
+            help="Of a million tokens of prompts and of completions, for --dry-run.",
+            rich_help_panel=opt.OUTPUT,
+            metavar="PROMPT/COMPLETION",
+        ),
+    ] = None,
+    as_json: opt.Json = False,
     keep_completions: Annotated[
         bool,
         typer.Option(
@@ -89,6 +109,8 @@ def label(
 
       rzero label questions.jsonl --solver runs/demo/iter-1/solver --m 10 > labeled.jsonl
 
+      rzero label questions.jsonl --endpoint http://127.0.0.1:8000/v1 -o labeled.jsonl --resume
+
       RZERO_SOLVER=Qwen/Qwen3-4B-Base rzero label questions.jsonl --m 10 | rzero filter --delta 0.25
     """
     clock = Clock()
@@ -98,6 +120,22 @@ def label(
     names = stdin_or_help(ctx, files)
     rules = opt.answer_rules(ctx.params, rule)
     prompt = load_prompt(prompt_file, SOLVER)
+    costs = parse_price(price)
+    if dry_run:
+        lines = part.of(read_lines(names, limit=limit, strict=strict))
+        print_estimate(
+            (line.text(question_key) for line in lines),
+            prompt,
+            model=model,
+            how=how,
+            m=m,
+            max_tokens=max_tokens,
+            price=costs,
+            as_json=as_json,
+        )
+        return
+    if price or as_json:
+        raise UsageError("--price and --json go with --dry-run")
     total = _check_files(names, limit, question_key, strict=strict)
     total = None if total is None else part.size(total)
     seed = part_seed(seed, part)
@@ -120,14 +158,14 @@ def label(
         ) as opened,
         progress("label", total, quiet=quiet) as advance,
     ):
-        lines = InStep(
+        asked = InStep(
             part.of(read_lines(names, limit=limit, strict=strict)),
             lambda line: line.text(question_key),
             start=out.done,
         )
         advance(out.done)
-        for labelled in opened.label(lines.questions(), start=out.done):
-            record = label_record(lines.next().record, labelled)
+        for labelled in opened.label(asked.questions(), start=out.done):
+            record = label_record(asked.next().record, labelled)
             if keep_completions:
                 record["completions"] = [c.text for c in labelled.completions]
             out.write(record)
@@ -135,7 +173,7 @@ def label(
             unlabelled += labelled.vote.answer is None
             truncated += sum(c.truncated for c in labelled.completions)
             advance(1)
-        lines.end()
+        asked.end()
         say(
             f"label: {count} questions x {m} answers, {unlabelled} without a readable one, "
             f"{truncated} answers cut off at {max_tokens} tokens, "

@@ -38,6 +38,19 @@ def render(tokenizer: Any, messages: Messages, template_args: Mapping[str, Any] 
     )
 
 
+def encode(
+    tokenizer: Any,
+    messages: Messages,
+    template_args: Mapping[str, Any] = {},
+) -> list[int]:
+    """The tokens a model is given for a prompt; arguments as for `render`."""
+    # A chat template writes its own special tokens.
+    special = not tokenizer.chat_template
+    # JSON can hold lone surrogates, which no tokenizer takes.
+    text = render(tokenizer, messages, template_args).encode("utf-8", "replace").decode()
+    return list(tokenizer(text, add_special_tokens=special)["input_ids"])
+
+
 def end_tokens(tokenizer: Any, declared: int | list[int] | None) -> list[int]:
     """The tokens that end an answer, sorted.
 

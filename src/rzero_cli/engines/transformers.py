@@ -20,7 +20,7 @@ from transformers.utils import logging as transformers_logging
 
 from rzero_cli.core.prompts import Messages
 from rzero_cli.engines import DEFAULT_BATCH_SIZE, Completion, Sampling, derived_seed
-from rzero_cli.engines.chat import end_tokens, render, stop_strings
+from rzero_cli.engines.chat import encode, end_tokens, stop_strings
 from rzero_cli.engines.models import adapter_base, require
 from rzero_cli.errors import RzeroError, UsageError
 
@@ -151,7 +151,7 @@ class TransformersEngine:
     def _window(
         self, window: Sequence[Messages], sampling: Sampling, first: int
     ) -> Iterator[list[Completion]]:
-        tokens = [self._encode(messages) for messages in window]
+        tokens = [encode(self.tokenizer, prompt, self._template_args) for prompt in window]
         rows = sorted(
             (i for i in range(len(window)) for _ in range(sampling.n)),
             key=lambda i: (len(tokens[i]), i),
@@ -167,14 +167,6 @@ class TransformersEngine:
             while next_out < len(window) and len(results[next_out]) == sampling.n:
                 yield results[next_out]
                 next_out += 1
-
-    def _encode(self, messages: Messages) -> list[int]:
-        text = render(self.tokenizer, messages, self._template_args)
-        # A chat template writes its own special tokens.
-        special = not self.tokenizer.chat_template
-        # JSON can hold lone surrogates, which no tokenizer takes.
-        valid = text.encode("utf-8", "replace").decode()
-        return list(self.tokenizer(valid, add_special_tokens=special)["input_ids"])
 
     def _batch(
         self, prompts: Sequence[list[int]], sampling: Sampling, seed: int

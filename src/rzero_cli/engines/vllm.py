@@ -23,12 +23,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from difflib import get_close_matches
+from functools import partial
 from typing import IO, Any
 
 from rzero_cli.core.processes import ended_with_us
 from rzero_cli.core.prompts import Messages
-from rzero_cli.engines import Completion, Sampling
-from rzero_cli.engines.chat import end_tokens, render, stop_strings
+from rzero_cli.engines import Completion, Sampling, chat
 from rzero_cli.engines.in_flight import EventLoop, in_order
 from rzero_cli.engines.models import adapter_base
 from rzero_cli.errors import RzeroError, UsageError
@@ -112,7 +112,7 @@ class VllmEngine:
         self._longest = config.model_config.max_model_len
         self._sequences = config.scheduler_config.max_num_seqs
         own = self._engine.model_config.try_get_generation_config().get("eos_token_id")
-        self._ends = end_tokens(self.tokenizer, own)
+        self._ends = chat.end_tokens(self.tokenizer, own)
         self._params = SamplingParams
         self._final = RequestOutputKind.FINAL_ONLY
         self._requests = 0
@@ -143,24 +143,19 @@ class VllmEngine:
             top_p=sampling.top_p,
             top_k=sampling.top_k,
             max_tokens=sampling.max_tokens,
-            stop=list(stop_strings(self.tokenizer, sampling.stop)),
+            stop=list(chat.stop_strings(self.tokenizer, sampling.stop)),
             stop_token_ids=self._ends,
             output_kind=self._final,
         )
 
+        encode = partial(chat.encode, self.tokenizer, template_args=self._template_args)
+
         def begin(number: int, messages: Messages) -> Future[list[Completion]]:
-            return self._loop.submit(self._complete(self._encode(messages), params))
+            return self._loop.submit(self._complete(encode(messages), params))
 
         window = _FULL * max(1, self._sequences // drawn)
         for completions in in_order(prompts, begin, window=window, start=start):
             yield completions * (sampling.n // drawn)
-
-    def _encode(self, messages: Messages) -> list[int]:
-        text = render(self.tokenizer, messages, self._template_args)
-        special = not self.tokenizer.chat_template
-        # JSON can hold lone surrogates, which no tokenizer takes.
-        valid = text.encode("utf-8", "replace").decode()
-        return list(self.tokenizer(valid, add_special_tokens=special)["input_ids"])
 
     async def _complete(self, tokens: list[int], params: Any) -> list[Completion]:
         if len(tokens) >= self._longest:
