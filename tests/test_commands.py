@@ -22,7 +22,17 @@ from rzero_cli import cli
 from rzero_cli.core.rewards import challenger_rewards
 
 NAMES = [command.name for command in cli.COMMANDS]
-HEAVY = ("torch", "transformers", "vllm", "trl", "datasets", "accelerate", "lm_eval", "matplotlib")
+HEAVY = (
+    "torch",
+    "transformers",
+    "vllm",
+    "trl",
+    "datasets",
+    "accelerate",
+    "peft",
+    "lm_eval",
+    "matplotlib",
+)
 
 LABELED = "".join(
     json.dumps({"question": f"question {k}", "answer": str(k), "p_hat": k / 10}) + "\n"

