@@ -269,7 +269,7 @@ def test_a_shipped_configuration_is_one_for_accelerate(
     """By accelerate's own reader, and as what its launcher makes of it for the processes."""
     from accelerate.commands.config.config_args import load_config_from_file
     from accelerate.commands.launch import _validate_launch_command, launch_command_parser
-    from accelerate.utils import FullyShardedDataParallelPlugin
+    from accelerate.utils import DeepSpeedPlugin, FullyShardedDataParallelPlugin
     from accelerate.utils.launch import prepare_multi_gpu_env
 
     assert path.read_text().startswith("# ")
@@ -291,6 +291,9 @@ def test_a_shipped_configuration_is_one_for_accelerate(
         assert plugin.cpu_ram_efficient_loading is False
         assert plugin.state_dict_type.name == "FULL_STATE_DICT"
     elif arguments.use_deepspeed:
-        assert arguments.zero_stage == 3
-        assert arguments.zero3_save_16bit_model is True
-        assert arguments.deepspeed_multinode_launcher in (None, "standard")
+        options = dict(config.deepspeed_config)
+        nodes = options.pop("deepspeed_multinode_launcher", None)
+        assert nodes == ("standard" if config.num_machines > 1 else None)
+        zero = DeepSpeedPlugin(**options).deepspeed_config["zero_optimization"]
+        assert zero["stage"] == 3
+        assert zero["stage3_gather_16bit_weights_on_model_save"] is True
