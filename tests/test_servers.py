@@ -263,7 +263,7 @@ def test_a_server_that_stays_away_ends_the_run_with_what_is_done(
     with (
         ScriptedServer(answer) as server,
         open_engine("openai", "m", endpoints=[server.url], batch_size=2) as engine,
-        pytest.raises(RzeroError, match="no answer for .* finished records are kept"),
+        pytest.raises(RzeroError, match=r"no answer for .* finished records are kept"),
     ):
         for drawn in engine.generate(PROMPTS, Sampling(n=2)):
             done.append(drawn)
@@ -324,7 +324,7 @@ def test_models_are_checked_before_anything_is_asked() -> None:
             open_engine("openai", "a", endpoints=[server.url, other.url])
         open_engine("openai", "b", endpoints=[server.url]).__exit__(None, None, None)
         server.models = 401, error("Incorrect API key")
-        with pytest.raises(RzeroError, match="Incorrect API key .401.: set OPENAI_API_KEY"):
+        with pytest.raises(RzeroError, match=r"Incorrect API key \(401\): set OPENAI_API_KEY"):
             complete(server)
         server.models = 404, {"detail": "Not Found"}
         with pytest.raises(RzeroError, match=r"no such place there \(404\)"):

@@ -516,6 +516,13 @@ _VLLM_OPTIONS = (
 )
 
 
+def stops(texts: Sequence[str] | None) -> tuple[str, ...]:
+    """What --stop says. Raises UsageError for an empty one, which would end everything at once."""
+    if "" in (texts or ()):
+        raise UsageError("--stop: must not be empty")
+    return tuple(texts or ())
+
+
 def chat_template_args(params: Mapping[str, Any]) -> dict[str, Any]:
     """What --chat-template-arg says. Raises UsageError."""
     return key_values("--chat-template-arg", params["chat_template_arg"])

@@ -141,7 +141,7 @@ def challenge(
     from rzero_cli.training.challenger import challenger_reward
 
     drawn = (solver_temperature, solver_top_p, solver_top_k, solver_max_tokens)
-    sampling = Sampling(m, *drawn, seed, tuple(solver_stop or ()))
+    sampling = Sampling(m, *drawn, seed, opt.stops(solver_stop))
     parents = [challenger_model, *parents_of(solver_model, how)]
     with (
         protect_stdout(),

@@ -139,6 +139,7 @@ def eval_(
     """
     clock = Clock()
     how = opt.engine_options(ctx)
+    opt.stops(stop)
     opt.answer_rules(ctx.params)
     checkpoint = check_served("--model", model, how)
     asked = parents_of(checkpoint, how)

@@ -139,7 +139,7 @@ def label(
     total = _check_files(names, limit, question_key, strict=strict)
     total = None if total is None else part.size(total)
     seed = part_seed(seed, part)
-    sampling = Sampling(m, temperature, top_p, top_k, max_tokens, seed, tuple(stop or ()))
+    sampling = Sampling(m, temperature, top_p, top_k, max_tokens, seed, opt.stops(stop))
     count = unlabelled = truncated = 0
     with (
         open_output(

@@ -89,7 +89,7 @@ def sample(
     model = check_served("--challenger", challenger, how)
     prompt = load_prompt(prompt_file, CHALLENGER)
     n, seed = part.size(n), part_seed(seed, part)
-    sampling = Sampling(1, temperature, top_p, top_k, max_tokens, seed, tuple(stop or ()))
+    sampling = Sampling(1, temperature, top_p, top_k, max_tokens, seed, opt.stops(stop))
     malformed = truncated = 0
     made_with = settings_of(ctx) | input_hashes([], *parents_of(model, how))
     with (

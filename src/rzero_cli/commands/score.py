@@ -114,7 +114,7 @@ def score(
     asks = bool(solver or how["endpoints"])
     model = check_served("--solver", solver, how) if asks else None
     parents = [*names, *(parents_of(model, how) if asks else [])]
-    sampling = Sampling(m, temperature, top_p, top_k, max_tokens, seed, tuple(stop or ()))
+    sampling = Sampling(m, temperature, top_p, top_k, max_tokens, seed, opt.stops(stop))
     prompt = load_prompt(prompt_file, SOLVER)
     source = read_lines(names, limit=limit, strict=strict)
     reward: dict[str, Any] = {

@@ -81,4 +81,5 @@ def _turn_end(tokenizer: Any) -> set[int]:
         return set()
     after = text.rpartition(_PROBE)[2]
     written = tokenizer(after, add_special_tokens=False)["input_ids"]
-    return {token for token in written[:1] if token in tokenizer.all_special_ids}
+    known = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+    return known & set(written[:1])

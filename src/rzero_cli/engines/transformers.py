@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, StoppingCriteria
 from transformers.utils import logging as transformers_logging
 
 from rzero_cli.core.prompts import Messages
@@ -101,6 +101,26 @@ class _one_line_errors:
         if isinstance(error, (OSError, ValueError, KeyError, RuntimeError)):
             reason = " ".join(str(error).split("\n")[0].split())
             raise RzeroError(f"cannot load {self.model}: {reason}") from error
+
+
+class _Stops(StoppingCriteria):  # type: ignore[misc] # transformers' types are left out
+    """Ends a row where it has written a stop string.
+
+    transformers' own criterion for it needs every token's text ahead, and fails on a vocabulary
+    that cannot spell what it takes that from, such as the miniature's.
+    """
+
+    def __init__(self, tokenizer: Any, stops: Sequence[str], width: int) -> None:
+        self._tokenizer, self._stops, self._width = tokenizer, stops, width
+        # A token is at least a byte, a character at most four.
+        self._tail = 4 * max(map(len, stops)) + 4
+
+    def __call__(self, rows: Any, scores: Any, **kwargs: Any) -> Any:
+        tails = self._tokenizer.batch_decode(
+            rows[:, max(self._width, rows.shape[1] - self._tail) :], skip_special_tokens=True
+        )
+        ended = [any(stop in tail for stop in self._stops) for tail in tails]
+        return torch.tensor(ended, device=rows.device)
 
 
 class TransformersEngine:
@@ -200,7 +220,7 @@ class TransformersEngine:
                 # Under ZeRO-3 it would wait for the other processes, which draw as often as they
                 # have to: what is whole here need not.
                 synced_gpus=False,
-                **({"stop_strings": stops, "tokenizer": self.tokenizer} if stops else {}),
+                stopping_criteria=[_Stops(self.tokenizer, stops, width)] if stops else [],
             )
         return [self._completion(row, stops) for row in output[:, width:].tolist()]
 

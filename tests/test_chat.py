@@ -1,0 +1,112 @@
+"""How a conversation is put to a model, and where its answer ends, on real tokenizers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rzero_cli.core.prompts import SOLVER, prompt_for
+from rzero_cli.engines import Sampling
+
+pytest.importorskip("transformers")
+
+from rzero_cli.engines.chat import PLAIN_STOPS, end_tokens, render, stop_strings
+
+# The forms of Qwen3's and Llama 3's own templates, as far as they matter here.
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n"
+    "{% if m.role == 'assistant' %}<think>\n\n</think>\n\n{% endif %}{{ m.content }}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n"
+    "{% if enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}{% endif %}"
+)
+LLAMA = (
+    "{% for m in messages %}<|start_header_id|>{{ m.role }}<|end_header_id|>\n\n{{ m.content }}"
+    "<|eot_id|>{% endfor %}"
+)
+
+
+@pytest.fixture
+def tokenizer(tiny_model: Path):
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(tiny_model)
+
+
+@pytest.mark.parametrize(("template", "end"), [(CHATML, "<|im_end|>"), (LLAMA, "<|eot_id|>")])
+def test_an_answer_ends_where_the_template_ends_a_turn(tokenizer, template: str, end: str) -> None:
+    """A base model's end-of-text token is not what its chat template writes after an answer."""
+    tokenizer.add_special_tokens({"extra_special_tokens": [end]})
+    tokenizer.chat_template = template
+    turn_end, own = tokenizer.convert_tokens_to_ids(end), tokenizer.eos_token_id
+    assert turn_end != own
+    assert end_tokens(tokenizer, None) == sorted([own, turn_end])
+    assert end_tokens(tokenizer, 3) == sorted({3, own, turn_end})
+    assert end_tokens(tokenizer, [3, 4]) == sorted({3, 4, own, turn_end})
+
+
+def test_a_template_that_writes_no_special_token_or_fails_adds_none(tokenizer) -> None:
+    own = [tokenizer.eos_token_id]
+    for template in (
+        "{% for m in messages %}{{ m.content }} {% endfor %}",
+        "{{ raise_exception('no') }}",
+        "{{ messages[0].missing.attribute }}",
+    ):
+        tokenizer.chat_template = template
+        assert end_tokens(tokenizer, None) == own
+
+
+def test_without_a_template_another_speakers_line_ends_an_answer(tokenizer) -> None:
+    assert stop_strings(tokenizer, ("x",)) == ("x",)
+    tokenizer.chat_template = None
+    assert stop_strings(tokenizer, ("x",)) == ("x", *PLAIN_STOPS)
+    assert end_tokens(tokenizer, None) == [tokenizer.eos_token_id]
+    text = render(tokenizer, prompt_for(SOLVER, "1 + 1"))
+    assert all(stop in "\n" + text for stop in PLAIN_STOPS)
+
+
+def test_a_template_gets_its_arguments(tokenizer) -> None:
+    tokenizer.chat_template = CHATML
+    messages = prompt_for(SOLVER, "1 + 1")
+    assert "<think>" not in render(tokenizer, messages)
+    off = render(tokenizer, messages, {"enable_thinking": False})
+    assert off.endswith("<|im_start|>assistant\n<think>\n\n</think>\n\n")
+
+
+@pytest.mark.slow
+def test_transformers_ends_at_stop_strings_and_at_others_lines(
+    tiny_model: Path, plain_model: Path
+) -> None:
+    from rzero_cli.engines.transformers import TransformersEngine
+
+    prompts = [prompt_for(SOLVER, f"copy the number {n}") for n in range(12)]
+    greedy = Sampling(temperature=0, max_tokens=12)
+    with TransformersEngine(str(tiny_model), batch_size=8) as engine:
+        plain = [c for (c,) in engine.generate(prompts, greedy)]
+        middle = max((c.text for c in plain), key=len)[1:3]
+        assert len(middle) == 2
+        stopping = Sampling(temperature=0, max_tokens=12, stop=(middle, "never written"))
+        stopped = [c for (c,) in engine.generate(prompts, stopping)]
+    for before, after in zip(plain, stopped, strict=True):
+        assert after.text == before.text.split(middle)[0]
+        if middle in before.text:
+            assert not after.truncated
+            assert after.tokens <= before.tokens
+        else:
+            assert after == before
+    assert sum(middle in c.text for c in plain) > 0
+    assert any(middle not in c.text for c in plain)
+    with TransformersEngine(str(plain_model), batch_size=8) as engine:
+        drawn = [c for (c,) in engine.generate(prompts, greedy)]
+        number, free = max(enumerate(drawn), key=lambda pair: len(pair[1].text))
+        assert len(free.text) > 4
+        # Let the guard be something that this model does write.
+        from rzero_cli.engines import chat
+
+        guarded, chat.PLAIN_STOPS = chat.PLAIN_STOPS, (free.text[2:4],)
+        try:
+            ended = [c for (c,) in engine.generate(prompts, greedy)][number]
+        finally:
+            chat.PLAIN_STOPS = guarded
+    assert ended.text == free.text.split(free.text[2:4])[0]
+    assert not ended.truncated
