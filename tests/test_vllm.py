@@ -335,7 +335,9 @@ def test_copies_of_a_model_share_the_work_and_an_adapter_is_applied(
 
 
 def test_the_solver_of_challenge_and_eval_run_on_vllm(small_base: Path, tmp_path: Path) -> None:
-    plan = "--steps 1 --prompts 2 --batch 2 --group 4 --m 4 --preset tiny --engine vllm"
+    plan = (
+        "--steps 1 --prompts 2 --batch 2 --group 4 --per-device 8 --m 4 --preset tiny --engine vllm"
+    )
     command = f"challenge --challenger {small_base} --solver {small_base} -o c {plan}"
     done = subprocess.run(
         [*RZERO, *command.split()], cwd=tmp_path, capture_output=True, text=True, timeout=400
@@ -368,7 +370,7 @@ def served(model: Path, port: int, log: Path) -> Iterator[subprocess.Popen[bytes
     command = ["-m", "vllm.entrypoints.openai.api_server", "--model", str(model)]
     options = (
         f"--served-model-name m --host 127.0.0.1 --port {port} --enforce-eager --dtype float32 "
-        "--max-model-len 256 --no-enable-chunked-prefill --max-num-batched-tokens 4096 "
+        "--max-model-len 64 --no-enable-chunked-prefill --max-num-batched-tokens 4096 "
         "--kv-cache-memory-bytes 500000000"
     )
     with log.open("ab") as stream:
@@ -438,7 +440,9 @@ def test_a_server_that_is_killed_and_brought_back_gives_what_an_undisturbed_one_
     with served(small_base, port, log):
         assert disturbed.wait(timeout=200) == 0, stderr.read_text()
         asked = "challenge --challenger {0} --solver m --solver-endpoint http://127.0.0.1:{1} -o c"
-        plan = "--steps 1 --prompts 2 --batch 2 --group 4 --m 4 --preset tiny --quiet"
+        plan = (
+            "--steps 1 --prompts 2 --batch 2 --group 4 --per-device 8 --m 4 --preset tiny --quiet"
+        )
         command = f"{asked.format(small_base, port)} {plan}"
         trained = subprocess.run(
             [*RZERO, *command.split()], cwd=tmp_path, capture_output=True, text=True, timeout=300

@@ -239,7 +239,6 @@ def _printing_to(log: IO[bytes], model: str) -> Iterator[None]:
     if os.environ.get("RZERO_DEBUG") or "--debug" in sys.argv:
         yield
         return
-    logging.getLogger("vllm").setLevel(logging.CRITICAL)
     sys.stderr.flush()
     kept = os.dup(2)
     os.dup2(log.fileno(), 2)
@@ -254,6 +253,8 @@ def _printing_to(log: IO[bytes], model: str) -> Iterator[None]:
             "(RZERO_DEBUG=1 shows all it prints)"
         ) from error
     finally:
+        # In this process it would report its own shutdown as an error.
+        logging.getLogger("vllm").setLevel(logging.CRITICAL)
         sys.stderr.flush()
         os.dup2(kept, 2)
         os.close(kept)
