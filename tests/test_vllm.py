@@ -13,9 +13,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,6 +31,10 @@ WORDS = ["reverse the digits of", "copy the number", "turn around"]
 PROMPTS = [prompt_for(SOLVER, f"{WORDS[k % 3]} {k}{'7' * (1 + k % 5)}") for k in range(21)]
 SAMPLING = Sampling(n=3, max_tokens=12)
 RZERO = [sys.executable, "-m", "rzero_cli"]
+
+
+# Tests of one engine, which takes long to start, are run by one of several pytest processes.
+shared = pytest.mark.xdist_group("engine")
 
 
 def texts(results: list[list[Completion]]) -> list[list[str]]:
@@ -72,6 +77,7 @@ def engine(small_base: Path) -> Iterator[object]:
     assert children(os.getpid()) == before
 
 
+@shared
 def test_every_prompt_gets_n_different_completions_in_order(engine) -> None:
     results = list(engine.generate(PROMPTS, Sampling(n=3, max_tokens=12, temperature=1.5)))
     assert [len(drawn) for drawn in results] == [3] * len(PROMPTS)
@@ -81,6 +87,7 @@ def test_every_prompt_gets_n_different_completions_in_order(engine) -> None:
     assert texts(again) != texts(results)
 
 
+@shared
 def test_lengths_and_truncation_are_told(engine) -> None:
     cut = [c for drawn in engine.generate(PROMPTS, Sampling(n=2, max_tokens=2)) for c in drawn]
     assert all(c.truncated and c.tokens == 2 for c in cut)
@@ -89,12 +96,14 @@ def test_lengths_and_truncation_are_told(engine) -> None:
     assert all(c.tokens <= 40 for c in whole)
 
 
+@shared
 def test_top_k_of_one_is_greedy_and_greedy_is_drawn_once(engine) -> None:
     greedy = texts(list(engine.generate(PROMPTS, Sampling(n=2, temperature=0, max_tokens=8))))
     assert all(a == b for a, b in greedy)
     assert texts(list(engine.generate(PROMPTS, Sampling(n=2, top_k=1, max_tokens=8)))) == greedy
 
 
+@shared
 def test_stop_strings_end_a_completion_and_are_not_in_it(engine) -> None:
     (plain,) = next(engine.generate(PROMPTS, Sampling(temperature=0, max_tokens=20)))
     middle = plain.text[2:4]
@@ -104,6 +113,7 @@ def test_stop_strings_end_a_completion_and_are_not_in_it(engine) -> None:
     assert not stopped.truncated
 
 
+@shared
 def test_start_leaves_out_and_a_window_bounds_what_is_read(engine) -> None:
     greedy = Sampling(temperature=0, max_tokens=8)
     everything = list(engine.generate(PROMPTS, greedy))
@@ -122,6 +132,7 @@ def test_start_leaves_out_and_a_window_bounds_what_is_read(engine) -> None:
     results.close()
 
 
+@shared
 def test_any_text_can_be_asked_and_a_prompt_without_room_is_no_end(engine) -> None:
     questions = ["", "\ud800", "\x00", "é漢", "<pad><eos>", "7" * 100_000]
     prompts = [prompt_for(SOLVER, question) for question in questions]
@@ -130,7 +141,9 @@ def test_any_text_can_be_asked_and_a_prompt_without_room_is_no_end(engine) -> No
     assert results[-1] == [Completion("", 0, truncated=True)] * 2
 
 
-def same_up_to_a_near_tie(model: Path, prompts: list[Messages], limit: int, gap: float) -> float:
+def same_up_to_a_near_tie(
+    model: Path, prompts: list[Messages], limit: int, gap: float, opened: Any = None
+) -> float:
     """Compare both engines' greedy completions; the share that is equal to the end.
 
     Where they part, the two tokens must have been nearly as likely.
@@ -140,7 +153,7 @@ def same_up_to_a_near_tie(model: Path, prompts: list[Messages], limit: int, gap:
     from rzero_cli.engines.chat import encode
 
     greedy = Sampling(temperature=0, max_tokens=limit)
-    with open_engine("vllm", str(model)) as engine:
+    with nullcontext(opened) if opened else open_engine("vllm", str(model)) as engine:
         theirs = list(engine.generate(prompts, greedy))
     equal = 0
     with open_engine("transformers", str(model)) as engine:
@@ -164,8 +177,9 @@ def same_up_to_a_near_tie(model: Path, prompts: list[Messages], limit: int, gap:
     return equal / len(prompts)
 
 
-def test_greedy_equals_transformers_on_the_tiny_base(small_base: Path) -> None:
-    assert same_up_to_a_near_tie(small_base, PROMPTS, limit=16, gap=1e-3) > 0.9
+@shared
+def test_greedy_equals_transformers_on_the_tiny_base(engine, small_base: Path) -> None:
+    assert same_up_to_a_near_tie(small_base, PROMPTS, limit=16, gap=1e-3, opened=engine) > 0.9
 
 
 def test_greedy_equals_transformers_on_a_real_llm(smollm2: Path) -> None:
@@ -262,7 +276,7 @@ def begin_label(base: Path, questions: Path, folder: Path, *more: str) -> subpro
 
 @pytest.mark.parametrize(
     ("number", "group", "status"),
-    [(signal.SIGINT, True, 130), (signal.SIGTERM, False, 143), (signal.SIGKILL, False, -9)],
+    [(signal.SIGINT, True, 130), (signal.SIGKILL, False, -9)],
 )
 def test_nothing_is_left_behind_and_what_is_done_is_kept(
     small_base: Path, many_questions: Path, tmp_path: Path, number, group: bool, status: int
@@ -309,9 +323,7 @@ def test_what_cannot_be_started_is_said_in_one_line(small_base: Path, tmp_path: 
     assert children(os.getpid()) == before
 
 
-def test_copies_of_a_model_share_the_work_and_an_adapter_is_applied(
-    small_base: Path, tmp_path: Path
-) -> None:
+def test_an_adapter_is_applied(small_base: Path, tmp_path: Path) -> None:
     import torch
     from peft import LoraConfig, get_peft_model
 
@@ -334,11 +346,9 @@ def test_copies_of_a_model_share_the_work_and_an_adapter_is_applied(
     assert sum(a == b for a, b in zip(found, expected, strict=True)) >= 6
 
 
-def test_the_solver_of_challenge_and_eval_run_on_vllm(small_base: Path, tmp_path: Path) -> None:
-    plan = (
-        "--steps 1 --prompts 2 --batch 2 --group 4 --per-device 8 --m 4 --preset tiny --engine vllm"
-    )
-    command = f"challenge --challenger {small_base} --solver {small_base} -o c {plan}"
+def test_the_solver_of_challenge_runs_on_vllm(small_base: Path, tmp_path: Path) -> None:
+    plan = "--steps 1 --prompts 2 --batch 2 --group 4 --per-device 8 --m 4 --preset tiny"
+    command = f"challenge --challenger {small_base} --solver {small_base} -o c --engine vllm {plan}"
     done = subprocess.run(
         [*RZERO, *command.split()], cwd=tmp_path, capture_output=True, text=True, timeout=400
     )
@@ -347,19 +357,30 @@ def test_the_solver_of_challenge_and_eval_run_on_vllm(small_base: Path, tmp_path
     assert "rollouts" in done.stderr
     log = json.loads((tmp_path / "c" / "log.jsonl").read_text().splitlines()[0])
     assert 0 < log["p_hat"] <= 1 or log["valid"] == 0
-    command = (
-        f"eval --model {small_base} --data {small_base}/heldout.jsonl --limit 20 --k 4 "
-        "--preset tiny --engine vllm -o e.json"
-    )
-    done = subprocess.run(
-        [*RZERO, *command.split()], cwd=tmp_path, capture_output=True, text=True, timeout=400
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == ""
-    samples = json.loads((tmp_path / "e.json").read_text())["samples"]
+
+
+@shared
+def test_an_evaluation_draws_k_different_samples(engine, small_base: Path) -> None:
+    from rzero_cli.core.equivalence import Equivalence
+    from rzero_cli.core.streams import read_lines
+    from rzero_cli.evaluation.data import evaluate_data
+
+    with Equivalence() as equivalence:
+        result = evaluate_data(
+            engine,
+            read_lines([str(small_base / "heldout.jsonl")], limit=20),
+            k=4,
+            temperature=1.0,
+            top_p=1.0,
+            top_k=0,
+            max_tokens=24,
+            seed=0,
+            equivalence=equivalence,
+        )
+    samples = result["samples"]
     assert len(samples) == 20
-    assert len({tuple(sample["answers"]) for sample in samples}) > 5
     assert any(len(set(sample["answers"])) > 1 for sample in samples)
+    assert 0 < result["mean_at_k"]["score"] < 1
 
 
 @contextmanager
@@ -412,7 +433,7 @@ def test_a_server_that_is_killed_and_brought_back_gives_what_an_undisturbed_one_
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     questions = tmp_path / "q.jsonl"
-    questions.write_text("".join(many_questions.read_text().splitlines(keepends=True)[:1500]))
+    questions.write_text("".join(many_questions.read_text().splitlines(keepends=True)[:500]))
     common = f"label {questions} --preset tiny --endpoint http://127.0.0.1:{port} --m 4"
     log = tmp_path / "server.log"
     with served(small_base, port, log) as server:
@@ -432,11 +453,11 @@ def test_a_server_that_is_killed_and_brought_back_gives_what_an_undisturbed_one_
         journal = tmp_path / "disturbed.jsonl.part"
         for _ in range(1200):
             time.sleep(0.05)
-            if journal.exists() and journal.read_text().count("\n") > 100:
+            if journal.exists() and journal.read_text().count("\n") > 30:
                 break
         end(server)
         at_the_kill = journal.read_text().count("\n")
-    assert 100 < at_the_kill < 1500
+    assert 30 < at_the_kill < 500
     with served(small_base, port, log):
         assert disturbed.wait(timeout=200) == 0, stderr.read_text()
         asked = "challenge --challenger {0} --solver m --solver-endpoint http://127.0.0.1:{1} -o c"
@@ -455,8 +476,8 @@ def test_a_server_that_is_killed_and_brought_back_gives_what_an_undisturbed_one_
         [json.loads(text) for text in (tmp_path / name).read_text().splitlines()]
         for name in ("whole.jsonl", "disturbed.jsonl")
     )
-    assert [record["id"] for record in second] == list(range(1500))
+    assert [record["id"] for record in second] == list(range(500))
     # Each request has its own seed; what other requests it is batched with moves a logit by a bit.
     same = sum(a["answers"] == b["answers"] for a, b in zip(first, second, strict=True))
-    assert same > 0.95 * 1500
+    assert same > 0.95 * 500
     assert (tmp_path / "c" / "rzero.json").is_file()

@@ -17,6 +17,7 @@ from rzero_cli.core.rewards import check_tokenizer
 from rzero_cli.core.streams import protect_stdout
 from rzero_cli.engines import Sampling, derived_seed
 from rzero_cli.engines.models import check_model, require
+from rzero_cli.errors import UsageError
 
 TEMPERATURE, TOP_P, TOP_K, MAX_TOKENS = opt.drawing("challenge")
 EXTRACT, UNITS, PERCENT = opt.answers("challenge")
@@ -120,6 +121,9 @@ def challenge(
     clock = Clock()
     challenger_model = check_model("--challenger", challenger, shape_only=dry_run)
     how = opt.engine_options(ctx)
+    plan = plan_of(ctx.params)
+    if plan.processes > 1:
+        how["name"] = _engine_of_each(how["name"])
     elsewhere = bool(how["endpoints"])
     solver_model = solver if elsewhere else check_model("--solver", solver, shape_only=dry_run)
     check_tokenizer("--bleu", bleu)
@@ -127,7 +131,6 @@ def challenge(
     rules = opt.answer_rules(ctx.params)
     asked = prompt_for(load_prompt(prompt_file, CHALLENGER))
     answered = load_prompt(solver_prompt_file, SOLVER)
-    plan = plan_of(ctx.params)
     require("train", "torch", "transformers", "trl", "accelerate")
     generation = check_training(ctx, challenger_model)
     if dry_run:
@@ -173,3 +176,13 @@ def challenge(
             inputs=input_hashes([], *parents),
             clock=clock,
         )
+
+
+def _engine_of_each(name: str) -> str:
+    """The Solver's engine where each of several processes has one. Raises UsageError."""
+    if name == "vllm":
+        raise UsageError(
+            "--engine vllm is for one process: each of several would start it on the first GPU; "
+            "serve the Solver (vllm serve MODEL) and give --solver-endpoint URL"
+        )
+    return "transformers" if name == "auto" else name
