@@ -130,7 +130,8 @@ def test_rollouts_are_cut_into_batches_for_transformers_alone(monkeypatch) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed")
+@pytest.mark.vllm
+@pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed: make test-vllm")
 def test_on_a_cpu_with_vllm_the_rollouts_are_transformers_and_it_says_so(
     rzero, tiny_model: Path, tmp_path: Path
 ) -> None:
