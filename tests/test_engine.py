@@ -235,3 +235,17 @@ def test_a_derived_seed_is_its_own_on_every_machine() -> None:
     seeds = {derived_seed(a, b, c) for a in range(5) for b in range(5) for c in range(5)}
     assert len(seeds) == 125
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_what_is_meant_for_another_engine_is_told(tiny_model: Path) -> None:
+    told: list[str] = []
+    arguments = {"dtype": "bfloat16", "max_model_len": 5, "a": 1}
+    with open_engine("auto", str(tiny_model), arguments=arguments, notify=told.append) as engine:
+        assert engine.model.dtype == torch.bfloat16  # type: ignore[attr-defined]
+    assert told == ["a, max_model_len: for vLLM, and not used by transformers"]
+    with pytest.raises(UsageError, match="--dtype float99: unknown"):
+        open_engine("transformers", str(tiny_model), arguments={"dtype": "float99"})
+    with pytest.raises(UsageError, match="--engine openai needs --endpoint URL"):
+        open_engine("openai", "m")
+    with pytest.raises(UsageError, match="--engine transformers needs a model"):
+        open_engine("transformers", None)
