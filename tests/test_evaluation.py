@@ -358,11 +358,15 @@ def test_a_stop_string_ends_the_text_before_it(engine: TransformersEngine) -> No
     assert lm.generate_until([ask("why?", until=[""], max_gen_toks=12)]) == [whole]
 
 
-def test_the_first_of_several_stop_strings_counts() -> None:
-    lm = EngineLM(Scripted({"q": ["one, two. three"]}), seed=0)
-    assert lm.generate_until([ask("q", until=[".", ","])]) == ["one"]
-    assert lm.generate_until([ask("q", until=[",", "."])]) == ["one"]
-    assert lm.generate_until([ask("q", until=".")]) == ["one, two"]
+def test_the_first_of_several_stop_strings_counts(engine: TransformersEngine) -> None:
+    lm = EngineLM(engine, seed=0)
+    (whole,) = lm.generate_until([ask("why?", until=[], max_gen_toks=12)])
+    first, later = whole[2:4], whole[5:8]
+    assert whole.index(first) < whole.index(later)
+    expected = [whole[: whole.index(first)]]
+    assert lm.generate_until([ask("why?", until=[later, first], max_gen_toks=12)]) == expected
+    assert lm.generate_until([ask("why?", until=[first, later], max_gen_toks=12)]) == expected
+    assert lm.generate_until([ask("why?", until=first, max_gen_toks=12)]) == expected
 
 
 def test_answers_come_back_in_the_order_of_the_requests() -> None:
@@ -388,11 +392,11 @@ def test_sampling_settings_reach_the_engine() -> None:
     lm = EngineLM(Listening({"q": ["a", "b"]}), seed=3)
     lm.generate_until([ask("q", do_sample=True, temperature=0.6, top_p=0.9, max_tokens=77)])
     lm.generate_until([ask("q", do_sample=True, top_k=-1)])
-    lm.generate_until([ask("q", do_sample=False, temperature=0.6)])
+    lm.generate_until([ask("q", do_sample=False, temperature=0.6, until=["x", "", "y"])])
     assert seen == [
         Sampling(1, temperature=0.6, top_p=0.9, max_tokens=77, seed=3),
         Sampling(1, temperature=1.0, max_tokens=256, seed=3),
-        Sampling(1, temperature=0.0, max_tokens=256, seed=3),
+        Sampling(1, temperature=0.0, max_tokens=256, seed=3, stop=("x", "y")),
     ]
 
 

@@ -15,7 +15,6 @@ from rzero_cli.core.processes import rank
 from rzero_cli.core.shards import WHOLE, Shard
 from rzero_cli.core.streams import Line, read_lines
 from rzero_cli.engines import derived_seed
-from rzero_cli.engines.models import check_model
 
 __all__ = [
     "Clock",
@@ -80,6 +79,8 @@ def check_served(option: str, model: str | None, how: Mapping[str, Any]) -> str 
     Raises:
         UsageError, RzeroError: as `engines.models.check_model`.
     """
+    from rzero_cli.engines.models import check_model  # `filter` starts without
+
     return model if how["endpoints"] else check_model(option, model)
 
 

@@ -6,7 +6,6 @@ when it is asked for.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from importlib.util import find_spec
 from typing import Any, Protocol
 
 from rzero_cli.core.prompts import Messages
-from rzero_cli.engines.models import require
 from rzero_cli.errors import UsageError
 
 __all__ = [
@@ -170,6 +168,8 @@ def check_engine(name: str, endpoints: Sequence[str] = ()) -> str:
             if name == "openai"
             else f"--endpoint goes with --engine openai, not {name}"
         )
+    from rzero_cli.engines.models import require  # so it does without this
+
     for needed in {"vllm": ("vllm",), "openai": ("openai",)}.get(name, ()):
         require(needed, needed)
     return name
@@ -177,5 +177,7 @@ def check_engine(name: str, endpoints: Sequence[str] = ()) -> str:
 
 def derived_seed(*place: int) -> int:
     """A seed for one part of a run: far from its neighbours', the same on every machine."""
+    import hashlib  # `filter` starts without
+
     digest = hashlib.sha256(repr(place).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
