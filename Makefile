@@ -41,7 +41,7 @@ test: $(INSTALLED) ## every test but vLLM's, the fast ones first
 	$(BIN)/python -m pytest -q -m "slow and not vllm" -n 2 --dist loadfile
 
 test-vllm: $(VLLM_INSTALLED) ## the tests of the real vLLM, on the CPU
-	$(VLLM_VENV)/bin/python -m pytest -q -m vllm -n 2 --dist loadgroup
+	$(VLLM_VENV)/bin/python -m pytest -q -m vllm -n 2 --dist loadfile
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .

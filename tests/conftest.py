@@ -232,3 +232,15 @@ def benchmarks() -> Path:
     if not folder.is_dir():
         pytest.skip(f"{folder} is missing; set RZERO_TEST_DATA to the folder that holds it")
     return folder
+
+
+@pytest.fixture(scope="session")
+def many_questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three thousand questions of the miniature, with ids."""
+    import json
+
+    path = tmp_path_factory.mktemp("questions") / "q.jsonl"
+    words = ["reverse the digits of", "copy the number", "turn around"]
+    rows = [{"id": n, "question": f"{words[n % 3]} {1000 + n}"} for n in range(3000)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path

@@ -1,0 +1,148 @@
+"""The commands with the real vLLM on the CPU: pipes, every kind of end, going on afterwards.
+
+Run by `make test-vllm`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from begun_processes import alive, children
+
+pytestmark = [pytest.mark.vllm, pytest.mark.slow]
+pytest.importorskip("vllm", reason="vLLM is not installed here: make test-vllm")
+
+RZERO = [sys.executable, "-m", "rzero_cli"]
+
+
+def piped(command: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    line = command.replace("rzero", " ".join(RZERO))
+    return subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {line}"],
+        cwd=folder,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+
+
+def test_sample_label_filter_through_pipes(small_base: Path, tmp_path: Path) -> None:
+    both = {"RZERO_ENGINE": "vllm", "RZERO_PRESET": "tiny", "RZERO_SOLVER": str(small_base)}
+    line = (
+        f"rzero sample --challenger {small_base} -n 40 | tee q.jsonl | rzero label --m 10 "
+        "| tee l.jsonl | rzero filter --low 0 --high 1"
+    )
+    done = piped(line, tmp_path, **both)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    labelled = [json.loads(text) for text in (tmp_path / "l.jsonl").read_text().splitlines()]
+    kept = [json.loads(text) for text in done.stdout.splitlines()]
+    asked = (tmp_path / "q.jsonl").read_text().splitlines()
+    assert [json.loads(text)["question"] for text in asked] == [r["question"] for r in labelled]
+    assert kept == [record for record in labelled if record["answer"] is not None]
+    assert len(kept) > 5
+    assert all(len(record["answers"]) == record["m"] == 10 for record in kept)
+    assert len({answer for record in kept for answer in record["answers"]}) > 5
+
+
+def test_a_real_llm_labels_through_pipes_and_says_nothing_else(
+    smollm2: Path, tmp_path: Path
+) -> None:
+    questions = [f"What is {n} + {n}? Answer with \\boxed{{}}." for n in range(1, 5)]
+    (tmp_path / "q.jsonl").write_text(
+        "".join(json.dumps({"question": q, "kept": [n]}) + "\n" for n, q in enumerate(questions))
+    )
+    line = (
+        f"cat q.jsonl | rzero label --solver {smollm2} --engine vllm --m 4 --max-tokens 48 "
+        "--max-model-len 512 --extract boxed,phrase,last-number --stop '\n\n\n' "
+        "| tee l.jsonl | rzero filter --low 0 --high 1 | cat"
+    )
+    done = piped(line.replace("last-number", "hashes"), tmp_path)
+    assert done.returncode == 0, done.stderr
+    records = [json.loads(text) for text in (tmp_path / "l.jsonl").read_text().splitlines()]
+    assert [record["question"] for record in records] == questions
+    assert [record["kept"] for record in records] == [[0], [1], [2], [3]]
+    assert all(len(record["answers"]) == 4 for record in records)
+    for text in done.stdout.splitlines():
+        assert json.loads(text)["answer"] is not None
+    assert "answers cut off at 48 tokens" in done.stderr
+
+
+def begin_label(base: Path, questions: Path, folder: Path, *more: str) -> subprocess.Popen[bytes]:
+    """A labelling that is some records on its way, in a process group of its own."""
+    command = ["label", questions, "--solver", base, "--engine", "vllm", "--preset", "tiny"]
+    process = subprocess.Popen(
+        [*RZERO, *map(str, command), "--m", "4", "-o", "l.jsonl", *more],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    journal = folder / "l.jsonl.part"
+    for _ in range(1800):
+        time.sleep(0.1)
+        if process.poll() is not None or (journal.exists() and journal.stat().st_size > 2000):
+            break
+    assert process.poll() is None, process.communicate()
+    return process
+
+
+@pytest.mark.parametrize(
+    ("number", "group", "status"),
+    [(signal.SIGINT, True, 130), (signal.SIGKILL, False, -9)],
+)
+def test_nothing_is_left_behind_and_what_is_done_is_kept(
+    small_base: Path, many_questions: Path, tmp_path: Path, number, group: bool, status: int
+) -> None:
+    process = begin_label(small_base, many_questions, tmp_path)
+    theirs = children(process.pid)
+    assert len(theirs) >= 2
+    (os.killpg if group else os.kill)(process.pid, number)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == status, stderr
+    assert b"Traceback" not in stderr
+    for _ in range(100):
+        if not alive(theirs):
+            break
+        time.sleep(0.1)
+    assert not alive(theirs)
+    done = (tmp_path / "l.jsonl.part").read_text().count("\n")
+    assert 0 < done < 3000
+    if number == signal.SIGKILL:  # and go on from there, with less to do
+        command = ["label", many_questions, "--solver", small_base, "--engine", "vllm"]
+        again = subprocess.run(
+            [
+                *RZERO,
+                *map(str, command),
+                *["--preset", "tiny", "--m", "4", "-o", "l.jsonl", "--resume"],
+            ],
+            cwd=tmp_path,
+            capture_output=True,
+            timeout=300,
+        )
+        assert again.returncode == 0, again.stderr
+        records = [json.loads(text) for text in (tmp_path / "l.jsonl").read_text().splitlines()]
+        assert [record["id"] for record in records] == list(range(3000))
+        assert all(len(record["answers"]) == 4 for record in records)
+
+
+def test_the_solver_of_challenge_runs_on_vllm(small_base: Path, tmp_path: Path) -> None:
+    plan = "--steps 1 --prompts 2 --batch 2 --group 4 --per-device 8 --m 4 --preset tiny"
+    command = f"challenge --challenger {small_base} --solver {small_base} -o c --engine vllm {plan}"
+    done = subprocess.run(
+        [*RZERO, *command.split()], cwd=tmp_path, capture_output=True, text=True, timeout=400
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert "rollouts" in done.stderr
+    log = json.loads((tmp_path / "c" / "log.jsonl").read_text().splitlines()[0])
+    assert 0 < log["p_hat"] <= 1 or log["valid"] == 0
