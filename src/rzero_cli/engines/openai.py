@@ -92,7 +92,9 @@ class OpenAIEngine:
         notify: Callable[[str], None] = lambda message: None,
     ) -> None:
         self._own = dict(arguments or {})
-        timeout = float(self._own.pop("timeout", _TIMEOUT))
+        timeout = self._own.pop("timeout", _TIMEOUT)
+        if not isinstance(timeout, (int, float)) or not timeout > 0:
+            raise UsageError(f"--engine-arg timeout={timeout}: must be seconds")
         key = os.environ.get("OPENAI_API_KEY") or "none"
         self._endpoints = [
             _Endpoint(url, openai.AsyncOpenAI(base_url=url, api_key=key, timeout=timeout))
@@ -169,8 +171,10 @@ class OpenAIEngine:
             body["stop"] = list(sampling.stop)
         body |= self._own
         body = {name: value for name, value in body.items() if value is not None}
-        for attempt in range(_TRIES):
+        attempt = failures = 0
+        while True:
             endpoint, n = await self._choose(wanted)
+            failures += 1
             try:
                 response = await endpoint.client.chat.completions.create(
                     model=self.model,
@@ -187,6 +191,8 @@ class OpenAIEngine:
                 failure = _message(error)
                 if error.code == "insufficient_quota":  # waiting does not help
                     raise RzeroError(f"{endpoint.url}: {failure}") from error
+                if time.monotonic() - self._alive_at < PATIENCE:  # others get their answers
+                    failures -= 1
             except (openai.APIConnectionError, openai.InternalServerError) as error:
                 failure = _message(error)
                 self._set_aside(endpoint, failure)
@@ -197,11 +203,13 @@ class OpenAIEngine:
             finally:
                 endpoint.busy -= n
                 self._wake()
+            if failures == _TRIES:
+                raise RzeroError(
+                    f"{endpoint.url}: a request failed {_TRIES} times, last with: {failure}; "
+                    "finished records are kept, --resume goes on"
+                )
             await asyncio.sleep(_pause(attempt))
-        raise RzeroError(
-            f"{endpoint.url}: a request failed {_TRIES} times, last with: {failure}; finished "
-            "records are kept, --resume goes on"
-        )
+            attempt += 1
 
     async def _choose(self, wanted: int) -> tuple[_Endpoint, int]:
         """The least busy endpoint that works, and how many completions to ask it for; waits its
@@ -264,8 +272,10 @@ class OpenAIEngine:
         message = _message(error)
         if error.status_code in (401, 403):
             raise RzeroError(f"{endpoint.url}: {message}: {_KEY}") from error
-        self._refused += 1
         too_long = any(words in message.lower() for words in _TOO_LONG)
+        if too_long and not self._refused:
+            self._notify(f"{endpoint.url}: {message}: a prompt without room gets empty answers")
+        self._refused += 1
         if not too_long or (not self._answered and self._refused >= _HOPELESS):
             raise RzeroError(
                 f"{endpoint.url}: refused a request: {message} (--engine-arg FIELD=null leaves a "
@@ -287,9 +297,10 @@ class OpenAIEngine:
         listed = [served for served in names if served]
         model = wanted
         if model is None:
-            if not listed or len(set(listed[0])) != 1:
-                offered = f": {', '.join(listed[0][:8])}" if listed else ""
-                raise UsageError(f"name the model, of those {self._endpoints[0].url} has{offered}")
+            if not listed:
+                raise UsageError("name the model: the server does not list any")
+            if len(set(listed[0])) != 1:
+                raise UsageError(f"name the model; the server has {', '.join(listed[0][:8])}")
             model = listed[0][0]
         for endpoint, served in zip(self._endpoints, names, strict=True):
             if served and model not in served:
