@@ -202,3 +202,14 @@ def test_an_adapter_is_applied(small_base: Path, tmp_path: Path) -> None:
     with open_engine("vllm", str(adapter), batch_size=16) as engine:
         found = texts(list(engine.generate(PROMPTS[:8], greedy)))
     assert sum(a == b for a, b in zip(found, expected, strict=True)) >= 6
+
+
+def test_copies_of_a_model_share_the_work(small_base: Path) -> None:
+    before = len(children(os.getpid()))
+    with open_engine("vllm", str(small_base), arguments={"data_parallel_size": 2}) as engine:
+        assert len(children(os.getpid())) >= before + 4  # an engine and a worker each
+        results = list(engine.generate(PROMPTS, Sampling(n=2, max_tokens=12)))
+        greedy = Sampling(temperature=0, max_tokens=6)
+        both = texts(list(engine.generate(PROMPTS * 2, greedy)))
+    assert [len(drawn) for drawn in results] == [2] * len(PROMPTS)
+    assert both[: len(PROMPTS)] == both[len(PROMPTS) :]
