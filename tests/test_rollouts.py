@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -119,6 +120,7 @@ def test_rollouts_are_cut_into_batches_for_transformers_alone(monkeypatch) -> No
     monkeypatch.setattr(GRPOTrainer, "_generate_single_turn", draw)
     trainer = object.__new__(grpo._Trainer)
     trainer._batch_size = 4
+    trainer._tokenizer = SimpleNamespace(chat_template="its own")
     prompts = [[i] for i in range(10)]
     trainer.use_vllm = False
     assert trainer._generate_single_turn(prompts) == (prompts, None)
@@ -127,6 +129,21 @@ def test_rollouts_are_cut_into_batches_for_transformers_alone(monkeypatch) -> No
     trainer.use_vllm = True
     assert trainer._generate_single_turn(prompts) == (prompts, [0.0] * 10)
     assert given == [10]
+
+
+@pytest.mark.slow
+def test_without_a_template_a_rollout_ends_at_another_speakers_line(plain_model: Path) -> None:
+    from rzero_cli.engines.transformers import load_tokenizer
+    from rzero_cli.training.grpo import cut_at_stop
+
+    tokenizer = load_tokenizer(str(plain_model))
+    stops = ("4", "31")
+    for digits, kept in (
+        ("", ""), ("7", "7"), ("777", "777"), ("4", "4"), ("74", "74"), ("7477", "74"),
+        ("731774", "731"), ("77317", "7731"), ("3", "3"), ("44", "4"),
+    ):  # fmt: skip
+        tokens = tokenizer(digits, add_special_tokens=False)["input_ids"]
+        assert tokenizer.decode(cut_at_stop(tokenizer, tokens, stops)) == kept
 
 
 @pytest.mark.slow

@@ -291,6 +291,84 @@ def test_a_prompt_without_room_is_an_unreadable_answer_not_the_end() -> None:
     assert texts(results)[::2] == EXPECTED[:3:2]
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "max_tokens=4096 cannot be greater than max_model_len=64.",
+        "'max_tokens' is too large: 4096. This model's maximum context length is 64 tokens.",
+    ],
+)
+def test_where_there_is_room_for_less_the_server_says_how_much(message: str) -> None:
+    def answer(body: Body) -> Reply:
+        return (400, error(message)) if "max_tokens" in body else boxed(body)
+
+    with ScriptedServer(answer) as server:
+        assert texts(complete(server, sampling=Sampling(n=2, max_tokens=4096))) == EXPECTED
+
+
+def test_room_for_none_of_a_few_prompts_is_an_error_too() -> None:
+    def answer(body: Body) -> Reply:
+        return 400, error("This model's maximum context length is 64 tokens.")
+
+    with (
+        ScriptedServer(answer) as server,
+        pytest.raises(RzeroError, match="has no room for any of these prompts"),
+    ):
+        complete(server, prompts=PROMPTS[:3])
+
+
+def test_a_page_where_a_server_was_is_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy answers for a server that is starting."""
+    monkeypatch.setattr(engine_module, "_pause", lambda attempt: 0.05)
+    starting = threading.Event()
+
+    def answer(body: Body) -> Reply:
+        if len(server.requests) > 10 and not starting.is_set():
+            alive, server.models = server.models, (200, "starting")
+            starting.set()
+            threading.Timer(1, lambda: setattr(server, "models", alive)).start()
+        if server.models[1] == "starting":
+            return 503, error("starting"), {"retry-after-ms": "1"}
+        return boxed(body)
+
+    with ScriptedServer(answer) as server:
+        assert texts(complete(server, batch_size=4)) == EXPECTED
+
+
+def test_what_is_finished_does_not_wait_for_the_next_input() -> None:
+    with (
+        ScriptedServer(boxed) as server,
+        open_engine("openai", "m", endpoints=[server.url]) as engine,
+    ):
+        seen, more = [], threading.Event()
+
+        def prompts():
+            yield PROMPTS[0]
+            assert more.wait(20), "the first result is kept back until there is a second prompt"
+            yield PROMPTS[1]
+
+        for drawn in engine.generate(prompts(), Sampling(n=2)):
+            seen.append(drawn)
+            more.set()
+        assert texts(seen) == EXPECTED[:2]
+
+
+def test_an_error_of_the_source_comes_after_the_results_before_it() -> None:
+    def prompts():
+        yield from PROMPTS[:5]
+        raise ValueError("bad input")
+
+    seen = []
+    with (
+        ScriptedServer(boxed) as server,
+        open_engine("openai", "m", endpoints=[server.url]) as engine,
+        pytest.raises(ValueError, match="bad input"),
+    ):
+        for drawn in engine.generate(prompts(), Sampling(n=2)):
+            seen.append(drawn)
+    assert texts(seen) == EXPECTED[:5]
+
+
 def test_room_for_no_prompt_at_all_is_an_error() -> None:
     def answer(body: Body) -> Reply:
         return 400, error("This model's maximum context length is 64 tokens.")
@@ -380,6 +458,12 @@ def test_the_key_is_the_environments_and_shows_nowhere(rzero, tmp_path: Path) ->
         (("--engine", "transformers", "--engine-arg", "seed=1"), "--engine-arg seed goes with"),
         (("--endpoint", "http://host", "--engine-arg", "seed"), "must be KEY=VALUE"),
         (("--chat-template-arg", "=1"), "--chat-template-arg =1: must be KEY=VALUE"),
+        (("--chat-template-arg", "tokenize=1"), "--chat-template-arg tokenize: is not"),
+        (("--endpoint", "http://host:99999/v1"), "not a URL such as http://"),
+        (("--endpoint", "http://[::1/v1"), "not a URL such as http://"),
+        (("--endpoint", "http://host/v1?api_key=sk"), "a key belongs into OPENAI_API_KEY"),
+        (("--endpoint", "http://host", "--engine-arg", "api_key=sk"), "a key belongs into"),
+        (("--endpoint", "http://host", "--engine-arg", "n=3"), "--engine-arg n: is not for"),
     ],
 )
 def test_wrong_options_are_refused_in_a_line(refused, arguments, said: str) -> None:
@@ -395,9 +479,11 @@ def test_several_endpoints_come_from_the_environment_and_from_a_file(rzero, tmp_
         assert one.requests
         assert two.requests
         asked = len(one.requests)
-        (tmp_path / "rzero.toml").write_text(f'[label]\nendpoint = ["{one.url}"]\n')
-        assert rzero("label", "q.jsonl").status == 0
-        assert len(one.requests) > asked
+        for written in (f'["{one.url}"]', f'"{one.url}"'):
+            (tmp_path / "rzero.toml").write_text(f"[label]\nendpoint = {written}\n")
+            assert rzero("label", "q.jsonl").status == 0
+            assert len(one.requests) > asked
+            asked = len(one.requests)
 
 
 def test_ctrl_c_ends_at_once_with_the_finished_records(rzero, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def parse_price(text: str | None) -> tuple[float, float] | None:
     except ValueError:
         raise UsageError(f"--price {text}: must be PROMPT/COMPLETION, such as 0.15/0.60") from None
     if not (0 <= prompt < 1e9 and 0 <= completion < 1e9):
-        raise UsageError(f"--price {text}: must not be negative")
+        raise UsageError(f"--price {text}: must be two numbers, neither negative")
     return prompt, completion
 
 
@@ -50,7 +50,7 @@ def print_estimate(
         questions: read once; no model is asked.
         prompt: what a question is put into.
         model, how: the Solver; the tokenizer of one that is here counts exactly.
-        m, max_tokens: answers a question, and their greatest length.
+        m, max_tokens: answers a question that are drawn, and their greatest length.
         price: of a million tokens of prompts and of completions, in whatever currency.
         as_json: for machines.
     """

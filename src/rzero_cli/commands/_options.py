@@ -48,14 +48,15 @@ def _install_defaults(ctx: typer.Context, value: str | None) -> str | None:
     _check_keys(ctx, config)
     values = settings.merge([*settings.layers(preset), config], ctx.command.name or "")
     # As text: every value then goes through the same check as one that was typed.
-    ctx.default_map = {k: _as_typed(v) for k, v in values.items()}
+    several = {option.name for option in ctx.command.params if getattr(option, "multiple", False)}
+    ctx.default_map = {k: _as_typed(v, several=k in several) for k, v in values.items()}
     ctx.default_map["preset"] = preset
     return value
 
 
-def _as_typed(value: Any) -> Any:
-    if isinstance(value, list):
-        return [str(item) for item in value]
+def _as_typed(value: Any, *, several: bool) -> Any:
+    if several:
+        return [str(item) for item in (value if isinstance(value, list) else [value])]
     return value if isinstance(value, bool) else str(value)
 
 
@@ -484,18 +485,28 @@ def engine_options(ctx: typer.Context) -> dict[str, Any]:
         UsageError: an engine or endpoint cannot be, or an option is not one of the engine's.
     """
     params = ctx.params
-    endpoints = [
-        _url(text) for text in params.get("endpoint") or params.get("solver_endpoint") or ()
-    ]
-    name = check_engine(params["engine"], endpoints)
+
+    def typed(name: str) -> bool:
+        return str(ctx.get_parameter_source(name)).endswith("COMMANDLINE")
+
+    where = "endpoint" if "endpoint" in params else "solver_endpoint"
+    engine = params["engine"]
+    # An engine that was typed wins over a server that the environment names.
+    named = params[where] if engine in ("auto", "openai") or typed(where) else None
+    endpoints = [_url(text) for text in named or ()]
+    name = check_engine(engine, endpoints)
     own = {key: params[key] for key in _VLLM_OPTIONS if params[key] is not None}
     dtype = {"dtype": params["dtype"]} if params["dtype"] else {}
     given = key_values("--engine-arg", params["engine_arg"])
+    if name == "auto" and (given or any(map(typed, own))):
+        name = check_engine("vllm")
     foreign = {"openai": own | dtype, "transformers": own | given}.get(name, {})
     for key in foreign:
-        if key in given or str(ctx.get_parameter_source(key)).endswith("COMMANDLINE"):
+        if key in given or typed(key):
             option = f"--engine-arg {key}" if key in given else "--" + key.replace("_", "-")
             raise UsageError(f"{option} goes with --engine vllm, not {name}")
+    if name == "openai":
+        _check_fields(given)
     arguments = {k: v for k, v in (own | dtype | given).items() if k not in foreign}
     return {
         "name": name,
@@ -505,6 +516,15 @@ def engine_options(ctx: typer.Context) -> dict[str, Any]:
         "arguments": arguments,
         "notify": lambda message: say(f"{ctx.command.name}: {message}", quiet=params["quiet"]),
     }
+
+
+def _check_fields(given: Mapping[str, Any]) -> None:
+    """Refuse fields of a request that are ours to fill, and keys, which records would keep."""
+    for name in given:
+        if name in ("n", "stream", "model", "messages"):
+            raise UsageError(f"--engine-arg {name}: is not for a request of rzero's to change")
+        if any(word in name.lower() for word in ("api_key", "apikey", "authorization", "header")):
+            raise UsageError(f"--engine-arg {name}: a key belongs into OPENAI_API_KEY")
 
 
 _VLLM_OPTIONS = (
@@ -525,7 +545,18 @@ def stops(texts: Sequence[str] | None) -> tuple[str, ...]:
 
 def chat_template_args(params: Mapping[str, Any]) -> dict[str, Any]:
     """What --chat-template-arg says. Raises UsageError."""
-    return key_values("--chat-template-arg", params["chat_template_arg"])
+    found = key_values("--chat-template-arg", params["chat_template_arg"])
+    for name in _TEMPLATES_OWN & found.keys():
+        raise UsageError(f"--chat-template-arg {name}: is not the template's, but rzero's to say")
+    return found
+
+
+# What `apply_chat_template` takes itself.
+_TEMPLATES_OWN = {
+    *("conversation", "messages", "tools", "documents", "chat_template", "add_generation_prompt"),
+    *("continue_final_message", "tokenize", "padding", "truncation", "max_length"),
+    *("return_tensors", "return_dict", "return_assistant_tokens_mask", "tokenizer_kwargs"),
+}
 
 
 def key_values(option: str, texts: Sequence[str] | None) -> dict[str, Any]:
@@ -548,10 +579,14 @@ def key_values(option: str, texts: Sequence[str] | None) -> dict[str, Any]:
 
 def _url(text: str) -> str:
     """The base URL of a server; one without a path gets /v1. Raises UsageError."""
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # of the port, or of an address in brackets
+        good = False
+    if not good:
         raise UsageError(f"--endpoint {text}: not a URL such as http://127.0.0.1:8000/v1")
-    if parts.username or parts.password:
+    if parts.username or parts.password or parts.query:
         raise UsageError("--endpoint: a key belongs into OPENAI_API_KEY, not into the URL")
     return text if parts.path.strip("/") else text.rstrip("/") + "/v1"
 

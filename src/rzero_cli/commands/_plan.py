@@ -19,7 +19,6 @@ from rzero_cli.training.rollouts import MODES
 GPUS = (1, 4, 8)
 _GPU_GIB = 80  # of an A100 or H100, where this machine has no GPU
 _MARGIN = 0.9  # of it; CUDA, NCCL and fragmentation take the rest
-_VLLM_SHARE = 0.92  # of a GPU's memory, where vLLM is not told otherwise
 
 
 def print_plan(ctx: typer.Context, plan: Plan, model: str, solver: str | None = None) -> None:
@@ -41,7 +40,6 @@ def print_plan(ctx: typer.Context, plan: Plan, model: str, solver: str | None = 
     if options["rollouts"] not in MODES:
         raise UsageError(f"--rollouts {options['rollouts']}: unknown; known: {', '.join(MODES)}")
     trained, gpu = read_model(model), _gpu_gib()
-    where = _who_generates(options, gpu, solver)
     adapters = {0}
     if options["lora_r"]:
         adapters |= {trained.adapter(options["lora_r"], options["lora_targets"])}
@@ -53,7 +51,14 @@ def print_plan(ctx: typer.Context, plan: Plan, model: str, solver: str | None = 
             skipped.append(f"{processes} GPUs: {error}")
             continue
         layouts += [
-            _layout(spread, sharded, adapter, trained, where, options)
+            _layout(
+                spread,
+                sharded,
+                adapter,
+                trained,
+                _who_generates(options, gpu, solver, processes),
+                options,
+            )
             for adapter in sorted(adapters)
             for sharded in ((False, True) if processes > 1 else (False,))
         ]
@@ -125,8 +130,13 @@ def _layout(
     }
 
 
-def _who_generates(options: Mapping[str, Any], gpu: float, solver: str | None) -> dict[str, Any]:
-    """What `estimate` is told of rollouts and of the Solver's answers; `gpu` in GiB."""
+def _who_generates(
+    options: Mapping[str, Any], gpu: float, solver: str | None, processes: int
+) -> dict[str, Any]:
+    """What `estimate` is told of rollouts and of the Solver's answers; `gpu` in GiB.
+
+    Several processes have the Solver on transformers each, unless it is served elsewhere.
+    """
     from rzero_cli.training.shape import read_model
 
     installed = find_spec("vllm") is not None
@@ -135,8 +145,9 @@ def _who_generates(options: Mapping[str, Any], gpu: float, solver: str | None) -
         rollouts = "colocate" if installed else "transformers"
     share = options["rollout_memory"] if rollouts == "colocate" else 0.0
     where: dict[str, Any] = {"generates": rollouts == "transformers"}
-    if solver and (options["engine"] == "vllm" or (options["engine"] == "auto" and installed)):
-        share += options["gpu_memory_utilization"] or _VLLM_SHARE
+    in_vllm = options.get("engine") == "vllm" or (options.get("engine") == "auto" and installed)
+    if solver and processes == 1 and in_vllm:
+        share += options["gpu_memory_utilization"]
     elif solver:
         where |= {"solver": read_model(solver), "solver_tokens": options["solver_max_tokens"]}
     return where | {"vllm": share * gpu}

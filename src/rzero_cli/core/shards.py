@@ -46,7 +46,7 @@ def parse_shard(text: str | None) -> Shard:
     """What --shard says; the whole where it says nothing. Raises UsageError."""
     if text is None:
         return WHOLE
-    if not (match := re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)):
+    if not (match := re.fullmatch(r"(\d{1,9})/([1-9]\d{0,8})", text)):
         raise UsageError(f"--shard {text}: must be I/N, such as 0/8")
     index, count = map(int, match.groups())
     if index >= count:

@@ -138,8 +138,6 @@ def open_engine(
     from rzero_cli.engines.transformers import TransformersEngine
 
     known = {name: value for name, value in (arguments or {}).items() if name == "dtype"}
-    if unused := sorted(set(arguments or {}) - set(known)):
-        notify(f"{', '.join(unused)}: for vLLM, and not used by transformers")
     return TransformersEngine(model, batch_size=batch_size, template_args=template_args, **known)
 
 

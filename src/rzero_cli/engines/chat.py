@@ -12,7 +12,7 @@ from typing import Any
 
 from rzero_cli.core.prompts import Messages, plain_text
 
-__all__ = ["PLAIN_STOPS", "end_tokens", "render", "stop_strings"]
+__all__ = ["PLAIN_STOPS", "encode", "end_tokens", "render", "stop_strings"]
 
 PLAIN_STOPS = ("\nuser:", "\nsystem:")
 """Where a model without a chat template has left its own turn (`core.prompts.plain_text`)."""

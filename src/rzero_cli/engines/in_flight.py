@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError  # python 3.10 has its own
 from itertools import islice
+from queue import Empty, Queue
 from typing import Any, TypeVar
 
 from rzero_cli.core.prompts import Messages
@@ -23,6 +23,7 @@ from rzero_cli.engines import Completion
 __all__ = ["EventLoop", "in_order"]
 
 T = TypeVar("T")
+_PATIENCE = 5.0
 _LOOK = 0.2
 """Seconds between two looks at whether somebody wants us to stop."""
 
@@ -44,7 +45,10 @@ class EventLoop:
         return wait(self.submit(work))
 
     def close(self, *last: Coroutine[Any, Any, None]) -> None:
-        """Cancel what is running, do `last`, and end the thread."""
+        """Cancel what is running, do `last`, and end the thread.
+
+        A loop that a library keeps busy, as vLLM does while it starts, is left to end with us.
+        """
 
         async def end() -> None:
             others = asyncio.all_tasks() - {asyncio.current_task()}
@@ -52,7 +56,10 @@ class EventLoop:
                 task.cancel()
             await asyncio.gather(*others, *last, return_exceptions=True)
 
-        self.submit(end()).result(timeout=10)
+        try:
+            self.submit(end()).result(timeout=_PATIENCE)
+        except FutureTimeoutError:
+            return
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -83,14 +90,42 @@ def in_order(
         window: prompts begun whose results have not come out.
         start: prompts to leave out at the beginning.
     """
-    pending: deque[Future[list[Completion]]] = deque()
+    begun: Queue[Future[list[Completion]] | BaseException | None] = Queue()
+    room, over = threading.Semaphore(window), threading.Event()
+
+    def read() -> None:
+        """Begin prompts as they come, in a thread: a source that lets one wait, such as a pipe,
+        must not keep back what is finished."""
+        try:
+            for number, messages in enumerate(islice(prompts, start, None), start):
+                room.acquire()
+                if over.is_set():
+                    return
+                begun.put(begin(number, messages))
+            begun.put(None)
+        except BaseException as error:
+            begun.put(error)
+
+    threading.Thread(target=read, daemon=True).start()
     try:
-        for number, messages in enumerate(islice(prompts, start, None), start):
-            pending.append(begin(number, messages))
-            while pending and (len(pending) >= window or pending[0].done()):
-                yield wait(pending.popleft())
-        while pending:
-            yield wait(pending.popleft())
+        while (item := _next(begun)) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            result = wait(item)
+            room.release()
+            yield result
     finally:
-        for future in pending:
-            future.cancel()
+        over.set()
+        room.release()
+        while not begun.empty():
+            if isinstance(item := begun.get(), Future):
+                item.cancel()
+
+
+def _next(queue: Queue[T]) -> T:
+    """The next item. A signal is heard while waiting."""
+    while True:
+        try:
+            return queue.get(timeout=_LOOK)
+        except Empty:
+            continue

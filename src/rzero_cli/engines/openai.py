@@ -142,6 +142,8 @@ class OpenAIEngine:
         capacity = len(self._endpoints) * max(1, self._batch_size // drawn)
         for completions in in_order(prompts, begin, window=_FULL * capacity, start=start):
             yield completions * (sampling.n // drawn)
+        if self._refused and not (self._answered or start):
+            raise RzeroError(f"{self._endpoints[0].url}: has no room for any of these prompts")
 
     async def _draw(
         self, number: int, messages: Messages, sampling: Sampling, first: int, wanted: int
@@ -197,6 +199,9 @@ class OpenAIEngine:
                 failure = _message(error)
                 self._set_aside(endpoint, failure)
             except openai.APIStatusError as error:
+                if _too_long(error) and "max_tokens" in body:  # the server knows what room is left
+                    del body["max_tokens"]
+                    continue
                 return self._refuse(endpoint, error, wanted)
             except _GIBBERISH:
                 failure = _NOT_OURS
@@ -272,7 +277,7 @@ class OpenAIEngine:
         message = _message(error)
         if error.status_code in (401, 403):
             raise RzeroError(f"{endpoint.url}: {message}: {_KEY}") from error
-        too_long = any(words in message.lower() for words in _TOO_LONG)
+        too_long = _too_long(error)
         if too_long and not self._refused:
             self._notify(f"{endpoint.url}: {message}: a prompt without room gets empty answers")
         self._refused += 1
@@ -322,7 +327,7 @@ async def _answers(client: openai.AsyncOpenAI) -> bool:
         await client.models.list()
     except openai.APIStatusError as error:
         return error.status_code < 500
-    except openai.APIError:
+    except (openai.APIError, *_GIBBERISH):
         return False
     return True
 
@@ -362,6 +367,10 @@ def _completions(response: Any, n: int) -> list[Completion]:
         )
         for i, choice in enumerate(choices)
     ]
+
+
+def _too_long(error: openai.APIStatusError) -> bool:
+    return any(words in _message(error).lower() for words in _TOO_LONG)
 
 
 def _message(error: openai.APIError) -> str:

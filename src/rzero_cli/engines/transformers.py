@@ -236,6 +236,7 @@ class TransformersEngine:
     def _completion(self, tokens: list[int], stops: Sequence[str]) -> Completion:
         length = next((i for i, token in enumerate(tokens) if token in self._ends), None)
         text = self.tokenizer.decode(tokens[:length], skip_special_tokens=True)
-        count = len(tokens) if length is None else length + 1
         cut = min((at for stop in stops if (at := text.find(stop)) >= 0), default=None)
+        # A row that a stop string has ended has no end token.
+        count = len(tokens) if length is None else length + (cut is None)
         return Completion(text[:cut], count, truncated=length is None and cut is None)

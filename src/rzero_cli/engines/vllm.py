@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import json
 import logging
 import os
 import re
@@ -24,6 +25,7 @@ from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from difflib import get_close_matches
 from functools import partial
+from pathlib import Path
 from typing import IO, Any
 
 from rzero_cli.core.processes import ended_with_us
@@ -42,6 +44,8 @@ _QUIET = {
     "VLLM_LOGGING_LEVEL": "ERROR",
     "VLLM_NO_USAGE_STATS": "1",  # vLLM reports its use to its makers unless it is told not to
     "VLLM_CONFIGURE_LOGGING": "1",
+    # As on the CPU: a fork would copy our threads' locks, and hold the pipes of `ended_with_us`.
+    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
     "TOKENIZERS_PARALLELISM": "false",
 }
 _ERROR = re.compile(r"(?:^|\s)(\w*(?:Error|Exception)): (.+)")
@@ -99,7 +103,8 @@ class VllmEngine:
                 made_with.setdefault("max_num_seqs", batch_size)
             if base:
                 made_with = {"enable_lora": True, "max_lora_rank": _rank(model)} | made_with
-                made_with |= {"model": base, "tokenizer": model}
+                own = (Path(model) / "tokenizer_config.json").is_file()
+                made_with |= {"model": base, "tokenizer": model if own else base}
             _check_names(made_with, [field.name for field in dataclasses.fields(AsyncEngineArgs)])
             self.tokenizer = load_tokenizer(model)
             self._loop = EventLoop()
@@ -222,9 +227,6 @@ def _check_names(wanted: Mapping[str, Any], known: list[str]) -> None:
 
 def _rank(adapter: str) -> int:
     """The rank vLLM has to make room for: the next of those it knows."""
-    import json
-    from pathlib import Path
-
     rank = json.loads((Path(adapter) / "adapter_config.json").read_text("utf-8"))["r"]
     return next((known for known in (8, 16, 32, 64, 128, 256, 320) if known >= rank), 512)
 

@@ -23,7 +23,7 @@ from trl import GRPOConfig, GRPOTrainer
 from rzero_cli.core.plan import Plan
 from rzero_cli.core.processes import rank
 from rzero_cli.core.prompts import Messages, plain_text
-from rzero_cli.engines.chat import end_tokens, render
+from rzero_cli.engines.chat import PLAIN_STOPS, end_tokens, render
 from rzero_cli.engines.transformers import load_tokenizer
 from rzero_cli.errors import RzeroError, UsageError
 from rzero_cli.training.adapters import (
@@ -136,6 +136,9 @@ def train(
         if rollouts.mode != "transformers":
             longest = _longest(tokenizer, rows, template_args) + plan.max_tokens
             generation |= _vllm(rollouts, longest)
+            if not tokenizer.chat_template:  # as `cut_at_stop` where transformers generates
+                stops = {"stop": list(PLAIN_STOPS), "include_stop_str_in_output": True}
+                generation["generation_kwargs"] = stops
         config = _config(plan, hyper, part / STATES, save_every, **generation)
         if config.n_gpu > 1:
             raise UsageError(
@@ -197,7 +200,22 @@ class _Trainer(GRPOTrainer):  # type: ignore[misc]
         for at in range(0, len(prompt_ids), self._batch_size):
             chunk = prompt_ids[at : at + self._batch_size]
             drawn += super()._generate_single_turn(chunk, *inputs, **kwargs)[0]
-        return drawn, None
+        if self._tokenizer.chat_template:
+            return drawn, None
+        return [cut_at_stop(self._tokenizer, tokens, PLAIN_STOPS) for tokens in drawn], None
+
+
+def cut_at_stop(tokenizer: Any, tokens: list[int], stops: Sequence[str]) -> list[int]:
+    """A rollout up to where a stop string is written out: what comes after it belongs to a turn
+    that nobody asked for, and is not trained on."""
+    if not any(stop in tokenizer.decode(tokens, skip_special_tokens=True) for stop in stops):
+        return tokens
+    low, high = 1, len(tokens)  # the text of a longer beginning holds that of a shorter one
+    while low < high:
+        middle = (low + high) // 2
+        text = tokenizer.decode(tokens[:middle], skip_special_tokens=True)
+        low, high = (low, middle) if any(s in text for s in stops) else (middle + 1, high)
+    return tokens[:low]
 
 
 def _prompt(tokenizer: Any, row: dict[str, Any]) -> Messages | str:
