@@ -135,6 +135,36 @@ def test_nothing_is_left_behind_and_what_is_done_is_kept(
         assert all(len(record["answers"]) == 4 for record in records)
 
 
+def test_a_start_that_is_ended_leaves_nothing_behind(
+    small_base: Path, many_questions: Path, tmp_path: Path
+) -> None:
+    command = ["label", many_questions, "--solver", small_base, "--engine", "vllm"]
+    process = subprocess.Popen(
+        [*RZERO, *map(str, command), "-o", "l.jsonl"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    theirs: list[int] = []
+    for _ in range(600):  # until vLLM begins processes, beside the one that looks on
+        time.sleep(0.1)
+        if len(theirs := children(process.pid)) > 1:
+            break
+    time.sleep(2)
+    theirs = sorted({*theirs, *children(process.pid)})
+    assert len(theirs) > 1
+    process.terminate()
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 143, stderr
+    assert b"Traceback" not in stderr
+    for _ in range(100):
+        if not alive(theirs):
+            break
+        time.sleep(0.1)
+    assert not alive(theirs)
+
+
 def test_the_solver_of_challenge_runs_on_vllm(small_base: Path, tmp_path: Path) -> None:
     plan = "--steps 1 --prompts 2 --batch 2 --group 4 --per-device 8 --m 4 --preset tiny"
     command = f"challenge --challenger {small_base} --solver {small_base} -o c --engine vllm {plan}"

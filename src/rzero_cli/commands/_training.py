@@ -119,11 +119,11 @@ def check_training(ctx: typer.Context, model: str) -> Rollouts:
         UsageError: one is unknown, or not to be had here.
     """
     options = ctx.params
+    opt.chat_template_args(options)
     if options["dry_run"]:  # the plan may be for another machine than this
         return Rollouts()
     if options["as_json"]:
         raise UsageError("--json prints the plan for machines: it needs --dry-run")
-    opt.chat_template_args(options)
     _check_optim(options["optim"], known=settings.preset_value(str(ctx.command.name), "optim"))
     if options["lora_r"]:
         _check_lora(model, options["lora_r"], options["lora_alpha"])

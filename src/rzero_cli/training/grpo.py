@@ -150,16 +150,17 @@ def train(
         policy.generation_config.eos_token_id = end_tokens(
             tokenizer, policy.generation_config.eos_token_id
         )
-        trainer = _Trainer(
-            batch_size,
-            model=policy,
-            reward_funcs=reward,
-            args=config,
-            train_dataset=dataset,
-            processing_class=tokenizer,
-            peft_config=new_adapter(start, lora),
-            callbacks=[_Log(part / LOG_NAME, on_update)],
-        )
+        with _refused_in_a_line(ImportError, ValueError):
+            trainer = _Trainer(
+                batch_size,
+                model=policy,
+                reward_funcs=reward,
+                args=config,
+                train_dataset=dataset,
+                processing_class=tokenizer,
+                peft_config=new_adapter(start, lora),
+                callbacks=[_Log(part / LOG_NAME, on_update)],
+            )
         trainer.remove_callback(PrinterCallback)  # it prints to standard output
         if lora:
             name_base(trainer.model)
@@ -167,7 +168,8 @@ def train(
             _check_reference(trainer, start)
         if last := last_state(part):
             adapter_alone(last)
-        trainer.train(resume_from_checkpoint=str(last) if last else None)
+        with _refused_in_a_line(ImportError):  # an optimizer's package
+            trainer.train(resume_from_checkpoint=str(last) if last else None)
         if trainer.state.global_step != plan.updates:
             raise RzeroError(
                 f"trained {trainer.state.global_step} updates instead of {plan.updates}"
@@ -307,6 +309,15 @@ def _check_reference(trainer: Any, start: str) -> None:
     path = trainer.model.config._name_or_path
     if trainer.beta and path != start:
         raise RzeroError(f"the KL's reference would be {path} instead of {start}")
+
+
+@contextmanager
+def _refused_in_a_line(*kinds: type[Exception]) -> Iterator[None]:
+    """What TRL, peft or transformers refuse of our options, as an error of one line."""
+    try:
+        yield
+    except kinds as error:
+        raise RzeroError(f"this cannot be trained: {' '.join(str(error).split())}") from error
 
 
 @contextmanager
