@@ -182,7 +182,11 @@ def models_table() -> str:
         own = settings.layers(preset)[-1]
         shape = published()[own["model"]]
         model = model_of(shape)
-        sets = [f"`{k} = {v}`" for k, v in own.items() if v != own["model"]]
+        every = {k: v for k, v in own.items() if not isinstance(v, dict) and v != own["model"]}
+        sets = [f"`{k} = {v}`" for k, v in every.items()]
+        for command, values in own.items():
+            if isinstance(values, dict):
+                sets += [f"`{k} = {v}` in {command}" for k, v in values.items()]
         rows.append(
             (
                 f"`{preset}`",
