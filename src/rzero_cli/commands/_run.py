@@ -50,7 +50,6 @@ _NOT_SETTINGS = {
     "rollout_endpoint",
     "rollout_memory",
     "rollout_tensor_parallel_size",
-    "gradient_checkpointing",
     "accelerate",
 }
 
