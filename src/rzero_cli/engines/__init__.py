@@ -168,8 +168,8 @@ def check_engine(name: str, endpoints: Sequence[str] = ()) -> str:
         )
     from rzero_cli.engines.models import require  # so it does without this
 
-    for needed in {"vllm": ("vllm",), "openai": ("openai",)}.get(name, ()):
-        require(needed, needed)
+    if name in ("vllm", "openai"):  # packages and extras of the same names
+        require(name, name)
     return name
 
 

@@ -24,6 +24,7 @@ __all__ = ["EventLoop", "in_order"]
 
 T = TypeVar("T")
 _PATIENCE = 5.0
+"""Seconds in which a loop that is closed has ended what it was doing."""
 _LOOK = 0.2
 """Seconds between two looks at whether somebody wants us to stop."""
 
