@@ -24,9 +24,10 @@ RZERO = [sys.executable, "-m", "rzero_cli"]
 
 
 def piped(command: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    line = command.replace("rzero", " ".join(RZERO))
+    # A shell function, since the word also stands in paths: the cache's folder is called rzero.
+    rzero = f'rzero() {{ {" ".join(RZERO)} "$@"; }}'
     return subprocess.run(
-        ["bash", "-c", f"set -o pipefail; {line}"],
+        ["bash", "-c", f"set -o pipefail; {rzero}; {command}"],
         cwd=folder,
         env=os.environ | environment,
         capture_output=True,
