@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from rzero_cli.core.streams import read_lines
     from rzero_cli.core.votes import Vote, vote
     from rzero_cli.engines import Completion, Engine, Sampling, open_engine
-    from rzero_cli.evaluation.data import evaluate_data
+    from rzero_cli.evaluation.exams import evaluate_data
     from rzero_cli.stages.label import Solver, open_solver
     from rzero_cli.stages.sample import sample_questions
     from rzero_cli.training.challenger import challenger_reward
@@ -59,7 +59,7 @@ _PLACES = {
     "core.streams": ("read_lines",),
     "core.votes": ("Vote", "vote"),
     "engines": ("Completion", "Engine", "Sampling", "open_engine"),
-    "evaluation.data": ("evaluate_data",),
+    "evaluation.exams": ("evaluate_data",),
     "stages.label": ("Solver", "open_solver"),
     "stages.sample": ("sample_questions",),
     "training.challenger": ("challenger_reward",),

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +26,8 @@ from rzero_cli.core.streams import (
     Output,
     check_new_file,
     check_part,
+    dumps,
+    open_copy,
     open_journal,
     part_of,
     protect_stdout,
@@ -59,7 +59,7 @@ def eval_(
         str | None,
         typer.Option(
             "--tasks",
-            help="Tasks known to lm-eval, with commas between.",
+            help="rzero_math, rzero_general, or tasks of lm-eval's, with commas between.",
             rich_help_panel=opt.INPUT,
             metavar="NAMES",
         ),
@@ -73,12 +73,40 @@ def eval_(
             metavar="DIR",
         ),
     ] = None,
+    data_file: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--data-file",
+            help="A task's data: a local file with its hub's columns.",
+            rich_help_panel=opt.INPUT,
+            metavar="TASK=PATH",
+        ),
+    ] = None,
+    num_fewshot: Annotated[
+        int | None,
+        typer.Option(
+            "--num-fewshot",
+            help="Examples in the prompts of lm-eval's tasks.",
+            rich_help_panel=opt.INPUT,
+            min=0,
+            show_default="as the task says",
+        ),
+    ] = None,
+    chat: Annotated[
+        bool | None,
+        typer.Option(
+            "--chat/--no-chat",
+            help="Put the prompts of lm-eval's tasks into the chat template.",
+            rich_help_panel=opt.INPUT,
+            show_default="with servers only",
+        ),
+    ] = None,
     k: Annotated[
         int,
         opt.from_preset(
             "eval",
             "--k",
-            help="Samples of a question; 0 is greedy alone.",
+            help="Samples of a question; 0 is greedy alone. Typed, in place of a task's own.",
             panel=opt.DRAWING,
             min=0,
         ),
@@ -128,14 +156,17 @@ def eval_(
     """Examine a model: pass@1 greedy, mean@k by sampling, maj@k, with 95 % intervals.
 
     --data takes questions with a `reference`; with a `group` key there is a line for each group.
-    An answer is the last box of a completion; one that cannot be read is wrong. --tasks takes any
-    of lm-eval's tasks by name, prompted and scored as lm-eval does it.
+    --tasks rzero_math and rzero_general are the paper's benchmarks by the paper's protocol. An
+    answer is the last box of a completion; one that cannot be read is wrong. Any other task of
+    lm-eval's is prompted and scored as lm-eval does it.
 
     [bold]Examples[/]
 
       rzero eval --model runs/demo/iter-3/solver --data heldout.jsonl -o results.json
 
-      rzero eval --model Qwen/Qwen3-4B-Base --tasks gsm8k --limit 100 -o gsm8k.json
+      rzero eval --model Qwen/Qwen3-4B-Base --tasks rzero_math -o results.json
+
+      rzero eval --model M --tasks rzero_gsm8k --data-file rzero_gsm8k=test.jsonl -o results.json
     """
     clock = Clock()
     how = opt.engine_options(ctx)
@@ -145,108 +176,178 @@ def eval_(
     asked = parents_of(checkpoint, how)
     if (data is None) == (tasks is None):
         raise UsageError("give either --data FILE or --tasks NAMES")
-    for name, given in (("prompt-file", prompt_file), ("stop", stop)):
-        if tasks is not None and given:
-            raise UsageError(f"--{name} goes with --data: a task has its own")
+    only_tasks = {"include-path": include_path, "data-file": data_file, "num-fewshot": num_fewshot}
+    for name, given in (only_tasks | {"chat": chat}).items():
+        if data is not None and given is not None:
+            raise UsageError(f"--{name} goes with --tasks")
     target = Path(output)
     check_new_file(target, force=force or resume)
     check_part(part_of(target), force=force, resume=resume)
     if include_path is not None and not Path(include_path).is_dir():
         raise UsageError(f"--include-path {include_path}: no such folder")
+    files = _data_files(data_file or [])
     if log_samples:
         if Path(log_samples).absolute() == target.absolute():
             raise UsageError(f"--log-samples {log_samples}: is the results' own file")
         check_new_file(Path(log_samples), force=force or resume)
     load_prompt(prompt_file, SOLVER)
-    made_with = settings_of(ctx) | input_hashes([data] if data else [], *asked)
+    read = [data] if data else list(files.values())
+    made_with = settings_of(ctx) | input_hashes(read, *asked)
     if data is not None:
         for line in read_lines([data], limit=limit, strict=strict):
             line.text(question_key), line.text(reference_key)
     require("eval", "lm_eval")
-    named = None
-    if tasks is not None:
-        from rzero_cli.evaluation.tasks import load_tasks
-
-        named = load_tasks([name.strip() for name in tasks.split(",")], include_path=include_path)
+    exams, others = _questions(ctx, files)
     with (
         open_journal(target, settings=made_with, force=force, resume=resume) as (journal, part),
         protect_stdout() as stdout,
         open_engine(model=checkpoint, seed=derived_seed(seed, journal.done), **how) as loaded,
+        _log(log_samples) as report,
     ):
-        if named is None:
-            results = _on_data(ctx.params, loaded, journal, part)
-        else:
-            results = _on_tasks(ctx, loaded, journal, named)
+        results = _evaluate(ctx, loaded, exams, others, journal, part, report)
         record = describe(
             "eval",
             settings=settings_of(ctx),
-            parents=[*asked, *([data] if data else [])],
+            parents=[*asked, *read],
             seconds=clock.seconds,
-            metrics={},
+            metrics={name: task["score"] for name, task in results["tasks"].items()},
         )
-        write_json(target, results | {"origin": record})
-        if log_samples:
-            shutil.copyfile(part, log_samples)
+        write_json(target, results | {"config": _config(ctx, checkpoint), "origin": record})
         if as_json:
-            shown = {name: value for name, value in results.items() if name != "samples"}
+            shown = {name: results[name] for name in ("tasks", "averages")}
+            shown["tasks"] = {
+                name: {key: value for key, value in task.items() if key != "samples"}
+                for name, task in results["tasks"].items()
+            }
             stdout.write(json.dumps(shown).encode() + b"\n")
     if not (as_json or quiet):
         _print_table(results, output)
 
 
-def _on_data(options: dict[str, Any], engine: Any, journal: Output, part: Path) -> dict[str, Any]:
+def _data_files(given: list[str]) -> dict[str, str]:
+    """By TASK or TASK:SPLIT, the file with its data. Raises UsageError."""
+    files = {}
+    for text in given:
+        name, sign, path = text.partition("=")
+        if not (name and sign and path):
+            raise UsageError(f"--data-file {text}: expected TASK=PATH")
+        if not Path(path).is_file():
+            raise UsageError(f"--data-file {text}: no such file")
+        files[name] = path
+    return files
+
+
+def _typed(ctx: typer.Context, name: str) -> bool:
+    return str(ctx.get_parameter_source(name)).endswith("COMMANDLINE")
+
+
+def _questions(ctx: typer.Context, files: dict[str, str]) -> tuple[list[Any], dict[str, Any]]:
+    """The exams, and the tasks that are lm-eval's own."""
+    options = ctx.params
+    drawn = options["k"] if options["temperature"] > 0 else 0
+    if options["data"] is not None:
+        from rzero_cli.evaluation.exams import exam_of
+
+        lines = read_lines([options["data"]], limit=options["limit"], strict=options["strict"])
+        keys = {name: options[name] for name in ("question_key", "reference_key", "group_key")}
+        return [exam_of(lines, Path(options["data"]).stem, drawn, **keys)], {}
+    from rzero_cli.evaluation.tasks import load_tasks
+
+    named = load_tasks(
+        [name.strip() for name in options["tasks"].split(",")],
+        include_path=options["include_path"],
+        data_files=files,
+        num_fewshot=options["num_fewshot"],
+        limit=options["limit"],
+    )
+    if named.others["tasks"]:
+        for name in ("prompt_file", "stop"):
+            if options[name]:
+                others = ", ".join(named.others["tasks"])
+                raise UsageError(f"--{name.replace('_', '-')}: {others}: has its own")
+    # A task says itself how often it is answered, unless somebody has typed something else.
+    typed = _typed(ctx, "k") or not drawn
+    return [exam.drawn(drawn) if typed else exam for exam in named.exams], named.others
+
+
+def _evaluate(
+    ctx: typer.Context,
+    engine: Any,
+    exams: list[Any],
+    others: dict[str, Any],
+    journal: Output,
+    part: Path,
+    report: Any,
+) -> dict[str, Any]:
     from rzero_cli.core.equivalence import Equivalence
-    from rzero_cli.evaluation.data import evaluate_data
-
-    names = ("k", "temperature", "top_p", "top_k", "max_tokens", "seed", "stop")
-    keys = ("question_key", "reference_key", "group_key")
-    earlier = [line.record for line in read_lines([str(part)])]
-    rules = opt.answer_rules(options)
-    with (
-        Equivalence(conventions=rules.conventions) as equivalence,
-        _bar(options) as on_progress,
-    ):
-        return evaluate_data(
-            engine,
-            read_lines([options["data"]], limit=options["limit"], strict=options["strict"]),
-            **{name: options[name] for name in (*names, *keys)},
-            equivalence=equivalence,
-            read=rules.read,
-            prompt=load_prompt(options["prompt_file"], SOLVER),
-            on_progress=on_progress,
-            log=journal.write,
-            done=earlier,
-        )
-
-
-def _on_tasks(ctx: typer.Context, engine: Any, journal: Output, named: Any) -> dict[str, Any]:
+    from rzero_cli.evaluation.exams import evaluate_exams
+    from rzero_cli.evaluation.results import averages, joined
     from rzero_cli.evaluation.tasks import evaluate_tasks
 
     options = ctx.params
-    names = ("k", "temperature", "top_p", "top_k", "seed", "limit")
-    # A task says itself how long an answer may be, unless somebody has typed something else.
-    typed = str(ctx.get_parameter_source("max_tokens")).endswith("COMMANDLINE")
-    return evaluate_tasks(
-        engine,
-        named,
-        **{name: options[name] for name in names},
-        max_tokens=options["max_tokens"] if typed else None,
-        progress=not options["quiet"] and sys.stderr.isatty(),
-        log=journal.write,
-    )
+    names = ("temperature", "top_p", "top_k", "seed")
+    how = {name: options[name] for name in names}
+    earlier = iter([line.record for line in read_lines([str(part)])])
+    how |= {"done": earlier, "log": journal.write}
+    how["report"] = report
+    rules = opt.answer_rules(options)
+    answers = sum(len(exam.questions) * (exam.greedy + exam.k) for exam in exams)
+    parts = []
+    with progress("eval", None if others.get("tasks") else answers, quiet=options["quiet"]) as bar:
+        how["on_progress"] = bar
+        if exams:
+            with Equivalence(conventions=rules.conventions) as equivalence:
+                parts.append(
+                    evaluate_exams(
+                        engine,
+                        exams,
+                        max_tokens=options["max_tokens"],
+                        equivalence=equivalence,
+                        rules=rules,
+                        prompt=load_prompt(options["prompt_file"], SOLVER),
+                        stop=options["stop"],
+                        **how,
+                    )
+                )
+        if others.get("tasks"):
+            parts.append(
+                evaluate_tasks(
+                    engine,
+                    others,
+                    # As above; and how long an answer may be.
+                    k=options["k"] if _typed(ctx, "k") else 0,
+                    max_tokens=options["max_tokens"] if _typed(ctx, "max_tokens") else None,
+                    num_fewshot=options["num_fewshot"],
+                    limit=options["limit"],
+                    chat=options["chat"],
+                    **how,
+                )
+            )
+    results = joined(parts)
+    return results | {"averages": averages(results["tasks"])}
+
+
+def _config(ctx: typer.Context, checkpoint: str | None) -> dict[str, Any]:
+    """lm-eval's record of how it was run."""
+    options = ctx.params
+    return {
+        "model": options["engine"],
+        "model_args": {"pretrained": checkpoint},
+        "batch_size": options["batch_size"],
+        "limit": options["limit"],
+        "random_seed": options["seed"],
+        "fewshot_seed": options["seed"],
+    }
 
 
 @contextmanager
-def _bar(options: dict[str, Any]) -> Iterator[Any]:
-    with progress("eval", None, quiet=options["quiet"]) as advance:
-        seen = 0
-
-        def on_progress(done: int, total: int) -> None:
-            nonlocal seen
-            advance(done - seen)
-            seen = done
-
-        yield on_progress
+def _log(path: str | None) -> Iterator[Any]:
+    """Takes the records of --log-samples, whose file appears whole; None where none is wanted."""
+    if path is None:
+        yield None
+        return
+    with open_copy(path, force=True) as stream:
+        yield lambda record: stream.write(dumps(record) + b"\n")
 
 
 def _print_table(results: dict[str, Any], output: str) -> None:
@@ -254,6 +355,9 @@ def _print_table(results: dict[str, Any], output: str) -> None:
 
     from rzero_cli.evaluation.tables import results_table
 
-    tasks = results.get("tasks") or {"all": results}
-    Console(stderr=True).print(results_table(tasks))
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        console.width = 200
+    shown = results_table(results["tasks"], results["averages"], width=console.width)
+    console.print(shown)
     say(f"eval: {output}")

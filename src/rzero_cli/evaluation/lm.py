@@ -1,8 +1,11 @@
-"""lm-eval's view of an engine: generation for its tasks by whatever engine is open.
+"""lm-eval's view of an engine: the one way from its tasks to whatever engine is open.
 
-lm-eval hands a model strings. Here such a string is a conversation written as JSON, which keeps
-the rendering (chat template, server) with the engine. A request lm-eval repeats comes back as so
-many different draws: its copies become one prompt with `Sampling.n`.
+lm-eval hands a model strings. A raw prompt goes to the engine as it is; a conversation comes as
+JSON, which keeps the rendering (chat template, server) with the engine. A request lm-eval repeats
+comes back as so many different draws: its copies become one prompt with `Sampling.n`.
+
+Whatever an engine has answered is told to `log` at once, so that an interrupted evaluation, sampled
+ones included, goes on from there.
 """
 
 from __future__ import annotations
@@ -10,30 +13,36 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from itertools import chain, groupby, islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import datasets
 import lm_eval.api.task
 from lm_eval.api.model import LM
 from lm_eval.models.utils import normalize_gen_kwargs
 
-from rzero_cli.engines import Completion, Engine, Sampling
+from rzero_cli.engines import Completion, Engine, Sampling, chat
 from rzero_cli.errors import RzeroError
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
 
-    from rzero_cli.core.prompts import Messages
+    from rzero_cli.core.prompts import Messages, Prompt
 
-__all__ = ["EngineLM", "no_loglikelihood", "quiet"]
+__all__ = ["EngineLM", "Spent", "no_loglikelihood", "quiet"]
 
 # lm-eval's own limit where a task names none.
 DEFAULT_MAX_TOKENS = 256
 _KNOWN_SETTINGS = {"do_sample", "temperature", "top_p", "top_k", "max_gen_toks", "until"}
+_SCORED_AT_ONCE = 256
+"""Log-likelihoods between two entries in the journal."""
+
+Record = dict[str, Any]
 
 
 @contextmanager
@@ -54,15 +63,31 @@ def quiet() -> Iterator[None]:
             datasets.enable_progress_bars()
 
 
+@dataclass(slots=True)
+class Spent:
+    """What the answers of one task came to."""
+
+    completions: list[list[Completion]] = field(default_factory=list)
+    """In the order of the requests; none for log-likelihoods."""
+    seconds: float = 0.0
+
+
 class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
-    """An engine as an lm-eval model; it generates and gives no log-likelihoods.
+    """An engine as an lm-eval model.
+
+    Generation is any engine's; log-likelihoods are those of lm-eval's `HFLM` on the model that the
+    transformers engine has loaded.
 
     Args:
         engine: an open engine.
         seed: of all draws.
-        hear: called with each finished request of lm-eval's and its completions, in the order of
-            generation.
-        done: what `hear` was given in an interrupted run of the same requests; not drawn again.
+        chats: the contexts are JSON: messages, or a text that is to stay as it is. Otherwise they
+            are raw text.
+        log: called with each finished request: `{"task", "id", "completions", "tokens",
+            "truncated"}`, the last three lists, or `{"task", "id", "scores"}`.
+        done: what `log` was given in an interrupted run of the same requests; it is neither
+            answered nor logged again.
+        on_progress: called with how many more answers there are.
     """
 
     def __init__(
@@ -70,15 +95,19 @@ class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
         engine: Engine,
         *,
         seed: int,
-        hear: Callable[[Instance, list[Completion]], None] | None = None,
-        done: Iterable[list[Completion]] = (),
+        chats: bool = True,
+        log: Callable[[Record], None] | None = None,
+        done: Iterable[Mapping[str, Any]] = (),
+        on_progress: Callable[[int], None] | None = None,
     ) -> None:
         super().__init__()
-        self.engine, self.seed, self.hear = engine, seed, hear
-        self.done = iter(done)
+        self.engine, self.seed, self.chats = engine, seed, chats
+        self.log, self.done, self.on_progress = log, iter(done), on_progress
+        self.spent: dict[str, Spent] = {}
+        """By the name of the task."""
 
     def generate_until(self, requests: list[Instance]) -> list[str]:
-        """Complete requests whose contexts `apply_chat_template` made.
+        """Complete requests.
 
         Returns:
             One text per request, ended by its stop strings.
@@ -100,13 +129,37 @@ class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
         return [text for drawn in texts for text in drawn]
 
     def _complete(self, requests: list[Instance], sampling: Sampling) -> Iterator[list[Completion]]:
-        prompts = (json.loads(request.args[0]) for request in requests)
-        known = list(islice(self.done, len(requests)))
+        known = [_completions(record) for record in islice(self.done, len(requests))]
+        prompts = (self._prompt(request.args[0]) for request in requests)
         new = self.engine.generate(prompts, sampling, start=len(known))
-        for request, completions in zip(requests, chain(known, new), strict=True):
-            if self.hear is not None:
-                self.hear(request, completions)
+        now = time.monotonic()
+        for number, (request, completions) in enumerate(
+            zip(requests, chain(known, new), strict=True)
+        ):
+            before, now = now, time.monotonic()
+            spent = self.spent.setdefault(str(request.task_name), Spent())
+            spent.completions.append(completions)
+            spent.seconds += now - before
+            if number >= len(known):
+                self._tell(
+                    request,
+                    completions=[c.text for c in completions],
+                    tokens=[c.tokens for c in completions],
+                    truncated=[c.truncated for c in completions],
+                )
+            self._advance(len(completions))
             yield completions
+
+    def _prompt(self, context: str) -> Prompt:
+        return json.loads(context) if self.chats else context  # type: ignore[no-any-return]
+
+    def _tell(self, request: Instance, **answer: Any) -> None:
+        if self.log is not None:
+            self.log({"task": str(request.task_name), "id": request.doc_id, **answer})
+
+    def _advance(self, answers: int) -> None:
+        if self.on_progress is not None:
+            self.on_progress(answers)
 
     def _settings(self, request: Instance, repeats: int) -> Sampling:
         settings = normalize_gen_kwargs(request.args[1], DEFAULT_MAX_TOKENS)
@@ -130,12 +183,19 @@ class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
     ) -> str:
         """A conversation as JSON, which the engine renders.
 
+        Where the task begins the model's answer itself, it is rendered here, and goes on from
+        there as raw text.
+
         Raises:
-            RzeroError: the task begins the answer itself; engines cannot go on from there.
+            RzeroError: the engine has no tokenizer to do that with.
         """
-        if not add_generation_prompt:
-            raise RzeroError("the task begins the model's answer, which this engine cannot do")
-        return json.dumps(chat_history)
+        if add_generation_prompt:
+            return json.dumps(chat_history)
+        if (tokenizer := getattr(self.engine, "tokenizer", None)) is None:
+            raise RzeroError("a task begins the model's answer, which a server's chats cannot do")
+        return json.dumps(
+            tokenizer.apply_chat_template(chat_history, tokenize=False, continue_final_message=True)
+        )
 
     @property
     def tokenizer_name(self) -> str:
@@ -143,12 +203,71 @@ class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
         return ""
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
-        """Raise RzeroError: engines generate and do not score."""
-        raise no_loglikelihood(str(requests[0].task_name))
+        """How likely each continuation is, and whether it is the greedy one.
+
+        Raises:
+            RzeroError: the engine only generates.
+        """
+        return [(value, bool(greedy)) for value, greedy in self._score("loglikelihood", requests)]
 
     def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
-        """Raise RzeroError: engines generate and do not score."""
-        raise no_loglikelihood(str(requests[0].task_name))
+        """How likely each text is.
+
+        Raises:
+            RzeroError: the engine only generates.
+        """
+        return [value for (value,) in self._score("loglikelihood_rolling", requests)]
+
+    def _score(self, method: str, requests: list[Instance]) -> Iterator[list[float]]:
+        scorer = getattr(self._hf, method) if self._hf else None
+        if scorer is None:
+            raise no_loglikelihood(str(requests[0].task_name))
+        known = [record["scores"] for record in islice(self.done, len(requests))]
+        for scores in known:
+            self._advance(1)
+            yield scores
+        # Whole blocks, so that what an interrupted run had of one does not change the others.
+        for start in range(0, len(requests), _SCORED_AT_ONCE):
+            block = requests[start : start + _SCORED_AT_ONCE]
+            if start + len(block) <= len(known):
+                continue
+            began = time.monotonic()
+            values = scorer([self._rendered(request) for request in block], disable_tqdm=True)
+            seconds = (time.monotonic() - began) / len(block)
+            for number, (request, value) in enumerate(zip(block, values, strict=True), start):
+                self.spent.setdefault(str(request.task_name), Spent()).seconds += seconds
+                if number >= len(known):
+                    scores = list(value) if isinstance(value, tuple) else [value]
+                    self._tell(request, scores=scores)
+                    self._advance(1)
+                    yield scores
+
+    def _rendered(self, request: Instance) -> Instance:
+        """The request as `HFLM` wants it: its context as text."""
+        if not self.chats or len(request.args) < 2:
+            return request
+        prompt = self._prompt(request.args[0])
+        text = prompt if isinstance(prompt, str) else chat.render(self._hf.tokenizer, prompt)
+        return replace(request, arguments=(text, *request.args[1:]))
+
+    @cached_property
+    def _hf(self) -> Any:
+        from rzero_cli.engines.transformers import TransformersEngine
+
+        if not isinstance(self.engine, TransformersEngine):
+            return None
+        from lm_eval.models.huggingface import HFLM
+
+        engine = self.engine
+        with quiet():
+            return HFLM(
+                pretrained=engine.model, tokenizer=engine.tokenizer, batch_size=engine.batch_size
+            )
+
+
+def _completions(record: Mapping[str, Any]) -> list[Completion]:
+    rows = zip(record["completions"], record["tokens"], record["truncated"], strict=True)
+    return [Completion(*row) for row in rows]
 
 
 def no_loglikelihood(task: str) -> RzeroError:

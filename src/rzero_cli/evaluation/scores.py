@@ -6,33 +6,56 @@
 | mean_at_k | share of k independently sampled answers that are right |
 | maj_at_k  | is the majority of those k answers right           |
 
-A score is `{"score": mean, "ci95": [low, high]}`; see `core.intervals` for the interval.
+A score is `{"score": mean, "stderr": standard error, "ci95": [low, high]}`. The standard error is
+lm-eval's, that of a mean over questions; see `core.intervals` for the interval, which is not the
+mean and two of them: it holds for few questions and near 0 and 1, too.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from statistics import fmean, stdev
 from typing import Any
 
-from rzero_cli.core.intervals import mean_interval
+from rzero_cli.core.intervals import Z95, mean_interval
 
-__all__ = ["Sample", "score", "summarize"]
+__all__ = ["Sample", "average", "score", "summarize"]
 
 Sample = Mapping[str, Any]
 """One question's verdicts: `greedy` (bool), `correct` (k bools), `maj` (bool), `group`."""
 
 
 def score(values: Sequence[float]) -> dict[str, Any]:
-    """The mean of one value in [0, 1] per question, and its 95 % interval."""
+    """The mean of one value in [0, 1] per question, its standard error and its 95 % interval.
+
+    The standard error of a single question is None.
+    """
     mean, low, high = mean_interval(values)
-    return {"score": mean, "ci95": [low, high]}
+    error = stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
+    return {"score": mean, "stderr": error, "ci95": [low, high]}
+
+
+def average(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The unweighted mean of the scores of several tasks, whose questions are independent.
+
+    Its interval is the normal one, since the mean of several tasks is near no bound.
+    """
+    mean = fmean(one["score"] for one in scores)
+    errors = [one["stderr"] for one in scores]
+    if None in errors:
+        return {"score": mean, "stderr": None, "ci95": None}
+    error = math.sqrt(math.fsum(e**2 for e in errors)) / len(scores)
+    low, high = (min(1.0, max(0.0, mean + sign * Z95 * error)) for sign in (-1, 1))
+    return {"score": mean, "stderr": error, "ci95": [low, high]}
 
 
 def summarize(samples: Sequence[Sample], k: int) -> dict[str, Any]:
     """All scores of n >= 1 questions, over all of them and over those of each group.
 
     Args:
-        samples: one per question; `group` may be None, for no group.
+        samples: one per question; `group` may be None, for no group; `greedy` is None in all of
+            them where nothing was answered greedily.
         k: sampled answers per question; 0 leaves `mean_at_k` and `maj_at_k` None.
 
     Returns:
@@ -47,9 +70,10 @@ def summarize(samples: Sequence[Sample], k: int) -> dict[str, Any]:
 
 
 def _scores(samples: Sequence[Sample], k: int) -> dict[str, Any]:
+    greedy = [s["greedy"] for s in samples]
     return {
         "n": len(samples),
-        "greedy": score([s["greedy"] for s in samples]),
+        "greedy": score(greedy) if None not in greedy else None,
         "mean_at_k": score([sum(s["correct"]) / k for s in samples]) if k else None,
         "maj_at_k": score([s["maj"] for s in samples]) if k else None,
     }

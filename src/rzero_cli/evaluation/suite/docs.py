@@ -1,0 +1,232 @@
+"""From the columns of a benchmark's hub to questions with references, and verdicts on answers.
+
+The task files beside this one name these functions. `rzero eval` runs the tasks with its own
+prompt, draws and verdicts; with these functions `lm-eval --include_path` runs them, too.
+
+A benchmark lies on its hub under several names, whose columns are called differently; what is
+looked for is stated in `QUESTION` and `ANSWER`, first come, first served.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from string import ascii_uppercase
+from typing import Any
+
+import datasets
+
+from rzero_cli.core.answers import extract_boxed
+from rzero_cli.core.equivalence import Equivalence
+from rzero_cli.core.records import question_id
+from rzero_cli.core.votes import vote
+from rzero_cli.errors import DataError
+
+__all__ = [
+    "aime",
+    "choice_letter",
+    "choices",
+    "grade",
+    "grade_choice",
+    "gsm8k",
+    "olympiad",
+    "questions",
+]
+
+QUESTION = ("problem", "question", "Problem", "Question", "prompt", "input")
+ANSWER = ("answer", "final_answer", "expected_answer", "Answer", "target", "reference")
+IDENTITY = ("unique_id", "id", "uuid", "question_id", "ID")
+LETTER = ("answer_letter", "answer")
+OPTIONS = ("options", "choices")
+
+Row = Mapping[str, Any]
+
+
+def questions(data: datasets.Dataset) -> datasets.Dataset:
+    """Questions of mathematics, or with answers that are words: MATH-500, Minerva, AMC, BBEH."""
+    return _read(data, lambda row: (_question(row), _answer(row)), group=_group)
+
+
+def aime(data: datasets.Dataset) -> datasets.Dataset:
+    """AIME: some hubs give the answer in the solution's box alone."""
+    return _read(data, lambda row: (_question(row), _answer(row, boxed="solution")))
+
+
+def gsm8k(data: datasets.Dataset) -> datasets.Dataset:
+    """GSM8K: the answer stands behind `####` at the end of a worked solution."""
+
+    def read(row: Row) -> tuple[str, str]:
+        solution, mark, answer = _answer(row).rpartition("####")
+        return _question(row), answer.strip() if mark else solution.strip() or answer
+
+    return _read(data, read)
+
+
+def olympiad(data: datasets.Dataset) -> datasets.Dataset:
+    """OlympiadBench: what is mathematics, in English, of text alone, and has a final answer.
+
+    Where a hub's columns do not say so, its rows are all taken: it has selected them already.
+    """
+
+    def wanted(row: Row) -> bool:
+        said = {name: str(row[name]).lower() for name in ("subject", "language", "modality")
+                if row.get(name)}  # fmt: skip
+        images = [value for name, value in row.items() if name.startswith("image")]
+        return (
+            said.get("subject", "math").startswith("math")
+            and said.get("language", "en").startswith("en")
+            and said.get("modality", "text-only").startswith("text")
+            and not any(images)
+            and bool(row.get("final_answer") or row.get("answer"))
+        )
+
+    def read(row: Row) -> tuple[str, str]:
+        context = row.get("context")
+        text = f"{context}\n\n{_question(row)}" if context else _question(row)
+        return text, _answer(row)
+
+    return _read(data.filter(wanted), read, group=lambda row: row.get("subfield"))
+
+
+def choices(data: datasets.Dataset) -> datasets.Dataset:
+    """MMLU-Pro and SuperGPQA: the options stand below the question, by letters."""
+
+    def read(row: Row) -> tuple[str, str]:
+        options = [o for o in _first(row, OPTIONS, "the options") if o is not None]
+        letter = _letter(row, len(options))
+        lines = (
+            f"{name}. {option}" for name, option in zip(ascii_uppercase, options, strict=False)
+        )
+        instruction = "Put only the letter of the one right option into the box."
+        return "\n".join([_question(row), "", *lines, "", instruction]), letter
+
+    return _read(data, read, group=lambda row: row.get("discipline") or row.get("category"))
+
+
+def _letter(row: Row, options: int) -> str:
+    for name in LETTER:
+        value = row.get(name)
+        if isinstance(value, str) and len(value.strip()) == 1:
+            return value.strip().upper()
+    index = row.get("answer_index", row.get("answer"))
+    if isinstance(index, int) and 0 <= index < options:
+        return ascii_uppercase[index]
+    raise DataError(f"no column of {', '.join(LETTER)} holds a letter; columns: {_columns(row)}")
+
+
+def _group(row: Row) -> Any:
+    return row.get("task") or row.get("subject")
+
+
+def _read(
+    data: datasets.Dataset,
+    read: Callable[[Row], tuple[str, str]],
+    group: Callable[[Row], Any] = lambda row: None,
+) -> datasets.Dataset:
+    rows: dict[str, list[str]] = {"id": [], "question": [], "reference": [], "group": []}
+    for number, row in enumerate(data):
+        try:
+            question, reference = read(row)
+        except DataError as error:
+            raise DataError(f"row {number + 1}: {error}") from error
+        name = next((row[key] for key in IDENTITY if row.get(key) is not None), None)
+        rows["id"].append(str(question_id(question) if name is None else name))
+        rows["question"].append(question)
+        rows["reference"].append(reference)
+        rows["group"].append(str(group(row) or ""))
+    if not rows["id"]:
+        raise DataError("no question is left")
+    return datasets.Dataset.from_dict(rows)
+
+
+def _question(row: Row) -> str:
+    return str(_first(row, QUESTION, "the question")).strip()
+
+
+def _answer(row: Row, boxed: str | None = None) -> str:
+    """The reference as text; several answers are a list with commas, which compares as a set."""
+    if boxed and not any(row.get(name) is not None for name in ANSWER):
+        found = extract_boxed(str(row.get(boxed)))
+        if found is None:
+            raise DataError(f"no answer, and no box in {boxed!r}; columns: {_columns(row)}")
+        return found
+    value = _first(row, ANSWER, "the answer")
+    if isinstance(value, (list, tuple)):
+        return ", ".join(str(one).strip().strip("$") for one in value)
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()
+
+
+def _first(row: Row, names: tuple[str, ...], what: str) -> Any:
+    for name in names:
+        if row.get(name) is not None:
+            return row[name]
+    raise DataError(f"no column for {what} ({', '.join(names)}); columns: {_columns(row)}")
+
+
+def _columns(row: Row) -> str:
+    return ", ".join(row)
+
+
+# --- verdicts ------------------------------------------------------------------------------------
+
+_DRESS = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|boldsymbol)(?![a-zA-Z])|[{}$*]+")
+# A letter, in brackets or not; the option's text may follow where a mark separates them, so that
+# the article of "A train" is none.
+_CHOICE = re.compile(
+    r"(?:(?:option|answer|choice)\b:?\s*)?"
+    r"(?:([A-Z])[.:)]?|\(([A-Z])\)[.:]?|([A-Z])[.:)]\s.*|\(([A-Z])\)[.:]?\s.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def choice_letter(boxed: str | None) -> str | None:
+    """The option's letter in a box: `C`, `(C)`, `\\text{C}`, `C. 12 m`; None if there is none.
+
+    Never a guess: an answer that names no letter is unreadable, and so wrong.
+    """
+    if boxed is None:
+        return None
+    found = _CHOICE.fullmatch(_DRESS.sub("", boxed).strip())
+    return next(name for name in found.groups() if name).upper() if found else None
+
+
+def grade(doc: Row, results: list[Any]) -> dict[str, float]:
+    """lm-eval's `process_results`: the boxed answer against the reference.
+
+    Args:
+        doc: a row of `questions` and its like.
+        results: one completion, or the list of the k that the filter `take_first_k` passes on.
+    """
+    return _grade(doc, results, extract_boxed)
+
+
+def grade_choice(doc: Row, results: list[Any]) -> dict[str, float]:
+    """As `grade`, of questions with options: the boxed letter."""
+    return _grade(doc, results, lambda text: choice_letter(extract_boxed(text)))
+
+
+def _grade(doc: Row, results: list[Any], read: Callable[[str], str | None]) -> dict[str, float]:
+    (drawn,) = results
+    texts = [drawn] if isinstance(drawn, str) else list(drawn)
+    answers, reference = [read(text) for text in texts], str(doc["reference"])
+    equivalence = _equivalence()
+    right = [a is not None and equivalence.equal(a, reference) for a in answers]
+    majority = vote(answers, equivalence).answer
+    return {
+        "score": sum(right) / len(right),
+        "maj_at_k": float(majority is not None and equivalence.equal(majority, reference)),
+        "unreadable": answers.count(None) / len(answers),
+    }
+
+
+@lru_cache(maxsize=1)
+def _equivalence() -> Equivalence:
+    """Open as long as the process: lm-eval says nobody when it has ended."""
+    import atexit
+
+    opened = Equivalence()
+    atexit.register(opened.__exit__, None, None, None)
+    return opened.__enter__()
