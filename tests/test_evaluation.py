@@ -24,7 +24,7 @@ from rzero_cli.core.streams import Line  # noqa: E402
 from rzero_cli.engines import Completion, Sampling  # noqa: E402
 from rzero_cli.engines.transformers import TransformersEngine  # noqa: E402
 from rzero_cli.errors import DataError, RzeroError, UsageError  # noqa: E402
-from rzero_cli.evaluation.data import evaluate_data  # noqa: E402
+from rzero_cli.evaluation.exams import evaluate_data  # noqa: E402
 from rzero_cli.evaluation.lm import EngineLM  # noqa: E402
 from rzero_cli.evaluation.scores import summarize  # noqa: E402
 from rzero_cli.evaluation.tables import results_table  # noqa: E402
@@ -227,8 +227,9 @@ def test_a_prompt_of_several_turns_arrives_whole(equivalence: Equivalence) -> No
 
 
 def test_summary_of_one_question_without_samples() -> None:
-    summary = summarize([{"greedy": True, "correct": [], "maj": False, "group": None}], 0)
+    summary = summarize([{"greedy": True, "correct": [], "maj": None, "group": None}], 0)
     assert (summary["greedy"]["score"], summary["mean_at_k"], summary["groups"]) == (1, None, {})
+    assert summary["greedy"]["stderr"] is None
 
 
 def test_the_table_shows_scores_groups_and_intervals(equivalence: Equivalence) -> None:
@@ -247,16 +248,17 @@ def test_the_table_shows_scores_groups_and_intervals(equivalence: Equivalence) -
 
 
 def run(engine: TransformersEngine, equivalence: Equivalence, **changes: Any) -> dict[str, Any]:
-    """An evaluation of the tiny model, with its raw completions under "log"."""
+    """An evaluation of the tiny model, with its journal as "log", its raw completions as "shown"."""
     log: list[dict[str, Any]] = []
-    result = evaluate_data(
-        engine, QUESTIONS, equivalence=equivalence, log=log.append, **DEFAULTS | changes
-    )
-    return result | {"log": log}
+    shown: list[dict[str, Any]] = []
+    how = DEFAULTS | {"log": log.append, "report": shown.append} | changes
+    result = evaluate_data(engine, QUESTIONS, equivalence=equivalence, **how)
+    assert result.pop("seconds") >= 0
+    return result | {"log": log, "shown": shown}
 
 
 def texts(result: dict[str, Any], which: str) -> list[list[str]]:
-    return [record["completions"] for record in result["log"] if record["pass"] == which]
+    return [record["completions"] for record in result["shown"] if record["pass"] == which]
 
 
 def test_the_k_samples_are_different_draws(
@@ -316,11 +318,9 @@ def test_the_counts_are_those_of_the_completions(
 
 
 def test_progress_reaches_its_end(engine: TransformersEngine, equivalence: Equivalence) -> None:
-    steps: list[tuple[int, int]] = []
-    run(engine, equivalence, on_progress=lambda done, total: steps.append((done, total)))
-    assert steps[0] == (1, 25)
-    assert steps[-1] == (25, 25)
-    assert steps == sorted(steps)
+    steps: list[int] = []
+    run(engine, equivalence, on_progress=steps.append)
+    assert steps == [1] * 5 + [4] * 5
 
 
 @pytest.mark.parametrize("finished", [1, 5, 7, 10])
@@ -329,8 +329,8 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
 ) -> None:
     whole = run(engine, equivalence)
     rest = run(engine, equivalence, done=whole["log"][:finished])
-    assert rest.pop("log") == whole["log"][finished:]
-    assert rest == {key: value for key, value in whole.items() if key != "log"}
+    assert rest.pop("log") == whole.pop("log")[finished:]
+    assert rest == whole
 
 
 def test_nothing_is_printed(
@@ -461,31 +461,36 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(tasks)
 
 
+def load(names: list[str], **how: Any) -> dict[str, Any]:
+    return load_tasks(names, **how).others
+
+
 def test_a_task_of_ones_own(folder: str, engine: TransformersEngine) -> None:
     log: list[dict[str, Any]] = []
-    tasks = load_tasks(["rzero_sums"], include_path=folder)
-    found = evaluate_tasks(engine, tasks, log=log.append, **TASK_DEFAULTS)
+    tasks = load(["rzero_sums"], include_path=folder)
+    found = evaluate_tasks(engine, tasks, report=log.append, **TASK_DEFAULTS)
     result = found["tasks"]["rzero_sums"]
     assert (result["metric"], result["version"]) == ("exact_match,last", 2.0)
     assert (result["n"], result["k"]) == (4, 3)
-    assert set(result["metrics"]) == {"exact_match,last", "exact_match,whole"}
+    assert {"exact_match,last", "exact_match,whole"} <= set(result["metrics"])
+    assert result["stderr"] == found["results"]["rzero_sums"]["exact_match_stderr,last"]
     assert [sample["id"] for sample in result["samples"]] == [0, 1, 2, 3]
     assert [len(sample["correct"]) for sample in result["samples"]] == [3] * 4
 
-    outputs = [(r["pass"], r["id"], r["outputs"][0][0]) for r in log]
+    outputs = [(r["pass"], r["id"], r["completions"][0]) for r in log]
     assert [how for how, _, _ in outputs] == ["greedy"] * 4 + ["sampled"] * 12
     assert all(
         len({text for how, i, text in outputs if how == "sampled" and i == q}) > 1 for q in range(4)
     )
     for sample, record in zip(result["samples"], log, strict=False):
-        assert sample["greedy"] == (record["outputs"][0][0][-1:] == record["target"])
+        assert sample["greedy"] == (record["completions"][0][-1:] == record["reference"])
 
 
 def test_tasks_repeat_with_their_seed(folder: str, engine: TransformersEngine) -> None:
     def outputs(seed: int) -> list[Any]:
         log: list[dict[str, Any]] = []
-        tasks = load_tasks(["rzero_sums"], include_path=folder)
-        evaluate_tasks(engine, tasks, log=log.append, **TASK_DEFAULTS | {"seed": seed})
+        tasks = load(["rzero_sums"], include_path=folder)
+        evaluate_tasks(engine, tasks, report=log.append, **TASK_DEFAULTS | {"seed": seed})
         return log
 
     assert outputs(0) == outputs(0)
@@ -501,12 +506,12 @@ def test_mean_at_k_of_a_task_by_hand(folder: str) -> None:
         def generate(self, prompts: Any, sampling: Sampling, *, start: int = 0) -> Any:
             seen: dict[str, int] = {}
             for messages in prompts:
-                question = messages[-1]["content"]
+                question = messages
                 turn = seen[question] = seen.get(question, -1) + 1
                 text = drawn[question][turn] if sampling.temperature > 0 else "2"
                 yield [Completion(f"= {text}", 3, False)]
 
-    tasks = load_tasks(["rzero_sums"], include_path=folder)
+    tasks = load(["rzero_sums"], include_path=folder)
     result = evaluate_tasks(Turning({}), tasks, **TASK_DEFAULTS)["tasks"]["rzero_sums"]
     assert [s["greedy"] for s in result["samples"]] == [0, 1, 0, 0]
     assert [sum(s["correct"]) for s in result["samples"]] == [2, 3, 1, 0]
@@ -517,17 +522,17 @@ def test_mean_at_k_of_a_task_by_hand(folder: str) -> None:
 
 def test_limit_and_max_tokens(folder: str, engine: TransformersEngine) -> None:
     log: list[dict[str, Any]] = []
-    tasks = load_tasks(["rzero_sums"], include_path=folder)
+    tasks = load(["rzero_sums"], include_path=folder)
     options = TASK_DEFAULTS | {"limit": 2, "max_tokens": 1, "k": 0}
-    result = evaluate_tasks(engine, tasks, log=log.append, **options)["tasks"]["rzero_sums"]
+    result = evaluate_tasks(engine, tasks, report=log.append, **options)["tasks"]["rzero_sums"]
     assert (result["n"], result["mean_at_k"]) == (2, None)
-    assert all(len(record["outputs"][0][0]) <= 1 for record in log)
+    assert all(len(record["completions"][0]) <= 1 for record in log)
 
 
 def test_log_likelihoods_with_the_transformers_engine(
     folder: str, engine: TransformersEngine
 ) -> None:
-    tasks = load_tasks(["rzero_choice", "rzero_sums"], include_path=folder)
+    tasks = load(["rzero_choice", "rzero_sums"], include_path=folder)
     found = evaluate_tasks(engine, tasks, **TASK_DEFAULTS)["tasks"]
     choice = found["rzero_choice"]
     assert (choice["metric"], choice["n"], choice["k"]) == ("acc,none", 4, 0)
@@ -537,7 +542,7 @@ def test_log_likelihoods_with_the_transformers_engine(
 
 def test_log_likelihoods_are_refused_before_anything_is_generated(folder: str) -> None:
     engine = Scripted({})
-    tasks = load_tasks(["rzero_sums", "rzero_choice"], include_path=folder)
+    tasks = load(["rzero_sums", "rzero_choice"], include_path=folder)
     with pytest.raises(RzeroError, match="task rzero_choice needs log-likelihoods"):
         evaluate_tasks(engine, tasks, **TASK_DEFAULTS)
     assert engine.asked == 0
@@ -546,11 +551,9 @@ def test_log_likelihoods_are_refused_before_anything_is_generated(folder: str) -
 def test_chats_are_for_models_that_have_a_template(
     folder: str, engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tasks = load_tasks(["rzero_sums"], include_path=folder)
+    tasks = load(["rzero_sums"], include_path=folder)
     with pytest.raises(UsageError, match="no chat template"):
         evaluate_tasks(engine, tasks, chat=True, **TASK_DEFAULTS)
-    with pytest.raises(UsageError, match="chats only"):
-        evaluate_tasks(Scripted({}), tasks, chat=False, **TASK_DEFAULTS)
     template = "{% for m in messages %}<{{m.content}}>{% endfor %}"
     monkeypatch.setattr(engine.tokenizer, "chat_template", template)
     assert (
@@ -561,13 +564,13 @@ def test_chats_are_for_models_that_have_a_template(
 def test_tasks_print_nothing(
     folder: str, engine: TransformersEngine, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    tasks = load_tasks(["rzero_sums", "rzero_choice"], include_path=folder)
+    tasks = load(["rzero_sums", "rzero_choice"], include_path=folder)
     evaluate_tasks(engine, tasks, **TASK_DEFAULTS)
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_task_without_its_data_is_one_line(folder: str) -> None:
-    with pytest.raises(RzeroError, match="rzero_broken: cannot be loaded") as caught:
+    with pytest.raises(RzeroError, match="no data for rzero_broken .*/no/such/file") as caught:
         load_tasks(["rzero_broken"], include_path=folder)
     assert "\n" not in str(caught.value)
 
@@ -578,10 +581,10 @@ def test_tasks_that_run_what_a_model_wrote_are_refused(folder: str) -> None:
 
 
 def test_a_yaml_file_is_a_task_too(folder: str) -> None:
-    assert list(load_tasks([f"{folder}/sums.yaml"], include_path=folder)["tasks"]) == ["rzero_sums"]
+    assert list(load([f"{folder}/sums.yaml"], include_path=folder)["tasks"]) == ["rzero_sums"]
 
 
 @pytest.mark.slow  # reads the index of lm-eval's own tasks
 def test_an_unknown_task_names_its_neighbours(folder: str) -> None:
-    with pytest.raises(UsageError, match=r"--tasks gsm8: lm-eval has no such task.*gsm8k"):
+    with pytest.raises(UsageError, match=r"--tasks gsm8: no such task.*gsm8k"):
         load_tasks(["gsm8"], include_path=folder)

@@ -14,7 +14,7 @@ from conftest import Refused, Rzero
 from rzero_cli.core.summary import over_runs, summarize_run
 from rzero_cli.errors import DataError, UsageError
 
-ROW = ["model", "mean_at_k", "k", "ci95", "greedy", "maj_at_k"]
+ROW = ["model", "mean_at_k", "k", "ci95", "greedy", "maj_at_k", "score"]
 ROW += ["label_accuracy", "p_hat_mean", "questions", "kept", "seconds"]
 STAGES = {
     "questions.jsonl": "sample",
@@ -33,21 +33,25 @@ def write(path: Path, value: object) -> None:
 
 def scored(value: float) -> dict[str, Any]:
     """A score with an interval of its own, so that none can be taken for another."""
-    return {"score": value, "ci95": [round(value - 0.03, 6), round(value + 0.04, 6)]}
+    interval = [round(value - 0.03, 6), round(value + 0.04, 6)]
+    return {"score": value, "stderr": 0.02, "ci95": interval}
 
 
 def evaluated(mean: float, *, seconds: float = 1.0, k: int = 8) -> dict[str, Any]:
     """An eval.json; greedy is 0.1 below mean@k, maj@k 0.1 above."""
-    return {
+    greedy = scored(round(mean - 0.1, 6))
+    only = {
+        "metric": "mean_at_k" if k else "greedy",
+        **(scored(mean) if k else greedy),
         "k": k,
         "n": 100,
-        "greedy": scored(round(mean - 0.1, 6)),
+        "greedy": greedy,
         "mean_at_k": scored(mean) if k else None,
         "maj_at_k": scored(round(mean + 0.1, 6)) if k else None,
         "groups": {},
         "samples": [],
-        "origin": {"stage": "eval", "seconds": seconds},
     }
+    return {"tasks": {"heldout": only}, "origin": {"stage": "eval", "seconds": seconds}}
 
 
 def by_tasks(**tasks: Any) -> dict[str, Any]:
@@ -55,8 +59,10 @@ def by_tasks(**tasks: Any) -> dict[str, Any]:
 
 
 def task(greedy: float | None, mean: float | None = None, k: int = 0) -> dict[str, Any]:
+    no_share = {"score": 0.5, "stderr": None, "ci95": None}
     return {
         "metric": "exact_match,none",
+        **(no_share if greedy is None else scored(greedy)),
         "k": k,
         "n": 100,
         "greedy": None if greedy is None else scored(greedy),
@@ -133,6 +139,7 @@ def test_a_row_holds_the_figures_of_its_iteration(tmp_path: Path) -> None:
         "ci95": [0.37, 0.44],
         "greedy": 0.3,
         "maj_at_k": 0.5,
+        "score": 0.4,
         "seconds": 2.5,
     }
     assert trained == {
@@ -142,6 +149,7 @@ def test_a_row_holds_the_figures_of_its_iteration(tmp_path: Path) -> None:
         "ci95": [0.47, 0.54],
         "greedy": 0.4,
         "maj_at_k": 0.6,
+        "score": 0.5,
         "label_accuracy": 0.75,
         "p_hat_mean": 0.8125,
         "questions": 590,
@@ -200,7 +208,9 @@ def test_tasks_are_averaged_and_one_alone_keeps_its_interval(tmp_path: Path) -> 
     write(tmp_path / "base" / "eval.json", results)
     iteration(tmp_path / "iter-1", by_tasks(a=task(0.25, 0.5, 4)))
     two, one = summarize_run(tmp_path)["rows"]
-    assert (two["greedy"], two["mean_at_k"], two["ci95"], two["k"]) == (0.5, 0.375, None, 4)
+    assert (two["greedy"], two["mean_at_k"], two["score"], two["k"]) == (0.5, 0.375, 0.375, 4)
+    # Two standard errors of 0.02: 1.96 * sqrt(0.02^2 + 0.02^2) / 2 to each side.
+    assert two["ci95"] == pytest.approx([0.375 - 0.02772, 0.375 + 0.02772], abs=1e-5)
     assert (one["greedy"], one["mean_at_k"], one["ci95"]) == (0.25, 0.5, [0.47, 0.54])
     assert two["maj_at_k"] is one["maj_at_k"] is None
 
@@ -210,7 +220,7 @@ def test_a_metric_that_is_no_share_is_left_out_of_the_scores(tmp_path: Path) -> 
     iteration(tmp_path / "iter-1", by_tasks(perplexity=task(None), b=task(0.75)))
     alone, among = summarize_run(tmp_path)["rows"]
     assert (alone["greedy"], alone["mean_at_k"], alone["ci95"]) == (None, None, None)
-    assert (among["greedy"], among["ci95"]) == (0.75, None)
+    assert (among["greedy"], among["ci95"]) == (0.75, [0.72, 0.79])
 
 
 @pytest.mark.parametrize("broken", ["{", "[]", '{"k": 8}'])

@@ -110,13 +110,15 @@ def _columns(summary: dict[str, Any]) -> dict[str, list[str]]:
     """The table of one run, by column."""
     rows = summary["rows"]
     k = rows[0]["k"]
+    # Tasks have protocols of their own: some are greedy, some sampled.
+    named = f"mean@{k} %" if all(r["score"] == r["mean_at_k"] for r in rows) else "score %"
 
     def plain(name: str) -> list[str]:
         return ["-" if row[name] is None else str(row[name]) for row in rows]
 
     return {
         "model": [row["model"] for row in rows],
-        f"mean@{k} %": [_percent(row["mean_at_k"]) for row in rows],
+        named: [_percent(row["score"]) for row in rows],
         "95 % interval": [_interval(row) for row in rows],
         "greedy %": [_percent(row["greedy"]) for row in rows],
         f"maj@{k} %": [_percent(row["maj_at_k"]) for row in rows],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-__all__ = ["mean_interval"]
+__all__ = ["mean_interval", "mean_of_means"]
 
 Z95 = 1.959963984540054
 """The 97.5 % point of the standard normal distribution."""
@@ -36,3 +36,24 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
     centre = (mean + Z95**2 / (2 * effective)) / shrink
     half = Z95 / shrink * math.sqrt(binary / effective + Z95**2 / (4 * effective**2))
     return mean, max(0.0, min(mean, centre - half)), min(1.0, max(mean, centre + half))
+
+
+def mean_of_means(
+    means: Sequence[float], errors: Sequence[float | None]
+) -> tuple[float, float | None, list[float] | None]:
+    """The unweighted mean of several tasks' scores, whose questions are independent.
+
+    Args:
+        means: one per task, in [0, 1].
+        errors: their standard errors; None where a task has none.
+
+    Returns:
+        (mean, standard error, [low, high]), the last the normal 95 % interval, since a mean of
+        several tasks is near no bound; both None where a task has no standard error.
+    """
+    mean = math.fsum(means) / len(means)
+    known = [error for error in errors if error is not None]
+    if len(known) < len(means):
+        return mean, None, None
+    error = math.sqrt(math.fsum(e**2 for e in known)) / len(known)
+    return mean, error, [max(0.0, mean - Z95 * error), min(1.0, mean + Z95 * error)]

@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from rzero_cli.core.intervals import mean_of_means
 from rzero_cli.core.provenance import CHECKPOINT_META, file_meta_path
 from rzero_cli.errors import DataError, UsageError
 
@@ -59,7 +60,7 @@ def _chain(folder: Path) -> list[Row]:
 
 def _row(model: str, folder: Path) -> Row:
     results = _read(folder / "eval.json")
-    if "seconds" not in results.get("origin", {}):
+    if "seconds" not in results.get("origin", {}) or "tasks" not in results:
         raise DataError(f'{folder / "eval.json"}: not a result of rzero eval (no "origin")')
     scores = _scores(results)
     graded, labelled, kept = (
@@ -78,20 +79,31 @@ def _row(model: str, folder: Path) -> Row:
 
 
 def _scores(results: dict[str, Any]) -> Row:
-    """The scores of one evaluation; several tasks are averaged, without an interval."""
-    many = list(results["tasks"].values()) if "tasks" in results else [results]
+    """The scores of one evaluation; those of several tasks are averaged.
+
+    `score`, with `ci95`, is mean@k where every task was sampled, and else what each task's own
+    protocol says, mean@k or greedy.
+    """
+    tasks = list(results["tasks"].values())
 
     def average(name: str) -> float | None:
-        found = [task[name]["score"] for task in many if task.get(name)]
+        found = [task[name]["score"] for task in tasks if task.get(name)]
         return mean(found) if found else None
 
-    intervals = [(task.get("mean_at_k") or task.get("greedy") or {}).get("ci95") for task in many]
+    known = [task for task in tasks if task["ci95"]]  # the others have no share of right answers
+    if all(task.get("mean_at_k") for task in known):
+        known = [task["mean_at_k"] for task in known]
+    score, interval = None, None
+    if known:
+        errors = [one["stderr"] for one in known]
+        score, _, interval = mean_of_means([one["score"] for one in known], errors)
     return {
         "mean_at_k": average("mean_at_k"),
-        "k": max((task.get("k") or 0 for task in many), default=0),
-        "ci95": intervals[0] if len(many) == 1 else None,
+        "k": max((task.get("k") or 0 for task in tasks), default=0),
+        "ci95": known[0]["ci95"] if len(known) == 1 else interval,
         "greedy": average("greedy"),
         "maj_at_k": average("maj_at_k"),
+        "score": score,
     }
 
 
@@ -175,7 +187,7 @@ def _finals(summary: dict[str, Any]) -> dict[str, float]:
 
 def headline(row: Row) -> float | None:
     """The score a row is compared by: mean@k, or greedy where nothing was sampled."""
-    score: float | None = row["greedy"] if row["mean_at_k"] is None else row["mean_at_k"]
+    score: float | None = row["score"]
     return score
 
 

@@ -252,7 +252,7 @@ def evaluate_exams(
                     report(record)
     configs = {}
     for exam, which, name in passes:
-        if which == GREEDY or exam.name not in configs:
+        if _metric(exam, which) == "score":
             plain = {key: found["configs"][name][key] for key in _PLAIN}
             configs[exam.name] = {**(exam.config or {}), **plain, "task": exam.name}
     owners = {name: exam.name for exam, _, name in passes}

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from statistics import fmean, stdev
+from statistics import stdev
 from typing import Any
 
-from rzero_cli.core.intervals import Z95, mean_interval
+from rzero_cli.core.intervals import mean_interval, mean_of_means
 
 __all__ = ["Sample", "average", "score", "summarize"]
 
@@ -37,17 +37,11 @@ def score(values: Sequence[float]) -> dict[str, Any]:
 
 
 def average(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The unweighted mean of the scores of several tasks, whose questions are independent.
-
-    Its interval is the normal one, since the mean of several tasks is near no bound.
-    """
-    mean = fmean(one["score"] for one in scores)
-    errors = [one["stderr"] for one in scores]
-    if None in errors:
-        return {"score": mean, "stderr": None, "ci95": None}
-    error = math.sqrt(math.fsum(e**2 for e in errors)) / len(scores)
-    low, high = (min(1.0, max(0.0, mean + sign * Z95 * error)) for sign in (-1, 1))
-    return {"score": mean, "stderr": error, "ci95": [low, high]}
+    """The unweighted mean of the scores of several tasks; see `core.intervals.mean_of_means`."""
+    mean, error, interval = mean_of_means(
+        [one["score"] for one in scores], [one["stderr"] for one in scores]
+    )
+    return {"score": mean, "stderr": error, "ci95": interval}
 
 
 def summarize(samples: Sequence[Sample], k: int) -> dict[str, Any]:
