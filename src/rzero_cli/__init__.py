@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         extract_boxed,
     )
     from rzero_cli.core.bleu import distance_matrix
+    from rzero_cli.core.compare import compare_evaluations
     from rzero_cli.core.equivalence import Equivalence
     from rzero_cli.core.intervals import mean_interval
     from rzero_cli.core.keep import band, keep
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "core.answers": ("Conventions", "canonical_key", "extract_answer", "extract_boxed"),
     "core.bleu": ("distance_matrix",),
+    "core.compare": ("compare_evaluations",),
     "core.equivalence": ("Equivalence",),
     "core.intervals": ("mean_interval",),
     "core.keep": ("band", "keep"),
@@ -84,6 +86,7 @@ __all__ = [
     "challenger_reward",
     "challenger_rewards",
     "cluster_questions",
+    "compare_evaluations",
     "distance_matrix",
     "evaluate_data",
     "extract_answer",

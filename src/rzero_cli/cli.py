@@ -105,6 +105,12 @@ COMMANDS = (
         "Show how difficult and how different questions and labels are, file beside file.",
     ),
     Command(
+        "compare",
+        "compare:compare",
+        _LOOKING,
+        "Compare evaluations question by question: differences, intervals, McNemar's test.",
+    ),
+    Command(
         "report",
         "report:report",
         _LOOKING,

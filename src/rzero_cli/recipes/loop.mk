@@ -103,7 +103,7 @@ $(R)/base/eval.json: | needs-model
 	@mkdir -p $(@D)
 	$(RZERO) eval --quiet --model $(MODEL) $(EXAM) $(EVAL_FLAGS) $(ON) -o $@
 
-.PHONY: run base-challenger no-penalty no-filter shuffled-labels report demo evidence needs-model help
+.PHONY: run base-challenger no-penalty no-filter shuffled-labels report compare demo evidence needs-model help
 .DEFAULT_GOAL := help
 
 run: $(call results,$(R)) ## the loop, ITERATIONS times, from MODEL
@@ -117,6 +117,9 @@ report: private LABELED = $(sort $(wildcard $(R)/iter-*/labeled.jsonl))
 report: ## table and picture of RUN and figures of its questions, into its folder
 	$(RZERO) report $(R) -o $(R)/summary.json -o $(R)/summary.txt -o $(R)/summary.png -o $(R)/report.html
 	$(if $(LABELED),$(RZERO) stats $(LABELED) > $(R)/stats.txt && cat $(R)/stats.txt)
+
+compare: ## the last iteration of RUN against its base, question by question, into its folder
+	$(RZERO) compare $(R)/base/eval.json $(R)/iter-$(ITERATIONS)/eval.json > $(R)/compare.txt && cat $(R)/compare.txt
 
 # A run is of one model, preset and seed; under the same name another one would be mixed with it.
 MADE_WITH = model $(MODEL), preset $(or $(PRESET),default), seed $(SEED)

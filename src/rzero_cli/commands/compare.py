@@ -1,0 +1,142 @@
+"""`rzero compare`: evaluations of the same questions, paired (`core/compare.py`)."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rzero_cli.commands import _options as opt
+from rzero_cli.commands._run import say
+from rzero_cli.core.compare import SCORES, check_evaluation, compare_evaluations
+from rzero_cli.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def compare(
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE",
+            help="Results of rzero eval: the baseline, then what is compared with it; - is stdin.",
+        ),
+    ],
+    seed: opt.Seed = opt.PRESET,
+    as_json: opt.Json = False,
+    quiet: opt.Quiet = False,
+    preset: opt.Preset = opt.PRESET,
+    config: opt.Config = None,
+) -> None:
+    """Compare evaluations question by question: differences, intervals, McNemar's test.
+
+    The first file is the baseline; every other one is compared with it, on the tasks and questions
+    that are in both. The interval is of the difference, by a bootstrap over questions; b questions
+    are right in the baseline alone, c in the other alone. What else differs (protocol, data,
+    versions) is said on standard error.
+
+    [bold]Examples[/]
+
+      rzero compare runs/demo/base/eval.json runs/demo/iter-3/eval.json
+
+      rzero compare base.json iter-*.json --json | jq '.comparisons[].tasks'
+    """
+    if len(files) < 2:
+        raise UsageError("compare needs two files or more: the baseline first")
+    baseline, *others = [(name, _read(name)) for name in files]
+    comparisons = []
+    for name, results in others:
+        try:
+            found = compare_evaluations(baseline[1], results, seed=seed)
+        except DataError as error:
+            raise DataError(f"{baseline[0]}, {name}: {error}") from error
+        comparisons.append({"file": name} | found)
+    warnings = [
+        f"{baseline[0]} -> {found['file']}: {warning}"
+        for found in comparisons
+        for warning in found.pop("warnings")
+    ]
+    if as_json:
+        whole = {"baseline": baseline[0], "comparisons": comparisons, "warnings": warnings}
+        typer.echo(json.dumps(whole))
+    else:
+        typer.echo(_as_text(baseline[0], comparisons), nl=False)
+    for warning in warnings:
+        say(f"compare: {_printable(warning)}", quiet=quiet)
+
+
+def _read(name: str) -> dict[str, Any]:
+    try:
+        raw = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        return check_evaluation(json.loads(raw))
+    except OSError as error:
+        raise UsageError(f"{name}: cannot be read: {error.strerror}") from error
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{name}: not JSON: give a file that `rzero eval -o` wrote") from error
+
+
+def _as_text(baseline: str, comparisons: list[dict[str, Any]]) -> str:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 120
+    with console.capture() as capture:
+        for number, found in enumerate(comparisons):
+            names = f"A = {_printable(baseline)}, B = {_printable(found['file'])}"
+            console.print("\n" * bool(number) + names, markup=False, soft_wrap=True)
+            console.print(_table(found))
+    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
+
+
+def _table(found: dict[str, Any]) -> Table:
+    """A row for each score of each task and for each average: in %, differences in points."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in ("", "score", "n", "A %", "B %", "B - A", "95 % interval", "b", "c", "p"):
+        left = name in ("", "score")
+        table.add_column(name, justify="left" if left else "right", no_wrap=name != "")
+    for name, task in found["tasks"].items():
+        title, n = escape(_printable(name)), f"{task['n']:,}"
+        for score in SCORES:
+            if task[score]:
+                table.add_row(title, _called(score, task["k"]), n, *_cells(task[score]))
+                title = n = ""
+        if title:
+            table.add_row(title, "none in both", n)
+    if found["averages"]:
+        table.add_section()
+    for name, average in found["averages"].items():
+        table.add_row(escape(_printable(name)), "average", "", *_cells(average))
+    return table
+
+
+def _called(score: str, k: list[int]) -> str:
+    which = str(k[0]) if k[0] == k[1] else "k"
+    return {"greedy": "greedy", "mean_at_k": f"mean@{which}", "maj_at_k": f"maj@{which}"}[score]
+
+
+def _cells(compared: dict[str, Any]) -> list[str]:
+    bounds = [f"{100 * bound:+.1f}" for bound in compared["ci95"] or ()]
+    interval = " to ".join(bounds) or "-"
+    scores = [f"{100 * compared[side]:.1f}" for side in ("a", "b")]
+    test = compared.get("mcnemar")
+    p = [] if test is None else [f"{test['b']:,}", f"{test['c']:,}", _p(test["p"])]
+    return [*scores, f"{100 * compared['difference']:+.1f}", interval, *p]
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)

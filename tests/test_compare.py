@@ -1,0 +1,477 @@
+"""`rzero compare`: paired figures worked out by hand, what is said to differ, what is refused."""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+import subprocess
+import sys
+import warnings
+from math import sqrt
+from pathlib import Path
+from statistics import stdev
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conftest import Refused, Rzero
+from rzero_cli.core.compare import SCORES, compare_evaluations
+from rzero_cli.errors import DataError
+
+Json = dict[str, Any]
+
+
+def sample(name: str, greedy: float | None, correct: list[bool] | None = None, **keys: Any) -> Json:
+    correct = correct or []
+    maj = sum(correct) * 2 > len(correct) if correct else None
+    plain = {"id": name, "question": f"what is {name}?", "greedy": greedy}
+    return plain | {"correct": correct, "maj": maj} | keys
+
+
+def task(*samples: Json, **keys: Any) -> Json:
+    k = len(samples[0]["correct"]) if samples else 0
+    protocol = {"prompt_sha256": "ab" * 32, "temperature": 1.0, "stop": []}
+    plain = {"metric": "greedy", "version": 1.0, "k": k, "data_sha256": "cd" * 32}
+    return plain | {"protocol": protocol, "samples": list(samples)} | keys
+
+
+def evaluation(averages: Json | None = None, **tasks: Json) -> Json:
+    versions = {"rzero-cli": "0.1.0", "torch": "2.13.0", "python": "3.11"}
+    origin = {"stage": "eval", "versions": versions}
+    return {"tasks": tasks, "averages": averages or {}, "origin": origin}
+
+
+def verdicts(right: str, **keys: Any) -> Json:
+    """A task of greedy verdicts: `1` is a right answer, `0` a wrong one."""
+    return task(*(sample(f"q{i}", c == "1") for i, c in enumerate(right)), **keys)
+
+
+def without_warning(*pair: Json, **how: Any) -> Json:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return compare_evaluations(*pair, **how)
+
+
+# ---------------------------------------------------------------- figures by hand
+
+
+def test_figures_by_hand() -> None:
+    a = evaluation(
+        t=task(
+            sample("x", True, [True, False]),
+            sample("y", False, [False, False]),
+            sample("z", False, [True, True]),
+            sample("w", True, [True, True]),
+        )
+    )
+    b = evaluation(
+        t=task(
+            sample("x", True, [True, True]),
+            sample("y", True, [True, False]),
+            sample("z", True, [False, True]),
+            sample("w", False, [True, True]),
+        )
+    )
+    found = without_warning(a, b)
+    assert (found["warnings"], found["averages"]) == ([], {})
+    compared = found["tasks"]["t"]
+    head = {key: compared[key] for key in ("n", "only_a", "only_b", "k")}
+    assert head == {"n": 4, "only_a": 0, "only_b": 0, "k": [2, 2]}
+    for score, (one, other, test) in {
+        "greedy": (0.5, 0.75, {"b": 1, "c": 2, "p": 1.0}),
+        "mean_at_k": (5 / 8, 6 / 8, None),
+        "maj_at_k": (0.5, 0.5, {"b": 1, "c": 1, "p": 1.0}),
+    }.items():
+        figures = compared[score]
+        assert figures["a"] == pytest.approx(one), score
+        assert figures["b"] == pytest.approx(other), score
+        assert figures["difference"] == pytest.approx(other - one), score
+        low, high = figures["ci95"]
+        assert -1 <= low < figures["difference"] < high <= 1, score
+        assert figures["mcnemar"] == test, score
+
+
+@pytest.mark.parametrize(
+    ("b", "c", "p"),
+    [
+        # Twice the sum over i <= 6 of C(19, i), 1 + 19 + 171 + 969 + 3876 + 11628 + 27132, / 2^19.
+        (6, 13, 2 * 43796 / 524288),
+        (0, 5, 2 / 32),
+        (9, 1, 2 * (1 + 10) / 1024),
+        (4, 4, 1.0),
+        (0, 0, 1.0),
+    ],
+)
+def test_the_exact_mcnemar_by_hand(b: int, c: int, p: float) -> None:
+    a = evaluation(t=verdicts("1" * b + "0" * c + "1100"))
+    other = evaluation(t=verdicts("0" * b + "1" * c + "1100"))
+    found = without_warning(a, other)["tasks"]["t"]["greedy"]["mcnemar"]
+    assert (found["b"], found["c"]) == (b, c)
+    assert found["p"] == pytest.approx(p)
+
+
+def test_one_sample_a_question_is_yes_or_no_and_a_share_is_not() -> None:
+    once = evaluation(t=task(*(sample(f"q{i}", None, [i < 3]) for i in range(9))))
+    twice = evaluation(t=task(*(sample(f"q{i}", None, [i < 5] * 2) for i in range(9))))
+    assert without_warning(once, once)["tasks"]["t"]["mean_at_k"]["mcnemar"]["p"] == 1.0
+    assert without_warning(once, twice)["tasks"]["t"]["mean_at_k"]["mcnemar"] is None
+    f1 = evaluation(t=task(*(sample(f"q{i}", i / 9) for i in range(9))))
+    assert without_warning(f1, f1)["tasks"]["t"]["greedy"]["mcnemar"] is None
+
+
+def test_the_interval_is_the_normal_one_where_questions_are_many() -> None:
+    draw = random.Random(0)
+    right = ["".join(draw.choice("01") for _ in range(1000)) for _ in range(2)]
+    a, b = (evaluation(t=verdicts(text)) for text in right)
+    found = without_warning(a, b)["tasks"]["t"]["greedy"]
+    differences = [int(y) - int(x) for x, y in zip(*right, strict=True)]
+    half = 1.96 * stdev(differences) / sqrt(1000)
+    expected = [found["difference"] - half, found["difference"] + half]
+    assert found["ci95"] == pytest.approx(expected, abs=0.1 * half)
+    # Both models find the same questions hard: the interval is narrower than independent ones.
+    alike = right[0][:950] + right[1][950:]
+    low, high = without_warning(a, evaluation(t=verdicts(alike)))["tasks"]["t"]["greedy"]["ci95"]
+    assert high - low < half
+
+
+def test_the_interval_holds_the_true_difference_about_95_times_in_100() -> None:
+    """B is right where A is wrong in 20 % of all questions, and wrong where A is right in 10 %."""
+    draw, held, times, n = random.Random(1), 0, 150, 100
+    for _ in range(times):
+        pairs = draw.choices(["01", "10", "11", "00"], [0.2, 0.1, 0.4, 0.3], k=n)
+        a, b = (evaluation(t=verdicts("".join(side))) for side in zip(*pairs, strict=True))
+        low, high = compare_evaluations(a, b)["tasks"]["t"]["greedy"]["ci95"]
+        held += low <= 0.1 <= high
+    assert 0.90 <= held / times <= 0.99
+
+
+# ---------------------------------------------------------------- cases at the edge
+
+
+def test_the_same_evaluation_twice() -> None:
+    one = evaluation({"avg": {"score": 0.5, "of": ["t"]}}, t=verdicts("0110"))
+    found = without_warning(one, one)
+    assert found["warnings"] == []
+    assert found["tasks"]["t"]["greedy"] == {
+        "a": 0.5,
+        "b": 0.5,
+        "difference": 0.0,
+        "ci95": [0.0, 0.0],
+        "mcnemar": {"b": 0, "c": 0, "p": 1.0},
+    }
+    assert found["averages"]["avg"]["ci95"] == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(("n", "interval"), [(1, None), (5, [1.0, 1.0])])
+def test_one_question_and_no_variance(n: int, interval: list[float] | None) -> None:
+    averages = {"avg": {"score": 0.5, "of": ["t"]}}
+    a, b = (evaluation(averages, t=verdicts(c * n)) for c in "01")
+    found = without_warning(a, b)
+    assert found["tasks"]["t"]["greedy"]["ci95"] == interval
+    assert found["averages"]["avg"]["ci95"] == interval
+    assert found["averages"]["avg"]["difference"] == 1.0
+
+
+def test_a_score_that_one_lacks_is_not_compared() -> None:
+    greedy = evaluation(t=task(sample("x", True), sample("y", False)))
+    both = evaluation(t=task(sample("x", True, [True] * 3), sample("y", False, [False] * 3)))
+    for found in (compare_evaluations(greedy, both), compare_evaluations(both, greedy)):
+        assert found["tasks"]["t"]["greedy"] is not None
+        assert found["tasks"]["t"]["mean_at_k"] is found["tasks"]["t"]["maj_at_k"] is None
+        assert len(found["warnings"]) == 1
+    sampled = evaluation(t=task(sample("x", None, [True]), sample("y", None, [False])))
+    assert compare_evaluations(sampled, sampled)["tasks"]["t"]["greedy"] is None
+
+
+# ---------------------------------------------------------------- which question is which
+
+
+def test_questions_are_matched_by_id_and_text() -> None:
+    a = task(sample("x", True), sample("y", True), sample("z", True))
+    b = task(
+        sample("z", False), sample("x", True), sample("y", False, question="another"), k=a["k"]
+    )
+    found = compare_evaluations(evaluation(t=a), evaluation(t=b))
+    compared = found["tasks"]["t"]
+    assert (compared["n"], compared["only_a"], compared["only_b"]) == (2, 1, 1)
+    assert (compared["greedy"]["a"], compared["greedy"]["b"]) == (1.0, 0.5)
+    assert found["warnings"] == [
+        "t: questions in both: 2; left out: 1 only in the first, 1 only in the second"
+    ]
+    # lm-eval's own tasks have no texts: their numbers are all there is.
+    for one in [*a["samples"], *b["samples"]]:
+        del one["question"]
+    found = compare_evaluations(evaluation(t=a), evaluation(t=b))
+    assert (found["tasks"]["t"]["n"], found["warnings"]) == (3, [])
+
+
+def test_repeated_questions_pair_by_occurrence() -> None:
+    a = evaluation(t=task(*(sample("x", c == "1") for c in "110"), sample("y", True)))
+    b = evaluation(t=task(sample("y", True), *(sample("x", c == "1") for c in "01")))
+    found = compare_evaluations(a, b)["tasks"]["t"]
+    assert (found["n"], found["only_a"], found["only_b"]) == (3, 1, 0)
+    # (1, 0), (1, 1) and y; the third x is in the first alone.
+    assert found["greedy"]["mcnemar"] == {"b": 1, "c": 0, "p": 1.0}
+
+
+def test_ids_of_any_kind_are_told_apart() -> None:
+    ids: list[Any] = [1, "1", True, None, [1], {"a": 1}, 1.5]
+    rows = [sample("q", i % 2 == 0, id=name) for i, name in enumerate(ids)]
+    both = evaluation(t=task(*rows)), evaluation(t=task(*rows[1:], rows[0]))
+    found = compare_evaluations(*both)["tasks"]["t"]
+    assert found["n"] == len(ids)
+    assert found["greedy"]["mcnemar"] == {"b": 0, "c": 0, "p": 1.0}
+
+
+QUESTIONS = st.lists(
+    st.tuples(st.booleans(), st.booleans(), st.lists(st.booleans(), min_size=6, max_size=6)),
+    min_size=2,
+    max_size=12,
+)
+
+
+def two(rows: list[tuple[bool, bool, list[bool]]]) -> tuple[Json, Json]:
+    a = task(*(sample(f"q{i}", one, row[:3]) for i, (one, _, row) in enumerate(rows)))
+    b = task(*(sample(f"q{i}", other, row[3:]) for i, (_, other, row) in enumerate(rows)))
+    averages = {"avg": {"score": 0.0, "of": ["t", "u"]}}
+    return evaluation(averages, t=a, u=b), evaluation(averages, t=b, u=a)
+
+
+@settings(deadline=None, max_examples=25)
+@given(QUESTIONS)
+def test_swapping_the_two_turns_every_sign(rows: list[tuple[bool, bool, list[bool]]]) -> None:
+    a, b = two(rows)
+    there, back = without_warning(a, b, seed=3), without_warning(b, a, seed=3)
+    scored = [(there["averages"]["avg"], back["averages"]["avg"])]
+    for name in ("t", "u"):
+        scored += [(there["tasks"][name][s], back["tasks"][name][s]) for s in SCORES]
+    for one, other in scored:
+        assert (one["a"], one["b"]) == (other["b"], other["a"])
+        assert one["difference"] == pytest.approx(-other["difference"])
+        low, high = one["ci95"]
+        assert other["ci95"] == pytest.approx([-high, -low])
+        if one.get("mcnemar"):
+            assert one["mcnemar"]["p"] == other["mcnemar"]["p"]
+            assert one["mcnemar"]["b"] == other["mcnemar"]["c"]
+
+
+@settings(deadline=None, max_examples=25)
+@given(QUESTIONS, st.randoms(use_true_random=False))
+def test_the_order_of_samples_does_not_matter(
+    rows: list[tuple[bool, bool, list[bool]]], order: random.Random
+) -> None:
+    a, b = two(rows)
+    expected = without_warning(a, b, seed=1)
+    for one in (a, b):
+        for each in one["tasks"].values():
+            order.shuffle(each["samples"])
+    assert without_warning(a, b, seed=1) == expected
+
+
+def test_the_seed_decides_the_interval() -> None:
+    draw = random.Random(0)
+    a, b = (
+        evaluation(t=task(*(sample(f"q{i}", draw.random()) for i in range(100)))) for _ in range(2)
+    )
+    first, again, other = (
+        compare_evaluations(a, b, seed=seed)["tasks"]["t"]["greedy"]["ci95"] for seed in (5, 5, 6)
+    )
+    assert first == again
+    assert first != other
+    assert first == pytest.approx(other, abs=0.01)
+
+
+# ---------------------------------------------------------------- averages
+
+
+def test_an_average_weighs_tasks_alike_and_may_be_of_averages() -> None:
+    averages = {
+        "math": {"score": 0.0, "of": ["small", "large"]},
+        "overall": {"score": 0.0, "of": ["math", "other"]},
+    }
+    a = evaluation(
+        averages, small=verdicts("00"), large=verdicts("0" * 40), other=verdicts("1" * 10)
+    )
+    b = evaluation(
+        averages,
+        small=verdicts("11"),
+        large=verdicts("1" * 20 + "0" * 20),
+        other=verdicts("1" * 5 + "0" * 5),
+    )
+    found = without_warning(a, b)["averages"]
+    assert found["math"]["of"] == ["small", "large"]
+    assert [found["math"][key] for key in ("a", "b", "difference")] == [0.0, 0.75, 0.75]
+    # Half of `math`, half of `other`.
+    assert found["overall"]["a"] == 0.5
+    assert found["overall"]["b"] == pytest.approx((0.75 + 0.5) / 2)
+    low, high = found["math"]["ci95"]
+    # Only `large` varies, with half its weight: sd of its mean is sqrt(1/4 / 40).
+    assert (low, high) == pytest.approx(
+        (0.75 - 1.96 * sqrt(1 / 160) / 2, 0.75 + 1.96 * sqrt(1 / 160) / 2), abs=0.02
+    )
+
+
+def test_an_average_is_of_the_score_that_each_task_states() -> None:
+    averages = {"avg": {"score": 0.0, "of": ["t", "u"]}}
+
+    def made(share: int) -> Json:
+        drawn = [True] * share + [False] * (4 - share)
+        sampled = task(*(sample(f"q{i}", False, drawn) for i in range(4)), metric="mean_at_k")
+        plain = task(*(sample(f"q{i}", True) for i in range(4)), metric="exact_match,strict-match")
+        return evaluation(averages, t=sampled, u=plain)
+
+    found = without_warning(made(1), made(3))["averages"]["avg"]
+    assert (found["a"], found["b"]) == ((0.25 + 1) / 2, (0.75 + 1) / 2)
+
+
+def test_an_average_of_something_else_is_left_out_and_said() -> None:
+    t, u = verdicts("01"), verdicts("11")
+    a = evaluation({"avg": {"score": 0.0, "of": ["t", "u"]}, "mine": {"of": ["t"]}}, t=t, u=u)
+    b = evaluation({"avg": {"score": 0.0, "of": ["t"]}}, t=t, u=u)
+    found = compare_evaluations(a, b)
+    assert found["averages"] == {}
+    assert found["warnings"] == [
+        "the average avg is left out: it is not of the same scores in both"
+    ]
+    itself = evaluation({"avg": {"of": ["avg"]}, "x": {"of": ["y"]}, "y": {"of": ["x"]}}, t=t)
+    assert compare_evaluations(itself, itself)["averages"] == {}
+
+
+# ---------------------------------------------------------------- what differs
+
+
+def test_what_differs_is_said_once_for_all_tasks_it_holds_for() -> None:
+    a = evaluation(**{name: verdicts("0110") for name in "tuvwxy"})
+    b = copy.deepcopy(a)
+    for name in "tuvwxy":
+        b["tasks"][name]["protocol"] |= {"temperature": 0.6}
+    b["tasks"]["t"]["protocol"] |= {"prompt_sha256": "ef" * 32, "stop": ["\n\n"], "extra": True}
+    b["tasks"]["t"] |= {"version": 2.0, "k": 4, "data_sha256": "01" * 32, "metric": "maj_at_k"}
+    b["origin"]["versions"] |= {"torch": "2.14.0", "vllm": "0.31.0", "python": "3.12"}
+    found = compare_evaluations(a, b)["warnings"]
+    assert sorted(found) == [
+        "made with other versions: torch 2.13.0 -> 2.14.0, vllm none -> 0.31.0",
+        "t, u, v, w and 2 more: temperature 1.0 -> 0.6",
+        "t: data_sha256 cdcdcdcdcdcd... -> 010101010101...",
+        "t: extra none -> true",
+        "t: k 0 -> 4",
+        "t: metric greedy -> maj_at_k",
+        "t: prompt_sha256 abababababab... -> efefefefefef...",
+        't: stop [] -> ["\\n\\n"]',
+        "t: version 1.0 -> 2.0",
+    ]
+
+
+def test_tasks_and_questions_of_one_alone_are_said() -> None:
+    a = evaluation(t=verdicts("01"), u=verdicts("01"), w=verdicts("1"))
+    other = task(sample("elsewhere", True))
+    b = evaluation(t=verdicts("01"), v=verdicts("01"), w=other)
+    found = compare_evaluations(a, b)
+    assert list(found["tasks"]) == ["t"]
+    assert found["warnings"] == [
+        "only in the first, and left out: u",
+        "only in the second, and left out: v",
+        "w: questions in both: 0; left out: 1 only in the first, 1 only in the second",
+    ]
+    with pytest.raises(DataError, match=r"^no task in common \(t; v\)"):
+        compare_evaluations(evaluation(t=verdicts("01")), evaluation(v=verdicts("01")))
+    with pytest.raises(DataError, match=r"^no question in common, by id and text, in w"):
+        compare_evaluations(evaluation(w=verdicts("1")), evaluation(w=other))
+
+
+# ---------------------------------------------------------------- the command
+
+
+def test_the_command_compares_each_with_the_first(rzero: Rzero, tmp_path: Path) -> None:
+    averages = {"avg": {"score": 0.0, "of": ["t[x]"]}}
+    for name, text in {"a": "0101" * 10, "b": "0111" * 10, "c": "0000" * 10}.items():
+        rows = task(
+            *(sample(f"q{i}", c == "1", [c == "1"] * 4) for i, c in enumerate(text)),
+            version=2.0 if name == "c" else 1.0,
+        )
+        (tmp_path / f"{name}.json").write_text(json.dumps(evaluation(averages, **{"t[x]": rows})))
+    ended = rzero("compare", "a.json", "b.json", "c.json", "--json")
+    assert ended.status == 0, ended.stderr
+    whole = json.loads(ended.stdout)
+    assert list(whole) == ["baseline", "comparisons", "warnings"]
+    assert whole["baseline"] == "a.json"
+    assert [found["file"] for found in whole["comparisons"]] == ["b.json", "c.json"]
+    assert [list(found) for found in whole["comparisons"]] == [["file", "tasks", "averages"]] * 2
+    greedy = [found["tasks"]["t[x]"]["greedy"] for found in whole["comparisons"]]
+    assert [figures["difference"] for figures in greedy] == [0.25, -0.5]
+    assert whole["warnings"] == ["a.json -> c.json: t[x]: version 1.0 -> 2.0"]
+    assert ended.stderr == "compare: a.json -> c.json: t[x]: version 1.0 -> 2.0\n"
+
+    shown = rzero("compare", "a.json", "b.json", "c.json", "--quiet")
+    assert (shown.status, shown.stderr) == (0, "")
+    assert "A = a.json, B = b.json" in shown.lines
+    first = next(line.split() for line in shown.lines if "t[x]" in line)
+    assert first[:6] == ["t[x]", "greedy", "40", "50.0", "75.0", "+25.0"]
+    assert first[-3:] == ["0", "10", "0.002"]
+    assert [line.split()[0] for line in shown.lines if "@4" in line] == ["mean@4", "maj@4"] * 2
+    assert [line.split()[:2] for line in shown.lines if " avg " in line] == [["avg", "average"]] * 2
+    assert (
+        rzero("compare", "a.json", "-", "--json", input=(tmp_path / "b.json").read_text()).status
+        == 0
+    )
+    same = rzero("compare", "a.json", "a.json")
+    assert (same.status, same.stderr) == (0, "")
+
+
+OLD = {"k": 0, "n": 1, "greedy": {"score": 1.0}, "samples": []}
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        (None, "b.json: cannot be read: No such file"),
+        ("{", "b.json: not JSON"),
+        ("[" * 100_000, "b.json: not JSON"),
+        ("[]", "b.json: not a result of `rzero eval`"),
+        (OLD, 'b.json: not a result of `rzero eval` (no "tasks"): make one with `rzero eval -o`'),
+        ({"tasks": {}}, "b.json: not a result of `rzero eval`"),
+        ({"tasks": {"t": {"greedy": 1}}}, 'b.json: task t has no "samples"'),
+        ({"tasks": {"t": {"samples": [{}, 3]}}}, "b.json: task t, sample 2: not a question's"),
+        ({"tasks": {"t": {"samples": [{"greedy": "yes"}]}}}, "b.json: task t, sample 1"),
+        ({"tasks": {"t": {"samples": [{"correct": [None]}]}}}, "b.json: task t, sample 1"),
+        ({"tasks": {"t": {"samples": []}}, "origin": []}, 'b.json: "origin" must be an object'),
+        (evaluation({"x": {}}, t=verdicts("01")), "a.json, b.json: the average x does not say"),
+        (evaluation(u=verdicts("01")), "a.json, b.json: no task in common (t; u)"),
+        (evaluation(t=task(sample("z", True))), "a.json, b.json: no question in common"),
+        (evaluation(t=task()), "a.json, b.json: no question in common"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_in_a_line(
+    refused: Refused, tmp_path: Path, second: Any, message: str
+) -> None:
+    one = evaluation({"x": {"of": ["t"]}}, t=verdicts("01"))
+    (tmp_path / "a.json").write_text(json.dumps(one))
+    if second is not None:
+        text = second if isinstance(second, str) else json.dumps(second)
+        (tmp_path / "b.json").write_text(text)
+    assert refused("compare", "a.json", "a.json", "b.json").startswith(message)
+
+
+def test_one_file_is_not_enough(refused: Refused) -> None:
+    assert refused("compare", "a.json").startswith("compare needs two files or more")
+
+
+def test_make_compares_the_last_iteration_with_the_base(rzero: Rzero, tmp_path: Path) -> None:
+    assert rzero("init", "mine").status == 0
+    for name, text in {"base": "0101" * 10, "iter-1": "0000" * 10, "iter-2": "0111" * 10}.items():
+        folder = tmp_path / "mine" / "runs" / "x" / name
+        folder.mkdir(parents=True)
+        (folder / "eval.json").write_text(json.dumps(evaluation(t=verdicts(text))))
+    command = ["make", "-C", "mine", f"RZERO={sys.executable} -m rzero_cli", "compare", "RUN=x"]
+    made = subprocess.run(
+        [*command, "ITERATIONS=2"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "+25.0" in made.stdout
+    assert "+25.0" in (tmp_path / "mine" / "runs" / "x" / "compare.txt").read_text()
+    helped = subprocess.run(
+        ["make", "-C", "mine", "help"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "  compare " in helped.stdout
