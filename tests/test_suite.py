@@ -1,0 +1,553 @@
+"""The paper's benchmarks as tasks: what is read from their hubs' columns, asked, graded, averaged.
+
+Where a benchmark's own file is not at hand, its columns are; the questions are written here.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import Ended, Refused, Rzero
+
+pytest.importorskip("lm_eval")
+datasets = pytest.importorskip("datasets")
+
+from rzero_cli.core.prompts import SOLVER, prompt_for  # noqa: E402
+from rzero_cli.core.settings import preset_value  # noqa: E402
+from rzero_cli.errors import RzeroError, UsageError  # noqa: E402
+from rzero_cli.evaluation.exams import Exam  # noqa: E402
+from rzero_cli.evaluation.results import averages  # noqa: E402
+from rzero_cli.evaluation.suite import FOLDER, GENERAL, MATH  # noqa: E402
+from rzero_cli.evaluation.suite.docs import choice_letter, grade, grade_choice  # noqa: E402
+from rzero_cli.evaluation.tasks import load_tasks  # noqa: E402
+
+# By task: a row with the columns of its hub, and the question and reference that become of it.
+ROWS: dict[str, tuple[dict[str, Any], str, str]] = {
+    "rzero_math500": (
+        {
+            "problem": "Find $1+1$.",
+            "solution": "It is $\\boxed{2}$.",
+            "answer": "2",
+            "subject": "Algebra",
+            "level": 1,
+            "unique_id": "test/algebra/1.json",
+        },
+        "Find $1+1$.",
+        "2",
+    ),
+    "rzero_gsm8k": (
+        {"question": "Two and two apples?", "answer": "2+2=<<2+2=4>>4\n#### 1,004"},
+        "Two and two apples?",
+        "1,004",
+    ),
+    "rzero_minerva": (
+        {"problem": "How far is the star?", "answer": "4.5e33", "type": "astronomy", "idx": 0},
+        "How far is the star?",
+        "4.5e33",
+    ),
+    "rzero_olympiadbench": (
+        {
+            "id": 1606,
+            "question": "Solve $x^2 = 4$.",
+            "context": None,
+            "final_answer": ["$2$", "$-2$"],
+            "is_multiple_answer": True,
+            "error": None,
+            "subfield": "Algebra",
+            "subject": "Math",
+            "language": "English",
+            "modality": "Text-only",
+        },
+        "Solve $x^2 = 4$.",
+        "2, -2",
+    ),
+    "rzero_amc23": (
+        {"id": 0, "problem": "Where do they meet?", "answer": 27.0, "url": "none"},
+        "Where do they meet?",
+        "27",
+    ),
+    "rzero_aime24": (
+        {
+            "problem": "How many minutes?",
+            "solution": "So $\\boxed{204}$.",
+            "id": 60,
+            "year": "2024",
+        },
+        "How many minutes?",
+        "204",
+    ),
+    "rzero_aime25": (
+        {"problem": "Sum of all bases?", "answer": 70, "id": 0},
+        "Sum of all bases?",
+        "70",
+    ),
+    "rzero_mmlu_pro": (
+        {
+            "question_id": 70,
+            "question": "Which is a prime?",
+            "options": ["4", "5", "6"],
+            "answer": "B",
+            "answer_index": 1,
+            "category": "math",
+        },
+        "Which is a prime?\n\nA. 4\nB. 5\nC. 6\n\n"
+        "Put only the letter of the one right option into the box.",
+        "B",
+    ),
+    "rzero_supergpqa": (
+        {
+            "uuid": "7c1",
+            "question": "Which one is even?",
+            "options": ["three", "two"],
+            "answer": "two",
+            "answer_letter": "B",
+            "discipline": "Science",
+        },
+        "Which one is even?\n\nA. three\nB. two\n\n"
+        "Put only the letter of the one right option into the box.",
+        "B",
+    ),
+    "rzero_bbeh": (
+        {"task": "boolean", "question": "Is it (A) or (B)?", "answer": "(B)"},
+        "Is it (A) or (B)?",
+        "(B)",
+    ),
+}
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data caches of one's own, and no hub."""
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+
+
+def jsonl(path: Path, *rows: dict[str, Any]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    return str(path)
+
+
+def load(name: str, path: str, **how: Any) -> Exam:
+    (exam,) = load_tasks([name], data_files={name: path}, **how).exams
+    return exam
+
+
+# --- from the hubs' columns to questions ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_row_of_the_hub_becomes_a_question(tmp_path: Path, name: str) -> None:
+    row, text, reference = ROWS[name]
+    exam = load(name, jsonl(tmp_path / "data.jsonl", row))
+    (question,) = exam.questions
+    assert (question.text, question.reference) == (text, reference)
+    group = {"rzero_math500": "Algebra", "rzero_olympiadbench": "Algebra", "rzero_bbeh": "boolean"}
+    group |= {"rzero_mmlu_pro": "math", "rzero_supergpqa": "Science"}
+    assert question.group == group.get(name)
+    assert (exam.version, exam.choices) == (1.0, name in GENERAL[:2])
+    sampled = name in ("rzero_amc23", "rzero_aime24", "rzero_aime25")
+    assert (exam.k, exam.greedy, exam.metric) == (
+        (32, False, "mean_at_k") if sampled else (0, True, "greedy")
+    )
+
+
+def test_all_the_papers_benchmarks_are_there() -> None:
+    assert set(ROWS) == {*MATH, *GENERAL}
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "reference"),
+    [  # other mirrors of the same benchmarks
+        ("rzero_minerva", {"question": "q", "answer": "$x$"}, "$x$"),
+        ("rzero_amc23", {"question": "q", "answer": "27"}, "27"),
+        ("rzero_aime24", {"Problem": "q", "Answer": 33, "ID": "2024-I-1"}, "33"),
+        ("rzero_bbeh", {"input": "q", "target": "yes", "task": "t"}, "yes"),
+        ("rzero_olympiadbench", {"question": "q", "answer": "3"}, "3"),
+        ("rzero_mmlu_pro", {"question": "q", "options": ["x", "y"], "answer_index": 0}, "A"),
+    ],
+)
+def test_mirrors_with_other_columns_are_read(
+    tmp_path: Path, name: str, row: dict[str, Any], reference: str
+) -> None:
+    (question,) = load(name, jsonl(tmp_path / "data.jsonl", row)).questions
+    assert question.reference == reference
+
+
+def test_olympiadbench_is_its_english_mathematics_of_text_alone(tmp_path: Path) -> None:
+    row = ROWS["rzero_olympiadbench"][0]
+    others = [
+        row | {"question": "images", "modality": "Multimodal"},
+        row | {"question": "physics", "subject": "Physics"},
+        row | {"question": "chinese", "language": "Chinese"},
+        row | {"question": "a proof", "final_answer": None},
+    ]
+    exam = load("rzero_olympiadbench", jsonl(tmp_path / "data.jsonl", *others, row))
+    assert [question.text for question in exam.questions] == ["Solve $x^2 = 4$."]
+    with_context = row | {"context": "Let $x$ be real."}
+    (question,) = load("rzero_olympiadbench", jsonl(tmp_path / "c.jsonl", with_context)).questions
+    assert question.text == "Let $x$ be real.\n\nSolve $x^2 = 4$."
+
+
+def test_parquet_is_read_and_names_the_same_data(tmp_path: Path) -> None:
+    row = ROWS["rzero_math500"][0]
+    datasets.Dataset.from_list([row] * 3).to_parquet(tmp_path / "data.parquet")
+    lines = load("rzero_math500", jsonl(tmp_path / "data.jsonl", *[row] * 3))
+    table = load("rzero_math500", str(tmp_path / "data.parquet"))
+    assert table.questions == lines.questions
+    assert table.data_sha256() == lines.data_sha256()
+    assert load("rzero_math500", str(tmp_path / "data.parquet"), limit=2).data_sha256() != (
+        lines.data_sha256()
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "n", "first", "last"),
+    [
+        ("rzero_gsm8k", "gsm8k_test.jsonl", 1319, "18", "14"),
+        ("rzero_amc23", "amc23.jsonl", 40, "27", "8"),
+        ("rzero_aime24", "aime24.jsonl", 30, "204", "902"),
+    ],
+)
+def test_the_real_files_are_read(
+    benchmarks: Path, name: str, file: str, n: int, first: str, last: str
+) -> None:
+    questions = load(name, str(benchmarks / file)).questions
+    assert len(questions) == n
+    records = [json.loads(line) for line in (benchmarks / file).read_text("utf-8").splitlines()]
+    for question, record in zip(questions, records, strict=True):
+        assert question.text == record.get("problem", record.get("question")).strip()
+        answer = str(record["answer"]).rpartition("####")[2].strip()
+        number = float(question.reference.replace(",", ""))
+        assert number == float(answer.replace(",", ""))
+    assert questions[0].reference == first
+    assert float(questions[-1].reference) == float(last)
+
+
+# --- what is wrong --------------------------------------------------------------------------------
+
+
+def test_all_tasks_without_data_are_named_at_once_with_what_to_type(benchmarks: Path) -> None:
+    given = {"rzero_amc23": str(benchmarks / "amc23.jsonl")}
+    with pytest.raises(RzeroError) as caught:
+        load_tasks(["rzero_math"], data_files=given)
+    message = str(caught.value)
+    assert "\n" not in message
+    for name in MATH:
+        assert (f"--data-file {name}=FILE" in message) == (name != "rzero_amc23")
+    assert "rzero_minerva (zwhe99/simplerl-minerva-math)" in message
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"text": "q", "answer": "1"}, "no column for the question (problem, question"),
+        ({"problem": "q", "solution": "1"}, "no column for the answer (answer, "),
+    ],
+)
+def test_a_file_with_other_columns_is_refused_with_those_it_has(
+    tmp_path: Path, row: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(RzeroError, match="rzero_math500: cannot be loaded: row 1") as caught:
+        load("rzero_math500", jsonl(tmp_path / "data.jsonl", row))
+    assert message in str(caught.value)
+    assert ", ".join(row) in str(caught.value)
+
+
+def test_data_of_a_task_that_is_not_named_is_refused(tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "data.jsonl", ROWS["rzero_math500"][0])
+    with pytest.raises(UsageError, match="--tasks does not name rzero_gsm8k"):
+        load_tasks(["rzero_math500"], data_files={"rzero_math500": path, "rzero_gsm8k": path})
+
+
+@pytest.mark.slow  # reads the index of lm-eval's own tasks
+def test_a_task_of_lm_evals_takes_local_data_and_says_which_split_it_misses(
+    tmp_path: Path, benchmarks: Path
+) -> None:
+    test = str(benchmarks / "gsm8k_test.jsonl")
+    with pytest.raises(UsageError, match="--data-file gsm8k:train=FILE, or show none with"):
+        load_tasks(["gsm8k"], data_files={"gsm8k": test})
+    found = load_tasks(["gsm8k"], data_files={"gsm8k": test}, num_fewshot=0)
+    assert len(found.others["tasks"]["gsm8k"].eval_docs) == 1319
+    both = load_tasks(["gsm8k"], data_files={"gsm8k": test, "gsm8k:train": test})
+    assert both.others["tasks"]["gsm8k"].config.num_fewshot == 5
+    with pytest.raises(UsageError, match="--data-file gsm9k: no such task"):
+        load_tasks(["gsm8k"], data_files={"gsm9k": test})
+    with pytest.raises(RzeroError, match=r"no data for gsm8k .*--data-file gsm8k=FILE"):
+        load_tasks(["gsm8k"])
+
+
+# --- verdicts -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("boxed", "letter"),
+    [
+        ("C", "C"),
+        ("(C)", "C"),
+        ("c", "C"),
+        (r"\text{C}", "C"),
+        (r"\textbf{(C)}", "C"),
+        ("C.", "C"),
+        ("C. 12 m", "C"),
+        ("(C) 12 m", "C"),
+        ("C: the third", "C"),
+        ("Option C", "C"),
+        ("answer: J", "J"),
+        ("$C$", "C"),
+        (None, None),
+        ("", None),
+        ("12 m", None),
+        ("A and B", None),
+        ("A, B", None),
+        ("AB", None),
+        ("A train", None),
+        ("(A)(B)", None),
+        ("None of them", None),
+    ],
+)
+def test_a_letter_is_read_and_never_guessed(boxed: str | None, letter: str | None) -> None:
+    assert choice_letter(boxed) == letter
+
+
+def test_an_unreadable_choice_is_wrong_whatever_the_reference() -> None:
+    for reference in "ABCDEFGHIJ":
+        found = grade_choice({"reference": reference}, ["It is Paris, \\boxed{Paris}."])
+        assert found == {"score": 0.0, "maj_at_k": 0.0, "unreadable": 1.0}
+
+
+def test_repeats_are_all_graded() -> None:
+    texts = ["\\boxed{27}", "\\boxed{27.0}", "\\boxed{28}", "no box"]
+    assert grade({"reference": "27"}, [texts]) == {
+        "score": 0.5,
+        "maj_at_k": 1.0,
+        "unreadable": 0.25,
+    }
+
+
+# --- the task files themselves --------------------------------------------------------------------
+
+
+def test_the_task_files_say_what_rzero_asks(tmp_path: Path) -> None:
+    """With lm-eval alone they give the same prompt, draws and lengths."""
+    from lm_eval.tasks import TaskManager
+
+    manager = TaskManager(include_path=str(FOLDER), include_defaults=False)
+    assert {*MATH, *GENERAL} == set(manager.all_subtasks)
+    for group, members in (("rzero_math", MATH), ("rzero_general", GENERAL)):
+        assert manager.task_index[group].cfg["task"] == list(members)
+    for name, (row, text, _) in ROWS.items():
+        path = jsonl(tmp_path / f"{name}.jsonl", row)
+        own = tmp_path / f"{name}.yaml"
+        own.write_text(
+            f"include: {manager.task_index[name].yaml_path}\ndataset_path: json\n"
+            "dataset_name: null\ntest_split: test\n"
+            f"dataset_kwargs: {{data_files: {{test: {path}}}}}"
+        )
+        (task,) = manager.load([str(own)])["tasks"].values()
+        context = task.fewshot_context(
+            task.eval_docs[0],
+            0,
+            apply_chat_template=True,
+            fewshot_as_multiturn=True,
+            chat_template=lambda messages, add_generation_prompt: json.dumps(messages),
+        )
+        assert json.loads(context) == prompt_for(SOLVER, text)
+        drawn = task.config.generation_kwargs
+        assert drawn["max_gen_toks"] == preset_value("eval", "max_tokens")
+        if task.config.repeats > 1:
+            assert drawn["temperature"] == preset_value("eval", "temperature")
+            assert drawn["top_p"] == preset_value("eval", "top_p")
+
+
+# --- averages -------------------------------------------------------------------------------------
+
+
+def test_averages_are_the_papers() -> None:
+    """Qwen3-4B-Base and its third iteration in the paper's table of general reasoning."""
+    for maths, general, overall in (
+        (42.58, (37.38, 20.88, 7.57), 27.10),
+        (49.07, (51.53, 27.55, 10.42), 34.64),
+    ):
+        tasks = {name: {"score": maths / 100, "stderr": 0.01} for name in MATH}
+        tasks |= {
+            name: {"score": value / 100, "stderr": 0.02}
+            for name, value in zip(GENERAL, general, strict=True)
+        }
+        found = averages(tasks)
+        assert round(100 * found["rzero_overall"]["score"], 2) == overall
+        assert found["rzero_math"]["score"] == pytest.approx(maths / 100)
+        assert found["rzero_math"]["stderr"] == pytest.approx(0.01 / 7**0.5)
+        assert found["rzero_overall"]["paper"].startswith("arXiv:2508.05004v")
+
+
+def test_there_is_no_average_of_a_part_of_a_suite() -> None:
+    assert averages({name: {"score": 0.5, "stderr": 0.1} for name in MATH[:-1]}) == {}
+
+
+# --- with a model ---------------------------------------------------------------------------------
+
+
+def evaluate(
+    rzero: Rzero, folder: Path, model: Path, *more: str
+) -> tuple[Ended, dict[str, Any], list[dict[str, Any]]]:
+    command = ["eval", "--model", model, *more, "-o", "out.json", "--log-samples", "log.jsonl"]
+    ended = rzero(*command, environment={"HF_DATASETS_CACHE": str(folder / "cache")})
+    assert ended.status == 0, ended.stderr
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return ended, json.loads((folder / "out.json").read_text()), log
+
+
+@pytest.mark.slow
+def test_the_whole_suite_on_local_files(rzero: Rzero, tmp_path: Path, tiny_model: Path) -> None:
+    files = [
+        f"--data-file={name}={jsonl(tmp_path / f'{name}.jsonl', *[row] * 3)}"
+        for name, (row, _, _) in ROWS.items()
+    ]
+    more = ["--tasks", "rzero_math,rzero_general", *files, "--max-tokens", "8", "--limit", "2"]
+    ended, results, log = evaluate(rzero, tmp_path, tiny_model, *more)
+    assert list(results["tasks"]) == [*MATH, *GENERAL]
+    assert set(results["averages"]) == {"rzero_math", "rzero_general", "rzero_overall"}
+    for name, task in results["tasks"].items():
+        assert (task["n"], task["k"]) == (2, 32 if "a" in name[6:8] and name[6] == "a" else 0)
+        assert results["results"][name]["score,none"] == task["score"]
+        assert results["versions"][name] == task["version"] == 1.0
+    drawn = [r for r in log if r["pass"] == "sampled"]
+    assert {r["task"] for r in drawn} == {"rzero_amc23", "rzero_aime24", "rzero_aime25"}
+    assert all(len(r["completions"]) == 32 and len(set(r["completions"])) > 24 for r in drawn)
+    assert "rzero_overall" in ended.stderr
+
+
+@pytest.mark.slow
+def test_a_typed_k_goes_before_the_tasks_own(
+    rzero: Rzero, tmp_path: Path, tiny_model: Path
+) -> None:
+    names = ("rzero_amc23", "rzero_gsm8k")
+    files = [
+        f"--data-file={name}={jsonl(tmp_path / f'{name}.jsonl', ROWS[name][0])}" for name in names
+    ]
+    more = ["--tasks", ",".join(names), *files, "--max-tokens", "8"]
+    _, results, _ = evaluate(rzero, tmp_path, tiny_model, *more, "--k", "2")
+    amc, gsm8k = (results["tasks"][name] for name in names)
+    assert (amc["k"], amc["metric"], amc["greedy"]) == (2, "mean_at_k", None)
+    assert (gsm8k["k"], gsm8k["metric"], gsm8k["score"]) == (
+        2,
+        "greedy",
+        gsm8k["greedy"]["score"],
+    )
+    _, results, _ = evaluate(rzero, tmp_path, tiny_model, *more, "--k", "0", "--force")
+    amc = results["tasks"]["rzero_amc23"]
+    assert (amc["k"], amc["metric"], amc["mean_at_k"]) == (0, "greedy", None)
+
+
+N = 12
+"""Questions of GSM8K that the real model answers."""
+
+
+@pytest.fixture(scope="module")
+def gsm8k(benchmarks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """GSM8K's file under a name without spaces, for commands."""
+    path = tmp_path_factory.mktemp("gsm8k") / "test.jsonl"
+    path.write_bytes((benchmarks / "gsm8k_test.jsonl").read_bytes())
+    return path
+
+
+@pytest.mark.slow
+def test_on_the_same_outputs_lm_eval_and_our_grader_agree(
+    rzero: Rzero, tmp_path: Path, smollm2: Path, gsm8k: Path
+) -> None:
+    """Of lm-eval's filter for GSM8K, the last number, both say the same."""
+    more = ["--tasks", "rzero_gsm8k", f"--data-file=rzero_gsm8k={gsm8k}", "--limit", str(N)]
+    _, results, log = evaluate(rzero, tmp_path, smollm2, *more, "--max-tokens", "160")
+    task = results["tasks"]["rzero_gsm8k"]
+    assert (task["n"], len(log), task["truncated"] < 1) == (N, N, True)
+
+    found = load_tasks(["gsm8k"], data_files={"gsm8k": str(gsm8k)}, num_fewshot=0)
+    theirs = found.others["tasks"]["gsm8k"]
+    theirs.build_all_requests(limit=N)
+    for instance, record in zip(theirs.instances, log, strict=True):
+        instance.resps = record["completions"]
+    theirs.apply_filters()
+    last = [one.filtered_resps["flexible-extract"] for one in theirs.instances]
+    verdicts = [
+        bool(theirs.process_results(one.doc, [answer])["exact_match"])
+        for one, answer in zip(theirs.instances, last, strict=True)
+    ]
+    assert {True, False} == set(verdicts)
+    boxed = ["\\boxed{" + answer + "}" for answer in last]
+    pairs = zip(boxed, (record["reference"] for record in log), strict=True)
+    assert [grade({"reference": r}, [text])["score"] == 1 for text, r in pairs] == verdicts
+
+
+@pytest.mark.slow
+def test_lm_evals_own_gsm8k_has_lm_evals_own_numbers(
+    rzero: Rzero, tmp_path: Path, smollm2: Path, gsm8k: Path
+) -> None:
+    """The same task by `lm-eval run --model hf` and by `rzero eval`, chat template and all."""
+    how = ["--tasks", "gsm8k", "--num-fewshot", "0", "--limit", str(N), "--max-tokens", "96"]
+    how += [f"--data-file=gsm8k={gsm8k}", "--chat", "--batch-size", str(N)]
+    _, ours, log = evaluate(rzero, tmp_path, smollm2, *how)
+    (tmp_path / "tasks").mkdir()
+    source = Path(sys.modules["lm_eval"].__file__ or "").parent / "tasks" / "gsm8k" / "gsm8k.yaml"
+    (tmp_path / "tasks" / "own.yaml").write_text(
+        f"include: {source}\ntask: own_gsm8k\ndataset_path: json\ndataset_name: null\n"
+        f"dataset_kwargs: {{data_files: {{test: {gsm8k}}}}}\nnum_fewshot: 0\n"
+        "training_split: null\nfewshot_split: null\n"
+    )
+    theirs = lm_eval_run(
+        tmp_path,
+        smollm2,
+        ["--tasks", "own_gsm8k", "--limit", str(N), "--gen_kwargs", "max_gen_toks=96"],
+        ["--apply_chat_template", "--batch_size", str(N)],
+    )
+    for name in ("strict-match", "flexible-extract"):
+        for key in (f"exact_match,{name}", f"exact_match_stderr,{name}"):
+            assert ours["results"]["gsm8k"][key] == theirs["results"]["own_gsm8k"][key]
+    # Not by both being zero alone: the outputs are the same.
+    (samples,) = (tmp_path / "theirs").rglob("samples_own_gsm8k_*.jsonl")
+    rows = [json.loads(line) for line in samples.read_text().splitlines()]
+    wanted = [row["resps"][0][0] for row in rows if row["filter"] == "strict-match"]
+    assert [record["completions"][0] for record in log] == wanted
+
+
+def lm_eval_run(folder: Path, model: Path, *more: list[str]) -> dict[str, Any]:
+    """The results of lm-eval's own command, with the tasks in `folder/tasks`."""
+    command = ["-m", "lm_eval", "run", "--model", "hf", "--device", "cpu"]
+    command += ["--model_args", f"pretrained={model},dtype=float32", "--include_path", "tasks"]
+    command += [
+        "--output_path",
+        "theirs",
+        "--log_samples",
+        *(word for part in more for word in part),
+    ]
+    done = subprocess.run(
+        [sys.executable, *command], cwd=folder, capture_output=True, text=True, timeout=500
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    (found,) = (folder / "theirs").rglob("results_*.json")
+    results = json.loads(found.read_text())
+    assert isinstance(results, dict)
+    return results
+
+
+@pytest.mark.slow
+def test_lm_eval_alone_runs_the_task_files(tmp_path: Path, tiny_model: Path, gsm8k: Path) -> None:
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "own.yaml").write_text(
+        f"include: {FOLDER}/gsm8k.yaml\ntask: own_gsm8k\ndataset_path: json\ndataset_name: null\n"
+        f"dataset_kwargs: {{data_files: {{test: {gsm8k}}}}}\n"
+    )
+    how = ["--tasks", "own_gsm8k", "--limit", "3", "--gen_kwargs", "max_gen_toks=8"]
+    theirs = lm_eval_run(tmp_path, tiny_model, how)["results"]["own_gsm8k"]
+    assert (theirs["score,none"], theirs["unreadable,none"]) == (0.0, 1.0)
+
+
+def test_wrong_tasks_are_one_line(refused: Refused, tmp_path: Path, tiny_model: Path) -> None:
+    message = refused("eval", "--model", tiny_model, "--tasks", "rzero_math501", "-o", "out.json")
+    assert "--tasks rzero_math501: no such task; did you mean rzero_math500" in message
