@@ -248,7 +248,7 @@ def test_the_table_shows_scores_groups_and_intervals(equivalence: Equivalence) -
 
 
 def run(engine: TransformersEngine, equivalence: Equivalence, **changes: Any) -> dict[str, Any]:
-    """An evaluation of the tiny model, with its journal as "log", its raw completions as "shown"."""
+    """An evaluation of the tiny model, with its journal as "log", its completions as "shown"."""
     log: list[dict[str, Any]] = []
     shown: list[dict[str, Any]] = []
     how = DEFAULTS | {"log": log.append, "report": shown.append} | changes
@@ -506,7 +506,7 @@ def test_mean_at_k_of_a_task_by_hand(folder: str) -> None:
         def generate(self, prompts: Any, sampling: Sampling, *, start: int = 0) -> Any:
             seen: dict[str, int] = {}
             for messages in prompts:
-                question = messages
+                question = messages[-1]["content"]
                 turn = seen[question] = seen.get(question, -1) + 1
                 text = drawn[question][turn] if sampling.temperature > 0 else "2"
                 yield [Completion(f"= {text}", 3, False)]
@@ -518,6 +518,66 @@ def test_mean_at_k_of_a_task_by_hand(folder: str) -> None:
     assert result["greedy"]["score"] == 1 / 4
     assert result["mean_at_k"]["score"] == pytest.approx((2 / 3 + 1 + 1 / 3 + 0) / 4)
     assert result["metrics"]["exact_match,whole"] == 0
+
+
+@pytest.mark.parametrize("finished", [0, 1, 4, 9, 16, 21, 31])
+def test_tasks_go_on_from_a_journal(folder: str, engine: TransformersEngine, finished: int) -> None:
+    """Generated answers, sampled ones too, and log-likelihoods; 32 requests in all."""
+    shown: list[dict[str, Any]] = []
+
+    def once(done: list[dict[str, Any]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        log: list[dict[str, Any]] = []
+        tasks = load(["rzero_sums", "rzero_choice"], include_path=folder)
+        how = TASK_DEFAULTS | {"log": log.append, "report": shown.append, "done": done}
+        found = evaluate_tasks(engine, tasks, **how)
+        for task in found["tasks"].values():
+            task.pop("seconds")
+        return found, log
+
+    whole, journal = once([])
+    assert len(journal) == 32
+    assert {"scores" in record for record in journal} == {True, False}
+    rest, more = once(journal[:finished])
+    assert more == journal[finished:]
+    assert rest == whole
+    assert shown[: len(shown) // 2] == shown[len(shown) // 2 :]
+
+
+def test_log_likelihoods_of_many_requests_go_on_within_a_block(
+    folder: str, engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rzero_cli.evaluation.lm._SCORED_AT_ONCE", 6)
+
+    def once(done: list[dict[str, Any]]) -> tuple[Any, list[dict[str, Any]]]:
+        log: list[dict[str, Any]] = []
+        tasks = load(["rzero_choice"], include_path=folder)
+        how = TASK_DEFAULTS | {"log": log.append, "done": done}
+        return evaluate_tasks(engine, tasks, **how)["tasks"]["rzero_choice"]["samples"], log
+
+    samples, journal = once([])
+    for finished in (5, 6, 7, 12, 16):
+        assert once(journal[:finished]) == (samples, journal[finished:])
+
+
+def test_prompts_are_raw_unless_a_chat_is_asked_for(
+    folder: str, engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+    generate = engine.generate
+
+    def listen(prompts: Iterable[Any], *rest: Any, **more: Any) -> Any:
+        listed = list(prompts)
+        seen.extend(listed)
+        return generate(listed, *rest, **more)
+
+    monkeypatch.setattr(engine, "generate", listen)
+    tasks = load(["rzero_sums"], include_path=folder)
+    evaluate_tasks(engine, tasks, **TASK_DEFAULTS | {"k": 0})
+    template = "{% for m in messages %}<{{m.content}}>{% endfor %}"
+    monkeypatch.setattr(engine.tokenizer, "chat_template", template)
+    evaluate_tasks(engine, tasks, chat=True, **TASK_DEFAULTS | {"k": 0})
+    assert seen[0] == "0 + 0?"
+    assert seen[4] == [{"role": "user", "content": "0 + 0?"}]
 
 
 def test_limit_and_max_tokens(folder: str, engine: TransformersEngine) -> None:
@@ -570,7 +630,7 @@ def test_tasks_print_nothing(
 
 
 def test_a_task_without_its_data_is_one_line(folder: str) -> None:
-    with pytest.raises(RzeroError, match="no data for rzero_broken .*/no/such/file") as caught:
+    with pytest.raises(RzeroError, match=r"no data for rzero_broken .*/no/such/file") as caught:
         load_tasks(["rzero_broken"], include_path=folder)
     assert "\n" not in str(caught.value)
 
