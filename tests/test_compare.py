@@ -376,6 +376,11 @@ def test_tasks_and_questions_of_one_alone_are_said() -> None:
         "only in the second, and left out: v",
         "w: questions in both: 0; left out: 1 only in the first, 1 only in the second",
     ]
+    perplexity = {"samples": [], "metric": "word_perplexity,none", "k": 0}
+    both = evaluation(t=verdicts("01"), p=perplexity)
+    assert compare_evaluations(both, both)["warnings"] == [
+        "p: left out: its score is no mean over questions"
+    ]
     with pytest.raises(DataError, match=r"^no task in common \(t; v\)"):
         compare_evaluations(evaluation(t=verdicts("01")), evaluation(v=verdicts("01")))
     with pytest.raises(DataError, match=r"^no question in common, by id and text, in w"):

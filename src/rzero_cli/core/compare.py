@@ -106,7 +106,9 @@ def compare_evaluations(first: Json, second: Json, *, seed: int = 0) -> dict[str
     for name in both:
         a, b = first["tasks"][name], second["tasks"][name]
         pairs, only_a, only_b = _paired(a["samples"], b["samples"])
-        if only_a or only_b or not pairs:
+        if not (a["samples"] or b["samples"]):
+            warnings.append(f"{name}: left out: its score is no mean over questions")
+        elif only_a or only_b:
             warnings.append(
                 f"{name}: questions in both: {len(pairs):,}; left out: {only_a:,} only in the "
                 f"first, {only_b:,} only in the second"
@@ -119,7 +121,7 @@ def compare_evaluations(first: Json, second: Json, *, seed: int = 0) -> dict[str
     if not tasks:
         raise DataError(
             f"no question in common, by id and text, in {_some(both)}: evaluate both on the same "
-            "questions"
+            "questions, and by a score that is a mean over them"
         )
     averages = {}
     for name in first.get("averages", {}):
