@@ -331,6 +331,22 @@ def test_repeats_are_all_graded() -> None:
     }
 
 
+RECORDED = Path(__file__).with_name("recorded_outputs.jsonl")
+
+
+def test_recorded_outputs_get_the_verdicts_given_by_hand() -> None:
+    """No wrong answer is right; the right ones that are not seen are these."""
+    rows = [json.loads(line) for line in RECORDED.read_text("utf-8").splitlines()]
+    said = [grade(row, [row["completion"]])["score"] == 1 for row in rows]
+    errors = [row for row, right in zip(rows, said, strict=True) if right != row["correct"]]
+    assert [(row["correct"], row["reference"]) for row in errors] == [
+        (True, "18"),  # a sentence within the box
+        (True, "\\frac{3}{4}"),  # 75 %, where the sign is dropped
+        (True, "5"),  # a number in words
+        (True, "\\sqrt{51}"),  # an empty box after the right one
+    ]
+
+
 # --- the task files themselves --------------------------------------------------------------------
 
 
