@@ -16,9 +16,10 @@ MODEL ?=
 PRESET ?=
 ITERATIONS ?= 3
 SEED ?= 0
-# What the Solver is examined on: a JSONL file with true answers, or tasks known to lm-eval.
+# What the Solver is examined on: a JSONL file with true answers, or tasks: the paper's benchmarks
+# (EVAL_FLAGS='--data-file rzero_gsm8k=FILE ...' where there is no network) or any of lm-eval's.
 HELDOUT ?=
-TASKS ?= gsm8k
+TASKS ?= rzero_math
 # Further options of a stage, e.g. SAMPLE_FLAGS='-n 2000'.
 CHALLENGE_FLAGS ?=
 SAMPLE_FLAGS ?=
