@@ -20,6 +20,9 @@ os.environ.update(ENVIRONMENT)
 for name in [name for name in os.environ if name.startswith("RZERO_")]:
     if name not in ("RZERO_CACHE", "RZERO_TEST_DATA", "RZERO_BENCH_FULL"):
         del os.environ[name]
+# A shell without job control has what it puts into the background ignore Ctrl-C, and so would the
+# commands that tests begin.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)

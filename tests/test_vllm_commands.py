@@ -78,8 +78,13 @@ def test_a_real_llm_labels_through_pipes_and_says_nothing_else(
     assert "answers cut off at 48 tokens" in done.stderr
 
 
-def begin_label(base: Path, questions: Path, folder: Path, *more: str) -> subprocess.Popen[bytes]:
-    """A labelling that is some records on its way, in a process group of its own."""
+def begin_label(
+    base: Path, questions: Path, folder: Path, *more: str, ignoring: int | None = None
+) -> subprocess.Popen[bytes]:
+    """A labelling that is some records on its way, in a process group of its own.
+
+    It begins with the signal `ignoring` ignored, if there is one.
+    """
     command = ["label", questions, "--solver", base, "--engine", "vllm", "--preset", "tiny"]
     process = subprocess.Popen(
         [*RZERO, *map(str, command), "--m", "4", "-o", "l.jsonl", *more],
@@ -87,6 +92,7 @@ def begin_label(base: Path, questions: Path, folder: Path, *more: str) -> subpro
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
+        preexec_fn=ignoring and (lambda: signal.signal(ignoring, signal.SIG_IGN)),
     )
     journal = folder / "l.jsonl.part"
     for _ in range(1800):
@@ -110,12 +116,7 @@ def test_nothing_is_left_behind_and_what_is_done_is_kept(
     (os.killpg if group else os.kill)(process.pid, number)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == status, stderr
-    assert b"Traceback" not in stderr
-    for _ in range(100):
-        if not alive(theirs):
-            break
-        time.sleep(0.1)
-    assert not alive(theirs)
+    nothing_is_left(theirs, stderr)
     done = (tmp_path / "l.jsonl.part").read_text().count("\n")
     assert 0 < done < 3000
     if number == signal.SIGKILL:  # and go on from there, with less to do
@@ -136,8 +137,42 @@ def test_nothing_is_left_behind_and_what_is_done_is_kept(
         assert all(len(record["answers"]) == 4 for record in records)
 
 
-def test_a_start_that_is_ended_leaves_nothing_behind(
+def nothing_is_left(theirs: list[int], stderr: bytes) -> None:
+    """Neither processes nor words of vLLM's."""
+    assert b"Traceback" not in stderr
+    assert b"EngineCore" not in stderr
+    for _ in range(100):
+        if not alive(theirs):
+            break
+        time.sleep(0.1)
+    assert not alive(theirs)
+
+
+def test_what_ignores_ctrl_c_goes_on_with_all_its_processes(
     small_base: Path, many_questions: Path, tmp_path: Path
+) -> None:
+    """As in the background of a script, whose Ctrl-C reaches the whole group."""
+    process = begin_label(small_base, many_questions, tmp_path, ignoring=signal.SIGINT)
+    theirs = children(process.pid)
+    journal = tmp_path / "l.jsonl.part"
+    os.killpg(process.pid, signal.SIGINT)
+    time.sleep(1)
+    before = journal.stat().st_size
+    for _ in range(300):
+        time.sleep(0.1)
+        if process.poll() is not None or journal.stat().st_size > before + 2000:
+            break
+    assert process.poll() is None, process.communicate()
+    assert alive(theirs) == theirs
+    os.killpg(process.pid, signal.SIGTERM)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 143, stderr
+    nothing_is_left(theirs, stderr)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_start_that_is_ended_leaves_nothing_behind(
+    small_base: Path, many_questions: Path, tmp_path: Path, number, status: int
 ) -> None:
     command = ["label", many_questions, "--solver", small_base, "--engine", "vllm"]
     process = subprocess.Popen(
@@ -155,15 +190,10 @@ def test_a_start_that_is_ended_leaves_nothing_behind(
     time.sleep(2)
     theirs = sorted({*theirs, *children(process.pid)})
     assert len(theirs) > 1
-    process.terminate()
+    os.killpg(process.pid, number)
     _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 143, stderr
-    assert b"Traceback" not in stderr
-    for _ in range(100):
-        if not alive(theirs):
-            break
-        time.sleep(0.1)
-    assert not alive(theirs)
+    assert process.returncode == status, stderr
+    nothing_is_left(theirs, stderr)
 
 
 def test_the_solver_of_challenge_runs_on_vllm(small_base: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import json
 import logging
 import os
 import re
+import signal
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,6 +26,7 @@ from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from difflib import get_close_matches
 from functools import partial
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import IO, Any
 
@@ -192,6 +194,12 @@ async def _start(made_with: dict[str, Any]) -> Any:
     from vllm import AsyncEngineArgs
     from vllm.v1.engine.async_llm import AsyncLLM
 
+    # A Ctrl-C on the terminal reaches every process of the group. vLLM's end at it, and that would
+    # look like a failure before we have heard of it, or where we go on, as in the background of a
+    # script. They inherit what this thread, which begins them, has blocked, and leave it so. Before
+    # that begins a process that lifts the block when it has been begun.
+    resource_tracker.ensure_running()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     return AsyncLLM.from_engine_args(AsyncEngineArgs(**made_with))
 
 
@@ -235,15 +243,14 @@ def _rank(adapter: str) -> int:
 def _printing_to(log: IO[bytes], model: str) -> Iterator[None]:
     """Keep what vLLM and its processes print off the terminal; a failure is told in one line.
 
-    They write to file descriptor 2 whatever they are told, and go on doing so, so it leads to `log`
-    while they are started. RZERO_DEBUG leaves it alone.
+    They write to file descriptors 1 and 2 whatever they are told, and go on doing so to their end,
+    so both lead to `log` while they are started. RZERO_DEBUG leaves them alone.
     """
     if os.environ.get("RZERO_DEBUG") or "--debug" in sys.argv:
         yield
         return
-    sys.stderr.flush()
-    kept = os.dup(2)
-    os.dup2(log.fileno(), 2)
+    kept = {number: os.dup(number) for number in (1, 2)}
+    _lead({1: log.fileno(), 2: log.fileno()})
     try:
         yield
     except RzeroError:
@@ -257,9 +264,18 @@ def _printing_to(log: IO[bytes], model: str) -> Iterator[None]:
     finally:
         # In this process it would report its own shutdown as an error.
         logging.getLogger("vllm").setLevel(logging.CRITICAL)
-        sys.stderr.flush()
-        os.dup2(kept, 2)
-        os.close(kept)
+        _lead(kept)
+        for number in kept.values():
+            os.close(number)
+
+
+def _lead(descriptors: Mapping[int, int]) -> None:
+    """Let each file descriptor lead where another one does, from here on."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    for number, other in descriptors.items():
+        os.dup2(other, number)
 
 
 def _reason(log: IO[bytes]) -> str | None:
