@@ -351,6 +351,15 @@ AnswerKey = Annotated[
 ReferenceKey = Annotated[
     str, _plain("--reference-key", help="Key that holds the true answer.", panel=INPUT)
 ]
+OracleData = Annotated[
+    str | None,
+    _plain(
+        "--oracle-data",
+        help="JSONL with the true answers (`question`, `reference`), found by exact question.",
+        panel=INPUT,
+        metavar="FILE",
+    ),
+]
 Out = Annotated[
     str | None,
     _plain("-o", "--output", help="Write here instead of stdout.", metavar="FILE"),
@@ -508,6 +517,25 @@ def engine_options(ctx: typer.Context) -> dict[str, Any]:
     if name == "openai":
         _check_fields(given)
     arguments = {k: v for k, v in (own | dtype | given).items() if k not in foreign}
+    return _to_open(ctx, name, endpoints, arguments)
+
+
+def server_options(ctx: typer.Context, option: str, urls: Sequence[str]) -> dict[str, Any]:
+    """What `engines.open_engine` is to be given for the servers of one option of a command.
+
+    Raises:
+        UsageError: an endpoint cannot be, or the packages are not installed.
+    """
+    given = key_values("--engine-arg", ctx.params["engine_arg"])
+    _check_fields(given)
+    endpoints = [_url(text, option) for text in urls]
+    return _to_open(ctx, check_engine("openai", endpoints), endpoints, given)
+
+
+def _to_open(
+    ctx: typer.Context, name: str, endpoints: list[str], arguments: dict[str, Any]
+) -> dict[str, Any]:
+    params = ctx.params
     return {
         "name": name,
         "endpoints": endpoints,
@@ -577,7 +605,7 @@ def key_values(option: str, texts: Sequence[str] | None) -> dict[str, Any]:
     return found
 
 
-def _url(text: str) -> str:
+def _url(text: str, option: str = "--endpoint") -> str:
     """The base URL of a server; one without a path gets /v1. Raises UsageError."""
     try:
         parts = urlsplit(text)
@@ -585,9 +613,9 @@ def _url(text: str) -> str:
     except ValueError:  # of the port, or of an address in brackets
         good = False
     if not good:
-        raise UsageError(f"--endpoint {text}: not a URL such as http://127.0.0.1:8000/v1")
+        raise UsageError(f"{option} {text}: not a URL such as http://127.0.0.1:8000/v1")
     if parts.username or parts.password or parts.query:
-        raise UsageError("--endpoint: a key belongs into OPENAI_API_KEY, not into the URL")
+        raise UsageError(f"{option}: a key belongs into OPENAI_API_KEY, not into the URL")
     return text if parts.path.strip("/") else text.rstrip("/") + "/v1"
 
 

@@ -19,6 +19,7 @@ from rzero_cli.engines import derived_seed
 __all__ = [
     "Clock",
     "check_served",
+    "count_questions",
     "input_hashes",
     "parents_of",
     "part_seed",
@@ -44,6 +45,8 @@ _NOT_SETTINGS = {
     "log_samples",
     "endpoint",
     "solver_endpoint",
+    "judge_endpoint",
+    "oracle_endpoint",
     "tensor_parallel_size",
     "data_parallel_size",
     "gpu_memory_utilization",
@@ -71,6 +74,27 @@ def input_hashes(names: list[str], *models: str) -> dict[str, Any]:
         "inputs": [content_hash(Path(name)) for name in names if Path(name).is_file()],
         "models": [checkpoint_stamp(folder) for folder in folders],
     }
+
+
+def count_questions(
+    names: list[str], limit: int | None, question_key: str, *, strict: bool
+) -> int | None:
+    """Read files once before a model is loaded, so that a bad line is found at once.
+
+    Returns:
+        How many records there are; None for pipes, which can be read only once.
+
+    Raises:
+        DataError: a record has no question.
+    """
+    lines = read_lines(names, limit=limit, strict=strict)
+    if not all(Path(name).is_file() for name in names):
+        return None
+    count = 0
+    for line in lines:
+        line.text(question_key)
+        count += 1
+    return count
 
 
 def check_served(option: str, model: str | None, how: Mapping[str, Any]) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +11,7 @@ from rzero_cli.commands._estimate import parse_price, print_estimate
 from rzero_cli.commands._run import (
     Clock,
     check_served,
+    count_questions,
     input_hashes,
     parents_of,
     part_seed,
@@ -136,7 +136,7 @@ def label(
         return
     if price or as_json:
         raise UsageError("--price and --json go with --dry-run")
-    total = _check_files(names, limit, question_key, strict=strict)
+    total = count_questions(names, limit, question_key, strict=strict)
     total = None if total is None else part.size(total)
     seed = part_seed(seed, part)
     sampling = Sampling(m, temperature, top_p, top_k, max_tokens, seed, opt.stops(stop))
@@ -182,21 +182,3 @@ def label(
         )
     parents = [*names, *parents_of(model, how)]
     record_origin(ctx, output, parents=parents, clock=clock, metrics=vote_metrics)
-
-
-def _check_files(
-    names: list[str], limit: int | None, question_key: str, *, strict: bool
-) -> int | None:
-    """Read files once before the model is loaded, so that a bad line is found at once.
-
-    Returns:
-        How many records there are; None for pipes, which can be read only once.
-    """
-    lines = read_lines(names, limit=limit, strict=strict)
-    if not all(Path(name).is_file() for name in names):
-        return None
-    count = 0
-    for line in lines:
-        line.text(question_key)
-        count += 1
-    return count

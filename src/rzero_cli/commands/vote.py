@@ -19,6 +19,7 @@ from rzero_cli.commands._run import (
     stdin_or_help,
 )
 from rzero_cli.core.pool import default_workers, in_order
+from rzero_cli.core.records import texts_of
 from rzero_cli.core.shards import parse_shard
 from rzero_cli.core.streams import Line, open_output, read_lines
 from rzero_cli.stages.vote import open_voter, vote_keys, vote_metrics
@@ -109,10 +110,4 @@ def _answers(
     """The answers of a record, and whether they are raw completions. DataError if ill-typed."""
     raw = answers_key not in line.record and completions_key in line.record
     key = completions_key if raw else answers_key
-    values = line.value(key, "a list of texts")
-    if not isinstance(values, list):
-        raise line.error(f'key "{key}" must be a list of texts, one for each answer')
-    for value in values:
-        if not (isinstance(value, str) or value is None):
-            raise line.error(f'key "{key}" must hold texts or null, not {value!r}: quote it')
-    return values, raw
+    return texts_of(line, key), raw

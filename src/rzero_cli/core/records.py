@@ -6,6 +6,7 @@
 | label  | answer, p_hat, m, majority, answers, votes                             |
 | score  | r_unc, r_rep, reward, cluster, and label's keys                        |
 | grade  | correct, extracted                                                     |
+| oracle | reference                                                              |
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rzero_cli.core.streams import Line
 
-__all__ = ["p_hat_of", "question_id"]
+__all__ = ["p_hat_of", "question_id", "texts_of"]
 
 
 def question_id(question: str) -> str:
@@ -39,3 +40,18 @@ def p_hat_of(line: Line) -> Decimal:
     if not 0 <= p_hat <= 1:
         raise line.error(f'key "p_hat" must be between 0 and 1, not {value}')
     return p_hat
+
+
+def texts_of(line: Line, key: str) -> list[str | None]:
+    """The list of texts under `key`, null where an answer could not be read.
+
+    Raises:
+        DataError: missing, not a list, or something else is in it.
+    """
+    values = line.value(key, "a list of texts")
+    if not isinstance(values, list):
+        raise line.error(f'key "{key}" must be a list of texts, one for each answer')
+    for value in values:
+        if not (isinstance(value, str) or value is None):
+            raise line.error(f'key "{key}" must hold texts or null, not {value!r}: quote it')
+    return values
