@@ -51,6 +51,75 @@ def test_figures_by_hand(rzero: Rzero) -> None:
     assert narrow[0]["kept"] == 0.0
 
 
+def test_true_answers_say_how_many_labels_are_true(rzero: Rzero) -> None:
+    rows = [
+        {"answer": "0.5", "p_hat": 0.5, "answers": ["0.5", "1/2", "7", None], "reference": "1/2"},
+        {"answer": "3", "p_hat": 0.75, "answers": ["3", "3", "3", "4"], "reference": "4"},
+        {"answer": "9", "p_hat": 1.0, "answers": ["9", "9", "9", "9"], "reference": "10"},
+        {"answer": "5", "p_hat": 1.0, "answers": ["5"] * 4, "reference": "5"},
+        {"answer": None, "p_hat": 0.0, "answers": [None] * 4, "reference": "5"},
+        {"answer": "6", "p_hat": 1.0, "answers": ["6"] * 4, "reference": None},
+        {"answer": "8", "p_hat": 1.0, "answers": ["8"] * 4},
+    ]
+    (found,) = figures(rzero("stats", "--json", input=jsonl(*rows)))
+    assert found["with_reference"] == 5
+    assert found["label_accuracy"] == 2 / 4  # of the four labels there are
+    assert found["label_accuracy_kept"] == 1 / 2  # p_hat = 0.5 and 0.75
+    assert found["solver_accuracy"] == (2 / 4 + 1 / 4 + 0 + 1 + 0) / 5
+    for name in ("label_accuracy", "label_accuracy_kept", "solver_accuracy"):
+        low, high = found[f"{name}_ci95"]
+        assert 0 <= low < found[name] < high <= 1
+    assert found["label_accuracy_ci95"] == pytest.approx([0.1500, 0.8500], abs=1e-4)  # Wilson's
+    none = figures(rzero("stats", "--json", input=jsonl(*rows[5:6])))[0]
+    assert none["with_reference"] == 0
+    assert "label_accuracy" not in none
+    assert "with_reference" not in figures(rzero("stats", "--json", input=jsonl(*rows[6:])))[0]
+
+
+def test_true_answers_can_come_from_a_file(rzero: Rzero, tmp_path: Path) -> None:
+    rows = [{"question": f"q{k}", "answer": str(k), "reference": "x"} for k in range(4)]
+    (tmp_path / "labeled.jsonl").write_text(jsonl(*rows[:3], {"question": "q3", "answer": "3"}))
+    truth = [{"question": f"q{k}", "reference": t} for k, t in enumerate(("0", "8", None))]
+    (tmp_path / "truth.jsonl").write_text(jsonl(*truth))
+    ended = rzero("stats", "--json", "labeled.jsonl", "--oracle-data", "truth.jsonl")
+    (found,) = figures(ended)
+    assert (found["with_reference"], found["label_accuracy"]) == (2, 0.5)
+    assert ended.stderr == ""
+    other = rzero("stats", "--oracle-data", "truth.jsonl", input=jsonl({"question": "q9"}))
+    assert other.stderr == "stats: truth.jsonl has the true answer of none of these questions\n"
+
+
+def test_an_iteration_beside_another(rzero: Rzero, tmp_path: Path) -> None:
+    for name, true in (("a.jsonl", 3), ("b.jsonl", 1)):
+        rows = [{"answer": "1", "reference": "1" if k < true else "2"} for k in range(4)]
+        (tmp_path / name).write_text(jsonl(*rows))
+    ended = rzero("stats", "a.jsonl", "b.jsonl")
+    rows = [" ".join(line.split()) for line in ended.lines]
+    assert "label accuracy 75.0% 25.0%" in rows
+    assert "with reference 4 4" in rows
+
+
+def test_no_worker_is_started_without_a_true_answer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Nor where every answer has a key; its start takes a second."""
+    from rzero_cli.cli import run
+    from rzero_cli.core.equivalence import Equivalence
+
+    started: list[int] = []
+    start = Equivalence._start
+    monkeypatch.setattr(Equivalence, "_start", lambda self: (started.append(1), start(self))[1])
+    path = tmp_path / "a.jsonl"
+    for row, starts in (
+        ({"answer": r"\sin x"}, 0),
+        ({"answer": "1", "reference": "2"}, 0),
+        ({"answer": r"\sin x", "reference": r"\cos x"}, 1),
+    ):
+        path.write_text(jsonl(row))
+        assert run(["stats", str(path), "--quiet"]) == 0
+        assert len(started) == starts
+
+
 def test_what_is_not_there_gives_no_figure(rzero: Rzero) -> None:
     assert figures(rzero("stats", "--json", input=jsonl({"x": 1}))) == [{"file": "-", "records": 1}]
     assert figures(rzero("stats", "--json")) == [{"file": "-", "records": 0}]
@@ -101,6 +170,9 @@ def test_a_table_has_a_column_for_each_file(rzero: Rzero, tmp_path: Path) -> Non
         ({"question": 3}, 'key "question" must be a string'),
         ({"p_hat": 2}, 'key "p_hat" must be between 0 and 1, not 2'),
         ({"answer": ["1"]}, 'key "answer" must be a string'),
+        ({"reference": 5}, 'key "reference" must be a string, not a number'),
+        ({"reference": "5", "answers": "5"}, 'key "answers" must be a list of texts'),
+        ({"reference": "5", "answers": [5]}, 'key "answers" must hold texts or null, not 5'),
     ],
 )
 def test_a_bad_record_is_named(rzero: Rzero, row: dict[str, Any], message: str) -> None:
@@ -112,3 +184,4 @@ def test_a_bad_record_is_named(rzero: Rzero, row: dict[str, Any], message: str) 
 def test_bad_options_are_refused(refused: Refused) -> None:
     assert "--bleu nice: unknown" in refused("stats", "--bleu", "nice")
     assert "nowhere.jsonl: no such file" in refused("stats", "nowhere.jsonl")
+    assert "nowhere.jsonl: no such file" in refused("stats", "--oracle-data", "nowhere.jsonl")

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import os.path
+from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._run import say, stdin_or_help
+from rzero_cli.core.contamination import NGRAM, Overlap, index_benchmarks, watch
+from rzero_cli.core.equivalence import Equivalence
 from rzero_cli.core.keep import Band, band
+from rzero_cli.core.oracle import read_references, with_references
 from rzero_cli.core.rewards import check_tokenizer
 from rzero_cli.core.streams import protect_stdout, read_lines
 
@@ -34,6 +39,34 @@ def stats(
     bleu: Annotated[str, BLEU] = opt.PRESET,
     tau_bleu: Annotated[float, TAU_BLEU] = opt.PRESET,
     question_key: opt.QuestionKey = "question",
+    oracle_data: opt.OracleData = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--against",
+            help="Look for the questions of this benchmark's JSONL. May be repeated.",
+            rich_help_panel=opt.INPUT,
+            metavar="FILE",
+        ),
+    ] = None,
+    against_key: Annotated[
+        str | None,
+        typer.Option(
+            "--against-key",
+            help="Key of a benchmark's question.",
+            rich_help_panel=opt.INPUT,
+            show_default="question, problem, prompt or input",
+        ),
+    ] = None,
+    ngram: Annotated[
+        int,
+        typer.Option(
+            "--ngram",
+            help="Words in a row that a benchmark's question and ours must share.",
+            rich_help_panel=opt.INPUT,
+            min=1,
+        ),
+    ] = NGRAM,
     limit: opt.Limit = None,
     strict: opt.Strict = False,
     as_json: opt.Json = False,
@@ -48,28 +81,54 @@ def stats(
     show it. Reads any JSONL with questions, `answer` or `p_hat`; memory is bounded but for the
     distinct ones. --limit holds for each file.
 
+    Where records have a `reference` (`rzero oracle`, `rzero grade --truth`) or --oracle-data has
+    it, so many labels are true, and so often the Solver that labelled was right. --against looks
+    for the questions of benchmarks in the files, by the n-grams of words that they share.
+
     [bold]Examples[/]
 
       rzero stats runs/demo/iter-*/labeled.jsonl
+
+      rzero stats train.jsonl --against gsm8k.jsonl --against aime24.jsonl
 
       rzero stats questions.jsonl --json | jq .near_duplicates
     """
     check_tokenizer("--bleu", bleu)
     names = stdin_or_help(ctx, files)
     sources = [read_lines([name], limit=limit, exact=True, strict=strict) for name in names]
+    index = (
+        index_benchmarks(read_lines(against or []), n=ngram, key=against_key) if against else None
+    )
+    references = read_references(read_lines([oracle_data])) if oracle_data else {}
     from rzero_cli.core.statistics import MOST_COMPARED, falls, statistics
 
     interval: Band = band(Decimal(str(delta)))
     how: dict[str, Any] = {"question_key": question_key, "tau_bleu": tau_bleu, "bleu": bleu}
-    with protect_stdout() as stdout:
+    with protect_stdout() as stdout, Equivalence() as how["equivalence"]:
         figures = []
         for name, lines in zip(names, sources, strict=True):
-            figures.append({"file": name} | statistics(lines, band=interval, **how))
+            if references:
+                lines = with_references(lines, references, question_key)
+            overlap = Overlap(index) if index else None
+            if overlap:
+                lines = watch(lines, overlap, question_key)
+            found = {"file": name} | statistics(lines, band=interval, **how)
+            figures.append(found | ({"benchmarks": overlap.by_benchmark()} if overlap else {}))
             if as_json:
                 stdout.write(json.dumps(figures[-1]).encode() + b"\n")
                 stdout.flush()
         if not as_json:
-            stdout.write(_table(figures).encode())
+            stdout.write((_table(figures) + _found(figures)).encode())
+    if timeouts := how["equivalence"].timeouts:
+        say(f"stats: {timeouts} comparisons timed out", quiet=quiet)
+    if references and not any(f.get("with_reference") for f in figures):
+        say(f"stats: {oracle_data} has the true answer of none of these questions", quiet=quiet)
+    for figure, benchmark in _contaminated(figures):
+        say(
+            f"stats: {_printable(figure['file'])}: {benchmark['found']:,} of the "
+            f"{benchmark['questions']:,} questions of {_printable(benchmark['file'])} occur in it",
+            quiet=quiet,
+        )
     if any(f.get("questions", 0) > MOST_COMPARED for f in figures):
         say(
             f"stats: near-duplicates were looked for among the first {MOST_COMPARED:,} questions "
@@ -93,7 +152,12 @@ _ROWS = {
     "top_10_answers": "{:.1%}",
     "kept": "{:.1%}",
     "p_hat_mean": "{:.3f}",
+    "with_reference": "{:,}",
+    "label_accuracy": "{:.1%}",
+    "label_accuracy_kept": "{:.1%}",
+    "solver_accuracy": "{:.1%}",
 }
+_MOST_NAMED = 5  # benchmark questions in the table's lines
 _BARS = " ▁▂▃▄▅▆▇█"
 
 
@@ -113,6 +177,14 @@ def _table(figures: list[dict[str, Any]]) -> str:
             table.add_row(key.replace("_", " ").replace("p hat", "p_hat"), *cells)
     if any("p_hat_histogram" in figure for figure in figures):
         table.add_row("p_hat, 0 to 1", *(_bars(f.get("p_hat_histogram", [])) for f in figures))
+    for number, benchmark in enumerate(figures[0].get("benchmarks", [])):
+        found = [figure["benchmarks"][number] for figure in figures]
+        title = escape(_printable(Path(benchmark["file"]).stem))
+        counts = [f"{one['found']:,} ({one['share']:.1%})" for one in found]
+        table.add_row(
+            f"benchmark questions: {title}", *[f"{benchmark['questions']:,}"] * len(found)
+        )
+        table.add_row("found in it", *counts)
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 40 + 40 * len(figures)
@@ -128,8 +200,35 @@ def _short(names: list[str]) -> list[str]:
     if not all(name.startswith(shared + "/") for name in names):
         shared = ""
     names = [name.removeprefix(shared + "/") if shared else name for name in names]
-    names = ["standard input" if name == "-" else name for name in names]
-    return ["".join(c if c.isprintable() else "?" for c in name) for name in names]
+    return ["standard input" if name == "-" else _printable(name) for name in names]
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _contaminated(figures: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Each file with each benchmark of which something was found in it."""
+    for figure in figures:
+        for benchmark in figure.get("benchmarks", []):
+            if benchmark["found"]:
+                yield figure, benchmark
+
+
+def _found(figures: list[dict[str, Any]]) -> str:
+    """The first few benchmark questions that were found, a line each."""
+    text = ""
+    for figure, benchmark in _contaminated(figures):
+        text += f"\n{_printable(benchmark['file'])} in {_printable(figure['file'])}:\n"
+        for hit in benchmark["hits"][:_MOST_NAMED]:
+            id = "" if hit["id"] is None else f" ({_printable(str(hit['id']))})"
+            more = ", ..." * (hit["records"] > len(hit["lines"]))
+            lines = ", ".join(map(str, hit["lines"]))
+            question = _printable(" ".join(hit["question"].split()))[:60]
+            text += f"  line {hit['line']}{id} in line {lines}{more}: {question}\n"
+        if (rest := benchmark["found"] - _MOST_NAMED) > 0:
+            text += f"  and {rest:,} more: --json has all\n"
+    return text
 
 
 def _bars(bins: list[int]) -> str:

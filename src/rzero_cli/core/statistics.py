@@ -1,11 +1,14 @@
 """Difficulty and diversity of questions and labels: what a collapse is seen by.
 
 p_hat can stay near one half while the questions shrink to a few templates; so distinct questions
-and answers, the share of the commonest answers and near-duplicates are counted beside it.
+and answers, the share of the commonest answers and near-duplicates are counted beside it. Where
+true answers are known, so is how many labels are true, and how often the Solver that labelled was
+right: the two columns of the paper's table of difficulty and label accuracy (section 4).
 """
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
@@ -13,9 +16,11 @@ from itertools import islice
 from typing import Any
 
 from rzero_cli.core.answers import canonical_key
+from rzero_cli.core.equivalence import Equivalence
+from rzero_cli.core.intervals import mean_interval
 from rzero_cli.core.keep import Band, keep
 from rzero_cli.core.near import near_duplicates
-from rzero_cli.core.records import p_hat_of
+from rzero_cli.core.records import p_hat_of, texts_of
 from rzero_cli.core.streams import Line
 
 __all__ = ["MOST_COMPARED", "falls", "statistics"]
@@ -23,6 +28,7 @@ __all__ = ["MOST_COMPARED", "falls", "statistics"]
 MOST_COMPARED = 200_000
 """Questions among which near-duplicates are looked for: the first ones."""
 _BINS = 10
+_ACCURACIES = ("label_accuracy", "label_accuracy_kept", "solver_accuracy")
 
 
 def statistics(
@@ -32,6 +38,7 @@ def statistics(
     question_key: str = "question",
     tau_bleu: float = 0.5,
     bleu: str = "13a",
+    equivalence: Equivalence | None = None,
 ) -> dict[str, Any]:
     """The figures of one file, in one pass.
 
@@ -43,6 +50,8 @@ def statistics(
         band: of p_hat, that of `filter`.
         question_key: where the question is.
         tau_bleu, bleu: of near-duplicates, see `core.near`.
+        equivalence: compares answers with the `reference` of a record; by default it is not looked
+            at. Its worker is started where some answer has no canonical key.
 
     Returns:
         `records`; where there are questions `questions`, `malformed` (null ones),
@@ -50,16 +59,37 @@ def statistics(
         near-duplicate), `words` (mean length); where there is `p_hat` `p_hat_mean`,
         `p_hat_histogram` (ten bins, the last closed) and `kept` (share that `filter` keeps); where
         there is `answer` `labelled`, `distinct_answers`, `top_answer` and `top_10_answers` (shares
-        of the labelled). All shares are from 0 to 1.
+        of the labelled). Where there is `reference` `with_reference` (known ones),
+        `label_accuracy` (share of the labels with a reference that equal it),
+        `label_accuracy_kept` (of those that `filter` keeps) and `solver_accuracy` (mean share of
+        `answers` that equal it), each with its `..._ci95`. All shares are from 0 to 1.
 
     Raises:
-        DataError: a question, an answer or a p_hat is of the wrong type.
+        DataError: a question, an answer, a reference or a p_hat is of the wrong type.
     """
     seen: Counter[str] = Counter()
     bins = [0] * _BINS
     questions: set[bytes] = set()
     answers: Counter[bytes] = Counter()
     total, words = 0.0, 0
+    accuracies = {name: array("d") for name in _ACCURACIES}
+
+    def check(line: Line, equivalence: Equivalence) -> None:
+        """Compare a record's answers with its reference, if that is known."""
+        if (reference := line.text_or_none("reference")) is None:
+            return
+        seen["with_reference"] += 1
+        if (label := line.record.get("answer")) is not None:
+            true = equivalence.equal(label, reference)
+            accuracies["label_accuracy"].append(true)
+            if line.record.get("p_hat") is not None and keep(label, p_hat_of(line), band):
+                accuracies["label_accuracy_kept"].append(true)
+        if line.record.get("answers"):
+            drawn = Counter(texts_of(line, "answers"))
+            right = sum(
+                n for answer, n in drawn.items() if answer and equivalence.equal(answer, reference)
+            )
+            accuracies["solver_accuracy"].append(right / drawn.total())
 
     def texts() -> Iterator[str]:
         """Count each record, and pass its question on."""
@@ -77,6 +107,9 @@ def statistics(
                 seen["kept"] += keep(answer, p_hat, band)
                 bins[min(int(p_hat * _BINS), _BINS - 1)] += 1
                 total += float(p_hat)
+            if equivalence and "reference" in line.record:
+                seen["reference"] += 1
+                check(line, equivalence)
             if question_key in line.record:
                 seen["asked"] += 1
                 if (question := line.text_or_none(question_key)) is not None:
@@ -116,6 +149,11 @@ def statistics(
             "top_answer": max(top, default=0) / max(1, labelled),
             "top_10_answers": sum(top) / max(1, labelled),
         }
+    if seen["reference"]:
+        figures["with_reference"] = seen["with_reference"]
+        for name, values in accuracies.items():
+            if values:
+                figures[name], *figures[f"{name}_ci95"] = mean_interval(values)
     return figures
 
 

@@ -1,0 +1,31 @@
+"""Looking for benchmarks in training questions: the rate, and what the index of them takes."""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+
+from bench_rewards import questions
+
+from rzero_cli.core.contamination import index_benchmarks, tokens
+from rzero_cli.core.streams import Line
+
+BENCHMARK, TRAINING = 10_000, 20_000
+
+
+def bench_contamination() -> None:
+    texts = questions(BENCHMARK + TRAINING)
+    lines = [Line("b", i, b"", {"question": text}) for i, text in enumerate(texts[:BENCHMARK])]
+    tracemalloc.start()
+    index = index_benchmarks(lines)
+    kilobytes = tracemalloc.get_traced_memory()[0] / 1024
+    tracemalloc.stop()
+    start = time.perf_counter()
+    found = sum(bool(index.find(text)) for text in texts[BENCHMARK:])
+    seconds = time.perf_counter() - start
+    length = sum(len(tokens(text)) for text in texts[BENCHMARK:]) / TRAINING
+    print(
+        f"\nbenchmark of {BENCHMARK:,} in {TRAINING:,} questions of {length:.0f} tokens: "
+        f"{TRAINING / seconds:,.0f} questions/s, {found:,} have one of its questions, "
+        f"{kilobytes / BENCHMARK:.1f} kB for a question of the benchmark"
+    )

@@ -1,0 +1,237 @@
+"""Benchmark questions in training data: what is found, what is not, and how it is told."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conftest import Refused, Rzero
+from rzero_cli.core.contamination import MOST_LINES, Index, index_benchmarks, tokens
+from rzero_cli.core.streams import Line, read_lines
+
+
+def index_of(*questions: str, n: int = 13, source: str = "b") -> Index:
+    lines = [Line(source, i, b"", {"question": q}) for i, q in enumerate(questions, 1)]
+    return index_benchmarks(lines, n=n)
+
+
+def jsonl(*rows: dict[str, Any]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+# ---------------------------------------------------------------- tokens
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("What is  3 +\n4?", "what is 3+4"),
+        ("**What** is (3 + 4)?", "What is 3 + 4"),
+        (r"$x^2 \leq 1{,}000 \times \frac{1}{2}$", "x² ≤ 1,000 × 1/2"),
+        (r"\left(\dfrac12\right)", "½"),
+        (r"3\cdot 4 \text{ apples}", "3 * 4 apples"),
+        (r"$2\pi r$ at $90^\circ$, 5\%", "2πr at 90°, 5%"),
+        ("it’s a 9-kilometer walk", "It's a $9$ kilometer walk"),
+        ("５ Äpfel", "5 äpfel"),
+        ("求方程 x+1=2 的解。", "求 方程x + 1 = 2的解"),
+    ],
+)
+def test_what_was_typeset_otherwise_is_alike(one: str, other: str) -> None:
+    assert tokens(one) == tokens(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("3 + 4", "3 - 4"),
+        ("x - y", "x y"),
+        ("1000", "1 000 0"),
+        ("0.5", "5"),
+        ("x^2", "x2"),
+        ("a < b", "a <= b"),
+        (r"\sin x", r"\cos x"),
+        ("求解", "求和"),
+    ],
+)
+def test_what_says_something_else_is_not(one: str, other: str) -> None:
+    assert tokens(one) != tokens(other)
+
+
+def test_tokens_by_hand() -> None:
+    assert tokens(r"Solve $\sqrt{x+1} = -2.50$ by 1,234,567!") == (
+        "solve sqrt x + 1 = - 2.50 by 1234567".split()  # noqa: SIM905 - easier to read
+    )
+    assert tokens("数の和") == ["数", "の", "和"]
+
+
+@given(st.text(max_size=200))
+def test_any_text_has_tokens_and_they_stay(text: str) -> None:
+    found = tokens(text)
+    assert all(found)
+    assert tokens(" ".join(found)) == found
+
+
+def test_hostile_text_takes_no_time() -> None:
+    for text in ("^" + " " * 50_000 + "\\x", "}" * 50_000 + "\\", "\\frac " * 20_000, "-" * 50_000):
+        tokens(text)
+
+
+# ---------------------------------------------------------------- what is found
+
+LONG = "a farmer sells 16 eggs and 4 hens at the market for 2 dollars each how much is it all"
+
+
+def test_thirteen_tokens_in_a_row_are_enough_and_twelve_are_not() -> None:
+    words = LONG.split()
+    index = index_of(LONG)
+    for start in range(len(words) - 12):
+        assert index.find("so: " + " ".join(words[start : start + 13]) + ", they say") == {0}
+        assert index.find("so: " + " ".join(words[start : start + 12]) + ", they say") == set()
+
+
+def test_a_shorter_question_is_found_where_all_of_it_is() -> None:
+    eight = "how much is 3 * 4 + 5"
+    assert len(tokens(eight)) == 8
+    index = index_of(eight)
+    assert index.find("My son, HOW MUCH is 3 * 4 + 5, please") == {0}
+    assert index.find("how much is 3 * 4 + 6") == set()
+
+
+def test_a_very_short_question_is_found_where_it_is_everything() -> None:
+    index = index_of("what is 1 + 1", "?")
+    assert index.find("What is 1+1?") == {0}
+    assert index.find("Ann knows what is 1 + 1 and asks for more") == set()
+    assert index.find("what is 1 + 2") == set()
+    assert index.find("!") == set(), "nothing is not found in nothing"
+
+
+def test_a_phrase_of_many_questions_tells_of_none() -> None:
+    ending = "written as m/n where m and n are relatively prime positive integers what is m+n"
+    questions = [f"{opening} is {ending}" for opening in ("the area of a hexagon", "its volume")]
+    index = index_of(*questions)
+    assert index.find(f"the sum of all roots is {ending}") == set()
+    assert [index.find(question) for question in questions] == [{0}, {1}]
+    assert index_of(questions[0]).find(f"the sum of all roots is {ending}") == {0}
+    assert index_of(LONG, LONG).find(f"so {LONG}") == {0, 1}, "a question that is there twice"
+
+
+def test_the_same_question_of_two_benchmarks_is_found_in_both() -> None:
+    lines = [Line("a", 1, b"", {"question": LONG}), Line("b", 1, b"", {"problem": LONG + " now"})]
+    assert index_benchmarks(lines).find(LONG) == {0, 1}
+
+
+@given(st.lists(st.sampled_from("abcdefgh1234+="), min_size=1, max_size=30), st.integers(1, 14))
+def test_a_question_is_always_found_in_itself(words: list[str], n: int) -> None:
+    text = " ".join(words)
+    assert index_of(text, n=n).find(text) == {0}
+
+
+# ---------------------------------------------------------------- real benchmarks
+
+
+def test_a_planted_question_is_found_among_real_ones(
+    rzero: Rzero, tmp_path: Path, benchmarks: Path
+) -> None:
+    gsm8k = benchmarks / "gsm8k_test.jsonl"
+    asked = [line.record["question"] for line in read_lines([str(gsm8k)])]
+    rng = random.Random(0)
+    planted = sorted(rng.sample([i for i, q in enumerate(asked) if len(tokens(q)) > 40], 2))
+    first = "  ".join(asked[planted[0]].upper().split()).replace(",", ";").rstrip("?.") + " !"
+    words = tokens(asked[planted[1]])
+    changed = " ".join([*words[:12], "777", *words[13:26], "888", *words[27:]])
+    aime = [line.record["problem"] for line in read_lines([str(benchmarks / "aime24.jsonl")])]
+    rows = [{"question": q} for q in (*aime[:5], first, *aime[5:], changed, changed)]
+    (tmp_path / "train.jsonl").write_text(jsonl(*rows))
+
+    ended = rzero("stats", "train.jsonl", "--json", "--against", str(gsm8k))
+    assert ended.status == 0
+    (benchmark,) = json.loads(ended.stdout)["benchmarks"]
+    assert (benchmark["questions"], benchmark["found"]) == (1319, 2)
+    assert benchmark["share"] == 2 / 1319
+    hits = benchmark["hits"]
+    assert [hit["line"] for hit in hits] == [number + 1 for number in planted]
+    assert [hit["question"] for hit in hits] == [asked[number] for number in planted]
+    assert [(hit["records"], hit["lines"]) for hit in hits] == [(1, [6]), (2, [32, 33])]
+    assert ended.stderr == (
+        f"stats: train.jsonl: 2 of the 1,319 questions of {gsm8k} occur in it\n"
+    )
+
+
+def test_there_is_no_false_hit_between_real_benchmarks(rzero: Rzero, benchmarks: Path) -> None:
+    files = {name: str(benchmarks / f"{name}.jsonl") for name in ("gsm8k_test", "amc23", "aime24")}
+    ended = rzero(
+        *("stats", files["gsm8k_test"], "--against", files["amc23"], "--against", files["aime24"])
+    )
+    assert (ended.status, ended.stderr) == (0, "")
+    rows = [" ".join(line.split()) for line in ended.lines]
+    for name, count in (("amc23", 40), ("aime24", 30)):
+        at = rows.index(f"benchmark questions: {name} {count}")
+        assert rows[at + 1] == "found in it 0 (0.0%)"
+    # Their stock phrase about relatively prime integers is longer than an n-gram.
+    both = rzero("stats", files["aime24"], "--question-key", "problem", "--against", files["amc23"])
+    assert "occur in it" not in both.stderr
+
+
+# ---------------------------------------------------------------- the command
+
+
+def test_the_table_names_the_first_few_and_where(rzero: Rzero, tmp_path: Path) -> None:
+    questions = [f"{LONG} number {k}" for k in range(8)]
+    bench = [{"id": f"q{k}", "prompt": q} for k, q in enumerate(questions)]
+    (tmp_path / "bench.jsonl").write_text(jsonl(*bench))
+    (tmp_path / "clean.jsonl").write_text(jsonl({"question": "something else"}))
+    train = [{"question": q} for q in questions] + [{"question": questions[0]}] * 20
+    (tmp_path / "train.jsonl").write_text(jsonl(*train, {"question": None}))
+    ended = rzero("stats", "clean.jsonl", "train.jsonl", "--against", "bench.jsonl")
+    assert ended.status == 0
+    assert "found in it 0 (0.0%) 8 (100.0%)" in [" ".join(line.split()) for line in ended.lines]
+    at = ended.lines.index("bench.jsonl in train.jsonl:")
+    named = ended.lines[at + 1 :]
+    lines = ", ".join(map(str, [1, *range(9, 9 + MOST_LINES - 1)]))
+    assert named[0] == f"  line 1 (q0) in line {lines}, ...: {LONG[:60]}"
+    assert len(named) == 6
+    assert named[-1] == "  and 3 more: --json has all"
+    assert ended.stderr.startswith(
+        "stats: train.jsonl: 8 of the 8 questions of bench.jsonl occur in it\n"
+    )
+    assert "occur" not in rzero("stats", "train.jsonl", "--against", "bench.jsonl", "-q").stderr
+    figures = json.loads(rzero("stats", "train.jsonl", "--against", "bench.jsonl", "--json").stdout)
+    hit = figures["benchmarks"][0]["hits"][0]
+    assert (hit["id"], hit["records"], len(hit["lines"])) == ("q0", 21, MOST_LINES)
+
+
+def test_the_size_of_an_n_gram_and_the_key_can_be_chosen(rzero: Rzero, tmp_path: Path) -> None:
+    (tmp_path / "bench.jsonl").write_text(jsonl({"question": "nothing", "text": LONG}))
+    train = jsonl({"question": " ".join(LONG.split()[:9])})
+
+    def found(*options: str) -> int:
+        ended = rzero("stats", "--json", "--against", "bench.jsonl", *options, input=train)
+        assert ended.status == 0, ended.stderr
+        return int(json.loads(ended.stdout)["benchmarks"][0]["found"])
+
+    assert found("--against-key", "text") == 0
+    assert found("--against-key", "text", "--ngram", "9") == 1
+    assert found("--ngram", "9") == 0
+
+
+@pytest.mark.parametrize(
+    ("row", "options", "message"),
+    [
+        ({"text": "a"}, [], "bench.jsonl:1: no question under question, problem, prompt, input"),
+        ({"question": 3}, [], 'bench.jsonl:1: key "question" must be a string'),
+        ({"question": "a"}, ["--against-key", "q"], 'bench.jsonl:1: key "q" (a string) is missing'),
+        ({"question": "a"}, ["--ngram", "0"], "--ngram"),
+        ({"question": "a"}, ["--against", "nowhere"], "nowhere: no such file"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(
+    refused: Refused, tmp_path: Path, row: dict[str, Any], options: list[str], message: str
+) -> None:
+    (tmp_path / "bench.jsonl").write_text(jsonl(row))
+    assert message in refused("stats", "--against", "bench.jsonl", *options)
