@@ -104,6 +104,8 @@ def test_what_needs_no_model_imports_none(tmp_path: Path) -> None:
         ["filter", "labeled.jsonl", "-o", "1"],
         ["score", "labeled.jsonl", "-o", "2"],
         ["grade", "graded.jsonl", "-o", "3"],
+        ["oracle", "labeled.jsonl", "--world", "-o", "7"],
+        ["stats", "7", "--against", "labeled.jsonl"],
         ["label", "labeled.jsonl", "--solver", "nowhere"],
         ["sample", "--challenger", "nowhere"],
         ["challenge", "--challenger", "nowhere", "--solver", "nowhere", "-o", "4"],
@@ -123,7 +125,7 @@ def test_what_needs_no_model_imports_none(tmp_path: Path) -> None:
         timeout=60,
     )
     statuses, modules = json.loads(ended.stderr.splitlines()[-1])
-    assert statuses == [0] * (5 + len(NAMES)) + [2] * 5, ended.stderr
+    assert statuses == [0] * (7 + len(NAMES)) + [2] * 5, ended.stderr
     assert not set(modules) & set(HEAVY)
 
 
@@ -216,13 +218,18 @@ def test_what_is_wrong_is_said_in_one_line_at_once(
         ("grade", '{"reference": "1"}', '<stdin>:2: key "answer"'),
         ("grade", '{"answer": "1"}', '<stdin>:2: key "reference"'),
         ("grade", '{"answer": 1, "reference": "1"}', '<stdin>:2: key "answer" must be a string'),
+        (
+            "oracle --world",
+            '{"question": null}',
+            '<stdin>:2: key "question" must be a string, not null',
+        ),
     ],
 )
 def test_a_bad_record_names_file_line_and_key(
     rzero: Rzero, command: str, line: str, message: str
 ) -> None:
     good = '{"question": "a", "answer": "1", "p_hat": 0.5, "reference": "1"}\n'
-    ended = rzero(command, input=f"{good}{line}\n{good}")
+    ended = rzero(*command.split(), input=f"{good}{line}\n{good}")
     assert ended.status == 2
     assert message in ended.stderr
     assert ended.stderr.count("\n") == 1

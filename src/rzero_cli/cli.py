@@ -93,6 +93,12 @@ COMMANDS = (
         "Say of each answer whether it is equivalent to the reference.",
     ),
     Command(
+        "oracle",
+        "oracle:oracle",
+        _SINGLE,
+        "Add the true answer of each question: from a file, a stronger model, or computed.",
+    ),
+    Command(
         "merge",
         "merge:merge",
         _SINGLE,

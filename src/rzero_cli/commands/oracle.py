@@ -1,0 +1,231 @@
+"""`rzero oracle`: the true answers of questions, as far as they are known (`core/oracle.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Annotated, Any
+
+import typer
+
+from rzero_cli.commands import _options as opt
+from rzero_cli.commands._run import (
+    Clock,
+    count_questions,
+    input_hashes,
+    parents_of,
+    part_seed,
+    progress,
+    record_origin,
+    say,
+    settings_of,
+    stdin_or_help,
+)
+from rzero_cli.core.oracle import read_references
+from rzero_cli.core.prompts import SOLVER, load_prompt
+from rzero_cli.core.shards import parse_shard
+from rzero_cli.core.streams import Line, open_output, read_lines
+from rzero_cli.engines import Sampling
+from rzero_cli.errors import UsageError
+from rzero_cli.stages.label import InStep, open_solver
+
+TEMPERATURE, TOP_P, TOP_K, MAX_TOKENS = opt.drawing("oracle")
+EXTRACT, UNITS, PERCENT = opt.answers("oracle")
+Ask = Callable[..., Iterator[str | None]]
+"""Of questions, and of how many to leave out at their start, gives the true answers."""
+
+
+def oracle(
+    ctx: typer.Context,
+    files: opt.Files = None,
+    oracle_data: opt.OracleData = None,
+    oracle_question_key: Annotated[
+        str,
+        typer.Option(
+            "--oracle-question-key",
+            help="Key of a question in --oracle-data.",
+            rich_help_panel=opt.INPUT,
+        ),
+    ] = "question",
+    oracle_reference_key: Annotated[
+        str,
+        typer.Option(
+            "--oracle-reference-key",
+            help="Key of a true answer in --oracle-data.",
+            rich_help_panel=opt.INPUT,
+        ),
+    ] = "reference",
+    oracle_endpoint: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--oracle-endpoint",
+            help="Base URL of a server whose model knows better; several share the work.",
+            rich_help_panel=opt.MODEL,
+            metavar="URL",
+        ),
+    ] = None,
+    oracle_model: Annotated[
+        str | None,
+        typer.Option(
+            "--oracle-model",
+            help="The name of that model there; it can be left out where it is the only one.",
+            rich_help_panel=opt.MODEL,
+            metavar="NAME",
+        ),
+    ] = None,
+    world: Annotated[
+        bool,
+        typer.Option(
+            "--world",
+            help="Compute the answers of questions in the world of tiny-base.",
+            rich_help_panel=opt.INPUT,
+        ),
+    ] = False,
+    m: Annotated[
+        int,
+        opt.from_preset(
+            "oracle",
+            "--m",
+            help="Answers the model gives; the majority of several counts, one is greedy.",
+            panel=opt.DRAWING,
+            min=1,
+        ),
+    ] = opt.PRESET,
+    temperature: Annotated[float, TEMPERATURE] = opt.PRESET,
+    top_p: Annotated[float, TOP_P] = opt.PRESET,
+    top_k: Annotated[int, TOP_K] = opt.PRESET,
+    max_tokens: Annotated[int, MAX_TOKENS] = opt.PRESET,
+    stop: opt.Stop = None,
+    prompt_file: opt.PromptFile = None,
+    extract: Annotated[str, EXTRACT] = opt.PRESET,
+    units: Annotated[str, UNITS] = opt.PRESET,
+    percent: Annotated[str, PERCENT] = opt.PRESET,
+    question_key: opt.QuestionKey = "question",
+    reference_key: opt.ReferenceKey = "reference",
+    known: Annotated[
+        bool,
+        typer.Option(
+            "--known",
+            help="Leave out the questions whose true answer is not known, as `rzero eval` needs.",
+            rich_help_panel=opt.OUTPUT,
+        ),
+    ] = False,
+    limit: opt.Limit = None,
+    shard: opt.Shard = None,
+    strict: opt.Strict = False,
+    batch_size: opt.BatchSize = opt.PRESET,
+    engine_arg: opt.EngineArg = None,
+    chat_template_arg: opt.ChatTemplateArg = None,
+    seed: opt.Seed = opt.PRESET,
+    output: opt.Out = None,
+    resume: opt.Resume = False,
+    force: opt.Force = False,
+    quiet: opt.Quiet = False,
+    preset: opt.Preset = opt.PRESET,
+    config: opt.Config = None,
+) -> None:
+    """Add the true answer of each question: from a file, a stronger model, or computed.
+
+    Adds `reference`, null where it is not known: the question is not in --oracle-data, or no answer
+    of the model at --oracle-endpoint can be read. Then `rzero stats` says how many labels are true,
+    and `rzero eval --data` how hard the questions are for a Solver. --limit 200 is the paper's
+    sample.
+
+    [bold]Examples[/]
+
+      rzero oracle labeled.jsonl --oracle-data answers.jsonl | rzero stats
+
+      rzero oracle labeled.jsonl --limit 200 --oracle-endpoint http://127.0.0.1:8000/v1 -o t.jsonl
+
+      rzero oracle runs/demo/iter-1/labeled.jsonl --world -o truth.jsonl
+    """
+    clock = Clock()
+    sources = {"--oracle-data": oracle_data, "--oracle-endpoint": oracle_endpoint, "--world": world}
+    if sum(map(bool, sources.values())) != 1:
+        raise UsageError(f"give one of {', '.join(sources)}: whoever knows the true answers")
+    how = opt.server_options(ctx, "--oracle-endpoint", oracle_endpoint) if oracle_endpoint else {}
+    if oracle_model and not how:
+        raise UsageError("--oracle-model goes with --oracle-endpoint")
+    part = parse_shard(shard)
+    names = stdin_or_help(ctx, files)
+    opt.answer_rules(ctx.params), opt.stops(stop), load_prompt(prompt_file, SOLVER)
+    data = [oracle_data] if oracle_data else []
+    total = count_questions(names, limit, question_key, strict=strict)
+    count = unknown = 0
+    with (
+        open_output(
+            output,
+            settings=settings_of(ctx) | input_hashes([*names, *data]),
+            force=force,
+            resume=resume,
+        ) as out,
+        _open(ctx, how, part_seed(seed, part)) as ask,
+        progress("oracle", None if total is None else part.size(total), quiet=quiet) as advance,
+    ):
+        asked = InStep(
+            part.of(read_lines(names, limit=limit, strict=strict)),
+            lambda line: line.text(question_key),
+            start=out.done,
+        )
+        advance(out.done)
+        for reference in ask(asked.questions(), start=out.done):
+            record = asked.next().record | {reference_key: reference}
+            out.write(None if known and reference is None else record)
+            count, unknown = count + 1, unknown + (reference is None)
+            advance(1)
+        asked.end()
+    say(f"oracle: {count} questions, {unknown} without a known answer", quiet=quiet)
+    parents = [*names, *data, *(parents_of(oracle_model, how) if how else [])]
+    record_origin(ctx, output, parents=parents, clock=clock, metrics=_metrics(reference_key))
+
+
+@contextmanager
+def _open(ctx: typer.Context, how: dict[str, Any], seed: int) -> Iterator[Ask]:
+    """Whoever knows the true answers. Raises DataError for --oracle-data that is wrong."""
+    options = ctx.params
+    if options["world"]:
+        from rzero_cli.world.questions import truth
+
+        yield _each(truth)
+    elif options["oracle_data"]:
+        keys = {name: options[f"oracle_{name}"] for name in ("question_key", "reference_key")}
+        lines = read_lines([options["oracle_data"]], strict=options["strict"])
+        yield _each(read_references(lines, **keys).get)
+    else:
+        # One answer is the likeliest; several have to differ.
+        temperature = options["temperature"] if options["m"] > 1 else 0.0
+        sampling = Sampling(
+            options["m"],
+            temperature,
+            options["top_p"],
+            options["top_k"],
+            options["max_tokens"],
+            seed,
+            opt.stops(options["stop"]),
+        )
+        with open_solver(
+            model=options["oracle_model"],
+            sampling=sampling,
+            prompt=load_prompt(options["prompt_file"], SOLVER),
+            rules=opt.answer_rules(options),
+            **how,
+        ) as solver:
+            yield lambda questions, start: (
+                labelled.vote.answer for labelled in solver.label(questions, start=start)
+            )
+
+
+def _each(find: Callable[[str], str | None]) -> Ask:
+    def ask(questions: Iterable[str], start: int) -> Iterator[str | None]:
+        return map(find, islice(questions, start, None))
+
+    return ask
+
+
+def _metrics(reference_key: str) -> Callable[[Iterator[Line]], dict[str, int]]:
+    def metrics(lines: Iterator[Line]) -> dict[str, int]:
+        references = [line.record[reference_key] for line in lines]
+        return {"questions": len(references), "known": len(references) - references.count(None)}
+
+    return metrics

@@ -1,0 +1,218 @@
+"""`rzero oracle`: true answers from a file, from a server, from the miniature's world."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import Refused, Rzero
+from rzero_cli.world.questions import truth
+from scripted_server import Body, Reply, ScriptedServer, completion, error, question
+
+
+def jsonl(*rows: dict[str, Any]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def records(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def asked(count: int) -> list[dict[str, Any]]:
+    return [{"id": k, "question": f"q{k}", "answer": str(k), "mine": [k]} for k in range(count)]
+
+
+# ---------------------------------------------------------------- --oracle-data
+
+
+def test_a_file_says_what_is_true(rzero: Rzero, tmp_path: Path) -> None:
+    truths = [{"question": "q0", "reference": "zero"}, {"question": "q2", "reference": None}]
+    (tmp_path / "truth.jsonl").write_text(jsonl(*truths, truths[0]))
+    ended = rzero("oracle", "--oracle-data", "truth.jsonl", input=jsonl(*asked(3)))
+    assert ended.status == 0
+    assert records(ended.stdout) == [
+        row | {"reference": reference}
+        for row, reference in zip(asked(3), ("zero", None, None), strict=True)
+    ]
+    assert ended.stderr == "oracle: 3 questions, 2 without a known answer\n"
+    known = rzero("oracle", "--oracle-data", "truth.jsonl", "--known", input=jsonl(*asked(3)))
+    assert [record["id"] for record in records(known.stdout)] == [0]
+
+
+def test_keys_can_be_called_otherwise(rzero: Rzero, tmp_path: Path) -> None:
+    (tmp_path / "truth.jsonl").write_text(jsonl({"problem": "q0", "answer": "7"}))
+    keys = ("--oracle-question-key", "problem", "--oracle-reference-key", "answer")
+    mine = ("--question-key", "text", "--reference-key", "gold")
+    rows = jsonl({"text": "q0", "gold": "old", "x": 1})
+    ended = rzero("oracle", "--oracle-data", "truth.jsonl", *keys, *mine, input=rows)
+    assert ended.stdout == '{"text":"q0","gold":"7","x":1}\n'
+
+
+def test_a_part_is_made_as_the_whole_is(rzero: Rzero, tmp_path: Path) -> None:
+    rows = [{"question": f"copy the number {k}"} for k in range(100, 107)]
+    (tmp_path / "q.jsonl").write_text(jsonl(*rows))
+    whole = rzero("oracle", "q.jsonl", "--world").stdout
+    parts = [rzero("oracle", "q.jsonl", "--world", "--shard", f"{k}/2").stdout for k in (0, 1)]
+    assert sorted(whole.splitlines()) == sorted("".join(parts).splitlines())
+    limited = rzero("oracle", "q.jsonl", "--world", "--limit", "2").stdout
+    assert limited == "".join(whole.splitlines(keepends=True)[:2])
+
+
+# ---------------------------------------------------------------- --world
+
+
+def test_the_world_knows_every_answer_and_grade_agrees(rzero: Rzero, tmp_path: Path) -> None:
+    questions = ["reverse the digits of 4071", "copy the number 023", "what is it"]
+    rows = [{"question": q, "answer": "1704"} for q in questions]
+    (tmp_path / "q.jsonl").write_text(jsonl(*rows))
+    ended = rzero("oracle", "q.jsonl", "--world", "-o", "truth.jsonl")
+    assert (ended.status, ended.stdout) == (0, "")
+    found = records((tmp_path / "truth.jsonl").read_text())
+    assert [record["reference"] for record in found] == ["1704", "023", "0"]
+    assert [record["reference"] for record in found] == [truth(q) for q in questions]
+    graded = records(rzero("grade", "q.jsonl", "--truth").stdout)
+    assert [record["reference"] for record in graded] == [record["reference"] for record in found]
+    origin = json.loads((tmp_path / "truth.jsonl.meta.json").read_text())
+    assert origin["metrics"] == {"questions": 3, "known": 3}
+    assert (origin["stage"], origin["settings"]["world"]) == ("oracle", True)
+    assert [parent["path"] for parent in origin["parents"]] == ["q.jsonl"]
+    stats = json.loads(rzero("stats", "truth.jsonl", "--json").stdout)
+    assert (stats["with_reference"], stats["label_accuracy"]) == (3, 1 / 3)
+
+
+# ---------------------------------------------------------------- --oracle-endpoint
+
+
+def knows(*boxes: str) -> Any:
+    """Answers q0 with the boxes in turn, one request or choice after the other; q1 with none."""
+
+    def answer(body: Body) -> Reply:
+        if question(body) != "q0":
+            return 200, completion(*["I do not know."] * body.get("n", 1))
+        texts = [f"It is \\boxed{{{box}}}." for box in boxes]
+        return 200, completion(*texts[: body.get("n", 1)])
+
+    return answer
+
+
+def test_a_server_answers_the_solvers_prompt_greedily(rzero: Rzero, tmp_path: Path) -> None:
+    (tmp_path / "q.jsonl").write_text(jsonl(*asked(2)))
+    with ScriptedServer(knows("7"), models=("strong", "weak")) as server:
+        ended = rzero(
+            *("oracle", "q.jsonl", "--oracle-endpoint", server.url, "--oracle-model", "strong"),
+            *("-o", "truth.jsonl", "--max-tokens", "99"),
+        )
+        assert ended.status == 0, ended.stderr
+        requests = sorted(server.requests, key=question)
+    assert [record["reference"] for record in records((tmp_path / "truth.jsonl").read_text())] == [
+        "7",
+        None,
+    ]
+    for k, body in enumerate(requests):
+        assert body["model"] == "strong"
+        assert body["temperature"] == 0
+        assert body.get("n", 1) == 1
+        assert body["max_tokens"] == 99
+        roles = {message["role"]: message["content"] for message in body["messages"]}
+        assert roles["user"] == f"q{k}"
+        assert "\\boxed{}" in roles["system"]
+    assert len(requests) == 2
+    origin = json.loads((tmp_path / "truth.jsonl.meta.json").read_text())
+    assert origin["metrics"] == {"questions": 2, "known": 1}
+    assert origin["parents"][1]["path"] == f"strong at {server.url}"
+    assert "oracle_endpoint" not in origin["settings"], "where it is served changes nothing"
+
+
+def test_of_several_answers_the_majority_counts(rzero: Rzero) -> None:
+    with ScriptedServer(knows("7", "0.5", r"\frac12")) as server:
+        ended = rzero(
+            *("oracle", "--oracle-endpoint", server.url, "--m", "3"), input=jsonl(*asked(2))
+        )
+        assert ended.status == 0, ended.stderr
+        drawn = {body["temperature"] for body in server.requests}
+    assert [record["reference"] for record in records(ended.stdout)] == ["0.5", None]
+    assert drawn == {1.0}, "greedy answers would be one answer"
+
+
+def test_it_goes_on_where_it_was_interrupted(rzero: Rzero, tmp_path: Path) -> None:
+    (tmp_path / "q.jsonl").write_text(jsonl(*asked(6)))
+    broken = True
+
+    def answer(body: Body) -> Reply:
+        number = question(body)[1:]
+        if broken and int(number) >= 3:
+            return 400, error("no more credit")
+        return 200, completion(f"\\boxed{{{number}}}" if number != "1" else "?")
+
+    with ScriptedServer(answer) as server:
+        command = ("oracle", "q.jsonl", "--oracle-endpoint", server.url, "--known", "-o", "t.jsonl")
+        failed = rzero(*command, "--batch-size", "1", timeout=60)
+        assert failed.status == 1, failed.stderr
+        assert not (tmp_path / "t.jsonl").exists()
+        journal = (tmp_path / "t.jsonl.part").read_text().splitlines()
+        broken, before = False, len(server.requests)
+        assert "t.jsonl.part" in rzero(*command).stderr, "not without --resume"
+        ended = rzero(*command, "--batch-size", "1", "--resume")
+        assert ended.status == 0, ended.stderr
+        again = {question(body) for body in server.requests[before:]}
+    assert again == {f"q{k}" for k in range(len(journal), 6)}
+    assert len(journal) >= 1
+    found = records((tmp_path / "t.jsonl").read_text())
+    assert [(record["id"], record["reference"]) for record in found] == [
+        (k, str(k)) for k in (0, 2, 3, 4, 5)
+    ]
+    assert "complete already" in rzero(*command, "--batch-size", "1", "--resume").stderr
+
+
+# ---------------------------------------------------------------- what is wrong
+
+ONE = "give one of --oracle-data, --oracle-endpoint, --world"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], ONE),
+        (["--world", "--oracle-data", "truth.jsonl"], ONE),
+        (["--world", "--oracle-endpoint", "http://127.0.0.1:1/v1"], ONE),
+        (["--world", "--oracle-model", "m"], "--oracle-model goes with --oracle-endpoint"),
+        (["--oracle-endpoint", "nowhere"], "--oracle-endpoint nowhere: not a URL"),
+        (["--oracle-endpoint", "http://k:y@h/v1"], "--oracle-endpoint: a key belongs into OPENAI"),
+        (["--oracle-data", "nowhere"], "nowhere: no such file"),
+        (["--world", "--extract", "x"], "--extract x: unknown"),
+        (["--world", "--m", "0"], "--m"),
+        (["--world", "--resume"], "--resume needs -o FILE"),
+        (["--world", "-o", "truth.jsonl"], "truth.jsonl exists"),
+        (
+            ["--world", "--question-key", "problem"],
+            'q.jsonl:1: key "problem" (a string) is missing',
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(
+    refused: Refused, tmp_path: Path, options: list[str], message: str
+) -> None:
+    (tmp_path / "q.jsonl").write_text(jsonl(*asked(1)))
+    (tmp_path / "truth.jsonl").write_text(jsonl({"question": "q0", "reference": "1"}))
+    assert message in refused("oracle", "q.jsonl", *options)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"question": "q0", "reference": "2"}, "truth.jsonl:2: the same question has another true"),
+        ({"question": "q1", "reference": 2}, 'truth.jsonl:2: key "reference" must be a string'),
+        ({"question": "q1"}, 'truth.jsonl:2: key "reference" (a string or null) is missing'),
+    ],
+)
+def test_wrong_oracle_data_is_named(
+    rzero: Rzero, tmp_path: Path, row: dict[str, Any], message: str
+) -> None:
+    (tmp_path / "truth.jsonl").write_text(jsonl({"question": "q0", "reference": "1"}, row))
+    for command in ("oracle", "stats"):
+        ended = rzero(command, "--oracle-data", "truth.jsonl", input=jsonl(*asked(1)))
+        assert (ended.status, ended.stdout) == (2, "")
+        assert ended.stderr.startswith(f"rzero: {message}")
