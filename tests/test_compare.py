@@ -426,6 +426,19 @@ def test_the_command_compares_each_with_the_first(rzero: Rzero, tmp_path: Path) 
     assert (same.status, same.stderr) == (0, "")
 
 
+def test_nothing_heavy_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(evaluation(t=verdicts("0110"))))
+    code = (
+        "import sys\nfrom rzero_cli.cli import run\n"
+        "assert run(['compare', 'a.json', 'a.json']) == 0\n"
+        "print(sorted({'torch', 'transformers', 'lm_eval', 'datasets'} & set(sys.modules)))\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.splitlines()[-1] == "[]"
+
+
 OLD = {"k": 0, "n": 1, "greedy": {"score": 1.0}, "samples": []}
 
 
