@@ -352,3 +352,52 @@ def test_a_task_of_ones_own(rzero: Rzero, tmp_path: Path, tiny_model: Path) -> N
     printed = json.loads(ended.stdout)
     assert printed["tasks"]["rzero_digits"]["greedy"] == found["greedy"]
     assert ended.stdout.count("\n") == 1
+
+
+# ---------------------------------------------------------------- a judge
+
+
+@pytest.mark.slow
+def test_a_judges_scores_stand_beside_the_graders(
+    rzero: Rzero, tmp_path: Path, small_base: Path, folder: Path
+) -> None:
+    """A judge that calls everything the same raises its own scores and no others."""
+    from scripted_server import ScriptedServer, completion
+
+    command = ["eval", "--model", small_base, "--data", folder / "held.jsonl", "--k", "2"]
+    command += ["--max-tokens", "24", "--limit", "6"]
+    alone = rzero(*command, "-o", "alone.json")
+    assert alone.status == 0, alone.stderr
+    with ScriptedServer(lambda body: (200, completion("same"))) as server:
+        ended = rzero(*command, "--judge-endpoint", server.url, "-o", "out.json")
+    assert ended.status == 0, ended.stderr
+    assert "judged" in ended.stderr
+    raw, both = (
+        json.loads((tmp_path / name).read_text())["tasks"]["held"]
+        for name in ("alone.json", "out.json")
+    )
+    judged = both.pop("judged")
+    wrong = [
+        answer
+        for s in both["samples"]
+        for answer, right in [
+            (s["answer"], s["greedy"]),
+            *zip(s["answers"], s["correct"], strict=True),
+        ]
+        if answer is not None and not right
+    ]
+    assert wrong
+    assert (judged["changed"], judged["unclear"]) == (len(wrong), 0)
+    assert judged["greedy"]["score"] == sum(s["answer"] is not None for s in both["samples"]) / 6
+    assert judged["greedy"]["score"] > both["greedy"]["score"]
+    assert {k: v for k, v in both.items() if k != "seconds"} == {
+        k: v for k, v in raw.items() if k != "seconds"
+    }
+
+
+def test_a_judge_needs_its_server(refused: Refused, tmp_path: Path, tiny_model: Path) -> None:
+    (tmp_path / "q.jsonl").write_text(jsonl(ROWS))
+    command = ["eval", "--model", tiny_model, "--data", "q.jsonl", "-o", "out.json"]
+    assert "--judge-model needs --judge-endpoint" in refused(*command, "--judge-model", "x")
+    message = refused(*command, "--judge-endpoint", "nonsense")
+    assert "--judge-endpoint nonsense: not a URL" in message

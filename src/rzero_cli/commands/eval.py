@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -134,6 +134,24 @@ def eval_(
             metavar="FILE",
         ),
     ] = None,
+    judge_endpoint: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--judge-endpoint",
+            help="Base URL of a server whose model looks at wrong answers, for scores of its own.",
+            rich_help_panel=opt.ANSWERS,
+            metavar="URL",
+        ),
+    ] = None,
+    judge_model: Annotated[
+        str | None,
+        typer.Option(
+            "--judge-model",
+            help="The judge's name at its server; one that has a single model need not be asked.",
+            rich_help_panel=opt.ANSWERS,
+            metavar="NAME",
+        ),
+    ] = None,
     engine: opt.Engine = "auto",
     endpoint: opt.Endpoint = None,
     batch_size: opt.BatchSize = opt.PRESET,
@@ -186,6 +204,9 @@ def eval_(
     if include_path is not None and not Path(include_path).is_dir():
         raise UsageError(f"--include-path {include_path}: no such folder")
     files = _data_files(data_file or [])
+    if judge_model and not judge_endpoint:
+        raise UsageError("--judge-model needs --judge-endpoint URL")
+    judges = opt.server_options(ctx, "--judge-endpoint", judge_endpoint) if judge_endpoint else None
     if log_samples:
         if Path(log_samples).absolute() == target.absolute():
             raise UsageError(f"--log-samples {log_samples}: is the results' own file")
@@ -201,10 +222,11 @@ def eval_(
     with (
         open_journal(target, settings=made_with, force=force, resume=resume) as (journal, part),
         protect_stdout() as stdout,
+        _judge(judge_model, judges) as judge,
         open_engine(model=checkpoint, seed=derived_seed(seed, journal.done), **how) as loaded,
         _log(log_samples) as report,
     ):
-        results = _evaluate(ctx, loaded, exams, others, journal, part, report)
+        results = _evaluate(ctx, loaded, judge, exams, others, journal, part, report)
         record = describe(
             "eval",
             settings=settings_of(ctx),
@@ -273,6 +295,7 @@ def _questions(ctx: typer.Context, files: dict[str, str]) -> tuple[list[Any], di
 def _evaluate(
     ctx: typer.Context,
     engine: Any,
+    judge: Any,
     exams: list[Any],
     others: dict[str, Any],
     journal: Output,
@@ -324,7 +347,38 @@ def _evaluate(
                 )
             )
     results = joined(parts)
+    if judge is not None:
+        # Where an option's letter is the answer there is nothing to be lenient about.
+        asked = [results["tasks"][exam.name] for exam in exams if not exam.choices]
+        _judge_answers(judge, options, asked, journal, earlier)
     return results | {"averages": averages(results["tasks"])}
+
+
+def _judge(name: str | None, judges: dict[str, Any] | None) -> AbstractContextManager[Any]:
+    """The judge's engine, opened before anything is answered; None where none is asked for."""
+    if judges is None:
+        return nullcontext()
+    return open_engine("openai", name, endpoints=judges["endpoints"], notify=say)
+
+
+def _judge_answers(
+    engine: Any,
+    options: dict[str, Any],
+    results: list[dict[str, Any]],
+    journal: Output,
+    done: Iterator[dict[str, Any]],
+) -> None:
+    """Put the scores that a judge would give beside those of the grader, which stay."""
+    from rzero_cli.evaluation.judge import cases_of, judge, judged
+
+    cases = [case for result in results for case in cases_of(result["samples"])]
+    with progress("judge", len(set(cases)), quiet=options["quiet"]) as bar:
+        verdicts = judge(engine, cases, on_progress=bar, done=done, log=journal.write)
+    said = dict(zip(cases, verdicts, strict=True))
+    for result in results:
+        samples = result.pop("samples")
+        result["judged"] = {"model": engine.model, **judged(samples, said)}
+        result["samples"] = samples
 
 
 def _config(ctx: typer.Context, checkpoint: str | None) -> dict[str, Any]:

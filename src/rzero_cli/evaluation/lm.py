@@ -151,7 +151,7 @@ class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
             yield completions
 
     def _prompt(self, context: str) -> Prompt:
-        return json.loads(context) if self.chats else context  # type: ignore[no-any-return]
+        return json.loads(context) if self.chats else context
 
     def _tell(self, request: Instance, **answer: Any) -> None:
         if self.log is not None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -33,39 +34,55 @@ def results_table(
         whole = results_table(tasks, averages)
         if Console(width=1000).measure(whole).maximum <= width:
             return whole
-    shares = _SHARES if width is None else {}
-    drawn = sorted({result["k"] for result in tasks.values() if result["k"]})
-    named = str(drawn[0]) if len(drawn) == 1 else "k"
-    table = Table("", "n", box=None, header_style="bold", pad_edge=False)
-    keys = [key for key in _KEYS if any(result.get(key) for result in tasks.values())]
-    for key in keys or ["score"]:
-        table.add_column(_KEYS.get(key, key).format(k=named))
-    if len(drawn) > 1:
-        table.add_column("k")
-    for share in shares.values():
-        table.add_column(share)
+    columns = _columns(list(tasks.values()), shares=width is None)
+    table = Table("", *(title for title, _ in columns), box=None, header_style="bold")
+    table.pad_edge = False
     for column in table.columns[1:]:
         column.justify, column.no_wrap = "right", True
     for name, result in tasks.items():
-        table.add_row(*_cells(name, result, keys, shares, several=len(drawn) > 1))
+        table.add_row(escape(name), *(cell(result) for _, cell in columns))
         for group, scores in (result.get("groups") or {}).items():
-            table.add_row(*_cells(f"  {group}", scores, keys, shares, several=len(drawn) > 1))
+            table.add_row(escape(f"  {group}"), *(cell(scores) for _, cell in columns))
     for name, average in (averages or {}).items():
         table.add_row(f"[bold]{name}[/]", "", _percent(average))
     return table
 
 
-_KEYS = {"greedy": "greedy", "mean_at_k": "mean@{k}", "maj_at_k": "maj@{k}"}
+_SCORES = {"greedy": "greedy", "mean_at_k": "mean@{k}", "maj_at_k": "maj@{k}"}
 _SHARES = {"truncated": "cut off", "unreadable": "unreadable"}
 
+Column = tuple[str, Callable[[Result], str]]
 
-def _cells(
-    name: str, result: Result, keys: list[str], shares: Mapping[str, str], *, several: bool
-) -> list[str]:
-    scores = [_percent(result.get(key)) for key in keys] or [_number(result.get("score"))]
-    k = [str(result.get("k") or "")] if several else []
-    counted = [f"{100 * result[key]:.1f} %" if key in result else "" for key in shares]
-    return [escape(name), str(result["n"]), *scores, *k, *counted]
+
+def _columns(results: list[Result], *, shares: bool) -> list[Column]:
+    """The columns that some result has something for, but for the first, the names."""
+    drawn = sorted({result["k"] for result in results if result["k"]})
+    k = str(drawn[0]) if len(drawn) == 1 else "k"
+    columns: list[Column] = [("n", lambda result: str(result["n"]))]
+    for key, title in _SCORES.items():
+        if any(result.get(key) for result in results):
+            columns.append((title.format(k=k), partial(_score, key)))
+            if any("judged" in result for result in results):
+                columns.append(("judged", partial(_judged, key)))
+    if len(columns) == 1:  # none is a share of right answers
+        columns.append(("score", lambda result: f"{result['score']:.4g}"))
+    if len(drawn) > 1:
+        columns.append(("k", lambda result: str(result.get("k") or "")))
+    if shares:
+        columns += [(title, partial(_share, key)) for key, title in _SHARES.items()]
+    return columns
+
+
+def _score(key: str, result: Result) -> str:
+    return _percent(result.get(key))
+
+
+def _judged(key: str, result: Result) -> str:
+    return _percent((result.get("judged") or {}).get(key))
+
+
+def _share(key: str, result: Result) -> str:
+    return f"{result[key]:.1%}" if key in result else ""
 
 
 def _percent(score: Result | None) -> str:
@@ -76,7 +93,3 @@ def _percent(score: Result | None) -> str:
         return text
     low, high = score["ci95"]
     return f"{text} ({100 * low:.1f}-{100 * high:.1f})"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
