@@ -129,7 +129,7 @@ class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
         return [text for drawn in texts for text in drawn]
 
     def _complete(self, requests: list[Instance], sampling: Sampling) -> Iterator[list[Completion]]:
-        known = [_completions(record) for record in islice(self.done, len(requests))]
+        known = [_completions(record) for record in self._earlier(requests)]
         prompts = (self._prompt(request.args[0]) for request in requests)
         new = self.engine.generate(prompts, sampling, start=len(known))
         now = time.monotonic()
@@ -149,6 +149,20 @@ class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
                 )
             self._advance(len(completions))
             yield completions
+
+    def _earlier(self, requests: list[Instance]) -> Iterator[Mapping[str, Any]]:
+        """What the journal has of these requests, from the first.
+
+        Raises:
+            RzeroError: it is of others: the hub's data has changed in between.
+        """
+        for request, record in zip(requests, islice(self.done, len(requests)), strict=False):
+            if (record.get("task"), record.get("id")) != (request.task_name, request.doc_id):
+                raise RzeroError(
+                    f"the journal has question {record.get('id')} of {record.get('task')} where "
+                    f"{request.doc_id} of {request.task_name} is asked: begin again with --force"
+                )
+            yield record
 
     def _prompt(self, context: str) -> Prompt:
         return json.loads(context) if self.chats else context
@@ -222,7 +236,7 @@ class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
         scorer = getattr(self._hf, method) if self._hf else None
         if scorer is None:
             raise no_loglikelihood(str(requests[0].task_name))
-        known = [record["scores"] for record in islice(self.done, len(requests))]
+        known = [record["scores"] for record in self._earlier(requests)]
         for scores in known:
             self._advance(1)
             yield scores
