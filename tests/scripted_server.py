@@ -19,11 +19,13 @@ Body = dict[str, Any]
 class ScriptedServer:
     """Serves `models`, and to each request for completions what `answer(body)` says.
 
-    `requests` collects what was asked; `most_at_once` is how many requests were open together.
+    `requests` collects what was asked, `paths` where; `most_at_once` is how many requests were open
+    together.
     """
 
     def __init__(self, answer: Callable[[Body], Reply], models: tuple[str, ...] = ("m",)) -> None:
         self.requests: list[Body] = []
+        self.paths: list[str] = []
         self.headers: list[dict[str, str]] = []
         self.most_at_once = 0
         self.models: Reply = (200, {"object": "list", "data": [_model(name) for name in models]})
@@ -41,6 +43,7 @@ class ScriptedServer:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 with outer._lock:
                     outer.requests.append(body)
+                    outer.paths.append(self.path)
                     outer._open += 1
                     outer.most_at_once = max(outer.most_at_once, outer._open)
                 try:
@@ -90,19 +93,18 @@ def _model(name: str) -> Body:
     return {"id": name, "object": "model", "created": 0, "owned_by": "test"}
 
 
-def completion(*texts: str | None, reason: str = "stop", tokens: int = 0) -> Body:
-    """A response with one choice for each text."""
+def completion(
+    *texts: str | None, reason: str = "stop", tokens: int = 0, raw: bool = False
+) -> Body:
+    """A response with one choice for each text, to a chat or to a `raw` prompt."""
     return {
         "id": "x",
-        "object": "chat.completion",
+        "object": "text_completion" if raw else "chat.completion",
         "created": 0,
         "model": "m",
         "choices": [
-            {
-                "index": i,
-                "finish_reason": reason,
-                "message": {"role": "assistant", "content": text},
-            }
+            {"index": i, "finish_reason": reason}
+            | ({"text": text} if raw else {"message": {"role": "assistant", "content": text}})
             for i, text in enumerate(texts)
         ],
         "usage": {"prompt_tokens": 1, "completion_tokens": tokens, "total_tokens": 1 + tokens},
@@ -114,5 +116,5 @@ def error(message: str, code: str | None = None) -> Body:
 
 
 def question(body: Body) -> str:
-    """The question a request asks."""
-    return str(body["messages"][-1]["content"])
+    """The question a request asks, or its raw prompt."""
+    return str(body["prompt"] if "prompt" in body else body["messages"][-1]["content"])

@@ -11,7 +11,7 @@ from rzero_cli.engines import Sampling
 
 pytest.importorskip("transformers")
 
-from rzero_cli.engines.chat import PLAIN_STOPS, end_tokens, render, stop_strings
+from rzero_cli.engines.chat import PLAIN_STOPS, encode, end_tokens, render, stop_strings
 
 # The forms of Qwen3's and Llama 3's own templates, as far as they matter here.
 CHATML = (
@@ -43,6 +43,38 @@ def test_an_answer_ends_where_the_template_ends_a_turn(tokenizer, template: str,
     assert end_tokens(tokenizer, None) == sorted([own, turn_end])
     assert end_tokens(tokenizer, 3) == sorted({3, own, turn_end})
     assert end_tokens(tokenizer, [3, 4]) == sorted({3, 4, own, turn_end})
+
+
+def test_a_raw_prompt_has_no_part_in_a_conversation(tokenizer) -> None:
+    tokenizer.add_special_tokens({"extra_special_tokens": ["<|im_end|>", "<|other|>"]})
+    tokenizer.add_tokens(["plainly"])
+    turn_end, other = tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|other|>"])
+    tokenizer.chat_template = CHATML
+    own = tokenizer.eos_token_id
+    assert end_tokens(tokenizer, 3, raw=True) == sorted({3, own})
+    # A special token is not to be seen in the text, so a stop string that is one ends as a token.
+    stops = ("<|other|>", "plainly", "x")
+    assert end_tokens(tokenizer, None, stops, raw=True) == sorted({own, other})
+    assert end_tokens(tokenizer, None, stops) == sorted({own, turn_end, other})
+    assert render(tokenizer, "as it is\n", {"enable_thinking": False}) == "as it is\n"
+    tokenizer.chat_template = None
+    assert stop_strings(tokenizer, ("x",), raw=True) == ("x",)
+
+
+def test_a_raw_prompt_gets_the_tokenizers_own_start_once(smollm2: Path) -> None:
+    from tokenizers.processors import TemplateProcessing
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(smollm2)
+    start = tokenizer.bos_token
+    plain = tokenizer("1 + 1 =")["input_ids"]
+    assert encode(tokenizer, "1 + 1 =") == plain
+    # As a Llama's tokenizer does.
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"{start} $A", special_tokens=[(start, tokenizer.bos_token_id)]
+    )
+    assert encode(tokenizer, "1 + 1 =") == [tokenizer.bos_token_id, *plain]
+    assert encode(tokenizer, start + "1 + 1 =") == [tokenizer.bos_token_id, *plain]
 
 
 def test_a_template_that_writes_no_special_token_or_fails_adds_none(tokenizer) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from begun_processes import children
-from rzero_cli.core.prompts import SOLVER, Messages, prompt_for
+from rzero_cli.core.prompts import SOLVER, Messages, Prompt, prompt_for
 from rzero_cli.engines import Completion, Sampling, open_engine
 from rzero_cli.errors import RzeroError, UsageError
 
@@ -98,7 +98,12 @@ def test_any_text_can_be_asked_and_a_prompt_without_room_is_no_end(engine) -> No
 
 
 def same_up_to_a_near_tie(
-    model: Path, prompts: list[Messages], limit: int, gap: float, opened: Any = None
+    model: Path,
+    prompts: list[Prompt],
+    limit: int,
+    gap: float,
+    opened: Any = None,
+    stop: tuple[str, ...] = (),
 ) -> float:
     """Compare both engines' greedy completions; the share that is equal to the end.
 
@@ -106,16 +111,14 @@ def same_up_to_a_near_tie(
     """
     import torch
 
-    from rzero_cli.engines.chat import encode
-
-    greedy = Sampling(temperature=0, max_tokens=limit)
+    greedy = Sampling(temperature=0, max_tokens=limit, stop=stop)
     with nullcontext(opened) if opened else open_engine("vllm", str(model)) as engine:
         theirs = list(engine.generate(prompts, greedy))
     equal = 0
     with open_engine("transformers", str(model)) as engine:
         ours = list(engine.generate(prompts, greedy))
         tokenizer, network = engine.tokenizer, engine.model
-        for messages, (a,), (b,) in zip(prompts, theirs, ours, strict=True):
+        for prompt, (a,), (b,) in zip(prompts, theirs, ours, strict=True):
             if a.text == b.text:
                 assert (a.tokens, a.truncated) == (b.tokens, b.truncated)
                 equal += 1
@@ -125,7 +128,7 @@ def same_up_to_a_near_tie(
                 (i for i, (x, y) in enumerate(zip(*pair, strict=False)) if x != y),
                 min(map(len, pair)),
             )
-            seen = torch.tensor([encode(tokenizer, messages) + pair[0][:at]])
+            seen = torch.tensor([engine._encode(prompt, greedy) + pair[0][:at]])
             with torch.no_grad():
                 logits = network(seen).logits[0, -1]
             best = logits.topk(2).values
@@ -144,14 +147,33 @@ def test_greedy_equals_transformers_on_a_real_llm(smollm2: Path) -> None:
     assert same_up_to_a_near_tie(smollm2, prompts, limit=24, gap=1e-2) >= 0.75
 
 
+def test_a_raw_prompt_is_what_it_is_to_transformers(engine, small_base: Path) -> None:
+    raw = [f"{WORDS[k % 3]} {k}{'7' * (1 + k % 5)}" for k in range(9)]
+    raw += ["7", "<bos>7", "4071 " * 20, "9" * 300]  # the last two are longer than the context
+    both: list[Prompt] = [*raw, *PROMPTS[:4]]
+    assert same_up_to_a_near_tie(small_base, both, limit=16, gap=1e-3, opened=engine) > 0.9
+    drawn = engine.generate(raw, Sampling(temperature=0, max_tokens=16))
+    assert len({completion.text for (completion,) in drawn}) > 6
+    with pytest.raises(RzeroError, match="leave no room for a prompt in the model's context of 64"):
+        next(engine.generate(["7"], Sampling(max_tokens=64)))
+
+
+def test_a_raw_prompt_is_what_it_is_to_transformers_with_a_real_llm(smollm2: Path) -> None:
+    shots = "".join(f"Question: What is {n} + {n}?\nAnswer: {2 * n}\n\n" for n in (2, 5, 3))
+    raw: list[Prompt] = [f"{shots}Question: What is {n} + 4?\nAnswer:" for n in range(4)]
+    raw += ["The capital of France is", "def add(a, b):\n"]
+    stop = ("Question:", "\n\n", "<|im_end|>")
+    assert same_up_to_a_near_tie(smollm2, raw, limit=16, gap=1e-2, stop=stop) >= 0.75
+
+
 def test_both_architectures_of_the_paper_are_served(toy_qwen3: Path) -> None:
     assert same_up_to_a_near_tie(toy_qwen3, PROMPTS[:6], limit=8, gap=1e-2) > 0.5
 
 
 def test_an_evaluation_draws_k_different_samples(engine, small_base: Path) -> None:
+    from rzero_cli import evaluate_data
     from rzero_cli.core.equivalence import Equivalence
     from rzero_cli.core.streams import read_lines
-    from rzero_cli.evaluation.data import evaluate_data
 
     with Equivalence() as equivalence:
         result = evaluate_data(

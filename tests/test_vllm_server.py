@@ -19,6 +19,8 @@ from pathlib import Path
 import pytest
 
 from begun_processes import children
+from rzero_cli.engines import Sampling, open_engine
+from rzero_cli.engines.chat import CUT
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 pytest.importorskip("vllm", reason="vLLM is not installed here: make test-vllm")
@@ -69,6 +71,20 @@ def end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+def draws_and_raw_prompts(url: str, base: Path) -> None:
+    """Both on a server that is there already: starting one takes half a minute."""
+    from rzero_cli.engines.transformers import TransformersEngine
+
+    raw = ["copy the number 4071", "7", "turn around 33", "4071 " * 20, "9" * 300]
+    greedy = Sampling(temperature=0, max_tokens=12, stop=("3",))
+    notices: list[str] = []
+    with open_engine("openai", "m", endpoints=[url], notify=notices.append) as engine:
+        theirs = list(engine.generate(raw, greedy))
+    assert notices == [CUT]  # the last two are longer than the context
+    with TransformersEngine(str(base)) as ours:
+        assert list(ours.generate(raw, greedy)) == theirs
+
+
 def test_a_server_that_is_killed_and_brought_back_gives_what_an_undisturbed_one_does(
     small_base: Path, many_questions: Path, tmp_path: Path
 ) -> None:
@@ -88,6 +104,7 @@ def test_a_server_that_is_killed_and_brought_back_gives_what_an_undisturbed_one_
             timeout=300,
         )
         assert whole.returncode == 0, whole.stderr
+        draws_and_raw_prompts(f"http://127.0.0.1:{port}/v1", small_base)
         stderr = tmp_path / "stderr"
         with stderr.open("wb") as stream:
             disturbed = subprocess.Popen(

@@ -549,7 +549,7 @@ def _to_open(
 def _check_fields(given: Mapping[str, Any]) -> None:
     """Refuse fields of a request that are ours to fill, and keys, which records would keep."""
     for name in given:
-        if name in ("n", "stream", "model", "messages"):
+        if name in ("n", "stream", "model", "messages", "prompt"):
             raise UsageError(f"--engine-arg {name}: is not for a request of rzero's to change")
         if any(word in name.lower() for word in ("api_key", "apikey", "authorization", "header")):
             raise UsageError(f"--engine-arg {name}: a key belongs into OPENAI_API_KEY")

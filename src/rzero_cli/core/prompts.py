@@ -1,7 +1,8 @@
 """The words given to the two roles. They are data: `--prompt-file` replaces them.
 
 A prompt is a list of chat messages, rendered with the tokenizer's own chat template. A tokenizer
-without one gets plain `role: text` lines.
+without one gets plain `role: text` lines. Engines take a raw prompt as well, a text that a model is
+given as it is: lm-eval's tasks have such.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from typing import Any
 
 from rzero_cli.errors import UsageError
 
-__all__ = ["CHALLENGER", "SOLVER", "Messages", "load_prompt", "plain_text", "prompt_for"]
+__all__ = ["CHALLENGER", "SOLVER", "Messages", "Prompt", "load_prompt", "plain_text", "prompt_for"]
 
 Messages = list[dict[str, str]]
+Prompt = Messages | str
 
 CHALLENGER: Messages = [
     {

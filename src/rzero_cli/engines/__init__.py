@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Protocol
 
-from rzero_cli.core.prompts import Messages
+from rzero_cli.core.prompts import Prompt
 from rzero_cli.errors import UsageError
 
 __all__ = [
@@ -63,12 +63,14 @@ class Engine(Protocol):
     """Something that completes prompts."""
 
     def generate(
-        self, prompts: Iterable[Messages], sampling: Sampling, *, start: int = 0
+        self, prompts: Iterable[Prompt], sampling: Sampling, *, start: int = 0
     ) -> Iterator[list[Completion]]:
         """Complete prompts, lazily read with bounded look-ahead, in their order.
 
         Args:
-            prompts: all prompts of the stage, from the first.
+            prompts: all prompts of the stage, from the first. A conversation is put to the model
+                by its chat template; a text is given to it as it is, and treated as lm-eval
+                treats one (`chat.encode`, `chat.end_tokens`, `chat.room_for_prompt`).
             sampling: n completions for each.
             start: how many results to leave out, because an earlier run has them. The others
                 come out as if nothing had been left out.
@@ -134,11 +136,14 @@ def open_engine(
             template_args=template_args,
             arguments=arguments,
             seed=seed,
+            notify=notify,
         )
     from rzero_cli.engines.transformers import TransformersEngine
 
     known = {name: value for name, value in (arguments or {}).items() if name == "dtype"}
-    return TransformersEngine(model, batch_size=batch_size, template_args=template_args, **known)
+    return TransformersEngine(
+        model, batch_size=batch_size, template_args=template_args, notify=notify, **known
+    )
 
 
 def _best_here() -> str:

@@ -17,7 +17,7 @@ from itertools import islice
 from queue import Empty, Queue
 from typing import Any, TypeVar
 
-from rzero_cli.core.prompts import Messages
+from rzero_cli.core.prompts import Prompt
 from rzero_cli.engines import Completion
 
 __all__ = ["EventLoop", "in_order"]
@@ -77,8 +77,8 @@ def wait(future: Future[T]) -> T:
 
 
 def in_order(
-    prompts: Iterable[Messages],
-    begin: Callable[[int, Messages], Future[list[Completion]]],
+    prompts: Iterable[Prompt],
+    begin: Callable[[int, Prompt], Future[list[Completion]]],
     *,
     window: int,
     start: int = 0,
@@ -98,11 +98,11 @@ def in_order(
         """Begin prompts as they come, in a thread: a source that lets one wait, such as a pipe,
         must not keep back what is finished."""
         try:
-            for number, messages in enumerate(islice(prompts, start, None), start):
+            for number, prompt in enumerate(islice(prompts, start, None), start):
                 room.acquire()
                 if over.is_set():
                     return
-                begun.put(begin(number, messages))
+                begun.put(begin(number, prompt))
             begun.put(None)
         except BaseException as error:
             begun.put(error)

@@ -1,8 +1,9 @@
-"""The openai engine: any server that speaks OpenAI's chat completions.
+"""The openai engine: any server that speaks OpenAI's protocol.
 
-`vllm serve`, sglang, llama.cpp or a hosted API, one or several of them. A question and its n
-completions are one request, or as many as the server needs that gives fewer at a time. Each request
-has a seed of its own, so completions differ and a run repeats as far as the server repeats itself.
+`vllm serve`, sglang, llama.cpp or a hosted API, one or several of them. A conversation is put to
+chat completions, a raw prompt to completions. A question and its n completions are one request, or
+as many as the server needs that gives fewer at a time. Each request has a seed of its own, so
+completions differ and a run repeats as far as the server repeats itself.
 
 A request goes to the endpoint with the least to do. The official client retries what passes (429,
 5xx, a lost connection); an endpoint that still fails is set aside until it lists its models again,
@@ -20,13 +21,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import count
 from typing import Any
 
 import openai
 
-from rzero_cli.core.prompts import Messages
+from rzero_cli.core.prompts import Prompt
 from rzero_cli.engines import Completion, Sampling, derived_seed
+from rzero_cli.engines.chat import CUT, room_for_prompt
 from rzero_cli.engines.in_flight import EventLoop, in_order
 from rzero_cli.errors import RzeroError, UsageError
 
@@ -44,6 +47,8 @@ _LONGEST_PAUSE = 20.0
 _TRIES = 8
 # Refusals with nothing but refusals before them after which the settings are at fault.
 _HOPELESS = 16
+# vLLM's name for how many of the last tokens of a prompt to take.
+_CUT_TO = "truncate_prompt_tokens"
 _TOO_LONG = ("context length", "context_length", "context size", "too long", "max_model_len")
 
 
@@ -57,6 +62,8 @@ class _Endpoint:
     """Completions in flight."""
     most: int = 1 << 30
     """Choices it gives to one request, as far as is known."""
+    context: int | None = None
+    """Tokens of prompt and answer together that the model can take, where the server tells."""
     down: bool = False
     probe: asyncio.Task[None] | None = field(default=None, repr=False)
 
@@ -100,10 +107,10 @@ class OpenAIEngine:
             _Endpoint(url, openai.AsyncOpenAI(base_url=url, api_key=key, timeout=timeout))
             for url in endpoints
         ]
-        if template_args:
-            self._own.setdefault("chat_template_kwargs", dict(template_args))
+        self._for_chats = {"chat_template_kwargs": dict(template_args)} if template_args else {}
         self._batch_size = batch_size or DEFAULT_BATCH_SIZE
         self._notify = notify
+        self._notify_once = cache(notify)
         self._answered = self._refused = 0
         self._alive_at = time.monotonic()
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -125,19 +132,20 @@ class OpenAIEngine:
         self._loop.close(*(endpoint.client.close() for endpoint in self._endpoints))
 
     def generate(
-        self, prompts: Iterable[Messages], sampling: Sampling, *, start: int = 0
+        self, prompts: Iterable[Prompt], sampling: Sampling, *, start: int = 0
     ) -> Iterator[list[Completion]]:
         """Complete prompts in their order; see `Engine.generate`.
 
-        A prompt that the server has no room for gives empty, truncated completions.
+        A prompt that the server has no room for gives empty, truncated completions; a raw one is
+        cut on the left instead where the server tells how long its context is (vLLM).
 
         Raises:
             RzeroError: no endpoint answers for `PATIENCE` seconds, or all requests are refused.
         """
         drawn = sampling.n if sampling.temperature else 1
 
-        def begin(number: int, messages: Messages) -> Future[list[Completion]]:
-            return self._loop.submit(self._draw(number, messages, sampling, 0, drawn))
+        def begin(number: int, prompt: Prompt) -> Future[list[Completion]]:
+            return self._loop.submit(self._draw(number, prompt, sampling, 0, drawn))
 
         capacity = len(self._endpoints) * max(1, self._batch_size // drawn)
         for completions in in_order(prompts, begin, window=_FULL * capacity, start=start):
@@ -146,19 +154,19 @@ class OpenAIEngine:
             raise RzeroError(f"{self._endpoints[0].url}: has no room for any of these prompts")
 
     async def _draw(
-        self, number: int, messages: Messages, sampling: Sampling, first: int, wanted: int
+        self, number: int, prompt: Prompt, sampling: Sampling, first: int, wanted: int
     ) -> list[Completion]:
         """Completions `first` to `first + wanted` of a prompt, in as many requests as it takes."""
-        drawn = await self._ask(number, messages, sampling, first, wanted)
+        drawn = await self._ask(number, prompt, sampling, first, wanted)
         most, end = len(drawn), first + wanted
         rest = [
-            self._draw(number, messages, sampling, at, min(most, end - at))
+            self._draw(number, prompt, sampling, at, min(most, end - at))
             for at in range(first + most, end, most)
         ]
         return drawn + [c for more in await asyncio.gather(*rest) for c in more]
 
     async def _ask(
-        self, number: int, messages: Messages, sampling: Sampling, first: int, wanted: int
+        self, number: int, prompt: Prompt, sampling: Sampling, first: int, wanted: int
     ) -> list[Completion]:
         """One request, repeated until some endpoint has answered it."""
         body: dict[str, Any] = {
@@ -171,19 +179,16 @@ class OpenAIEngine:
             body["top_k"] = sampling.top_k
         if sampling.stop:
             body["stop"] = list(sampling.stop)
-        body |= self._own
+        raw = isinstance(prompt, str)
+        body |= self._own if raw else self._for_chats | self._own
         body = {name: value for name, value in body.items() if value is not None}
         attempt = failures = 0
         while True:
             endpoint, n = await self._choose(wanted)
             failures += 1
             try:
-                response = await endpoint.client.chat.completions.create(
-                    model=self.model,
-                    messages=messages,  # type: ignore[arg-type] # roles are the user's
-                    extra_body=body | ({"n": n} if n > 1 else {}),
-                )
-                if drawn := _completions(response, n):
+                response = await self._post(endpoint, prompt, body | ({"n": n} if n > 1 else {}))
+                if drawn := _completions(response, n, raw):
                     self._answered += 1
                     self._alive_at = time.monotonic()
                     endpoint.most = len(drawn) if len(drawn) < n else endpoint.most
@@ -199,9 +204,16 @@ class OpenAIEngine:
                 failure = _message(error)
                 self._set_aside(endpoint, failure)
             except openai.APIStatusError as error:
-                if _too_long(error) and "max_tokens" in body:  # the server knows what room is left
-                    del body["max_tokens"]
+                if _too_long(error) and raw and self._cut_on_the_left(endpoint, body):
                     continue
+                if _too_long(error) and not raw and "max_tokens" in body:
+                    del body["max_tokens"]  # the server knows what room is left
+                    continue
+                if raw and error.status_code in (404, 405):
+                    raise RzeroError(
+                        f"{endpoint.url}: this server takes chats only: use chat prompts "
+                        f"({_message(error)})"
+                    ) from error
                 return self._refuse(endpoint, error, wanted)
             except _GIBBERISH:
                 failure = _NOT_OURS
@@ -215,6 +227,25 @@ class OpenAIEngine:
                 )
             await asyncio.sleep(_pause(attempt))
             attempt += 1
+
+    async def _post(self, endpoint: _Endpoint, prompt: Prompt, body: dict[str, Any]) -> Any:
+        if isinstance(prompt, str):
+            return await endpoint.client.completions.create(
+                model=self.model, prompt=prompt, extra_body=body
+            )
+        return await endpoint.client.chat.completions.create(
+            model=self.model,
+            messages=prompt,  # type: ignore[arg-type] # roles are the user's
+            extra_body=body,
+        )
+
+    def _cut_on_the_left(self, endpoint: _Endpoint, body: dict[str, Any]) -> bool:
+        """Have the server cut a raw prompt that it has no room for; False if it cannot be had."""
+        if not endpoint.context or "max_tokens" not in body or _CUT_TO in body:
+            return False
+        body[_CUT_TO] = room_for_prompt(endpoint.context, body["max_tokens"])
+        self._notify_once(CUT)
+        return True
 
     async def _choose(self, wanted: int) -> tuple[_Endpoint, int]:
         """The least busy endpoint that works, and how many completions to ask it for; waits its
@@ -299,7 +330,7 @@ class OpenAIEngine:
             )
         for endpoint in dead:
             self._set_aside(endpoint, "no answer")
-        listed = [served for served in names if served]
+        listed = [list(served) for served in names if served]
         model = wanted
         if model is None:
             if not listed:
@@ -310,8 +341,9 @@ class OpenAIEngine:
         for endpoint, served in zip(self._endpoints, names, strict=True):
             if served and model not in served:
                 raise UsageError(
-                    f"{endpoint.url} has no model {model}; it has {', '.join(served[:8])}"
+                    f"{endpoint.url} has no model {model}; it has {', '.join(list(served)[:8])}"
                 )
+            endpoint.context = (served or {}).get(model)
         return model
 
 
@@ -332,15 +364,16 @@ async def _answers(client: openai.AsyncOpenAI) -> bool:
     return True
 
 
-async def _served(endpoint: _Endpoint) -> list[str] | None:
-    """The models an endpoint lists; empty if it does not tell, None if it does not answer.
+async def _served(endpoint: _Endpoint) -> dict[str, int | None] | None:
+    """The models an endpoint lists, each with its context's length if it tells that; empty if it
+    tells nothing, None if it does not answer.
 
     Raises:
         RzeroError: it wants a key.
     """
     try:
         listed = await endpoint.client.with_options(timeout=20).models.list()
-        return [model.id for model in listed.data]
+        return {model.id: (model.model_extra or {}).get("max_model_len") for model in listed.data}
     except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
         raise RzeroError(f"{endpoint.url}: {_message(error)}: {_KEY}") from error
     except (openai.APIConnectionError, openai.InternalServerError):
@@ -349,19 +382,19 @@ async def _served(endpoint: _Endpoint) -> list[str] | None:
         hint = "" if endpoint.url.rstrip("/").endswith("/v1") else "; the URL ends with /v1 mostly"
         raise RzeroError(f"{endpoint.url}: no such place there (404){hint}") from error
     except openai.APIError:
-        return []
+        return {}
     except _GIBBERISH as error:
         raise RzeroError(f"{endpoint.url}: {_NOT_OURS}") from error
 
 
-def _completions(response: Any, n: int) -> list[Completion]:
+def _completions(response: Any, n: int, raw: bool) -> list[Completion]:
     """The choices of a response. The tokens it counts as a whole are spread evenly over them."""
     choices = (response.choices or [])[:n]
     total = response.usage.completion_tokens if response.usage else 0
     share, more = divmod(total, max(1, len(choices)))
     return [
         Completion(
-            choice.message.content or "",
+            (choice.text if raw else choice.message.content) or "",
             share + (i < more),
             truncated=choice.finish_reason == "length",
         )

@@ -9,8 +9,9 @@ repeatable and lets it be continued in the middle: windows lie at fixed position
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from itertools import dropwhile, groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, StoppingCriteria
 from transformers.utils import logging as transformers_logging
 
-from rzero_cli.core.prompts import Messages
-from rzero_cli.engines import DEFAULT_BATCH_SIZE, Completion, Sampling, derived_seed
-from rzero_cli.engines.chat import encode, end_tokens, stop_strings
+from rzero_cli.core.prompts import Prompt
+from rzero_cli.engines import DEFAULT_BATCH_SIZE, Completion, Sampling, chat, derived_seed
 from rzero_cli.engines.models import adapter_base, require
 from rzero_cli.errors import RzeroError, UsageError
 
@@ -133,19 +133,23 @@ class TransformersEngine:
         batch_size: int | None = None,
         template_args: Mapping[str, Any] | None = None,
         dtype: str | None = None,
+        notify: Callable[[str], None] = lambda message: None,
     ) -> None:
         self.tokenizer = load_tokenizer(model)
         self.model = load_model(model, dtype=dtype)
         self.batch_size = batch_size or DEFAULT_BATCH_SIZE
         self._template_args = dict(template_args or {})
-        ends = end_tokens(self.tokenizer, self.model.generation_config.eos_token_id)
-        # What fills up a row that has ended before the others.
-        self._ends = {*ends, self.tokenizer.pad_token_id}
+        self._notify_once = cache(notify)
+        self._declared = self.model.generation_config.eos_token_id
+        # A model without a limit of its own may have a tokenizer with one.
+        self._context = getattr(
+            self.model.config.get_text_config(),
+            "max_position_embeddings",
+            self.tokenizer.model_max_length,
+        )
         # generate() fills whatever a call leaves open from the checkpoint's own defaults (a
         # repetition penalty, a top_k); the sampling asked for must be all there is.
-        self.model.generation_config = GenerationConfig(
-            eos_token_id=ends, pad_token_id=self.tokenizer.pad_token_id
-        )
+        self.model.generation_config = GenerationConfig(pad_token_id=self.tokenizer.pad_token_id)
 
     def __enter__(self) -> TransformersEngine:
         return self
@@ -156,7 +160,7 @@ class TransformersEngine:
             torch.cuda.empty_cache()
 
     def generate(
-        self, prompts: Iterable[Messages], sampling: Sampling, *, start: int = 0
+        self, prompts: Iterable[Prompt], sampling: Sampling, *, start: int = 0
     ) -> Iterator[list[Completion]]:
         """Complete prompts in their order; see `Engine.generate`."""
         size = max(1, BATCHES_PER_WINDOW * self.batch_size // sampling.n)
@@ -169,31 +173,43 @@ class TransformersEngine:
             first += len(window)
 
     def _window(
-        self, window: Sequence[Messages], sampling: Sampling, first: int
+        self, window: Sequence[Prompt], sampling: Sampling, first: int
     ) -> Iterator[list[Completion]]:
-        tokens = [encode(self.tokenizer, prompt, self._template_args) for prompt in window]
+        tokens = [self._encode(prompt, sampling) for prompt in window]
+        # Conversations and raw prompts end differently, so no batch has both.
+        raw = [isinstance(prompt, str) for prompt in window]
         rows = sorted(
             (i for i in range(len(window)) for _ in range(sampling.n)),
-            key=lambda i: (len(tokens[i]), i),
+            key=lambda i: (raw[i], len(tokens[i]), i),
         )
         results: list[list[Completion]] = [[] for _ in window]
-        next_out = 0
-        for at in range(0, len(rows), self.batch_size):
-            batch = rows[at : at + self.batch_size]
-            seed = derived_seed(sampling.seed, first, at)
-            drawn = self._batch([tokens[i] for i in batch], sampling, seed)
-            for i, completion in zip(batch, drawn, strict=True):
-                results[i].append(completion)
-            while next_out < len(window) and len(results[next_out]) == sampling.n:
-                yield results[next_out]
-                next_out += 1
+        next_out = at = 0
+        for kind, alike in groupby(rows, key=raw.__getitem__):
+            while batch := list(islice(alike, self.batch_size)):
+                seed = derived_seed(sampling.seed, first, at)
+                drawn = self._batch([tokens[i] for i in batch], sampling, kind, seed)
+                for i, completion in zip(batch, drawn, strict=True):
+                    results[i].append(completion)
+                while next_out < len(window) and len(results[next_out]) == sampling.n:
+                    yield results[next_out]
+                    next_out += 1
+                at += len(batch)
+
+    def _encode(self, prompt: Prompt, sampling: Sampling) -> list[int]:
+        tokens = chat.encode(self.tokenizer, prompt, self._template_args)
+        if not isinstance(prompt, str):
+            return tokens
+        room = chat.room_for_prompt(self._context, sampling.max_tokens)
+        if len(tokens) > room:
+            self._notify_once(chat.CUT)
+        return tokens[-room:]
 
     def _batch(
-        self, prompts: Sequence[list[int]], sampling: Sampling, seed: int
+        self, prompts: Sequence[list[int]], sampling: Sampling, raw: bool, seed: int
     ) -> list[Completion]:
         """Draw one completion for each prompt, halving the batch where memory does not suffice."""
         try:
-            return self._draw(prompts, sampling, seed)
+            return self._draw(prompts, sampling, raw, seed)
         except torch.OutOfMemoryError:
             if len(prompts) == 1:
                 raise RzeroError(
@@ -202,41 +218,50 @@ class TransformersEngine:
         torch.cuda.empty_cache()
         middle = len(prompts) // 2
         halves = (prompts[:middle], prompts[middle:])
-        return [c for k, half in enumerate(halves) for c in self._batch(half, sampling, seed + k)]
+        return [
+            c for k, half in enumerate(halves) for c in self._batch(half, sampling, raw, seed + k)
+        ]
 
     def _draw(
-        self, prompts: Sequence[list[int]], sampling: Sampling, seed: int
+        self, prompts: Sequence[list[int]], sampling: Sampling, raw: bool, seed: int
     ) -> list[Completion]:
+        stops = chat.stop_strings(self.tokenizer, sampling.stop, raw=raw)
+        ends = chat.end_tokens(self.tokenizer, self._declared, sampling.stop, raw=raw)
         padded = self.tokenizer.pad({"input_ids": list(prompts)}, return_tensors="pt")
         width = padded["input_ids"].shape[1]
         devices = [self.model.device] if self.model.device.type == "cuda" else []
         # The caller may be a trainer whose own random numbers must not be disturbed.
         with torch.inference_mode(), torch.random.fork_rng(devices=devices):
             torch.manual_seed(seed)
-            stops = list(stop_strings(self.tokenizer, sampling.stop))
             output = self.model.generate(
                 **padded.to(self.model.device),
-                generation_config=self._config(sampling),
+                generation_config=self._config(sampling, ends),
                 # Under ZeRO-3 it would wait for the other processes, which draw as often as they
                 # have to: what is whole here need not.
                 synced_gpus=False,
                 stopping_criteria=[_Stops(self.tokenizer, stops, width)] if stops else [],
             )
-        return [self._completion(row, stops) for row in output[:, width:].tolist()]
+        return [self._completion(row, stops, ends) for row in output[:, width:].tolist()]
 
-    def _config(self, sampling: Sampling) -> GenerationConfig:
+    def _config(self, sampling: Sampling, ends: list[int]) -> GenerationConfig:
         greedy = sampling.temperature == 0
         drawn = {"temperature": sampling.temperature, "top_p": sampling.top_p}
         return GenerationConfig(
             do_sample=not greedy,
+            eos_token_id=ends,
             max_new_tokens=sampling.max_tokens,
             **({} if greedy else drawn | {"top_k": sampling.top_k}),
         )
 
-    def _completion(self, tokens: list[int], stops: Sequence[str]) -> Completion:
-        length = next((i for i, token in enumerate(tokens) if token in self._ends), None)
+    def _completion(
+        self, tokens: list[int], stops: Sequence[str], ends: Sequence[int]
+    ) -> Completion:
+        length = next((i for i, token in enumerate(tokens) if token in ends), None)
         text = self.tokenizer.decode(tokens[:length], skip_special_tokens=True)
         cut = min((at for stop in stops if (at := text.find(stop)) >= 0), default=None)
-        # A row that a stop string has ended has no end token.
-        count = len(tokens) if length is None else length + (cut is None)
+        if cut is None:
+            count = len(tokens) if length is None else length + 1
+        else:  # the row has no end token, but padding until the others had ended
+            written = dropwhile(self.tokenizer.pad_token_id.__eq__, reversed(tokens[:length]))
+            count = len(list(written))
         return Completion(text[:cut], count, truncated=length is None and cut is None)

@@ -21,17 +21,17 @@ import re
 import signal
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from difflib import get_close_matches
-from functools import partial
+from functools import cache
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import IO, Any
 
 from rzero_cli.core.processes import ended_with_us
-from rzero_cli.core.prompts import Messages
+from rzero_cli.core.prompts import Prompt
 from rzero_cli.engines import Completion, Sampling, chat
 from rzero_cli.engines.in_flight import EventLoop, in_order
 from rzero_cli.engines.models import adapter_base
@@ -64,6 +64,7 @@ class VllmEngine:
         template_args: for the chat template.
         arguments: vLLM's engine arguments, by their own names.
         seed: of the engine.
+        notify: told once in one line that raw prompts are cut.
 
     Raises:
         UsageError: vLLM has no such argument.
@@ -78,10 +79,12 @@ class VllmEngine:
         template_args: Mapping[str, Any] | None = None,
         arguments: Mapping[str, Any] | None = None,
         seed: int = 0,
+        notify: Callable[[str], None] = lambda message: None,
     ) -> None:
         for name, value in _QUIET.items():
             os.environ.setdefault(name, value)
         self._template_args = dict(template_args or {})
+        self._notify_once = cache(notify)
         with ExitStack() as stack:
             self._log = stack.enter_context(tempfile.TemporaryFile())
             stack.enter_context(ended_with_us())
@@ -118,8 +121,7 @@ class VllmEngine:
         config = self._engine.vllm_config
         self._longest = config.model_config.max_model_len
         self._sequences = config.scheduler_config.max_num_seqs
-        own = self._engine.model_config.try_get_generation_config().get("eos_token_id")
-        self._ends = chat.end_tokens(self.tokenizer, own)
+        self._declared = self._engine.model_config.try_get_generation_config().get("eos_token_id")
         self._params = SamplingParams
         self._final = RequestOutputKind.FINAL_ONLY
         self._requests = 0
@@ -136,29 +138,38 @@ class VllmEngine:
         self._to_close.close()
 
     def generate(
-        self, prompts: Iterable[Messages], sampling: Sampling, *, start: int = 0
+        self, prompts: Iterable[Prompt], sampling: Sampling, *, start: int = 0
     ) -> Iterator[list[Completion]]:
         """Complete prompts in their order; see `Engine.generate`.
 
-        A prompt that the model's context has no room for gives empty, truncated completions.
+        A conversation that the model's context has no room for gives empty, truncated completions.
         """
         # One greedy completion is all there are.
         drawn = sampling.n if sampling.temperature else 1
-        params = self._params(
-            n=drawn,
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            top_k=sampling.top_k,
-            max_tokens=sampling.max_tokens,
-            stop=list(chat.stop_strings(self.tokenizer, sampling.stop)),
-            stop_token_ids=self._ends,
-            output_kind=self._final,
+        chats, raws = (
+            self._params(
+                n=drawn,
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                top_k=sampling.top_k,
+                max_tokens=sampling.max_tokens,
+                stop=list(chat.stop_strings(self.tokenizer, sampling.stop, raw=raw)),
+                stop_token_ids=chat.end_tokens(
+                    self.tokenizer, self._declared, sampling.stop, raw=raw
+                ),
+                output_kind=self._final,
+            )
+            for raw in (False, True)
         )
 
-        encode = partial(chat.encode, self.tokenizer, template_args=self._template_args)
-
-        def begin(number: int, messages: Messages) -> Future[list[Completion]]:
-            return self._loop.submit(self._complete(encode(messages), params))
+        def begin(number: int, prompt: Prompt) -> Future[list[Completion]]:
+            tokens = chat.encode(self.tokenizer, prompt, self._template_args)
+            if not isinstance(prompt, str):
+                return self._loop.submit(self._complete(tokens, chats))
+            room = chat.room_for_prompt(self._longest, sampling.max_tokens)
+            if len(tokens) > room:
+                self._notify_once(chat.CUT)
+            return self._loop.submit(self._complete(tokens[-room:], raws))
 
         window = _FULL * max(1, self._sequences // drawn)
         for completions in in_order(prompts, begin, window=window, start=start):
