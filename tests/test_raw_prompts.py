@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from draws import assert_k_answers_are_k_draws
 from rzero_cli.core.prompts import SOLVER, Prompt, prompt_for
 from rzero_cli.engines import Completion, Sampling, chat
 from rzero_cli.errors import RzeroError
@@ -97,3 +98,9 @@ def test_answers_that_leave_no_room_for_a_prompt_are_refused(tiny_model: Path) -
     said = "answers of 256 tokens leave no room for a prompt in the model's context of 256 tokens"
     with pytest.raises(RzeroError, match=said):
         greedy(tiny_model, ["7"], (), 256)
+
+
+def test_k_answers_are_k_draws(small_base: Path) -> None:
+    # A prompt's 8 answers are a batch.
+    with TransformersEngine(str(small_base), batch_size=8) as engine:
+        assert_k_answers_are_k_draws(engine, small_base)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import threading
 import time
 from collections import Counter
@@ -474,6 +475,30 @@ def test_a_raw_prompt_without_room_is_cut_on_the_left_where_the_context_is_known
         options["sampling"] = Sampling(max_tokens=64)
         with pytest.raises(RzeroError, match="64 tokens leave no room for a prompt"):
             complete(server, prompts=["0"], **options)
+
+
+@pytest.mark.parametrize("raw", [False, True])
+@pytest.mark.parametrize("fault", ["none", "ignores n", "ignores seed", "copies"])
+def test_k_answers_are_k_draws_whatever_a_server_ignores(fault: str, raw: bool) -> None:
+    """The same question six times: neither its answers nor those at one place may be copies."""
+    from draws import differ
+
+    def answer(body: Body) -> Reply:
+        seed = None if fault == "ignores seed" else body["seed"]
+        n = 1 if fault == "ignores n" else body.get("n", 1)
+        draws = [random.Random(seed if seed is None else seed + i).random() for i in range(n)]
+        drawn = [f"{draws[0] if fault == 'copies' else draw}" for draw in draws]
+        return 200, completion(*drawn, raw=raw, tokens=n)
+
+    asked = "1" if raw else PROMPTS[1]
+    notices: list[str] = []
+    with ScriptedServer(answer) as server:
+        sampling = Sampling(n=4, max_tokens=5)
+        results = complete(server, prompts=[asked] * 24, sampling=sampling, notify=notices.append)
+    assert differ(results)
+    assert len({text for drawn in texts(results) for text in drawn}) == 24 * 4
+    assert [n for n in notices if "asked for one at a time" in n] == notices
+    assert len(notices) == (fault == "copies")
 
 
 def test_models_are_checked_before_anything_is_asked() -> None:

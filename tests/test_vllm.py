@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from begun_processes import children
+from draws import assert_k_answers_are_k_draws
 from rzero_cli.core.prompts import SOLVER, Messages, Prompt, prompt_for
 from rzero_cli.engines import Completion, Sampling, open_engine
 from rzero_cli.errors import RzeroError, UsageError
@@ -164,6 +165,10 @@ def test_a_raw_prompt_is_what_it_is_to_transformers_with_a_real_llm(smollm2: Pat
     raw += ["The capital of France is", "def add(a, b):\n"]
     stop = ("Question:", "\n\n", "<|im_end|>")
     assert same_up_to_a_near_tie(smollm2, raw, limit=16, gap=1e-2, stop=stop) >= 0.75
+
+
+def test_k_answers_are_k_draws(engine, small_base: Path) -> None:
+    assert_k_answers_are_k_draws(engine, small_base)
 
 
 def test_both_architectures_of_the_paper_are_served(toy_qwen3: Path) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from begun_processes import children
+from draws import assert_k_answers_are_k_draws
 from rzero_cli.engines import Sampling, open_engine
 from rzero_cli.engines.chat import CUT
 
@@ -79,6 +80,8 @@ def draws_and_raw_prompts(url: str, base: Path) -> None:
     greedy = Sampling(temperature=0, max_tokens=12, stop=("3",))
     notices: list[str] = []
     with open_engine("openai", "m", endpoints=[url], notify=notices.append) as engine:
+        assert_k_answers_are_k_draws(engine, base)
+        assert not notices
         theirs = list(engine.generate(raw, greedy))
     assert notices == [CUT]  # the last two are longer than the context
     with TransformersEngine(str(base)) as ours:

@@ -47,6 +47,8 @@ _LONGEST_PAUSE = 20.0
 _TRIES = 8
 # Refusals with nothing but refusals before them after which the settings are at fault.
 _HOPELESS = 16
+# Requests with nothing but copies after which an endpoint is asked for one choice at a time.
+_ALIKE = 8
 # vLLM's name for how many of the last tokens of a prompt to take.
 _CUT_TO = "truncate_prompt_tokens"
 _TOO_LONG = ("context length", "context_length", "context size", "too long", "max_model_len")
@@ -62,6 +64,8 @@ class _Endpoint:
     """Completions in flight."""
     most: int = 1 << 30
     """Choices it gives to one request, as far as is known."""
+    alike: int | None = 0
+    """Requests whose choices were all the same; None once some were not."""
     context: int | None = None
     """Tokens of prompt and answer together that the model can take, where the server tells."""
     down: bool = False
@@ -192,7 +196,7 @@ class OpenAIEngine:
                     self._answered += 1
                     self._alive_at = time.monotonic()
                     endpoint.most = len(drawn) if len(drawn) < n else endpoint.most
-                    return drawn
+                    return self._without_copies(endpoint, drawn)
                 failure = "an answer without choices"
             except openai.RateLimitError as error:
                 failure = _message(error)
@@ -246,6 +250,20 @@ class OpenAIEngine:
         body[_CUT_TO] = room_for_prompt(endpoint.context, body["max_tokens"])
         self._notify_once(CUT)
         return True
+
+    def _without_copies(self, endpoint: _Endpoint, drawn: list[Completion]) -> list[Completion]:
+        """Count choices that are all alike as one, until the endpoint has once given others: there
+        are servers that give a single draw n times."""
+        if endpoint.alike is None or len(drawn) == 1:
+            return drawn
+        if len({completion.text for completion in drawn}) > 1:
+            endpoint.alike = None
+            return drawn
+        endpoint.alike += 1
+        if endpoint.alike == _ALIKE:
+            endpoint.most = 1
+            self._notify(f"{endpoint.url}: a request's answers are alike; asked for one at a time")
+        return drawn[:1]
 
     async def _choose(self, wanted: int) -> tuple[_Endpoint, int]:
         """The least busy endpoint that works, and how many completions to ask it for; waits its

@@ -1,0 +1,42 @@
+"""Whether what an engine draws is drawn: k answers that are k draws, not one k times."""
+
+from __future__ import annotations
+
+import json
+from itertools import combinations
+from pathlib import Path
+
+from rzero_cli.core.answers import extract_boxed
+from rzero_cli.core.prompts import SOLVER, prompt_for
+from rzero_cli.engines import Completion, Engine, Sampling
+
+
+def differ(results: list[list[Completion]]) -> bool:
+    """Whether the answers to one prompt, asked several times, differ: those of each time among each
+    other, and those of any two times place by place."""
+    rows = [[completion.text for completion in drawn] for drawn in results]
+    k = len(rows[0])
+    among = all(len(set(row)) > k / 2 for row in rows)
+    between = all(
+        sum(x == y for x, y in zip(a, b, strict=True)) < k / 2 for a, b in combinations(rows, 2)
+    )
+    return among and between
+
+
+def assert_k_answers_are_k_draws(engine: Engine, base: Path) -> None:
+    """Ask `engine`, which has the small base, one question and one raw prompt several times each;
+    and take mean@k of its held-out questions, of which some must be right in part."""
+    rows = [json.loads(line) for line in (base / "heldout.jsonl").read_text().splitlines()[:24]]
+    prompts = [prompt_for(SOLVER, row["question"]) for row in rows]
+    for asked in (prompts[0], "turn around 4"):
+        hot = Sampling(n=8, temperature=2.0, max_tokens=12)
+        assert differ(list(engine.generate([asked] * 5, hot)))
+        greedy = Sampling(n=8, temperature=0, max_tokens=12)
+        assert not differ(list(engine.generate([asked] * 2, greedy)))
+    k = 8
+    results = engine.generate(prompts, Sampling(n=k, max_tokens=24))
+    right = [
+        sum(extract_boxed(completion.text) == row["reference"] for completion in drawn)
+        for row, drawn in zip(rows, results, strict=True)
+    ]
+    assert sum(0 < share < k for share in right) > len(rows) / 4, right
