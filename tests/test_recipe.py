@@ -99,6 +99,34 @@ def test_an_ablation_changes_one_option_of_one_stage(
     assert option not in full
 
 
+def test_the_difficulty_of_each_iteration_is_that_for_every_solver(folder: Path) -> None:
+    arguments = ("-n", "difficulty", "MODEL=org/base", "ITERATIONS=2")
+    plan = make(folder, *arguments, "ORACLE_FLAGS=--oracle-data known.jsonl", "EVAL_FLAGS=--k 9")
+    assert plan.returncode == 0, plan.stderr
+    lines = [line.split("rzero_cli ", 1)[1] for line in plan.stdout.splitlines() if RZERO in line]
+    asked = [line for line in lines if line.startswith("oracle ")]
+    assert [line.split()[1] for line in asked] == [
+        f"runs/r-zero/iter-{k}/labeled.jsonl" for k in (1, 2)
+    ]
+    assert all("--known --limit 200 --oracle-data known.jsonl" in line for line in asked)
+    evaluated = [line for line in lines if line.startswith("eval ")]
+    assert all("--k 0" in line and "--k 9" not in line for line in evaluated)
+    models = ("org/base", "runs/r-zero/iter-1/solver", "runs/r-zero/iter-2/solver")
+    assert sorted((line.split()[3], line.split()[5]) for line in evaluated) == [
+        (model, f"runs/r-zero/difficulty/iter-{k}.jsonl") for model in models for k in (1, 2)
+    ]
+    assert lines[-1].startswith("report runs/r-zero --difficulty")
+    world = make(folder, *arguments, "TRUTH=1").stdout
+    assert world.count("--limit 200 --world") == 2
+
+
+def test_without_an_oracle_nothing_is_begun(folder: Path) -> None:
+    done = make(folder, "difficulty", "MODEL=org/base", "RUN=unknown")
+    assert done.returncode == 2
+    assert "ORACLE_FLAGS is not set" in done.stderr
+    assert "challenge" not in done.stdout
+
+
 def test_a_run_is_of_one_model(folder: Path) -> None:
     """Under one name, the artefacts of two models would be taken for those of one."""
     first = make(folder, "needs-model", "RUN=mixed", "MODEL=org/one")
@@ -273,3 +301,34 @@ def test_a_stage_deleted_is_made_again_with_all_that_follows(folder: Path) -> No
     plan = make(folder, "-n", "chains", "RUN=copy", f"HELDOUT={base}/heldout.jsonl", *tiny)
     redone = ["label", "filter", "train-solver", "eval", "grade"]
     assert sorted(commands(plan.stdout)) == sorted(redone)
+
+
+@pytest.mark.slow
+def test_the_table_of_difficulty_is_that_of_the_evaluations(folder: Path) -> None:
+    run = folder / "runs" / "demo-small"
+    if not run.is_dir():
+        pytest.skip("needs the run of the first of these tests")
+    tiny = ["PRESET=tiny", "TRUTH=1", "ITERATIONS=1", "MODEL=runs/tiny-base-small-0"]
+    flags = "ORACLE_FLAGS=--world --limit 60"
+    done = make(folder, "difficulty", "RUN=demo-small", flags, *tiny)
+    assert done.returncode == 0, done.stderr
+    assert "train-solver" not in done.stdout, "the run itself is as it was"
+    sample = [json.loads(line) for line in (run / "difficulty/iter-1.jsonl").open()]
+    assert len(sample) == 60
+    true = sum(record["answer"] == record["reference"] for record in sample)
+    table = json.loads((run / "difficulty.json").read_text())
+    assert table["solvers"] == ["base", "iter-1"]
+    (row,) = table["rows"]
+    assert (row["questions"], row["n"]) == ("iter-1", 60)
+    assert row["label_accuracy"] == pytest.approx(true / 60)
+    assert row["p_hat_mean"] == pytest.approx(sum(r["p_hat"] for r in sample) / 60)
+    for solver, score in row["scores"].items():
+        evaluated = json.loads((run / f"difficulty/iter-1/{solver}.json").read_text())
+        samples = evaluated["tasks"]["iter-1"]["samples"]
+        assert [s["reference"] for s in samples] == [record["reference"] for record in sample]
+        assert score["score"] == sum(s["greedy"] for s in samples) / 60
+        assert 0 <= score["ci95"][0] <= score["score"] <= score["ci95"][1] <= 1
+    cells = (run / "difficulty.txt").read_text().splitlines()[3].split()
+    assert cells[:2] == ["iter-1", "60"]
+    assert cells[2] == f"{100 * row['scores']['base']['score']:.1f}"
+    assert cells[-1] == f"{100 * row['label_accuracy']:.1f}"

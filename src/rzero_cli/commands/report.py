@@ -11,6 +11,8 @@ import typer
 
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._run import say
+from rzero_cli.core.difficulty import difficulty as difficulty_of
+from rzero_cli.core.equivalence import Equivalence
 from rzero_cli.core.streams import write_json
 from rzero_cli.core.summary import over_runs, summarize_run
 from rzero_cli.engines.models import require
@@ -35,13 +37,21 @@ def report(
             help=f"Write it here, as the ending says: {', '.join(ENDINGS)}. May be repeated.",
         ),
     ] = None,
+    difficulty: Annotated[
+        bool,
+        typer.Option(
+            "--difficulty",
+            help="Show how hard each iteration's questions are for every Solver instead.",
+        ),
+    ] = False,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Show what happened in a run: scores with intervals, labels, difficulty, time.
 
     Several runs give means over runs, their spread, and the paired differences to the base model
-    and to the base-Challenger baseline.
+    and to the base-Challenger baseline. --difficulty shows what `make difficulty` found: the greedy
+    score of every Solver on each iteration's questions, and how many of their labels are true.
 
     [bold]Examples[/]
 
@@ -50,6 +60,8 @@ def report(
       rzero report runs/demo -o report.html -o summary.png
 
       rzero report runs/evidence-demo-11 runs/evidence-demo-12
+
+      rzero report runs/demo --difficulty
     """
     targets = output or []
     for target in targets:
@@ -57,14 +69,24 @@ def report(
             raise UsageError(f"-o {target}: unknown ending; known: {', '.join(ENDINGS)}")
         if not target.absolute().parent.is_dir():
             raise UsageError(f"-o {target}: no such folder")
-    summaries = [summarize_run(run) for run in runs]
-    if len(runs) == 1:
-        result, table = summaries[0], _table(summaries[0])
+    if difficulty:
+        if len(runs) > 1:
+            raise UsageError("--difficulty is of one run")
+        with Equivalence() as equivalence:
+            result = difficulty_of(runs[0], equivalence)
+        table = _table_of_difficulty(result)
+    elif len(runs) == 1:
+        result = summarize_run(runs[0])
+        table = _table(result)
     else:
-        result = {"runs": [str(run) for run in runs], "rows": over_runs(summaries)}
+        rows = over_runs([summarize_run(run) for run in runs])
+        result = {"runs": [str(run) for run in runs], "rows": rows}
         table = _table_over_runs(result)
-        if any(target.suffix not in (".json", ".txt") for target in targets):
-            raise UsageError("several runs can be written as .json and .txt")
+    if difficulty or len(runs) > 1:
+        for target in targets:
+            if target.suffix not in (".json", ".txt"):
+                what = "--difficulty" if difficulty else "several runs"
+                raise UsageError(f"{what} can be written as .json and .txt")
     for target in targets:
         _write(target, runs[0], result, table)
         say(f"report: {target}", quiet=quiet)
@@ -134,6 +156,24 @@ def _table(summary: dict[str, Any]) -> Table:
     return _rich(_columns(summary))
 
 
+def _table_of_difficulty(result: dict[str, Any]) -> Table:
+    """A row for each set of questions, a column for each Solver's greedy score on it."""
+    rows = result["rows"]
+    scores = {
+        f"{solver} %": [_percent(row["scores"].get(solver, {}).get("score")) for row in rows]
+        for solver in result["solvers"]
+    }
+    return _rich(
+        {
+            "questions of": [row["questions"] for row in rows],
+            "questions": [str(row["n"]) for row in rows],
+            **scores,
+            "p_hat": ["-" if r["p_hat_mean"] is None else f"{r['p_hat_mean']:.2f}" for r in rows],
+            "true labels %": [_percent(row["label_accuracy"]) for row in rows],
+        }
+    )
+
+
 def _table_over_runs(result: dict[str, Any]) -> Table:
     def spread(value: dict[str, Any] | None) -> str:
         if value is None:
@@ -159,8 +199,8 @@ def _rich(columns: dict[str, list[str]]) -> Table:
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD)
-    for name in columns:
-        table.add_column(name, justify="left" if name == "model" else "right")
+    for number, name in enumerate(columns):
+        table.add_column(name, justify="left" if number == 0 else "right")
     for cells in zip(*columns.values(), strict=True):
         table.add_row(*cells)
     return table

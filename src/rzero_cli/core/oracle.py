@@ -1,7 +1,7 @@
 """True answers from a file, by the exact text of the question.
 
-The paper asks a stronger model whether the Solver's labels are true (section 4); whoever has true
-answers of their own, or had a model's checked, puts them in by such a file.
+The paper asks a stronger model what is true. Whoever knows better, or had such a model's answers
+checked, puts them in by a file.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 p_hat can stay near one half while the questions shrink to a few templates; so distinct questions
 and answers, the share of the commonest answers and near-duplicates are counted beside it. Where
 true answers are known, so is how many labels are true, and how often the Solver that labelled was
-right: the two columns of the paper's table of difficulty and label accuracy (section 4).
+right, as in the paper's table of difficulty and label accuracy.
 """
 
 from __future__ import annotations

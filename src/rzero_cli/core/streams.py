@@ -48,6 +48,7 @@ __all__ = [
     "quick_parser",
     "read_batches",
     "read_lines",
+    "read_object",
     "write_json",
 ]
 
@@ -319,6 +320,21 @@ def _dumps_slowly(record: object) -> bytes:
         return text.encode()
     except UnicodeEncodeError:
         return json.dumps(record, allow_nan=False, separators=_COMPACT).encode()
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object that a file holds.
+
+    Raises:
+        DataError: it cannot be read, or holds something else.
+    """
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: expected a JSON object")
+    return value
 
 
 def write_json(path: Path, value: object) -> None:

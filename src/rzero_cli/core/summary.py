@@ -6,7 +6,6 @@ artefacts of each iteration, and a folder of such iterations for each baseline a
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from rzero_cli.core.intervals import mean_of_means
 from rzero_cli.core.provenance import CHECKPOINT_META, file_meta_path
+from rzero_cli.core.streams import read_object
 from rzero_cli.errors import DataError, UsageError
 
 __all__ = ["CHAINS", "curves", "headline", "over_runs", "summarize_run"]
@@ -59,7 +59,7 @@ def _chain(folder: Path) -> list[Row]:
 
 
 def _row(model: str, folder: Path) -> Row:
-    results = _read(folder / "eval.json")
+    results = read_object(folder / "eval.json")
     if "seconds" not in results.get("origin", {}) or "tasks" not in results:
         raise DataError(f'{folder / "eval.json"}: not a result of rzero eval (no "origin")')
     scores = _scores(results)
@@ -107,27 +107,17 @@ def _scores(results: dict[str, Any]) -> Row:
     }
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
-    if not isinstance(value, dict):
-        raise DataError(f"{path}: expected a JSON object")
-    return value
-
-
 def _metrics(artefact: Path) -> dict[str, Any]:
     meta = file_meta_path(artefact)
-    return dict(_read(meta).get("metrics", {})) if meta.is_file() else {}
+    return dict(read_object(meta).get("metrics", {})) if meta.is_file() else {}
 
 
 def _seconds(folder: Path) -> float:
     """Wall-clock time of all stages that left something in an iteration's folder."""
     records = [file_meta_path(folder / name) for name in _ARTEFACTS]
     records += [folder / name / CHECKPOINT_META for name in _CHECKPOINTS]
-    spent = [_read(path)["seconds"] for path in records if path.is_file()]
-    return math.fsum([*spent, _read(folder / "eval.json")["origin"]["seconds"]])
+    spent = [read_object(path)["seconds"] for path in records if path.is_file()]
+    return math.fsum([*spent, read_object(folder / "eval.json")["origin"]["seconds"]])
 
 
 def _settings(run: Path) -> dict[str, Any]:
@@ -135,7 +125,7 @@ def _settings(run: Path) -> dict[str, Any]:
     first = run / "iter-1"
     records = [first / name / CHECKPOINT_META for name in _CHECKPOINTS]
     records += [file_meta_path(first / name) for name in _ARTEFACTS]
-    found = [_read(path) for path in records if path.is_file()]
+    found = [read_object(path) for path in records if path.is_file()]
     return {record["stage"]: record["settings"] for record in found}
 
 

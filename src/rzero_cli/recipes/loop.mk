@@ -27,8 +27,12 @@ LABEL_FLAGS ?=
 FILTER_FLAGS ?=
 SOLVER_FLAGS ?=
 EVAL_FLAGS ?=
+DIFFICULTY_FLAGS ?=
 # Set where the questions are of tiny-base's world, whose true answers can be computed.
 TRUTH ?=
+# Who knows the true answers for `make difficulty`: options of `rzero oracle`, such as
+# '--oracle-endpoint URL --oracle-model NAME' or '--oracle-data FILE'.
+ORACLE_FLAGS ?= $(if $(TRUTH),--world)
 
 R := $(RUNS)/$(RUN)
 STEPS := $(shell seq 1 $(ITERATIONS))
@@ -104,7 +108,24 @@ $(R)/base/eval.json: | needs-model
 	@mkdir -p $(@D)
 	$(RZERO) eval --quiet --model $(MODEL) $(EXAM) $(EVAL_FLAGS) $(ON) -o $@
 
-.PHONY: run base-challenger no-penalty no-filter shuffled-labels report compare demo evidence needs-model help
+# How hard the questions of iteration K are for every Solver, and how many of their labels are true:
+# 200 of them, as in the paper, without those whose true answer the oracle does not know.   $1 = K
+define ask_the_oracle
+$(R)/difficulty/iter-$1.jsonl: $(R)/iter-$1/labeled.jsonl | needs-oracle
+	@mkdir -p $$(@D)/iter-$1
+	$$(RZERO) oracle $$< --known --limit 200 $$(ORACLE_FLAGS) $$(ON) -o $$@
+endef
+# $1 = K, $2 = J of the Solver, $3 its name
+define examine_on
+$(R)/difficulty/iter-$1/$3.json: $(R)/difficulty/iter-$1.jsonl $(call after,$(R),$2)
+	$$(RZERO) eval --quiet --model $(call solver,$(R),$2) --data $$< $$(DIFFICULTY_FLAGS) --k 0 $$(ON) -o $$@
+endef
+named = $(if $(filter 0,$1),base,iter-$1)
+$(foreach k,$(STEPS),$(eval $(call ask_the_oracle,$k)))
+$(foreach k,$(STEPS),$(foreach j,0 $(STEPS),$(eval $(call examine_on,$k,$j,$(call named,$j)))))
+
+.PHONY: run base-challenger no-penalty no-filter shuffled-labels report compare difficulty demo evidence
+.PHONY: needs-model needs-oracle help
 .DEFAULT_GOAL := help
 
 run: $(call results,$(R)) ## the loop, ITERATIONS times, from MODEL
@@ -121,6 +142,11 @@ report: ## table and picture of RUN and figures of its questions, into its folde
 
 compare: ## the last iteration of RUN against its base, question by question, into its folder
 	$(RZERO) compare $(R)/base/eval.json $(R)/iter-$(ITERATIONS)/eval.json > $(R)/compare.txt && cat $(R)/compare.txt
+
+difficulty: needs-oracle $(foreach k,$(STEPS),$(foreach j,0 $(STEPS),$(R)/difficulty/iter-$k/$(call named,$j).json)) ## every Solver of RUN on every iteration's questions, and how many labels are true
+	$(RZERO) report $(R) --difficulty -o $(R)/difficulty.json -o $(R)/difficulty.txt
+needs-oracle:
+	@test -n "$(ORACLE_FLAGS)" || { echo "ORACLE_FLAGS is not set: make difficulty ORACLE_FLAGS='--oracle-endpoint URL --oracle-model NAME'" >&2; exit 2; }
 
 # A run is of one model, preset and seed; under the same name another one would be mixed with it.
 MADE_WITH = model $(MODEL), preset $(or $(PRESET),default), seed $(SEED)
@@ -163,4 +189,4 @@ evidence: ## every chain on several bases: means, spread, paired differences (an
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "Variables: MODEL PRESET RUN ITERATIONS SEED HELDOUT TASKS SIZE, and {CHALLENGE,SAMPLE,LABEL,FILTER,SOLVER,EVAL}_FLAGS"
+	@echo "Variables: MODEL PRESET RUN ITERATIONS SEED HELDOUT TASKS SIZE, and {CHALLENGE,SAMPLE,LABEL,FILTER,SOLVER,EVAL,ORACLE,DIFFICULTY}_FLAGS"
