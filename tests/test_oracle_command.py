@@ -83,6 +83,22 @@ def test_the_world_knows_every_answer_and_grade_agrees(rzero: Rzero, tmp_path: P
     assert (stats["with_reference"], stats["label_accuracy"]) == (3, 1 / 3)
 
 
+@pytest.mark.parametrize("who", [["--world"], ["--oracle-data", "truth.jsonl"]])
+def test_what_is_looked_up_goes_on_where_it_was_interrupted(
+    rzero: Rzero, tmp_path: Path, who: list[str]
+) -> None:
+    rows = [{"question": f"copy the number {k}"} for k in range(100, 106)]
+    truths = [row | {"reference": str(k)} for k, row in enumerate(rows, 100)]
+    (tmp_path / "truth.jsonl").write_text(jsonl(*truths))
+    command = ("oracle", *who, "-o", "t.jsonl", "--resume")
+    broken = rzero(*command, input=jsonl(*rows[:3]) + "nonsense")
+    assert (broken.status, (tmp_path / "t.jsonl").exists()) == (2, False)
+    assert len((tmp_path / "t.jsonl.part").read_text().splitlines()) == 3
+    ended = rzero(*command, input=jsonl(*rows))
+    assert ended.status == 0, ended.stderr
+    assert records((tmp_path / "t.jsonl").read_text()) == truths
+
+
 # ---------------------------------------------------------------- --oracle-endpoint
 
 

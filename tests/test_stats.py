@@ -56,20 +56,20 @@ def test_true_answers_say_how_many_labels_are_true(rzero: Rzero) -> None:
         {"answer": "0.5", "p_hat": 0.5, "answers": ["0.5", "1/2", "7", None], "reference": "1/2"},
         {"answer": "3", "p_hat": 0.75, "answers": ["3", "3", "3", "4"], "reference": "4"},
         {"answer": "9", "p_hat": 1.0, "answers": ["9", "9", "9", "9"], "reference": "10"},
-        {"answer": "5", "p_hat": 1.0, "answers": ["5"] * 4, "reference": "5"},
+        {"answer": "5", "p_hat": 1.0, "answers": ["5"] * 4, "reference": "4"},
         {"answer": None, "p_hat": 0.0, "answers": [None] * 4, "reference": "5"},
         {"answer": "6", "p_hat": 1.0, "answers": ["6"] * 4, "reference": None},
         {"answer": "8", "p_hat": 1.0, "answers": ["8"] * 4},
     ]
     (found,) = figures(rzero("stats", "--json", input=jsonl(*rows)))
     assert found["with_reference"] == 5
-    assert found["label_accuracy"] == 2 / 4  # of the four labels there are
+    assert found["label_accuracy"] == 1 / 4  # of the four labels there are
     assert found["label_accuracy_kept"] == 1 / 2  # p_hat = 0.5 and 0.75
-    assert found["solver_accuracy"] == (2 / 4 + 1 / 4 + 0 + 1 + 0) / 5
+    assert found["solver_accuracy"] == (2 / 4 + 1 / 4 + 0 + 0 + 0) / 5
     for name in ("label_accuracy", "label_accuracy_kept", "solver_accuracy"):
         low, high = found[f"{name}_ci95"]
         assert 0 <= low < found[name] < high <= 1
-    assert found["label_accuracy_ci95"] == pytest.approx([0.1500, 0.8500], abs=1e-4)  # Wilson's
+    assert found["label_accuracy_ci95"] == pytest.approx([0.0456, 0.6994], abs=1e-4)  # Wilson's
     none = figures(rzero("stats", "--json", input=jsonl(*rows[5:6])))[0]
     assert none["with_reference"] == 0
     assert "label_accuracy" not in none

@@ -97,9 +97,11 @@ def stats(
     names = stdin_or_help(ctx, files)
     sources = [read_lines([name], limit=limit, exact=True, strict=strict) for name in names]
     index = (
-        index_benchmarks(read_lines(against or []), n=ngram, key=against_key) if against else None
+        index_benchmarks(read_lines(against, strict=strict), n=ngram, key=against_key)
+        if against
+        else None
     )
-    references = read_references(read_lines([oracle_data])) if oracle_data else {}
+    references = read_references(read_lines([oracle_data], strict=strict)) if oracle_data else {}
     from rzero_cli.core.statistics import MOST_COMPARED, falls, statistics
 
     interval: Band = band(Decimal(str(delta)))
