@@ -148,6 +148,19 @@ def nothing_is_left(theirs: list[int], stderr: bytes) -> None:
     assert not alive(theirs)
 
 
+def test_a_process_of_vllms_that_dies_is_told_in_a_line(
+    small_base: Path, many_questions: Path, tmp_path: Path
+) -> None:
+    process = begin_label(small_base, many_questions, tmp_path, "--quiet")
+    theirs = children(process.pid)
+    os.kill(max(theirs), signal.SIGKILL)  # the last one begun: the worker, which has the memory
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1, stderr
+    assert stderr.startswith(b"rzero: vLLM failed: ")
+    assert stderr.count(b"\n") == 1, stderr
+    nothing_is_left(theirs, stderr)
+
+
 def test_what_ignores_ctrl_c_goes_on_with_all_its_processes(
     small_base: Path, many_questions: Path, tmp_path: Path
 ) -> None:
