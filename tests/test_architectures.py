@@ -164,5 +164,5 @@ def test_every_stage_runs(run: Run, taught: Path, tmp_path: Path) -> None:
     ]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     run("eval", "--model", tmp_path / "s", "--data", data, "--k", "8", *DRAW, "-o", "results.json")
-    results = json.loads((tmp_path / "results.json").read_text("utf-8"))
-    assert 0 < results["mean_at_k"]["score"] < 1
+    (result,) = json.loads((tmp_path / "results.json").read_text("utf-8"))["tasks"].values()
+    assert 0 < result["mean_at_k"]["score"] < 1

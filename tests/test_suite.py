@@ -6,6 +6,7 @@ Where a benchmark's own file is not at hand, its columns are; the questions are 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 
 from conftest import Ended, Refused, Rzero
 
-pytest.importorskip("lm_eval")
+lm_eval = pytest.importorskip("lm_eval")
 datasets = pytest.importorskip("datasets")
 
 from rzero_cli.core.prompts import SOLVER, prompt_for  # noqa: E402
@@ -266,21 +267,33 @@ def test_data_of_a_task_that_is_not_named_is_refused(tmp_path: Path) -> None:
         load_tasks(["rzero_math500"], data_files={"rzero_math500": path, "rzero_gsm8k": path})
 
 
-@pytest.mark.slow  # reads the index of lm-eval's own tasks
+@pytest.fixture
+def own_gsm8k(tmp_path: Path) -> str:
+    """A folder with lm-eval's own task for GSM8K, found without reading lm-eval's whole index."""
+    source = Path(lm_eval.__file__).parent / "tasks" / "gsm8k" / "gsm8k.yaml"
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "own.yaml").write_text(f"include: {source}\ntask: own_gsm8k\n")
+    return str(tmp_path / "tasks")
+
+
 def test_a_task_of_lm_evals_takes_local_data_and_says_which_split_it_misses(
-    tmp_path: Path, benchmarks: Path
+    own_gsm8k: str, benchmarks: Path
 ) -> None:
     test = str(benchmarks / "gsm8k_test.jsonl")
-    with pytest.raises(UsageError, match="--data-file gsm8k:train=FILE, or show none with"):
-        load_tasks(["gsm8k"], data_files={"gsm8k": test})
-    found = load_tasks(["gsm8k"], data_files={"gsm8k": test}, num_fewshot=0)
-    assert len(found.others["tasks"]["gsm8k"].eval_docs) == 1319
-    both = load_tasks(["gsm8k"], data_files={"gsm8k": test, "gsm8k:train": test})
-    assert both.others["tasks"]["gsm8k"].config.num_fewshot == 5
-    with pytest.raises(UsageError, match="--data-file gsm9k: no such task"):
-        load_tasks(["gsm8k"], data_files={"gsm9k": test})
-    with pytest.raises(RzeroError, match=r"no data for gsm8k .*--data-file gsm8k=FILE"):
-        load_tasks(["gsm8k"])
+
+    def load_own(num_fewshot: int | None = None, **files: str) -> Any:
+        named = {name.replace("_train", ":train"): path for name, path in files.items()}
+        how = {"include_path": own_gsm8k, "num_fewshot": num_fewshot}
+        return load_tasks(["own_gsm8k"], data_files=named, **how).others["tasks"]["own_gsm8k"]
+
+    with pytest.raises(UsageError, match="--data-file own_gsm8k:train=FILE, or show none with"):
+        load_own(own_gsm8k=test)
+    assert len(load_own(0, own_gsm8k=test).eval_docs) == 1319
+    assert load_own(own_gsm8k=test, own_gsm8k_train=test).config.num_fewshot == 5
+    with pytest.raises(UsageError, match="own_gsm8k=FILE is missing, with what is examined"):
+        load_own(own_gsm8k_train=test)
+    with pytest.raises(RzeroError, match=r"no data for own_gsm8k .*--data-file own_gsm8k=FILE"):
+        load_own()
 
 
 # --- verdicts -------------------------------------------------------------------------------------
@@ -462,7 +475,7 @@ def test_a_typed_k_goes_before_the_tasks_own(
     assert (amc["k"], amc["metric"], amc["mean_at_k"]) == (0, "greedy", None)
 
 
-N = 6
+N = 4
 """Questions of GSM8K that the real model answers."""
 
 
@@ -474,14 +487,14 @@ def gsm8k(benchmarks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.slow  # reads the index of lm-eval's own tasks
-def test_on_the_same_outputs_lm_eval_and_our_grader_agree(gsm8k: Path) -> None:
+def test_on_the_same_outputs_lm_eval_and_our_grader_agree(own_gsm8k: str, gsm8k: Path) -> None:
     """The 1,319 worked solutions as outputs, each for its own question and for the next one.
 
     lm-eval's filter, the last number, takes the answer out for both graders.
     """
-    found = load_tasks(["gsm8k"], data_files={"gsm8k": str(gsm8k)}, num_fewshot=0)
-    theirs = found.others["tasks"]["gsm8k"]
+    how: dict[str, Any] = {"include_path": own_gsm8k, "num_fewshot": 0}
+    found = load_tasks(["own_gsm8k"], data_files={"own_gsm8k": str(gsm8k)}, **how)
+    theirs = found.others["tasks"]["own_gsm8k"]
     theirs.build_all_requests()
     solutions = [one.doc["answer"] for one in theirs.instances]
     references = [q.reference for q in load("rzero_gsm8k", str(gsm8k)).questions]
@@ -507,7 +520,7 @@ def test_on_the_same_outputs_lm_eval_and_our_grader_agree(gsm8k: Path) -> None:
 @pytest.mark.slow
 def test_gsm8k_with_a_real_model(rzero: Rzero, tmp_path: Path, smollm2: Path, gsm8k: Path) -> None:
     more = ["--tasks", "rzero_gsm8k", f"--data-file=rzero_gsm8k={gsm8k}", "--limit", str(N)]
-    _, results, log = evaluate(rzero, tmp_path, smollm2, *more, "--max-tokens", "96")
+    _, results, log = evaluate(rzero, tmp_path, smollm2, *more, "--max-tokens", "64")
     task = results["tasks"]["rzero_gsm8k"]
     assert (task["n"], len(log), results["n-samples"]["rzero_gsm8k"]["effective"]) == (N, N, N)
     # It writes of the question's own matter, and no boxes.
@@ -519,62 +532,75 @@ def test_gsm8k_with_a_real_model(rzero: Rzero, tmp_path: Path, smollm2: Path, gs
 def test_lm_evals_own_gsm8k_has_lm_evals_own_numbers(
     rzero: Rzero, tmp_path: Path, smollm2: Path, gsm8k: Path
 ) -> None:
-    """The same task by `lm-eval run --model hf` and by `rzero eval`, chat template and all."""
-    how = ["--tasks", "gsm8k", "--num-fewshot", "0", "--limit", str(N), "--max-tokens", "96"]
-    how += [f"--data-file=gsm8k={gsm8k}", "--chat", "--batch-size", str(N)]
-    _, ours, log = evaluate(rzero, tmp_path, smollm2, *how)
-    (tmp_path / "tasks").mkdir()
-    source = Path(sys.modules["lm_eval"].__file__ or "").parent / "tasks" / "gsm8k" / "gsm8k.yaml"
-    (tmp_path / "tasks" / "own.yaml").write_text(
-        f"include: {source}\ntask: own_gsm8k\ndataset_path: json\ndataset_name: null\n"
-        f"dataset_kwargs: {{data_files: {{test: {gsm8k}}}}}\nnum_fewshot: 0\n"
-        "training_split: null\nfewshot_split: null\n"
-    )
-    theirs = lm_eval_run(
-        tmp_path,
-        smollm2,
-        ["--tasks", "own_gsm8k", "--limit", str(N), "--gen_kwargs", "max_gen_toks=96"],
-        ["--apply_chat_template", "--batch_size", str(N)],
-    )
+    """The same task by lm-eval with its own model class and by `rzero eval`, as chats."""
+    source = Path(lm_eval.__file__).parent / "tasks" / "gsm8k" / "gsm8k.yaml"
+    own_task(tmp_path, f"{source}", gsm8k, "training_split: null\nfewshot_split: null\n")
+    how = ["--tasks", "own", "--include-path", "tasks", "--limit", str(N), "--max-tokens", "48"]
+    _, ours, log = evaluate(rzero, tmp_path, smollm2, *how, "--chat", "--batch-size", str(N))
+    theirs = lm_eval_alone(tmp_path, smollm2, limit=N, max_gen_toks=48, apply_chat_template=True)
     for name in ("strict-match", "flexible-extract"):
         for key in (f"exact_match,{name}", f"exact_match_stderr,{name}"):
-            assert ours["results"]["gsm8k"][key] == theirs["results"]["own_gsm8k"][key]
+            assert ours["results"]["own"][key] == theirs["results"]["own"][key]
     # Not by both being zero alone: the outputs are the same.
-    (samples,) = (tmp_path / "theirs").rglob("samples_own_gsm8k_*.jsonl")
-    rows = [json.loads(line) for line in samples.read_text().splitlines()]
-    wanted = [row["resps"][0][0] for row in rows if row["filter"] == "strict-match"]
-    assert [record["completions"][0] for record in log] == wanted
+    rows = [row for row in theirs["samples"]["own"] if row["filter"] == "strict-match"]
+    assert [record["completions"][0] for record in log] == [row["resps"][0][0] for row in rows]
 
 
-def lm_eval_run(folder: Path, model: Path, *more: list[str]) -> dict[str, Any]:
-    """The results of lm-eval's own command, with the tasks in `folder/tasks`."""
-    command = ["-m", "lm_eval", "run", "--model", "hf", "--device", "cpu"]
-    command += ["--model_args", f"pretrained={model},dtype=float32", "--include_path", "tasks"]
-    command += [
-        "--output_path",
-        "theirs",
-        "--log_samples",
-        *(word for part in more for word in part),
-    ]
+def own_task(folder: Path, source: str, data: Path, more: str = "") -> None:
+    """A task `own` in `folder/tasks`: that of a file, on local data, without examples."""
+    (folder / "tasks").mkdir()
+    (folder / "tasks" / "own.yaml").write_text(
+        f"include: {source}\ntask: own\ndataset_path: json\ndataset_name: null\n"
+        f"dataset_kwargs: {{data_files: {{test: {data}}}}}\nnum_fewshot: 0\n{more}"
+    )
+
+
+ALONE = """
+import json, sys
+from lm_eval import simple_evaluate
+from lm_eval.tasks import TaskManager
+
+model, limit, length, chat = sys.argv[1:]
+found = simple_evaluate(
+    model="hf",
+    model_args={"pretrained": model, "dtype": "float32"},
+    tasks=["own"],
+    task_manager=TaskManager(include_path="tasks", include_defaults=False),
+    device="cpu",
+    batch_size=int(limit),
+    limit=int(limit),
+    gen_kwargs={"max_gen_toks": int(length)},
+    apply_chat_template=chat == "True",
+    fewshot_as_multiturn=chat == "True",
+)
+with open("theirs.json", "w") as stream:
+    json.dump({key: found[key] for key in ("results", "samples")}, stream, default=str)
+"""
+
+
+def lm_eval_alone(
+    folder: Path, model: Path, *, limit: int, max_gen_toks: int, apply_chat_template: bool = False
+) -> dict[str, Any]:
+    """What lm-eval itself makes of the task `own`."""
+    arguments = [str(model), str(limit), str(max_gen_toks), str(apply_chat_template)]
     done = subprocess.run(
-        [sys.executable, *command], cwd=folder, capture_output=True, text=True, timeout=500
+        [sys.executable, "-c", ALONE, *arguments],
+        cwd=folder,
+        env=os.environ | {"HF_DATASETS_CACHE": str(folder / "cache")},
+        capture_output=True,
+        text=True,
+        timeout=500,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    (found,) = (folder / "theirs").rglob("results_*.json")
-    results = json.loads(found.read_text())
+    results = json.loads((folder / "theirs.json").read_text())
     assert isinstance(results, dict)
     return results
 
 
 @pytest.mark.slow
 def test_lm_eval_alone_runs_the_task_files(tmp_path: Path, tiny_model: Path, gsm8k: Path) -> None:
-    (tmp_path / "tasks").mkdir()
-    (tmp_path / "tasks" / "own.yaml").write_text(
-        f"include: {FOLDER}/gsm8k.yaml\ntask: own_gsm8k\ndataset_path: json\ndataset_name: null\n"
-        f"dataset_kwargs: {{data_files: {{test: {gsm8k}}}}}\n"
-    )
-    how = ["--tasks", "own_gsm8k", "--limit", "3", "--gen_kwargs", "max_gen_toks=8"]
-    theirs = lm_eval_run(tmp_path, tiny_model, how)["results"]["own_gsm8k"]
+    own_task(tmp_path, f"{FOLDER}/gsm8k.yaml", gsm8k)
+    theirs = lm_eval_alone(tmp_path, tiny_model, limit=3, max_gen_toks=8)["results"]["own"]
     assert (theirs["score,none"], theirs["unreadable,none"]) == (0.0, 1.0)
 
 
