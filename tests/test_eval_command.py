@@ -44,6 +44,10 @@ ROWS = [
         (["-o", "out.json", "--data", "q.jsonl", "--num-fewshot", "0"], "--num-fewshot goes with"),
         (["-o", "out.json", "--tasks", "x", "--data-file", "x"], "--data-file x: expected TASK="),
         (["-o", "out.json", "--tasks", "x", "--data-file", "x=no"], "--data-file x=no: no such"),
+        (
+            ["-o", "out.json", "--tasks", "x", *["--data-file", "x=q.jsonl"] * 2],
+            "--data-file x: named twice",
+        ),
         (["-o", "out.json", "--data", "q.jsonl", "--prompt-file", "taken"], "needs {question}"),
         (["-o", "out.json", "--data", "nowhere.jsonl"], "nowhere.jsonl: no such file"),
         (["-o", "out.json", "--data", "q.jsonl", "--k", "-1"], "--k"),
@@ -393,6 +397,35 @@ def test_a_judges_scores_stand_beside_the_graders(
     assert {k: v for k, v in both.items() if k != "seconds"} == {
         k: v for k, v in raw.items() if k != "seconds"
     }
+
+
+@pytest.mark.slow
+def test_the_verdicts_of_one_judge_are_not_taken_for_anothers(
+    rzero: Rzero, tmp_path: Path, small_base: Path, folder: Path
+) -> None:
+    from scripted_server import ScriptedServer, completion
+
+    command = ["eval", "--model", small_base, "--data", folder / "held.jsonl", "--k", "0"]
+    command += ["--max-tokens", "24", "--limit", "6", "-o", "out.json"]
+    refuses = (400, {"error": "no more"})
+    with ScriptedServer(lambda body: refuses, models=("one",)) as server:
+        ended = rzero(*command, "--judge-endpoint", server.url)
+    assert ended.status == 1
+    with ScriptedServer(lambda body: (200, completion("different")), models=("two",)) as server:
+        other = rzero(*command, "--judge-endpoint", server.url, "--resume")
+    assert (other.status, "other settings (judge)" in other.stderr) == (2, True), other.stderr
+
+
+def test_a_judge_with_nothing_to_judge_is_refused(
+    rzero: Rzero, tmp_path: Path, tiny_model: Path
+) -> None:
+    row = {"question": "q", "options": ["x", "y"], "answer": "B"}
+    (tmp_path / "mmlu.jsonl").write_text(jsonl([row]))
+    command = ["eval", "--model", tiny_model, "--tasks", "rzero_mmlu_pro", "-o", "out.json"]
+    more = ["--data-file=rzero_mmlu_pro=mmlu.jsonl", "--judge-endpoint", "http://127.0.0.1:9/v1"]
+    ended = rzero(*command, *more)
+    assert ended.status == 2
+    assert "--judge-endpoint: nothing to judge in rzero_mmlu_pro" in ended.stderr
 
 
 def test_a_judge_needs_its_server(refused: Refused, tmp_path: Path, tiny_model: Path) -> None:

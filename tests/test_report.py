@@ -215,6 +215,20 @@ def test_tasks_are_averaged_and_one_alone_keeps_its_interval(tmp_path: Path) -> 
     assert two["maj_at_k"] is one["maj_at_k"] is None
 
 
+def test_a_suite_is_summed_up_by_its_own_average_and_no_other_score(tmp_path: Path) -> None:
+    """Of greedy and sampled tasks neither greedy nor mean@k alone says anything."""
+    greedy, sampled = task(0.9), task(0.1, 0.2, 32) | {"greedy": None}
+    mixed = by_tasks(gsm8k=greedy, amc23=sampled | scored(0.2))
+    write(tmp_path / "base" / "eval.json", mixed)
+    overall = {"rzero_overall": {**scored(0.7), "of": []}}
+    iteration(tmp_path / "iter-1", mixed | {"averages": overall})
+    base, both = summarize_run(tmp_path)["rows"]
+    assert (base["greedy"], base["mean_at_k"], base["maj_at_k"]) == (None, None, None)
+    assert base["score"] == pytest.approx(0.55)
+    assert base["ci95"][0] < 0.55 < base["ci95"][1]
+    assert (both["score"], both["ci95"]) == (0.7, [0.67, 0.74])
+
+
 def test_a_metric_that_is_no_share_is_left_out_of_the_scores(tmp_path: Path) -> None:
     write(tmp_path / "base" / "eval.json", by_tasks(perplexity=task(None)))
     iteration(tmp_path / "iter-1", by_tasks(perplexity=task(None), b=task(0.75)))

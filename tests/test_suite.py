@@ -21,12 +21,12 @@ datasets = pytest.importorskip("datasets")
 
 from rzero_cli.core.prompts import SOLVER, prompt_for  # noqa: E402
 from rzero_cli.core.settings import preset_value  # noqa: E402
-from rzero_cli.errors import RzeroError, UsageError  # noqa: E402
+from rzero_cli.errors import DataError, RzeroError, UsageError  # noqa: E402
 from rzero_cli.evaluation.exams import Exam  # noqa: E402
+from rzero_cli.evaluation.loading import load_tasks  # noqa: E402
 from rzero_cli.evaluation.results import averages  # noqa: E402
 from rzero_cli.evaluation.suite import FOLDER, GENERAL, MATH  # noqa: E402
 from rzero_cli.evaluation.suite.docs import choice_letter, grade, grade_choice  # noqa: E402
-from rzero_cli.evaluation.tasks import load_tasks  # noqa: E402
 
 # By task: a row with the columns of its hub, and the question and reference that become of it.
 ROWS: dict[str, tuple[dict[str, Any], str, str]] = {
@@ -172,6 +172,8 @@ def test_all_the_papers_benchmarks_are_there() -> None:
         ("rzero_bbeh", {"input": "q", "target": "yes", "task": "t"}, "yes"),
         ("rzero_olympiadbench", {"question": "q", "answer": "3"}, "3"),
         ("rzero_mmlu_pro", {"question": "q", "options": ["x", "y"], "answer_index": 0}, "A"),
+        ("rzero_mmlu_pro", {"question": "q", "options": ["1", "2", "3"], "answer": "3"}, "C"),
+        ("rzero_mmlu_pro", {"question": "q", "options": ["x", "y", None], "answer": "B"}, "B"),
     ],
 )
 def test_mirrors_with_other_columns_are_read(
@@ -246,19 +248,57 @@ def test_all_tasks_without_data_are_named_at_once_with_what_to_type(benchmarks: 
 
 
 @pytest.mark.parametrize(
-    ("row", "message"),
+    ("name", "row", "message"),
     [
-        ({"text": "q", "answer": "1"}, "no column for the question (problem, question"),
-        ({"problem": "q", "solution": "1"}, "no column for the answer (answer, "),
+        ("rzero_math500", {"text": "q", "answer": "1"}, "no column for the question (problem, q"),
+        ("rzero_math500", {"problem": "q", "solution": "1"}, "no column for the answer (answer, "),
+        ("rzero_gsm8k", {"question": "q", "answer": "#### "}, "an empty answer"),
+        ("rzero_math500", {"problem": " ", "answer": "1"}, "an empty question"),
+        (
+            "rzero_mmlu_pro",
+            {"question": "q", "options": ["x", "y", "z"], "answer": "I"},
+            "names one of the options A to C",
+        ),
+        (
+            "rzero_mmlu_pro",
+            {"question": "q", "options": ["x", None, "z"], "answer": "C"},
+            "the options are no list of 2 to 26",
+        ),
+        (
+            "rzero_mmlu_pro",
+            {"question": "q", "options": ["x"] * 27, "answer": "C"},
+            "the options are no list of 2 to 26",
+        ),
     ],
 )
-def test_a_file_with_other_columns_is_refused_with_those_it_has(
-    tmp_path: Path, row: dict[str, Any], message: str
+def test_data_that_would_be_graded_wrongly_is_refused(
+    tmp_path: Path, name: str, row: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(RzeroError, match="rzero_math500: cannot be loaded: row 1") as caught:
-        load("rzero_math500", jsonl(tmp_path / "data.jsonl", row))
+    path = jsonl(tmp_path / "data.jsonl", row)
+    with pytest.raises(DataError, match=rf"data\.jsonl: not the data of {name}: row 1") as caught:
+        load(name, path)
     assert message in str(caught.value)
-    assert ", ".join(row) in str(caught.value)
+
+
+def test_a_file_that_is_no_jsonl_is_named_with_its_line(tmp_path: Path) -> None:
+    row = json.dumps(ROWS["rzero_math500"][0])
+    for text, message in ((f"{row}\n{row[:30]}\n", "data.jsonl:2: "), ("", "data.jsonl: no que")):
+        (tmp_path / "data.jsonl").write_text(text)
+        with pytest.raises(DataError, match=message):
+            load("rzero_math500", str(tmp_path / "data.jsonl"))
+
+
+def test_other_columns_for_a_task_of_lm_evals_are_its_files_error(
+    own_gsm8k: str, tmp_path: Path
+) -> None:
+    path = jsonl(tmp_path / "data.jsonl", {"text": "q"})
+    with pytest.raises(DataError, match=r"data\.jsonl: not the data of own_gsm8k"):
+        load_tasks(
+            ["own_gsm8k"],
+            include_path=own_gsm8k,
+            data_files={"own_gsm8k": path},
+            num_fewshot=0,
+        )
 
 
 def test_data_of_a_task_that_is_not_named_is_refused(tmp_path: Path) -> None:
@@ -322,6 +362,13 @@ def test_a_task_of_lm_evals_takes_local_data_and_says_which_split_it_misses(
         ("AB", None),
         ("A train", None),
         ("(A)(B)", None),
+        ("(A) or (B)", None),
+        ("(A) and (C)", None),
+        ("A. and B.", None),
+        ("A. or B", None),
+        ("A) & B", None),
+        ("(A) the first, or (B)", None),
+        ("(C) Vitamin A", "C"),
         ("None of them", None),
     ],
 )
@@ -416,6 +463,13 @@ def test_averages_are_the_papers() -> None:
         assert found["rzero_overall"]["paper"].startswith("arXiv:2508.05004v")
 
 
+def test_what_was_evaluated_in_part_is_not_the_papers_average() -> None:
+    tasks = {name: {"score": 0.5, "stderr": 0.1, "as_defined": True} for name in (*MATH, *GENERAL)}
+    tasks["rzero_aime25"]["as_defined"] = False
+    found = averages(tasks)
+    assert [one["paper"] is None for one in found.values()] == [True, False, True]
+
+
 def test_there_is_no_average_of_a_part_of_a_suite() -> None:
     assert averages({name: {"score": 0.5, "stderr": 0.1} for name in MATH[:-1]}) == {}
 
@@ -447,6 +501,9 @@ def test_the_whole_suite_on_local_files(rzero: Rzero, tmp_path: Path, tiny_model
         assert (task["n"], task["k"]) == (2, 32 if "a" in name[6:8] and name[6] == "a" else 0)
         assert results["results"][name]["score,none"] == task["score"]
         assert results["versions"][name] == task["version"] == 1.0
+        assert results["n-samples"][name] == {"original": 3, "effective": 2}
+        assert task["as_defined"] is False
+    assert results["origin"]["settings"]["k"] is None
     drawn = [r for r in log if r["pass"] == "sampled"]
     assert {r["task"] for r in drawn} == {"rzero_amc23", "rzero_aime24", "rzero_aime25"}
     assert all(len(r["completions"]) == 32 and len(set(r["completions"])) > 24 for r in drawn)
@@ -465,6 +522,8 @@ def test_a_typed_k_goes_before_the_tasks_own(
     _, results, _ = evaluate(rzero, tmp_path, tiny_model, *more, "--k", "2")
     amc, gsm8k = (results["tasks"][name] for name in names)
     assert (amc["k"], amc["metric"], amc["greedy"]) == (2, "mean_at_k", None)
+    assert (amc["as_defined"], gsm8k["as_defined"]) == (False, True)
+    assert results["config"]["model"] == amc["protocol"]["engine"] == "transformers"
     assert (gsm8k["k"], gsm8k["metric"], gsm8k["score"]) == (
         2,
         "greedy",
@@ -473,6 +532,9 @@ def test_a_typed_k_goes_before_the_tasks_own(
     _, results, _ = evaluate(rzero, tmp_path, tiny_model, *more, "--k", "0", "--force")
     amc = results["tasks"]["rzero_amc23"]
     assert (amc["k"], amc["metric"], amc["mean_at_k"]) == (0, "greedy", None)
+    (tmp_path / "rzero.toml").write_text("[eval]\nk = 3\n")
+    _, results, _ = evaluate(rzero, tmp_path, tiny_model, *more, "--force")
+    assert results["tasks"]["rzero_amc23"]["k"] == results["origin"]["settings"]["k"] == 3
 
 
 N = 4

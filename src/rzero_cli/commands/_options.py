@@ -77,6 +77,14 @@ def _read_config(path: str | None) -> dict[str, Any]:
     return settings.load_config(Path(path or settings.CONFIG_NAME))
 
 
+def chosen(ctx: typer.Context, name: str) -> bool:
+    """Whether an option was given: typed, or set in the environment or in rzero.toml."""
+    if str(ctx.get_parameter_source(name)).endswith(("COMMANDLINE", "ENVIRONMENT")):
+        return True
+    config = _read_config(ctx.params.get("config"))
+    return name in config or name in config.get(ctx.command.name or "", {})
+
+
 def _check_keys(ctx: typer.Context, config: dict[str, Any]) -> None:
     """Refuse what is a slip of the pen: a key or a table that nothing reads. Raises UsageError."""
     root: Any = ctx.find_root().command

@@ -36,7 +36,7 @@ from rzero_cli.core.streams import (
 )
 from rzero_cli.engines import derived_seed, open_engine
 from rzero_cli.engines.models import require
-from rzero_cli.errors import UsageError
+from rzero_cli.errors import RzeroError, UsageError
 
 TEMPERATURE, TOP_P, TOP_K, MAX_TOKENS = opt.drawing("eval")
 EXTRACT, UNITS, PERCENT = opt.answers("eval")
@@ -213,28 +213,35 @@ def eval_(
         check_new_file(Path(log_samples), force=force or resume)
     load_prompt(prompt_file, SOLVER)
     read = [data] if data else list(files.values())
-    made_with = settings_of(ctx) | input_hashes(read, *asked)
+    settings = settings_of(ctx)
+    if tasks is not None and not opt.chosen(ctx, "k"):
+        settings["k"] = None  # each task has its own
+    made_with = settings | input_hashes(read, *asked)
     if data is not None:
         for line in read_lines([data], limit=limit, strict=strict):
             line.text(question_key), line.text(reference_key)
     require("eval", "lm_eval")
     exams, others = _questions(ctx, files)
+    if judges:
+        _check_judged(exams, others, quiet)
     with (
-        open_journal(target, settings=made_with, force=force, resume=resume) as (journal, part),
-        protect_stdout() as stdout,
         _judge(judge_model, judges) as judge,
+        open_journal(
+            target, settings=made_with | _judged_by(judge), force=force, resume=resume
+        ) as (journal, part),
+        protect_stdout() as stdout,
         open_engine(model=checkpoint, seed=derived_seed(seed, journal.done), **how) as loaded,
         _log(log_samples) as report,
     ):
         results = _evaluate(ctx, loaded, judge, exams, others, journal, part, report)
         record = describe(
             "eval",
-            settings=settings_of(ctx),
+            settings=settings,
             parents=[*asked, *read],
             seconds=clock.seconds,
             metrics={name: task["score"] for name, task in results["tasks"].items()},
         )
-        write_json(target, results | {"config": _config(ctx, checkpoint), "origin": record})
+        write_json(target, results | {"config": _config(ctx, loaded, checkpoint), "origin": record})
         if as_json:
             shown = {name: results[name] for name in ("tasks", "averages")}
             shown["tasks"] = {
@@ -255,12 +262,10 @@ def _data_files(given: list[str]) -> dict[str, str]:
             raise UsageError(f"--data-file {text}: expected TASK=PATH")
         if not Path(path).is_file():
             raise UsageError(f"--data-file {text}: no such file")
+        if name in files:
+            raise UsageError(f"--data-file {name}: named twice")
         files[name] = path
     return files
-
-
-def _typed(ctx: typer.Context, name: str) -> bool:
-    return str(ctx.get_parameter_source(name)).endswith("COMMANDLINE")
 
 
 def _questions(ctx: typer.Context, files: dict[str, str]) -> tuple[list[Any], dict[str, Any]]:
@@ -273,7 +278,7 @@ def _questions(ctx: typer.Context, files: dict[str, str]) -> tuple[list[Any], di
         lines = read_lines([options["data"]], limit=options["limit"], strict=options["strict"])
         keys = {name: options[name] for name in ("question_key", "reference_key", "group_key")}
         return [exam_of(lines, Path(options["data"]).stem, drawn, **keys)], {}
-    from rzero_cli.evaluation.tasks import load_tasks
+    from rzero_cli.evaluation.loading import load_tasks
 
     named = load_tasks(
         [name.strip() for name in options["tasks"].split(",")],
@@ -288,7 +293,7 @@ def _questions(ctx: typer.Context, files: dict[str, str]) -> tuple[list[Any], di
                 others = ", ".join(named.others["tasks"])
                 raise UsageError(f"--{name.replace('_', '-')}: {others}: has its own")
     # A task says itself how often it is answered, unless somebody has typed something else.
-    typed = _typed(ctx, "k") or not drawn
+    typed = opt.chosen(ctx, "k") or not drawn
     return [exam.drawn(drawn) if typed else exam for exam in named.exams], named.others
 
 
@@ -338,8 +343,8 @@ def _evaluate(
                     engine,
                     others,
                     # As above; and how long an answer may be.
-                    k=options["k"] if _typed(ctx, "k") else 0,
-                    max_tokens=options["max_tokens"] if _typed(ctx, "max_tokens") else None,
+                    k=options["k"] if opt.chosen(ctx, "k") else 0,
+                    max_tokens=options["max_tokens"] if opt.chosen(ctx, "max_tokens") else None,
                     num_fewshot=options["num_fewshot"],
                     limit=options["limit"],
                     chat=options["chat"],
@@ -347,8 +352,9 @@ def _evaluate(
                 )
             )
     results = joined(parts)
+    for result in results["tasks"].values():
+        result["protocol"]["engine"] = _name(engine)
     if judge is not None:
-        # Where an option's letter is the answer there is nothing to be lenient about.
         asked = [results["tasks"][exam.name] for exam in exams if not exam.choices]
         _judge_answers(judge, options, asked, journal, earlier)
     return results | {"averages": averages(results["tasks"])}
@@ -358,7 +364,30 @@ def _judge(name: str | None, judges: dict[str, Any] | None) -> AbstractContextMa
     """The judge's engine, opened before anything is answered; None where none is asked for."""
     if judges is None:
         return nullcontext()
-    return open_engine("openai", name, endpoints=judges["endpoints"], notify=say)
+    try:
+        return open_engine("openai", name, endpoints=judges["endpoints"], notify=say)
+    except RzeroError as error:  # it speaks of the model's own server
+        message = str(error).replace("--endpoint", "--judge-endpoint")
+        raise type(error)(message.replace("--model", "--judge-model")) from error
+
+
+def _judged_by(judge: Any) -> dict[str, Any]:
+    """What a journal has to have been begun with, since it holds the judge's verdicts, too."""
+    if judge is None:
+        return {}
+    from rzero_cli.evaluation.judge import prompt_sha256
+
+    return {"judge": judge.model, "judge_prompt": prompt_sha256()}
+
+
+def _check_judged(exams: list[Any], others: dict[str, Any], quiet: bool) -> None:
+    """Where an option's letter is the answer there is nothing to be lenient about, and the metrics
+    of lm-eval's own tasks are theirs. Raises UsageError where nothing is left."""
+    left = [exam.name for exam in exams if exam.choices] + list(others.get("tasks", {}))
+    if all(exam.choices for exam in exams):
+        raise UsageError(f"--judge-endpoint: nothing to judge in {', '.join(left)}")
+    if left:
+        say(f"eval: not judged: {', '.join(left)}", quiet=quiet)
 
 
 def _judge_answers(
@@ -369,7 +398,7 @@ def _judge_answers(
     done: Iterator[dict[str, Any]],
 ) -> None:
     """Put the scores that a judge would give beside those of the grader, which stay."""
-    from rzero_cli.evaluation.judge import cases_of, judge, judged
+    from rzero_cli.evaluation.judge import cases_of, judge, judged, prompt_sha256
 
     cases = [case for result in results for case in cases_of(result["samples"])]
     with progress("judge", len(set(cases)), quiet=options["quiet"]) as bar:
@@ -377,15 +406,21 @@ def _judge_answers(
     said = dict(zip(cases, verdicts, strict=True))
     for result in results:
         samples = result.pop("samples")
-        result["judged"] = {"model": engine.model, **judged(samples, said)}
+        by = {"model": engine.model, "prompt_sha256": prompt_sha256()}
+        result["judged"] = by | judged(samples, said)
         result["samples"] = samples
 
 
-def _config(ctx: typer.Context, checkpoint: str | None) -> dict[str, Any]:
+def _name(engine: Any) -> str:
+    """Which engine it is that `auto` has chosen."""
+    return type(engine).__name__.removesuffix("Engine").lower()
+
+
+def _config(ctx: typer.Context, engine: Any, checkpoint: str | None) -> dict[str, Any]:
     """lm-eval's record of how it was run."""
     options = ctx.params
     return {
-        "model": options["engine"],
+        "model": _name(engine),
         "model_args": {"pretrained": checkpoint},
         "batch_size": options["batch_size"],
         "limit": options["limit"],

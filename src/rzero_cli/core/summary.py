@@ -81,26 +81,31 @@ def _row(model: str, folder: Path) -> Row:
 def _scores(results: dict[str, Any]) -> Row:
     """The scores of one evaluation; those of several tasks are averaged.
 
-    `score`, with `ci95`, is mean@k where every task was sampled, and else what each task's own
-    protocol says, mean@k or greedy.
+    `score`, with `ci95`, is mean@k where every task was sampled, the paper's overall average where
+    both its suites were evaluated, and else the mean of what each task's own protocol says. The
+    other scores are None where not every task has them: they would be of different tasks.
     """
     tasks = list(results["tasks"].values())
 
     def average(name: str) -> float | None:
-        found = [task[name]["score"] for task in tasks if task.get(name)]
-        return mean(found) if found else None
+        found = [task[name]["score"] for task in known if task.get(name)]
+        return mean(found) if found and len(found) == len(known) else None
 
     known = [task for task in tasks if task["ci95"]]  # the others have no share of right answers
-    if all(task.get("mean_at_k") for task in known):
-        known = [task["mean_at_k"] for task in known]
+    used = known
+    if known and all(task.get("mean_at_k") for task in known):
+        used = [task["mean_at_k"] for task in known]
+    elif "rzero_overall" in results.get("averages", {}):
+        used = [results["averages"]["rzero_overall"]]
     score, interval = None, None
-    if known:
-        errors = [one["stderr"] for one in known]
-        score, _, interval = mean_of_means([one["score"] for one in known], errors)
+    if used:
+        score, _, interval = mean_of_means(
+            [one["score"] for one in used], [one["stderr"] for one in used]
+        )
     return {
         "mean_at_k": average("mean_at_k"),
         "k": max((task.get("k") or 0 for task in tasks), default=0),
-        "ci95": known[0]["ci95"] if len(known) == 1 else interval,
+        "ci95": used[0]["ci95"] if len(used) == 1 else interval,
         "greedy": average("greedy"),
         "maj_at_k": average("maj_at_k"),
         "score": score,

@@ -68,11 +68,17 @@ class Exam:
     version: float | None = None
     config: Mapping[str, Any] | None = None
     """Of the task file that says all this, where one does."""
+    original: int | None = None
+    """How many questions there are, where these are only the first of them."""
+    changed: bool = False
+    """It is asked in another way than the task file says."""
 
     def drawn(self, k: int) -> Exam:
         """The same with another k; without draws its answers are greedy, and so is its score."""
         metric = self.metric if k else GREEDY
-        return replace(self, k=k, greedy=self.greedy or not k, metric=metric)
+        other = metric != self.metric or (metric == "mean_at_k" and k != self.k)
+        changed = self.changed or (self.config is not None and other)
+        return replace(self, k=k, greedy=self.greedy or not k, metric=metric, changed=changed)
 
     def data_sha256(self) -> str:
         """Names the questions and references, wherever they were read."""
@@ -170,12 +176,13 @@ def evaluate_exams(
 
     Returns:
         lm-eval's results with `tasks`: for each exam `scores.summarize`'s scores and `metric`,
-        `score`, `stderr`, `ci95`, `version`, `data_sha256`, `protocol` (what the score depends on
-        beside questions and model), `truncated` and `unreadable` (shares of
-        all completions), `timeouts` (comparisons given up), `tokens` (generated), `seconds` and
-        `samples`: per question, in order, `{"id", "question", "reference", "group", "answer",
-        "greedy", "answers", "correct", "majority", "maj"}`: the greedy answer and whether it is
-        right, the k answers and whether each is right, their majority and whether it is right.
+        `score`, `stderr`, `ci95`, `version`, `as_defined` (all questions, and the task file's k),
+        `truncated` and `unreadable` (shares of all completions), `timeouts` (comparisons given up),
+        `tokens` (generated), `seconds`, `data_sha256`, `protocol` (what the score depends on beside
+        questions and model) and `samples`: per question, in order, `{"id", "question", "reference",
+        "group", "answer", "greedy", "answers", "correct", "majority", "maj"}`: the greedy answer
+        and whether it is right, the k answers and whether each is right, their majority and whether
+        it is right.
         Unreadable answers are None; so is what was not asked for.
     """
     drawn = {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": top_k}
@@ -226,6 +233,8 @@ def evaluate_exams(
         # Every pass has closed forms for its standard errors, so nothing is resampled.
         found = evaluate(lm, {"tasks": tasks}, bootstrap_iters=1)
     rows = found.pop("samples")
+    for exam, _, name in passes:
+        found["n-samples"][name]["original"] = exam.original or len(exam.questions)
     results = {}
     for exam in exams:
         names = {which: name for one, which, name in passes if one is exam}
@@ -368,6 +377,7 @@ def _result(
         "metric": exam.metric,
         **scores[exam.metric],
         "version": exam.version,
+        "as_defined": not exam.changed and exam.original in (None, len(exam.questions)),
         **scores,
         "truncated": sum(c.truncated for c in completions) / len(completions),
         "unreadable": answers.count(None) / len(answers),

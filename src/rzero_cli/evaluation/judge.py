@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -31,6 +32,7 @@ __all__ = [
     "judge",
     "judged",
     "messages_for",
+    "prompt_sha256",
     "verdict_of",
 ]
 
@@ -117,6 +119,11 @@ def messages_for(case: Case) -> Messages:
         {"role": "system", "content": INSTRUCTION},
         {"role": "user", "content": f"{escaped}\n\n{REMINDER}"},
     ]
+
+
+def prompt_sha256() -> str:
+    """Names what a judge is told beside the texts: with other words it may say something else."""
+    return sha256(f"{INSTRUCTION}\n{REMINDER}".encode()).hexdigest()
 
 
 def verdict_of(reply: Completion, answer: str) -> bool | None:

@@ -48,16 +48,18 @@ Record = dict[str, Any]
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep what lm-eval and its tasks print off standard output, and its notices to itself."""
-    logger, bars = logging.getLogger("lm_eval"), lm_eval.api.task.tqdm
-    level, data_bars = logger.level, not datasets.are_progress_bars_disabled()
-    logger.setLevel(logging.ERROR)
+    loggers, bars = [logging.getLogger(n) for n in ("lm_eval", "datasets")], lm_eval.api.task.tqdm
+    levels, data_bars = [one.level for one in loggers], not datasets.are_progress_bars_disabled()
+    for logger, level in zip(loggers, (logging.ERROR, logging.CRITICAL), strict=True):
+        logger.setLevel(level)
     datasets.disable_progress_bars()
     lm_eval.api.task.tqdm = partial(bars, disable=True)  # building prompts takes no time
     try:
         with redirect_stdout(sys.stderr):
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
         lm_eval.api.task.tqdm = bars
         if data_bars:
             datasets.enable_progress_bars()

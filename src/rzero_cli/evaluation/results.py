@@ -87,7 +87,8 @@ def averages(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         `rzero_math`, the mean of its seven benchmarks; `rzero_general`, of its three; and
         `rzero_overall`, which is the paper's "Overall AVG": the mean of the first and of the three
         of the second, four numbers. Each is a score (`scores.average`) with `of`, the names it is
-        the mean of, and `paper`, the version meant.
+        the mean of, and `paper`, the version meant, or None where a task was not evaluated as it is
+        defined: in part, or with another k.
     """
     found: dict[str, Any] = {}
     for name, members in (
@@ -98,5 +99,7 @@ def averages(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         known = {**tasks, **found}
         if all(member in known for member in members):
             mean = average([known[member] for member in members])
-            found[name] = {**mean, "of": list(members), "paper": PAPER}
+            whole = all(known[member].get("as_defined", True) for member in members)
+            found[name] = {**mean, "of": list(members), "paper": PAPER if whole else None}
+            found[name]["as_defined"] = whole
     return found

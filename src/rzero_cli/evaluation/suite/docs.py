@@ -93,26 +93,35 @@ def choices(data: datasets.Dataset) -> datasets.Dataset:
     """MMLU-Pro and SuperGPQA: the options stand below the question, by letters."""
 
     def read(row: Row) -> tuple[str, str]:
-        options = [o for o in _first(row, OPTIONS, "the options") if o is not None]
-        letter = _letter(row, len(options))
-        lines = (
-            f"{name}. {option}" for name, option in zip(ascii_uppercase, options, strict=False)
-        )
+        options = list(_first(row, OPTIONS, "the options"))
+        while options and options[-1] is None:  # a table's way to have fewer
+            options.pop()
+        if not 1 < len(options) <= len(ascii_uppercase) or None in options:
+            raise DataError(f"the options are no list of 2 to 26: {options}")
+        letter = _letter(row, [str(option) for option in options])
+        lines = (f"{name}. {o}" for name, o in zip(ascii_uppercase, options, strict=False))
         instruction = "Put only the letter of the one right option into the box."
         return "\n".join([_question(row), "", *lines, "", instruction]), letter
 
     return _read(data, read, group=lambda row: row.get("discipline") or row.get("category"))
 
 
-def _letter(row: Row, options: int) -> str:
+def _letter(row: Row, options: list[str]) -> str:
+    """The right option's letter: given as such, as a number from 0, or as the option's text."""
+    letters = ascii_uppercase[: len(options)]
     for name in LETTER:
         value = row.get(name)
-        if isinstance(value, str) and len(value.strip()) == 1:
-            return value.strip().upper()
+        if isinstance(value, str) and value.strip() and value.strip() in letters:
+            return value.strip()
     index = row.get("answer_index", row.get("answer"))
-    if isinstance(index, int) and 0 <= index < options:
-        return ascii_uppercase[index]
-    raise DataError(f"no column of {', '.join(LETTER)} holds a letter; columns: {_columns(row)}")
+    if isinstance(index, int) and 0 <= index < len(options):
+        return letters[index]
+    if options.count(str(row.get("answer"))) == 1:
+        return letters[options.index(str(row["answer"]))]
+    raise DataError(
+        f"no column of {', '.join(LETTER)} names one of the options {letters[0]} to "
+        f"{letters[-1]}; columns: {_columns(row)}"
+    )
 
 
 def _group(row: Row) -> Any:
@@ -128,6 +137,8 @@ def _read(
     for number, row in enumerate(data):
         try:
             question, reference = read(row)
+            if not (question and reference):
+                raise DataError(f"an empty {'answer' if question else 'question'}")
         except DataError as error:
             raise DataError(f"row {number + 1}: {error}") from error
         name = next((row[key] for key in IDENTITY if row.get(key) is not None), None)
@@ -182,6 +193,10 @@ _CHOICE = re.compile(
 )
 
 
+# After a letter what may name a second one, "(A) or (B)", "A. and C".
+_ANOTHER = re.compile(r"[.:)\s]*(?:and\b|or\b|[,&/;+]|.*\([A-Z]\))", re.IGNORECASE | re.DOTALL)
+
+
 def choice_letter(boxed: str | None) -> str | None:
     """The option's letter in a box: `C`, `(C)`, `\\text{C}`, `C. 12 m`; None if there is none.
 
@@ -189,8 +204,14 @@ def choice_letter(boxed: str | None) -> str | None:
     """
     if boxed is None:
         return None
-    found = _CHOICE.fullmatch(_DRESS.sub("", boxed).strip())
-    return next(name for name in found.groups() if name).upper() if found else None
+    text = _DRESS.sub("", boxed).strip()
+    found = _CHOICE.fullmatch(text)
+    if found is None:
+        return None
+    letter = next(number for number in range(1, 5) if found[number])
+    if _ANOTHER.match(text, found.end(letter)):
+        return None
+    return found[letter].upper()
 
 
 def grade(doc: Row, results: list[Any]) -> dict[str, float]:

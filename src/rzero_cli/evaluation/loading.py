@@ -1,0 +1,280 @@
+"""Tasks by name, with their data: the paper's suites, a folder of one's own, lm-eval's 14,000.
+
+Tasks of the suites (`suite/`) become exams (`exams.py`); any other is run as its authors define it
+(`tasks.py`).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+from lm_eval.api.task import Task
+from lm_eval.tasks import TaskManager
+
+from rzero_cli.core.streams import read_lines
+from rzero_cli.errors import DataError, RzeroError, UsageError
+from rzero_cli.evaluation.exams import Exam, Question
+from rzero_cli.evaluation.lm import quiet
+from rzero_cli.evaluation.suite import FOLDER, SUITES
+
+__all__ = ["Named", "Tasks", "load_tasks", "union"]
+
+Tasks = dict[str, Any]
+"""What lm-eval loads: `{"tasks": {name: Task}, "groups": {name: Group}, "group_map": ...}`."""
+
+_BUILDERS = {".parquet": "parquet", ".csv": "csv"}
+"""By the end of a file's name, what `datasets` reads it with; anything else is JSON lines."""
+_ABSENT = ("ConnectionError", "OfflineModeIsEnabled", "DatasetNotFoundError", "FileNotFoundError")
+_HUB_PATIENCE = 3.0
+"""Seconds for a hub to answer at all; `datasets` alone would try for half a minute."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What `--tasks` names: exams, and tasks to be run as their authors say."""
+
+    exams: list[Exam]
+    others: Tasks
+
+
+def load_tasks(
+    names: Sequence[str],
+    *,
+    include_path: str | None = None,
+    data_files: Mapping[str, str] | None = None,
+    num_fewshot: int | None = None,
+    limit: int | None = None,
+) -> Named:
+    """Load tasks, groups or tags, with their data, before any model is loaded.
+
+    Args:
+        names: registered names, or paths of task YAML files.
+        include_path: a folder with task YAML files of one's own. If all names are tasks in there
+            or of the suites, lm-eval's own, whose index takes some ten seconds, are left alone.
+        data_files: by the name of a task, or `TASK:SPLIT`, a local file (JSON lines, Parquet, CSV)
+            with its hub's columns.
+        num_fewshot: examples in the prompt; None is as the task says, and a task's 0 stays.
+        limit: the first questions of each exam only.
+
+    Raises:
+        UsageError: a name is unknown, or a task runs code that the model has written.
+        RzeroError: a task's data is neither given nor cached nor within reach, or cannot be read.
+    """
+    names = [leaf for name in names for leaf in SUITES.get(name, (name,))]
+    with quiet(), tempfile.TemporaryDirectory() as overlays:
+        folders = [str(FOLDER), *([include_path] if include_path else [])]
+        manager = TaskManager(include_path=folders, include_defaults=False)
+        given = [*names, *(name.partition(":")[0] for name in data_files or {})]
+        if not all(_is_known(name, manager.all_subtasks) for name in given):
+            manager = TaskManager(include_path=folders)
+        for name in names:
+            _check_known("--tasks", name, manager.all_tasks)
+        for name in _by_task(data_files or {}):
+            _check_known("--data-file", name, manager.all_subtasks)
+        for name in names:
+            _check_safe(name, (_said(manager, name)).get("unsafe_code"))
+        for name, files in _by_task(data_files or {}).items():
+            entry = manager.task_index[name]
+            overlay = _overlay(name, entry, files, num_fewshot, Path(overlays))
+            manager.task_index[name] = replace(entry, yaml_path=overlay)
+        with _within_reach(names, manager, data_files or {}):
+            loaded = _load_all(manager, names, _by_task(data_files or {}))
+    merged_parts = {key: union(one.get(key, {}) for one in loaded) for key in loaded[0]}
+    found = merged_parts["tasks"]
+    for name in _by_task(data_files or {}):
+        if name not in found:
+            raise UsageError(f"--data-file {name}=...: --tasks does not name {name}")
+    for name, task in found.items():
+        _check_safe(name, getattr(task, "UNSAFE_CODE", False))
+    exams = {name: task for name, task in found.items() if _metadata(task).get("exam")}
+    others = {name: task for name, task in found.items() if name not in exams}
+    return Named(
+        [_exam(name, task, limit) for name, task in exams.items()],
+        merged_parts | {"tasks": others},
+    )
+
+
+def _check_safe(name: str, unsafe: object) -> None:
+    if unsafe:
+        raise UsageError(f"--tasks {name}: it runs code that the model has written")
+
+
+def _said(manager: TaskManager, name: str) -> Mapping[str, Any]:
+    """A task's configuration as its file has it; empty where it is a group, or a program."""
+    return getattr(manager.task_index.get(name), "cfg", None) or {}
+
+
+def _is_known(name: str, names: Sequence[str]) -> bool:
+    return name in names or (name.endswith((".yaml", ".yml")) and Path(name).is_file())
+
+
+def _check_known(option: str, name: str, names: Sequence[str]) -> None:
+    if not _is_known(name, names):
+        near = ", ".join(get_close_matches(name, {*names, *SUITES}))
+        hint = f"did you mean {near}?" if near else "`lm-eval ls tasks` lists lm-eval's"
+        raise UsageError(f"{option} {name}: no such task; {hint}")
+
+
+def _by_task(data_files: Mapping[str, str]) -> dict[str, dict[str | None, str]]:
+    """The files of each task by split; None is the split that is examined."""
+    found: dict[str, dict[str | None, str]] = {}
+    for name, path in data_files.items():
+        task, _, split = name.partition(":")
+        found.setdefault(task, {})[split or None] = path
+    return found
+
+
+def _overlay(
+    name: str,
+    entry: Any,
+    files: Mapping[str | None, str],
+    num_fewshot: int | None,
+    folder: Path,
+) -> Path:
+    """A task file that is the task's own, but for where its data lies."""
+    if entry.yaml_path is None or (entry.cfg or {}).get("class"):
+        raise UsageError(f"--data-file {name}=...: the task is a program that fetches its own data")
+    said = entry.cfg
+    examined = said.get("test_split") or said.get("validation_split")
+    paths = {split or examined: str(Path(path).absolute()) for split, path in files.items()}
+    builders = {_BUILDERS.get(Path(path).suffix, "json") for path in paths.values()}
+    if len(builders) > 1:
+        raise UsageError(f"--data-file {name}=...: its files are of several kinds")
+    for path in paths.values():
+        # A line that is no JSON is named before `datasets` meets it.
+        if Path(path).suffix in (".jsonl", ".ndjson") and not sum(1 for _ in read_lines([path])):
+            raise DataError(f"{path}: no questions")
+    if examined not in paths:
+        raise UsageError(f"--data-file {name}=FILE is missing, with what is examined ({examined})")
+    shots = said.get("num_fewshot") or 0
+    shots = num_fewshot if num_fewshot is not None and shots != 0 else shots
+    examples = said.get("fewshot_split") or said.get("training_split")
+    own = (said.get("fewshot_config") or {}).get("samples")
+    if shots and examples and examples not in paths and not own:
+        raise UsageError(
+            f"--tasks {name}: its prompts show {shots} examples of its split {examples!r}: give it "
+            f"with --data-file {name}:{examples}=FILE, or show none with --num-fewshot 0"
+        )
+    splits = ("training_split", "validation_split", "test_split", "fewshot_split")
+    overlay = {
+        "include": str(Path(entry.yaml_path).absolute()),
+        "task": name,
+        "dataset_path": builders.pop(),
+        "dataset_name": None,
+        "dataset_kwargs": {"data_files": paths},
+        # A split that is not there must not be asked for.
+        **{key: None for key in splits if said.get(key) and said[key] not in paths},
+    }
+    if isinstance(config := said.get("fewshot_config"), dict) and config.get("split") not in paths:
+        overlay["fewshot_config"] = {k: v for k, v in config.items() if k != "split"} or None
+    target = folder / f"{len(list(folder.iterdir()))}.yaml"
+    target.write_text(yaml.safe_dump(overlay), "utf-8")
+    return target
+
+
+@contextmanager
+def _within_reach(
+    names: Sequence[str], manager: TaskManager, data_files: Mapping[str, str]
+) -> Iterator[None]:
+    """Where the hub does not answer, take what its cache has and do not wait for it."""
+    import datasets
+    from huggingface_hub import constants, get_session
+
+    given = _by_task(data_files)
+    if constants.HF_HUB_OFFLINE or all(name in given for name in names):
+        yield
+        return
+    local = [_is_local(manager.task_index.get(name)) for name in names if name not in given]
+    if not all(local):
+        try:
+            get_session().head(constants.ENDPOINT, timeout=_HUB_PATIENCE)
+        except Exception:  # whatever keeps us from it
+            constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = False
+
+
+def _is_local(entry: Any) -> bool:
+    """Does a task say itself in which local files its data is?"""
+    said = getattr(entry, "cfg", None) or {}
+    path = said.get("dataset_path")
+    return bool(said.get("custom_dataset") or path in ("json", "parquet", "csv")) or (
+        path is not None and Path(path).exists()
+    )
+
+
+def _load_all(
+    manager: TaskManager, names: Sequence[str], given: Mapping[str, Mapping[str | None, str]]
+) -> list[Tasks]:
+    """Load all, or name at once all that have no data."""
+    loaded, absent = [], {}
+    for name in dict.fromkeys(names):
+        try:
+            loaded.append(dict(manager.load([name])))
+        except Exception as error:  # tasks are other people's code and raise anything
+            kinds = {type(cause).__name__ for cause in _causes(error)}
+            reason = " ".join(str(error).split()) or type(error).__name__
+            if name in given:
+                files = ", ".join(given[name].values())
+                raise DataError(f"{files}: not the data of {name}: {reason}") from error
+            if not kinds & set(_ABSENT):
+                raise RzeroError(f"--tasks {name}: cannot be loaded: {reason}") from error
+            absent[name] = _source(manager, name) or reason
+    if absent:
+        what = ", ".join(f"{name} ({source})" for name, source in absent.items())
+        line = " ".join(f"--data-file {name}=FILE" for name in absent)
+        raise RzeroError(
+            f"no data for {what}: neither cached nor within reach; give it with {line}"
+        )
+    return loaded
+
+
+def _source(manager: TaskManager, name: str) -> str | None:
+    said = _said(manager, name)
+    files = (said.get("dataset_kwargs") or {}).get("data_files")
+    found = files or said.get("dataset_path")
+    return None if found is None else str(found)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def union(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """All of several mappings; of a key that several have, the last."""
+    return {key: value for part in parts for key, value in part.items()}
+
+
+def _metadata(task: Task) -> Mapping[str, Any]:
+    return getattr(getattr(task, "config", None), "metadata", None) or {}
+
+
+def _exam(name: str, task: Task, limit: int | None) -> Exam:
+    docs = task.eval_docs
+    metadata, sampled = _metadata(task), bool(task.config.generation_kwargs["do_sample"])
+    rows = docs.select(range(min(limit or len(docs), len(docs))))
+    return Exam(
+        name,
+        [
+            Question(row["id"], row["question"], row["reference"], row["group"] or None)
+            for row in rows
+        ],
+        k=task.config.repeats if sampled else 0,
+        greedy=not sampled,
+        metric="mean_at_k" if sampled else "greedy",
+        choices=bool(metadata.get("choices")),
+        version=task.VERSION,
+        config=task.config.to_dict(keep_callable=True),
+        original=len(docs),
+    )
