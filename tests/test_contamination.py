@@ -235,3 +235,29 @@ def test_what_is_wrong_is_said_in_one_line(
 ) -> None:
     (tmp_path / "bench.jsonl").write_text(jsonl(row))
     assert message in refused("stats", "--against", "bench.jsonl", *options)
+
+
+def test_nothing_found_where_nothing_was_looked_at_is_an_error(
+    rzero: Rzero, tmp_path: Path
+) -> None:
+    """Training data in another form must not pass for clean."""
+    (tmp_path / "bench.jsonl").write_text('{"question": "what is 1 + 1"}\n')
+    (tmp_path / "empty.jsonl").write_text("")
+    (tmp_path / "chat.jsonl").write_text('{"messages": [{"content": "what is 1 + 1"}]}\n')
+    ended = rzero("stats", "chat.jsonl", "--against", "bench.jsonl")
+    assert ended.status == 2
+    assert "chat.jsonl: no question under 'question'" in ended.stderr
+    assert "--question-key" in ended.stderr
+    ended = rzero("stats", "bench.jsonl", "--against", "empty.jsonl")
+    assert (ended.status, "--against empty.jsonl: no questions" in ended.stderr) == (2, True)
+    ended = rzero("stats", "bench.jsonl", *["--against", "bench.jsonl"] * 2)
+    assert (ended.status, "--against bench.jsonl: named twice" in ended.stderr) == (2, True)
+
+
+def test_a_benchmark_whose_answers_are_numbers_can_be_looked_through(
+    rzero: Rzero, tmp_path: Path
+) -> None:
+    (tmp_path / "amc.jsonl").write_text('{"question": "what is 1 + 1", "answer": 2.0}\n')
+    ended = rzero("stats", "amc.jsonl", "--against", "amc.jsonl", "--json", "--quiet")
+    assert ended.status == 0, ended.stderr
+    assert json.loads(ended.stdout)["benchmarks"][0]["found"] == 1

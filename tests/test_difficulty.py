@@ -24,6 +24,7 @@ def questions(run: Path, iteration: int, true: int, of: int) -> None:
 def evaluated(run: Path, iteration: int, solver: str, right: float, of: int) -> None:
     greedy = {"score": right, "stderr": 0.1, "ci95": [right - 0.1, right + 0.1]}
     task = {"metric": "greedy", "k": 0, "n": of, "greedy": greedy, "mean_at_k": None}
+    task["samples"] = [{"question": f"q{k}"} for k in range(of)]
     path = run / "difficulty" / f"iter-{iteration}" / f"{solver}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"tasks": {f"iter-{iteration}": task}}))
@@ -48,7 +49,7 @@ def test_a_row_for_each_iteration_and_a_column_for_each_solver(
     assert (ended.status, ended.stderr) == (0, "")
     lines = [" ".join(line.split()) for line in ended.lines if "iter-" in line]
     assert lines == [
-        "questions of questions base % iter-2 % iter-10 % p_hat true labels %",
+        "questions of questions base % iter-2 % iter-10 % p_hat true labels, all %",
         "iter-1 5 50.0 62.5 75.0 0.50 80.0",
         "iter-2 4 50.0 62.5 - 0.50 25.0",
         "iter-10 4 50.0 62.5 75.0 0.50 0.0",
@@ -65,7 +66,7 @@ def test_a_row_for_each_iteration_and_a_column_for_each_solver(
 def test_labels_need_not_be_there(rzero: Rzero, tmp_path: Path) -> None:
     questions(tmp_path, 1, 1, 1)
     path = tmp_path / "difficulty" / "iter-1.jsonl"
-    path.write_text('{"question": "a", "reference": "1"}\n')
+    path.write_text('{"question": "q0", "reference": "1"}\n')
     evaluated(tmp_path, 1, "base", 0.5, 1)
     assert "iter-1 1 50.0 - -" in " ".join(rzero("report", ".", "--difficulty").stdout.split())
 
@@ -76,7 +77,7 @@ def test_labels_need_not_be_there(rzero: Rzero, tmp_path: Path) -> None:
         (["."], "no questions in difficulty: run `make difficulty`"),
         (["run", "run"], "--difficulty is of one run"),
         (["run", "-o", "d.png"], "--difficulty can be written as .json and .txt"),
-        (["other"], "other/difficulty/iter-1/base.json: of 3 questions, but other/difficulty/iter"),
+        (["other"], "other/difficulty/iter-1/base.json: of other questions than other/difficulty"),
         (["none"], "none/difficulty/iter-1/base.json: not a greedy result of `rzero eval --data"),
         (["bad"], "bad/difficulty/iter-1/base.json: cannot be read"),
     ],

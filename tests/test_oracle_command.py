@@ -76,7 +76,7 @@ def test_the_world_knows_every_answer_and_grade_agrees(rzero: Rzero, tmp_path: P
     graded = records(rzero("grade", "q.jsonl", "--truth").stdout)
     assert [record["reference"] for record in graded] == [record["reference"] for record in found]
     origin = json.loads((tmp_path / "truth.jsonl.meta.json").read_text())
-    assert origin["metrics"] == {"questions": 3, "known": 3}
+    assert origin["metrics"] == {"questions": 3, "known": 3, "asked": 3}
     assert (origin["stage"], origin["settings"]["world"]) == ("oracle", True)
     assert [parent["path"] for parent in origin["parents"]] == ["q.jsonl"]
     stats = json.loads(rzero("stats", "truth.jsonl", "--json").stdout)
@@ -137,7 +137,7 @@ def test_a_server_answers_the_solvers_prompt_greedily(rzero: Rzero, tmp_path: Pa
         assert "\\boxed{}" in roles["system"]
     assert len(requests) == 2
     origin = json.loads((tmp_path / "truth.jsonl.meta.json").read_text())
-    assert origin["metrics"] == {"questions": 2, "known": 1}
+    assert origin["metrics"] == {"questions": 2, "known": 1, "asked": 2}
     assert origin["parents"][1]["path"] == f"strong at {server.url}"
     assert "oracle_endpoint" not in origin["settings"], "where it is served changes nothing"
 
@@ -232,3 +232,40 @@ def test_wrong_oracle_data_is_named(
         ended = rzero(command, "--oracle-data", "truth.jsonl", input=jsonl(*asked(1)))
         assert (ended.status, ended.stdout) == (2, "")
         assert ended.stderr.startswith(f"rzero: {message}")
+
+
+def test_what_an_earlier_oracle_knew_stays(rzero: Rzero, tmp_path: Path) -> None:
+    (tmp_path / "truth.jsonl").write_text(jsonl({"question": "q0", "reference": "new"}))
+    rows = jsonl({"question": "q0", "reference": "old"}, {"question": "q1", "reference": "old"})
+    ended = rzero("oracle", "--oracle-data", "truth.jsonl", input=rows)
+    assert [row["reference"] for row in records(ended.stdout)] == ["new", "old"]
+    assert ended.stderr == "oracle: 2 questions, 0 without a known answer\n"
+
+
+def test_how_many_were_asked_about_is_kept(rzero: Rzero, tmp_path: Path) -> None:
+    (tmp_path / "truth.jsonl").write_text(jsonl({"question": "q0", "reference": "0"}))
+    (tmp_path / "q.jsonl").write_text(jsonl(*asked(3)))
+    ended = rzero("oracle", "q.jsonl", "--oracle-data", "truth.jsonl", "--known", "-o", "t.jsonl")
+    assert ended.status == 0, ended.stderr
+    metrics = json.loads((tmp_path / "t.jsonl.meta.json").read_text())["metrics"]
+    assert metrics == {"questions": 1, "known": 1, "asked": 3}
+
+
+def test_the_answers_of_one_model_are_not_continued_by_another(
+    rzero: Rzero, tmp_path: Path
+) -> None:
+    (tmp_path / "q.jsonl").write_text(jsonl(*asked(20)))
+    seen = 0
+
+    def fails(body: Body) -> Reply:
+        nonlocal seen
+        seen += 1
+        return (200, completion("\\boxed{1}")) if seen < 8 else (400, {"error": "no more"})
+
+    command = ("oracle", "q.jsonl", "-o", "t.jsonl", "--batch-size", "1", "--oracle-endpoint")
+    with ScriptedServer(fails, models=("one",)) as server:
+        assert rzero(*command, server.url).status == 1
+    assert (tmp_path / "t.jsonl.part").read_text().count("\n") > 0
+    with ScriptedServer(lambda body: (200, completion("x")), models=("two",)) as server:
+        other = rzero(*command, server.url, "--resume")
+    assert (other.status, "other settings (oracle)" in other.stderr) == (2, True), other.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -25,7 +26,7 @@ from rzero_cli.commands._run import (
 from rzero_cli.core.oracle import read_references
 from rzero_cli.core.prompts import SOLVER, load_prompt
 from rzero_cli.core.shards import parse_shard
-from rzero_cli.core.streams import Line, open_output, read_lines
+from rzero_cli.core.streams import Line, check_done, open_output, read_lines
 from rzero_cli.engines import Sampling
 from rzero_cli.errors import UsageError
 from rzero_cli.stages.label import InStep, open_solver
@@ -153,14 +154,16 @@ def oracle(
     data = [oracle_data] if oracle_data else []
     total = count_questions(names, limit, question_key, strict=strict)
     count = unknown = 0
+    if output and output != "-":
+        check_done(Path(output), force=force, resume=resume)
     with (
+        _open(ctx, how, part_seed(seed, part)) as (ask, answered_by),
         open_output(
             output,
-            settings=settings_of(ctx) | input_hashes([*names, *data]),
+            settings=settings_of(ctx) | input_hashes([*names, *data]) | answered_by,
             force=force,
             resume=resume,
         ) as out,
-        _open(ctx, how, part_seed(seed, part)) as ask,
         progress("oracle", None if total is None else part.size(total), quiet=quiet) as advance,
     ):
         asked = InStep(
@@ -169,29 +172,39 @@ def oracle(
             start=out.done,
         )
         advance(out.done)
+        before = out.done
         for reference in ask(asked.questions(), start=out.done):
-            record = asked.next().record | {reference_key: reference}
+            record = asked.next().record
+            # One oracle after another: what an earlier one knew stays.
+            reference = record.get(reference_key) if reference is None else reference
+            record |= {reference_key: reference}
             out.write(None if known and reference is None else record)
             count, unknown = count + 1, unknown + (reference is None)
             advance(1)
         asked.end()
-    say(f"oracle: {count} questions, {unknown} without a known answer", quiet=quiet)
+    earlier = f", after {before} of an earlier run" if before else ""
+    say(f"oracle: {count} questions{earlier}, {unknown} without a known answer", quiet=quiet)
     parents = [*names, *data, *(parents_of(oracle_model, how) if how else [])]
-    record_origin(ctx, output, parents=parents, clock=clock, metrics=_metrics(reference_key))
+    metrics = _metrics(reference_key, asked=before + count)
+    record_origin(ctx, output, parents=parents, clock=clock, metrics=metrics)
 
 
 @contextmanager
-def _open(ctx: typer.Context, how: dict[str, Any], seed: int) -> Iterator[Ask]:
-    """Whoever knows the true answers. Raises DataError for --oracle-data that is wrong."""
+def _open(
+    ctx: typer.Context, how: dict[str, Any], seed: int
+) -> Iterator[tuple[Ask, dict[str, str]]]:
+    """Whoever knows the true answers, and what a journal has to have been begun with beside the
+    settings: the model of a server that was not asked for one by name. Raises DataError for
+    --oracle-data that is wrong."""
     options = ctx.params
     if options["world"]:
         from rzero_cli.world.questions import truth
 
-        yield _each(truth)
+        yield _each(truth), {}
     elif options["oracle_data"]:
         keys = {name: options[f"oracle_{name}"] for name in ("question_key", "reference_key")}
         lines = read_lines([options["oracle_data"]], strict=options["strict"])
-        yield _each(read_references(lines, **keys).get)
+        yield _each(read_references(lines, **keys).get), {}
     else:
         # One answer is the likeliest; several have to differ.
         temperature = options["temperature"] if options["m"] > 1 else 0.0
@@ -211,9 +224,12 @@ def _open(ctx: typer.Context, how: dict[str, Any], seed: int) -> Iterator[Ask]:
             rules=opt.answer_rules(options),
             **how,
         ) as solver:
-            yield lambda questions, start: (
-                labelled.vote.answer for labelled in solver.label(questions, start=start)
-            )
+            served: Any = solver.engine
+
+            def ask(questions: Iterable[str], start: int) -> Iterator[str | None]:
+                return (one.vote.answer for one in solver.label(questions, start=start))
+
+            yield ask, {"oracle": str(served.model)}
 
 
 def _each(find: Callable[[str], str | None]) -> Ask:
@@ -223,9 +239,10 @@ def _each(find: Callable[[str], str | None]) -> Ask:
     return ask
 
 
-def _metrics(reference_key: str) -> Callable[[Iterator[Line]], dict[str, int]]:
+def _metrics(reference_key: str, asked: int) -> Callable[[Iterator[Line]], dict[str, int]]:
     def metrics(lines: Iterator[Line]) -> dict[str, int]:
         references = [line.record[reference_key] for line in lines]
-        return {"questions": len(references), "known": len(references) - references.count(None)}
+        known = len(references) - references.count(None)
+        return {"questions": len(references), "known": known, "asked": asked}
 
     return metrics

@@ -169,7 +169,8 @@ def _table_of_difficulty(result: dict[str, Any]) -> Table:
             "questions": [str(row["n"]) for row in rows],
             **scores,
             "p_hat": ["-" if r["p_hat_mean"] is None else f"{r['p_hat_mean']:.2f}" for r in rows],
-            "true labels %": [_percent(row["label_accuracy"]) for row in rows],
+            # Of all that were asked about, where a run's own table has those that were kept.
+            "true labels, all %": [_percent(row["label_accuracy"]) for row in rows],
         }
     )
 

@@ -19,6 +19,7 @@ from rzero_cli.core.keep import Band, band
 from rzero_cli.core.oracle import read_references, with_references
 from rzero_cli.core.rewards import check_tokenizer
 from rzero_cli.core.streams import protect_stdout, read_lines
+from rzero_cli.errors import DataError, UsageError
 
 BLEU, TAU_BLEU = opt.reward("stats")[1:3]
 
@@ -96,11 +97,16 @@ def stats(
     check_tokenizer("--bleu", bleu)
     names = stdin_or_help(ctx, files)
     sources = [read_lines([name], limit=limit, exact=True, strict=strict) for name in names]
+    if against and len(set(against)) < len(against):
+        raise UsageError(f"--against {max(against, key=against.count)}: named twice")
     index = (
         index_benchmarks(read_lines(against, strict=strict), n=ngram, key=against_key)
         if against
         else None
     )
+    for name in against or ():
+        if index and name not in {entry.source for entry in index.entries}:
+            raise DataError(f"--against {name}: no questions")
     references = read_references(read_lines([oracle_data], strict=strict)) if oracle_data else {}
     from rzero_cli.core.statistics import MOST_COMPARED, falls, statistics
 
@@ -115,6 +121,11 @@ def stats(
             if overlap:
                 lines = watch(lines, overlap, question_key)
             found = {"file": name} | statistics(lines, band=interval, **how)
+            if overlap and not found.get("questions"):
+                raise DataError(
+                    f"{name}: no question under {question_key!r} to look for the benchmark's in: "
+                    "name its key with --question-key"
+                )
             figures.append(found | ({"benchmarks": overlap.by_benchmark()} if overlap else {}))
             if as_json:
                 stdout.write(json.dumps(figures[-1]).encode() + b"\n")

@@ -254,8 +254,11 @@ class Overlap:
 
 
 def watch(lines: Iterable[Line], overlap: Overlap, question_key: str) -> Iterator[Line]:
-    """`lines` as they are, looked at as they pass."""
+    """`lines`, looked at as they pass; an `answer` that is no label, such as a benchmark's number,
+    is left out of them."""
     for line in lines:
+        if not isinstance(line.record.get("answer"), str | None):
+            del line.record["answer"]
         if isinstance(question := line.record.get(question_key), str):
             overlap.add(line.number, question)
         yield line

@@ -50,22 +50,23 @@ def _row(path: Path, equivalence: Equivalence) -> dict[str, Any]:
     lines = read_lines([str(path)], exact=True)
     figures = statistics(lines, band=band(Decimal(0)), equivalence=equivalence)
     n = figures["records"]
+    asked = [line.record.get("question") for line in read_lines([str(path)])]
     found = _in_order(path.with_suffix(""), "*.json")
     return {
         "questions": path.stem,
         "n": n,
-        "scores": {result.stem: _score(result, path, n) for result in found},
+        "scores": {result.stem: _score(result, path, asked) for result in found},
         **{name: figures.get(name) for name in _LABELS},
     }
 
 
-def _score(path: Path, questions: Path, n: int) -> dict[str, Any]:
+def _score(path: Path, questions: Path, asked: list[Any]) -> dict[str, Any]:
     tasks = read_object(path).get("tasks")
     task: Any = next(iter(tasks.values()), {}) if isinstance(tasks, dict) else {}
     if not task.get("greedy"):
         raise DataError(f"{path}: not a greedy result of `rzero eval --data {questions}`")
-    if task["n"] != n:
-        raise DataError(f"{path}: of {task['n']} questions, but {questions} has {n}: make it again")
+    if [sample["question"] for sample in task["samples"]] != asked:
+        raise DataError(f"{path}: of other questions than {questions}: make it again")
     return {name: task["greedy"][name] for name in ("score", "ci95")}
 
 

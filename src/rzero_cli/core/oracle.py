@@ -33,9 +33,10 @@ def read_references(
 def with_references(
     lines: Iterable[Line], references: Mapping[str, str | None], question_key: str
 ) -> Iterator[Line]:
-    """`lines` with the `reference` of each question that has one."""
+    """`lines` with the `reference` of each question that has one; where it is not known, what a
+    record has already stays."""
     for line in lines:
         question = line.record.get(question_key)
         if isinstance(question, str) and question in references:
-            line.record["reference"] = references[question]
+            line.record["reference"] = references[question] or line.record.get("reference")
         yield line
