@@ -123,6 +123,12 @@ COMMANDS = (
         "Show what happened in a run: scores with intervals, labels, difficulty, time.",
     ),
     Command(
+        "lineage",
+        "lineage:lineage",
+        _LOOKING,
+        "Show where an artefact came from, back to the base model, and what has changed since.",
+    ),
+    Command(
         "tiny-base",
         "tiny_base:tiny_base",
         _SETTING_UP,

@@ -169,11 +169,12 @@ def record_origin(
     parents: list[str],
     clock: Clock,
     metrics: Callable[[Iterator[Line]], dict[str, Any]],
+    tokens: int | None = None,
 ) -> None:
     """Write `NAME.jsonl.meta.json` beside a finished file; nothing for standard output.
 
     The figures are taken from the file itself, so they are the same however often the stage was
-    interrupted.
+    interrupted; the time, and the `tokens` generated, are of this process.
     """
     if output is None or output == "-":
         return
@@ -181,9 +182,10 @@ def record_origin(
 
     record = describe(
         str(ctx.command.name),
+        output=output,
         settings=settings_of(ctx),
         parents=[name for name in parents if name != "-"],
         seconds=clock.seconds,
         metrics=metrics(read_lines([output])),
     )
-    write_file_meta(output, record)
+    write_file_meta(output, record if tokens is None else record | {"tokens": tokens})

@@ -17,8 +17,8 @@ from rzero_cli.commands._run import Clock, progress, say, settings_of
 from rzero_cli.core import settings
 from rzero_cli.core.plan import Plan, make_plan
 from rzero_cli.core.processes import rank
-from rzero_cli.core.provenance import CHECKPOINT_META, describe
-from rzero_cli.core.streams import protect_stdout, write_json
+from rzero_cli.core.provenance import describe, write_checkpoint_meta
+from rzero_cli.core.streams import protect_stdout
 from rzero_cli.engines import DEFAULT_BATCH_SIZE
 from rzero_cli.engines.models import adapter_base, require
 from rzero_cli.errors import UsageError
@@ -239,12 +239,13 @@ def _write_record(
 ) -> None:
     record = describe(
         str(ctx.command.name),
+        output=ctx.params["output"],
         settings=settings_of(ctx),
         parents=parents,
         seconds=clock.seconds,
         metrics=metrics,
     )
-    write_json(part / CHECKPOINT_META, record | {"plan": plan.as_record()})
+    write_checkpoint_meta(part, record | {"plan": plan.as_record()})
 
 
 _SHOWN = {

@@ -24,6 +24,7 @@ from rzero_cli.core.prompts import SOLVER, load_prompt
 from rzero_cli.core.provenance import describe
 from rzero_cli.core.streams import (
     Output,
+    check_done,
     check_new_file,
     check_part,
     dumps,
@@ -200,6 +201,7 @@ def eval_(
             raise UsageError(f"--{name} goes with --tasks")
     target = Path(output)
     check_new_file(target, force=force or resume)
+    check_done(target, force=force, resume=resume)
     check_part(part_of(target), force=force, resume=resume)
     if include_path is not None and not Path(include_path).is_dir():
         raise UsageError(f"--include-path {include_path}: no such folder")
@@ -236,6 +238,7 @@ def eval_(
         results = _evaluate(ctx, loaded, judge, exams, others, journal, part, report)
         record = describe(
             "eval",
+            output=output,
             settings=settings,
             parents=[*asked, *read],
             seconds=clock.seconds,

@@ -140,7 +140,7 @@ def label(
     total = None if total is None else part.size(total)
     seed = part_seed(seed, part)
     sampling = Sampling(m, temperature, top_p, top_k, max_tokens, seed, opt.stops(stop))
-    count = unlabelled = truncated = 0
+    count = unlabelled = truncated = tokens = 0
     with (
         open_output(
             output,
@@ -172,6 +172,7 @@ def label(
             count += 1
             unlabelled += labelled.vote.answer is None
             truncated += sum(c.truncated for c in labelled.completions)
+            tokens += sum(c.tokens for c in labelled.completions)
             advance(1)
         asked.end()
         say(
@@ -181,4 +182,4 @@ def label(
             quiet=quiet,
         )
     parents = [*names, *parents_of(model, how)]
-    record_origin(ctx, output, parents=parents, clock=clock, metrics=vote_metrics)
+    record_origin(ctx, output, parents=parents, clock=clock, metrics=vote_metrics, tokens=tokens)

@@ -9,8 +9,8 @@ import typer
 
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._run import Clock, say, settings_of
-from rzero_cli.core.provenance import CHECKPOINT_META, describe
-from rzero_cli.core.streams import check_new, check_part, part_of, protect_stdout, write_json
+from rzero_cli.core.provenance import describe, write_checkpoint_meta
+from rzero_cli.core.streams import check_new, check_part, part_of, protect_stdout
 from rzero_cli.engines.models import adapter_base, check_model, require
 from rzero_cli.errors import UsageError
 
@@ -52,6 +52,11 @@ def merge(
     ):
         save_as_it_is(model, part)
         record = describe(
-            "merge", settings=settings, parents=[model], seconds=clock.seconds, metrics={}
+            "merge",
+            output=output,
+            settings=settings,
+            parents=[model],
+            seconds=clock.seconds,
+            metrics={},
         )
-        write_json(part / CHECKPOINT_META, record)
+        write_checkpoint_meta(part, record)

@@ -90,7 +90,7 @@ def sample(
     prompt = load_prompt(prompt_file, CHALLENGER)
     n, seed = part.size(n), part_seed(seed, part)
     sampling = Sampling(1, temperature, top_p, top_k, max_tokens, seed, opt.stops(stop))
-    malformed = truncated = 0
+    malformed = truncated = tokens = 0
     made_with = settings_of(ctx) | input_hashes([], *parents_of(model, how))
     with (
         open_output(output, settings=made_with, force=force, resume=resume) as out,
@@ -109,6 +109,7 @@ def sample(
             out.write(record)
             malformed += record is None or record["question"] is None
             truncated += completion.truncated
+            tokens += completion.tokens
             advance(1)
     record_origin(
         ctx,
@@ -116,6 +117,7 @@ def sample(
         parents=parents_of(model, how),
         clock=clock,
         metrics=lambda lines: _metrics(n, lines),
+        tokens=tokens,
     )
     drawn = n - out.done
     say(

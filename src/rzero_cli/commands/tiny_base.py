@@ -15,8 +15,8 @@ import typer
 
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._run import Clock, progress, say, settings_of
-from rzero_cli.core.provenance import CHECKPOINT_META, describe
-from rzero_cli.core.streams import check_new, write_json
+from rzero_cli.core.provenance import describe, write_checkpoint_meta
+from rzero_cli.core.streams import check_new
 from rzero_cli.engines.models import require
 from rzero_cli.errors import UsageError
 
@@ -109,12 +109,13 @@ def _make(
         )
     record = describe(
         "tiny-base",
+        output=ctx.params["output"],
         settings=settings_of(ctx),
         parents=[],
         seconds=clock.seconds,
         metrics=metrics,
     )
-    write_json(part / CHECKPOINT_META, record)
+    write_checkpoint_meta(part, record)
 
 
 def cache_folder() -> Path:

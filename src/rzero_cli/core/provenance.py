@@ -1,20 +1,24 @@
 """Where an artefact came from: `rzero.json` in a checkpoint, `NAME.jsonl.meta.json` beside a file.
 
-Both hold the stage, its settings, the parents with their content hashes, versions, timings and
-figures, so that a run can be understood, and repeated, from its files alone.
+Both hold the stage, its settings, the parents with their content hashes, the host, versions,
+timings and figures, so that a run can be understood, and repeated, from its files alone.
+`lineage.py` follows the parents back.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from rzero_cli.core.processes import available_cores
 from rzero_cli.core.streams import write_json
 from rzero_cli.errors import UsageError
 
@@ -25,6 +29,7 @@ __all__ = [
     "content_hash",
     "describe",
     "file_meta_path",
+    "write_checkpoint_meta",
     "write_file_meta",
 ]
 
@@ -66,7 +71,8 @@ def content_hash(path: Path) -> str:
     digest = hashlib.sha256()
     names = {p for pattern in _CHECKPOINT_FILES for p in path.glob(pattern) if p.is_file()}
     for name in sorted(names):
-        if name.name != CHECKPOINT_META:
+        # What is hidden is there only while a checkpoint is made.
+        if name.name != CHECKPOINT_META and not name.name.startswith("."):
             digest.update(f"{name.name} {_file_hash(name)}\n".encode())
     return digest.hexdigest()
 
@@ -95,6 +101,7 @@ def _file_hash(path: Path) -> str:
 def describe(
     stage: str,
     *,
+    output: str,
     settings: dict[str, Any],
     parents: Iterable[str],
     seconds: float,
@@ -104,6 +111,8 @@ def describe(
 
     Args:
         stage: the command that made it.
+        output: where it will lie. With the working directory it tells where relative `parents` are,
+            and where they are from here, should all have been moved.
         settings: every option it depended on.
         parents: files, checkpoint directories or hub names it was made from; that of an adapter
             is followed by its base.
@@ -118,6 +127,9 @@ def describe(
         "seconds": round(seconds, 3),
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": sys.argv,
+        "directory": str(Path.cwd()),
+        "output": output,
+        "host": _host(),
         "versions": _versions(),
     }
 
@@ -131,6 +143,25 @@ def _parent(name: str) -> dict[str, str | None]:
     path = Path(name)
     hashed = path.is_file() or path.is_dir()
     return {"path": name, "sha256": content_hash(path) if hashed else None}
+
+
+def _host() -> dict[str, Any]:
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return {
+        "name": platform.node(),
+        "cores": available_cores(),
+        "memory_gib": round(pages / 2**30, 1),
+        "gpus": _gpus(),
+    }
+
+
+def _gpus() -> list[str]:
+    """Names of the GPUs, where torch was needed anyway."""
+    if (torch := sys.modules.get("torch")) is None:
+        return []
+    with suppress(RuntimeError):  # such as a GPU that takes no second process: the work is done
+        return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return []
 
 
 def _versions() -> dict[str, str]:
@@ -154,3 +185,8 @@ def write_file_meta(path: str, record: dict[str, Any]) -> None:
     """Write the record of a finished file beside it, with the file's own hash."""
     target = Path(path)
     write_json(file_meta_path(target), record | {"sha256": content_hash(target)})
+
+
+def write_checkpoint_meta(folder: Path, record: dict[str, Any]) -> None:
+    """Write the record of a finished checkpoint into it, with the hash of what it holds."""
+    write_json(folder / CHECKPOINT_META, record | {"sha256": content_hash(folder)})

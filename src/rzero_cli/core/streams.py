@@ -36,6 +36,7 @@ __all__ = [
     "Line",
     "Output",
     "can_continue",
+    "check_done",
     "check_new",
     "check_new_file",
     "check_part",
@@ -330,7 +331,7 @@ def read_object(path: Path) -> dict[str, Any]:
     """
     try:
         value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
     if not isinstance(value, dict):
         raise DataError(f"{path}: expected a JSON object")
@@ -447,8 +448,7 @@ def open_journal(
             there that `resume` was not given for or that other settings made.
         AlreadyDone: with `resume`, when the target is complete.
     """
-    if resume and target.exists() and not force:
-        raise AlreadyDone(f"{target} is complete already")
+    check_done(target, force=force, resume=resume)
     check_new_file(target, force=force)
     part, made_with = part_of(target), target.with_name(target.name + ".part.json")
     done = 0
@@ -467,6 +467,12 @@ def open_journal(
         raise
     part.unlink()
     made_with.unlink()
+
+
+def check_done(target: Path, *, force: bool, resume: bool) -> None:
+    """Raise AlreadyDone where `resume` finds nothing left to do, before anything is opened."""
+    if resume and target.exists() and not force:
+        raise AlreadyDone(f"{target} is complete already")
 
 
 def can_continue(

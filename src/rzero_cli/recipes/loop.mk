@@ -124,7 +124,7 @@ named = $(if $(filter 0,$1),base,iter-$1)
 $(foreach k,$(STEPS),$(eval $(call ask_the_oracle,$k)))
 $(foreach k,$(STEPS),$(foreach j,0 $(STEPS),$(eval $(call examine_on,$k,$j,$(call named,$j)))))
 
-.PHONY: run base-challenger no-penalty no-filter shuffled-labels report compare difficulty demo evidence
+.PHONY: run base-challenger no-penalty no-filter shuffled-labels report compare lineage difficulty demo evidence
 .PHONY: needs-model needs-oracle help
 .DEFAULT_GOAL := help
 
@@ -142,6 +142,9 @@ report: ## table and picture of RUN and figures of its questions, into its folde
 
 compare: ## the last iteration of RUN against its base, question by question, into its folder
 	$(RZERO) compare $(R)/base/eval.json $(R)/iter-$(ITERATIONS)/eval.json > $(R)/compare.txt && cat $(R)/compare.txt
+
+lineage: ## where the last Solver of RUN came from, and what has changed since
+	$(RZERO) lineage $(R)/iter-$(ITERATIONS)/solver
 
 difficulty: needs-oracle $(foreach k,$(STEPS),$(foreach j,0 $(STEPS),$(R)/difficulty/iter-$k/$(call named,$j).json)) ## every Solver of RUN on every iteration's questions, and how many labels are true
 	$(RZERO) report $(R) --difficulty -o $(R)/difficulty.json -o $(R)/difficulty.txt

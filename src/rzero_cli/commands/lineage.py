@@ -1,0 +1,118 @@
+"""`rzero lineage`: where an artefact came from (`core/lineage.py`)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rzero_cli.commands import _options as opt
+from rzero_cli.commands._run import say
+from rzero_cli.core.lineage import Node, nodes, trace
+from rzero_cli.core.streams import protect_stdout
+from rzero_cli.errors import RzeroError
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+
+def lineage(
+    path: Annotated[
+        str,
+        typer.Argument(
+            metavar="PATH",
+            help="A checkpoint directory, a JSONL file made with -o, or results of rzero eval.",
+        ),
+    ],
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify",
+            help="Hash the weights of checkpoints, too; status 1 if something is not as recorded.",
+        ),
+    ] = False,
+    as_json: opt.Json = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Show where an artefact came from, back to the base model, and what has changed since.
+
+    A tree: below each artefact what it was made from, with stage, hash, seed, preset and end. What
+    occurs again is expanded once. Files are hashed and compared with what was recorded of them;
+    checkpoints only with --verify, else their own records are believed. A run's folder may have
+    been moved or copied.
+
+    [bold]Examples[/]
+
+      rzero lineage runs/demo/iter-3/solver
+
+      rzero lineage --verify runs/demo/iter-3/eval.json
+
+      rzero lineage train.jsonl --json | jq .parents
+    """
+    tree = trace(path, verify=verify, notify=lambda text: _tell(text, quiet))
+    shown = json.dumps(tree) + "\n" if as_json else _as_text(tree)
+    with protect_stdout() as stdout:
+        stdout.write(shown.encode())
+    counts = [
+        f"{len(found)} {what}"
+        for what, found in {
+            "changed": [node for node in nodes(tree) if node["state"] == "changed"],
+            "missing": [node for node in nodes(tree) if node["state"] == "missing"],
+            "without a record that can be read": [node for node in nodes(tree) if node["note"]],
+        }.items()
+        if found
+    ]
+    if verify and counts:
+        raise RzeroError(f"{_printable(path)}: not as recorded: {', '.join(counts)}")
+    if counts:
+        _tell(f"since then: {', '.join(counts)}", quiet)
+
+
+def _tell(text: str, quiet: bool) -> None:
+    say(f"lineage: {_printable(text)}", quiet=quiet)
+
+
+def _as_text(tree: Node) -> str:
+    from rich.console import Console
+    from rich.tree import Tree
+
+    drawn = Tree(_line(tree))
+    waiting = [(tree, drawn)]
+    while waiting:
+        node, branch = waiting.pop()
+        waiting += [(parent, branch.add(_line(parent))) for parent in node["parents"]]
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 10_000  # a line for each artefact, however deep
+    with console.capture() as capture:
+        console.print(drawn)
+    lines = capture.get().replace("\N{NO-BREAK SPACE}", " ").splitlines()  # rich's indent
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+_SAID = {"changed": "changed since", "unchecked": "not hashed: --verify does", "unchanged": ""}
+
+
+def _line(node: Node) -> Text:
+    from rich.text import Text
+
+    name = node["path"].removeprefix(f"{Path.cwd()}/")
+    line = Text(_printable(name), style="bold" if node["stage"] else "")
+    facts = [node["stage"], (node["sha256"] or "")[:12]]
+    facts += [f"{key} {node[key]}" for key in ("seed", "preset") if node[key] is not None]
+    if node["finished"]:
+        facts.append(node["finished"][:16] + "Z")
+    for fact in filter(None, facts):
+        line.append(f"  {_printable(fact)}", style="not bold")
+    state = _SAID.get(node["state"], node["state"])
+    wrong = node["state"] in ("changed", "missing")
+    for remark in filter(None, (state, node["note"], "see above" if node["above"] else "")):
+        line.append(f"  [{_printable(remark)}]", style="bold red" if wrong else "not bold yellow")
+    return line
+
+
+def _printable(text: str) -> str:
+    """`text` with what could move a terminal's cursor, or cannot be encoded, as an escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
