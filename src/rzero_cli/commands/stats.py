@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os.path
+import sys
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -112,6 +113,8 @@ def stats(
 
     interval: Band = band(Decimal(str(delta)))
     how: dict[str, Any] = {"question_key": question_key, "tau_bleu": tau_bleu, "bleu": bleu}
+    # Asked before standard output is led away.
+    terminal = sys.stdout.isatty()
     with protect_stdout() as stdout, Equivalence() as how["equivalence"]:
         figures = []
         for name, lines in zip(names, sources, strict=True):
@@ -131,7 +134,7 @@ def stats(
                 stdout.write(json.dumps(figures[-1]).encode() + b"\n")
                 stdout.flush()
         if not as_json:
-            stdout.write((_table(figures) + _found(figures)).encode())
+            stdout.write((_table(figures, terminal=terminal) + _found(figures)).encode())
     if timeouts := how["equivalence"].timeouts:
         say(f"stats: {timeouts} comparisons timed out", quiet=quiet)
     if references and not any(f.get("with_reference") for f in figures):
@@ -174,8 +177,12 @@ _MOST_NAMED = 5  # benchmark questions in the table's lines
 _BARS = " ▁▂▃▄▅▆▇█"
 
 
-def _table(figures: list[dict[str, Any]]) -> str:
-    """A column for each file, a row for each figure that some file has."""
+def _table(figures: list[dict[str, Any]], *, terminal: bool) -> str:
+    """A column for each file, a row for each figure that some file has.
+
+    Args:
+        terminal: is it to be read on one, with its colours and width?
+    """
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -198,8 +205,8 @@ def _table(figures: list[dict[str, Any]]) -> str:
             f"benchmark questions: {title}", *[f"{benchmark['questions']:,}"] * len(found)
         )
         table.add_row("found in it", *counts)
-    console = Console(highlight=False)
-    if not console.is_terminal:
+    console = Console(highlight=False, force_terminal=terminal)
+    if not terminal:
         console.width = 40 + 40 * len(figures)
     with console.capture() as capture:
         console.print(table)
