@@ -246,12 +246,36 @@ def test_nothing_found_where_nothing_was_looked_at_is_an_error(
     (tmp_path / "chat.jsonl").write_text('{"messages": [{"content": "what is 1 + 1"}]}\n')
     ended = rzero("stats", "chat.jsonl", "--against", "bench.jsonl")
     assert ended.status == 2
-    assert "chat.jsonl: no question under 'question'" in ended.stderr
-    assert "--question-key" in ended.stderr
+    assert 'chat.jsonl: no question under "question"' in ended.stderr
+    assert ended.stderr.endswith("name its key with --question-key; keys here: messages\n")
+    assert "--against" not in rzero("stats", "chat.jsonl").stderr
     ended = rzero("stats", "bench.jsonl", "--against", "empty.jsonl")
     assert (ended.status, "--against empty.jsonl: no questions" in ended.stderr) == (2, True)
     ended = rzero("stats", "bench.jsonl", *["--against", "bench.jsonl"] * 2)
     assert (ended.status, "--against bench.jsonl: named twice" in ended.stderr) == (2, True)
+    ended = rzero("stats", "bench.jsonl", "--against", "bench.jsonl", "--against", "./bench.jsonl")
+    assert (ended.status, "--against ./bench.jsonl: named twice" in ended.stderr) == (2, True)
+
+
+def test_records_that_were_not_looked_at_are_counted(rzero: Rzero, tmp_path: Path) -> None:
+    (tmp_path / "bench.jsonl").write_text('{"question": "what is 1 + 1"}\n')
+    rows = [{"question": "what else"}, {"question": None}, {"text": "what is 1 + 1"}]
+    (tmp_path / "mixed.jsonl").write_text(jsonl(*rows))
+    ended = rzero("stats", "mixed.jsonl", "--against", "bench.jsonl", "--json")
+    assert json.loads(ended.stdout)["questions"] == 1
+    assert ended.stderr == (
+        'stats: mixed.jsonl: 1 of 3 records have no "question": no benchmark was looked for in '
+        "them\n"
+    )
+    assert "no benchmark" not in rzero("stats", "mixed.jsonl").stderr
+
+
+def test_a_benchmark_can_come_by_a_pipe(rzero: Rzero, tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_text('{"question": "what is 1 + 1"}\n')
+    piped = '{"question": "what is 1 + 1"}\n'
+    ended = rzero("stats", "train.jsonl", "--against", "-", "--json", input=piped)
+    assert ended.status == 0, ended.stderr
+    assert json.loads(ended.stdout)["benchmarks"][0]["found"] == 1
 
 
 def test_a_benchmark_whose_answers_are_numbers_can_be_looked_through(
@@ -261,3 +285,25 @@ def test_a_benchmark_whose_answers_are_numbers_can_be_looked_through(
     ended = rzero("stats", "amc.jsonl", "--against", "amc.jsonl", "--json", "--quiet")
     assert ended.status == 0, ended.stderr
     assert json.loads(ended.stdout)["benchmarks"][0]["found"] == 1
+
+
+def test_what_the_guard_does_not_need_does_not_end_it(rzero: Rzero, tmp_path: Path) -> None:
+    (tmp_path / "bench.jsonl").write_text('{"question": "what is 1 + 1"}\n')
+    good = {"question": "a", "answer": "1", "p_hat": 0.5, "answers": ["1"], "reference": "1"}
+    bad = {"question": "b", "answer": 2.0, "p_hat": "x", "answers": "1", "reference": 2}
+    (tmp_path / "train.jsonl").write_text(jsonl(good, bad))
+    ended = rzero("stats", "train.jsonl", "--against", "bench.jsonl", "--json")
+    assert ended.status == 0, ended.stderr
+    found = json.loads(ended.stdout)
+    assert (found["questions"], found["labelled"], found["p_hat_mean"]) == (2, 1, 0.5)
+    assert (found["with_reference"], found["label_accuracy"]) == (1, 1.0)
+    said = "is of the wrong type: left out of the other figures"
+    assert ended.stderr.splitlines() == [
+        f'stats: train.jsonl: "{key}" of 1 records {said}'
+        for key in ("answer", "reference", "p_hat", "answers")
+    ]
+    alone = rzero("stats", "train.jsonl")
+    assert (alone.status, 'key "answer" must be a string' in alone.stderr) == (2, True)
+    (tmp_path / "train.jsonl").write_text('{"question": ["what is 1 + 1"]}\n')
+    unread = rzero("stats", "train.jsonl", "--against", "bench.jsonl")
+    assert (unread.status, 'key "question" must be a string' in unread.stderr) == (2, True)

@@ -24,7 +24,11 @@ def questions(run: Path, iteration: int, true: int, of: int) -> None:
 def evaluated(run: Path, iteration: int, solver: str, right: float, of: int) -> None:
     greedy = {"score": right, "stderr": 0.1, "ci95": [right - 0.1, right + 0.1]}
     task = {"metric": "greedy", "k": 0, "n": of, "greedy": greedy, "mean_at_k": None}
-    task["samples"] = [{"question": f"q{k}"} for k in range(of)]
+    asked = map(json.loads, (run / "difficulty" / f"iter-{iteration}.jsonl").open())
+    task["samples"] = [
+        {"id": k, "question": one["question"], "reference": one["reference"], "greedy": True}
+        for k, one in enumerate(asked)
+    ]
     path = run / "difficulty" / f"iter-{iteration}" / f"{solver}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"tasks": {f"iter-{iteration}": task}}))
@@ -72,12 +76,34 @@ def test_labels_need_not_be_there(rzero: Rzero, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "samples",
+    [
+        [{"id": 0, "question": "other", "reference": "1.0"}],
+        [{"id": 0, "question": "q0", "reference": "another oracle's"}],
+        [{"id": 0, "greedy": 1.0}],
+        [],
+    ],
+)
+def test_an_evaluation_of_something_else_of_the_same_size_is_refused(
+    refused: Refused, run: Path, tmp_path: Path, samples: list[dict[str, Any]]
+) -> None:
+    questions(tmp_path, 1, 1, 1)
+    evaluated(tmp_path, 1, "base", 0.5, 1)
+    path = tmp_path / "difficulty" / "iter-1" / "base.json"
+    result = json.loads(path.read_text())
+    result["tasks"]["iter-1"]["samples"] = samples
+    path.write_text(json.dumps(result))
+    message = "difficulty/iter-1/base.json: of other questions or answers than difficulty/iter-1"
+    assert message in refused("report", ".", "--difficulty")
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["."], "no questions in difficulty: run `make difficulty`"),
         (["run", "run"], "--difficulty is of one run"),
         (["run", "-o", "d.png"], "--difficulty can be written as .json and .txt"),
-        (["other"], "other/difficulty/iter-1/base.json: of other questions than other/difficulty"),
+        (["other"], "other/difficulty/iter-1/base.json: of other questions or answers than other/"),
         (["none"], "none/difficulty/iter-1/base.json: not a greedy result of `rzero eval --data"),
         (["bad"], "bad/difficulty/iter-1/base.json: cannot be read"),
     ],
@@ -86,8 +112,9 @@ def test_what_is_wrong_is_said_in_one_line(
     refused: Refused, run: Path, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
     for name in ("other", "none", "bad"):
-        questions(tmp_path / name, 1, 1, 2)
+        questions(tmp_path / name, 1, 1, 3)
         evaluated(tmp_path / name, 1, "base", 0.5, 3)
+        questions(tmp_path / name, 1, 1, 2)
     (tmp_path / "none/difficulty/iter-1/base.json").write_text('{"tasks": {}}')
     (tmp_path / "bad/difficulty/iter-1/base.json").write_text("{")
     assert message in refused("report", "--difficulty", *arguments)

@@ -96,7 +96,21 @@ def test_what_is_looked_up_goes_on_where_it_was_interrupted(
     assert len((tmp_path / "t.jsonl.part").read_text().splitlines()) == 3
     ended = rzero(*command, input=jsonl(*rows))
     assert ended.status == 0, ended.stderr
+    assert ended.stderr == "oracle: 6 questions, 0 without a known answer\n"
     assert records((tmp_path / "t.jsonl").read_text()) == truths
+
+
+@pytest.mark.parametrize("known", [[], ["--known"]])
+def test_the_closing_line_counts_the_part_before_the_interruption(
+    rzero: Rzero, tmp_path: Path, known: list[str]
+) -> None:
+    (tmp_path / "truth.jsonl").write_text(jsonl({"question": "q4", "reference": "4"}))
+    command = ("oracle", "--oracle-data", "truth.jsonl", *known, "-o", "t.jsonl", "--resume")
+    rzero(*command, input=jsonl(*asked(3)) + "nonsense")
+    ended = rzero(*command, input=jsonl(*asked(5)))
+    assert ended.stderr == "oracle: 5 questions, 4 without a known answer\n"
+    metrics = json.loads((tmp_path / "t.jsonl.meta.json").read_text())["metrics"]
+    assert metrics == {"questions": 1 if known else 5, "known": 1, "asked": 5}
 
 
 # ---------------------------------------------------------------- --oracle-endpoint
@@ -240,6 +254,18 @@ def test_what_an_earlier_oracle_knew_stays(rzero: Rzero, tmp_path: Path) -> None
     ended = rzero("oracle", "--oracle-data", "truth.jsonl", input=rows)
     assert [row["reference"] for row in records(ended.stdout)] == ["new", "old"]
     assert ended.stderr == "oracle: 2 questions, 0 without a known answer\n"
+    known = rzero("oracle", "--oracle-data", "truth.jsonl", "--known", input=rows)
+    assert known.stdout == ended.stdout
+
+
+def test_an_empty_true_answer_is_one(rzero: Rzero, tmp_path: Path) -> None:
+    """For `rzero stats --oracle-data` as for `rzero oracle`."""
+    (tmp_path / "truth.jsonl").write_text(jsonl({"question": "q0", "reference": ""}))
+    rows = jsonl({"question": "q0", "answer": "old", "reference": "old"})
+    ended = rzero("oracle", "--oracle-data", "truth.jsonl", input=rows)
+    assert records(ended.stdout)[0]["reference"] == ""
+    joined = rzero("stats", "--oracle-data", "truth.jsonl", "--json", input=rows)
+    assert json.loads(joined.stdout)["label_accuracy"] == 0.0
 
 
 def test_how_many_were_asked_about_is_kept(rzero: Rzero, tmp_path: Path) -> None:
@@ -269,3 +295,8 @@ def test_the_answers_of_one_model_are_not_continued_by_another(
     with ScriptedServer(lambda body: (200, completion("x")), models=("two",)) as server:
         other = rzero(*command, server.url, "--resume")
     assert (other.status, "other settings (oracle)" in other.stderr) == (2, True), other.stderr
+    with ScriptedServer(lambda body: (200, completion("x")), models=("one",)) as server:
+        same = rzero(*command, server.url, "--resume")
+        assert same.status == 0, same.stderr
+        parents = json.loads((tmp_path / "t.jsonl.meta.json").read_text())["parents"]
+        assert parents[1]["path"] == f"one at {server.url}"

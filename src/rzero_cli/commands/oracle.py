@@ -182,10 +182,12 @@ def oracle(
             count, unknown = count + 1, unknown + (reference is None)
             advance(1)
         asked.end()
-    earlier = f", after {before} of an earlier run" if before else ""
-    say(f"oracle: {count} questions{earlier}, {unknown} without a known answer", quiet=quiet)
-    parents = [*names, *data, *(parents_of(oracle_model, how) if how else [])]
-    metrics = _metrics(reference_key, asked=before + count)
+    count += before
+    metrics = _metrics(reference_key, asked=count)
+    if output and before:  # the file has those of the earlier run, too
+        unknown = count - metrics(read_lines([output]))["known"]
+    say(f"oracle: {count} questions, {unknown} without a known answer", quiet=quiet)
+    parents = [*names, *data, *(parents_of(answered_by["oracle"], how) if how else [])]
     record_origin(ctx, output, parents=parents, clock=clock, metrics=metrics)
 
 

@@ -14,7 +14,7 @@ import typer
 
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._run import say, stdin_or_help
-from rzero_cli.core.contamination import NGRAM, Overlap, index_benchmarks, watch
+from rzero_cli.core.contamination import NGRAM, Index, Overlap, index_benchmarks, watch
 from rzero_cli.core.equivalence import Equivalence
 from rzero_cli.core.keep import Band, band
 from rzero_cli.core.oracle import read_references, with_references
@@ -98,16 +98,7 @@ def stats(
     check_tokenizer("--bleu", bleu)
     names = stdin_or_help(ctx, files)
     sources = [read_lines([name], limit=limit, exact=True, strict=strict) for name in names]
-    if against and len(set(against)) < len(against):
-        raise UsageError(f"--against {max(against, key=against.count)}: named twice")
-    index = (
-        index_benchmarks(read_lines(against, strict=strict), n=ngram, key=against_key)
-        if against
-        else None
-    )
-    for name in against or ():
-        if index and name not in {entry.source for entry in index.entries}:
-            raise DataError(f"--against {name}: no questions")
+    index = _index(against, n=ngram, key=against_key, strict=strict) if against else None
     references = read_references(read_lines([oracle_data], strict=strict)) if oracle_data else {}
     from rzero_cli.core.statistics import MOST_COMPARED, falls, statistics
 
@@ -116,7 +107,7 @@ def stats(
     # Asked before standard output is led away.
     terminal = sys.stdout.isatty()
     with protect_stdout() as stdout, Equivalence() as how["equivalence"]:
-        figures = []
+        figures, overlaps = [], []
         for name, lines in zip(names, sources, strict=True):
             if references:
                 lines = with_references(lines, references, question_key)
@@ -126,9 +117,11 @@ def stats(
             found = {"file": name} | statistics(lines, band=interval, **how)
             if overlap and not found.get("questions"):
                 raise DataError(
-                    f"{name}: no question under {question_key!r} to look for the benchmark's in: "
-                    "name its key with --question-key"
+                    f'{name}: no question under "{question_key}" to look for the benchmark\'s in: '
+                    f"name its key with --question-key; keys here: "
+                    f"{', '.join(overlap.keys[:8]) or 'none'}"
                 )
+            overlaps.append(overlap)
             figures.append(found | ({"benchmarks": overlap.by_benchmark()} if overlap else {}))
             if as_json:
                 stdout.write(json.dumps(figures[-1]).encode() + b"\n")
@@ -139,6 +132,9 @@ def stats(
         say(f"stats: {timeouts} comparisons timed out", quiet=quiet)
     if references and not any(f.get("with_reference") for f in figures):
         say(f"stats: {oracle_data} has the true answer of none of these questions", quiet=quiet)
+    for figure, overlap in zip(figures, overlaps, strict=True):
+        for message in _not_looked_at(figure, overlap, question_key) if overlap else ():
+            say(f"stats: {_printable(figure['file'])}: {message}", quiet=quiet)
     for figure, benchmark in _contaminated(figures):
         say(
             f"stats: {_printable(figure['file'])}: {benchmark['found']:,} of the "
@@ -153,6 +149,37 @@ def stats(
         )
     for warning in falls(figures[0], figures[-1]):
         say(f"stats: {names[0]} -> {names[-1]}: {warning}", quiet=quiet)
+
+
+def _index(files: list[str], *, n: int, key: str | None, strict: bool) -> Index:
+    """The benchmarks of --against.
+
+    Raises:
+        UsageError, DataError: a file is named twice, or has no questions; or as `index_benchmarks`.
+    """
+    seen: set[Path] = set()
+    for name in files:
+        if (path := Path(name).resolve()) in seen:
+            raise UsageError(f"--against {name}: named twice")
+        seen.add(path)
+    index = index_benchmarks(read_lines(files, strict=strict), n=n, key=key)
+    sources = {entry.source for entry in index.entries}
+    for name in files:
+        if ("<stdin>" if name == "-" else name) not in sources:
+            raise DataError(f"--against {name}: no questions")
+    return index
+
+
+def _not_looked_at(figure: dict[str, Any], overlap: Overlap, question_key: str) -> Iterator[str]:
+    """What of a file the search for benchmarks passed over, or the other figures had to."""
+    without = figure["records"] - figure["questions"] - figure["malformed"]
+    if without:
+        yield (
+            f'{without:,} of {figure["records"]:,} records have no "{question_key}": no benchmark '
+            "was looked for in them"
+        )
+    for key, count in overlap.left_out.items():
+        yield f'"{key}" of {count:,} records is of the wrong type: left out of the other figures'
 
 
 _ROWS = {

@@ -26,11 +26,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from rzero_cli.core.records import p_hat_of, texts_of
 from rzero_cli.core.streams import Line
+from rzero_cli.errors import DataError
 
 __all__ = ["MOST_LINES", "NGRAM", "Index", "Overlap", "index_benchmarks", "tokens", "watch"]
 
@@ -218,6 +221,10 @@ class Overlap:
 
     def __init__(self, index: Index) -> None:
         self.index = index
+        self.keys: list[str] = []
+        """Of the file's first record."""
+        self.left_out: Counter[str] = Counter()
+        """By key, how many records lost it to `watch`."""
         self._records: dict[int, int] = {}
         self._lines: dict[int, list[int]] = {}
 
@@ -253,12 +260,29 @@ class Overlap:
         ]
 
 
+_NOT_NEEDED: dict[str, Callable[[Line], object]] = {
+    "answer": lambda line: line.text("answer"),
+    "reference": lambda line: line.text("reference"),
+    "p_hat": p_hat_of,
+    "answers": lambda line: texts_of(line, "answers"),
+}
+
+
 def watch(lines: Iterable[Line], overlap: Overlap, question_key: str) -> Iterator[Line]:
-    """`lines`, looked at as they pass; an `answer` that is no label, such as a benchmark's number,
-    is left out of them."""
+    """`lines`, looked at as they pass.
+
+    What only other figures need is left out where it is of the wrong type, and counted: training
+    data need not be ours, and a benchmark's `answer` may be a number.
+    """
     for line in lines:
-        if not isinstance(line.record.get("answer"), str | None):
-            del line.record["answer"]
+        overlap.keys = overlap.keys or list(line.record)
+        for key, check in _NOT_NEEDED.items():
+            try:
+                if line.record.get(key) is not None:
+                    check(line)
+            except DataError:
+                del line.record[key]
+                overlap.left_out[key] += 1
         if isinstance(question := line.record.get(question_key), str):
             overlap.add(line.number, question)
         yield line

@@ -50,7 +50,7 @@ def _row(path: Path, equivalence: Equivalence) -> dict[str, Any]:
     lines = read_lines([str(path)], exact=True)
     figures = statistics(lines, band=band(Decimal(0)), equivalence=equivalence)
     n = figures["records"]
-    asked = [line.record.get("question") for line in read_lines([str(path)])]
+    asked = [_asked(line.record) for line in read_lines([str(path)])]
     found = _in_order(path.with_suffix(""), "*.json")
     return {
         "questions": path.stem,
@@ -65,9 +65,14 @@ def _score(path: Path, questions: Path, asked: list[Any]) -> dict[str, Any]:
     task: Any = next(iter(tasks.values()), {}) if isinstance(tasks, dict) else {}
     if not task.get("greedy"):
         raise DataError(f"{path}: not a greedy result of `rzero eval --data {questions}`")
-    if [sample["question"] for sample in task["samples"]] != asked:
-        raise DataError(f"{path}: of other questions than {questions}: make it again")
+    if [_asked(sample) for sample in task.get("samples") or ()] != asked:
+        raise DataError(f"{path}: of other questions or answers than {questions}: make it again")
     return {name: task["greedy"][name] for name in ("score", "ci95")}
+
+
+def _asked(record: dict[str, Any]) -> tuple[Any, Any]:
+    """What an evaluation depends on: lm-eval's own tasks have neither."""
+    return record.get("question"), record.get("reference")
 
 
 def _in_order(folder: Path, pattern: str) -> list[Path]:

@@ -38,5 +38,6 @@ def with_references(
     for line in lines:
         question = line.record.get(question_key)
         if isinstance(question, str) and question in references:
-            line.record["reference"] = references[question] or line.record.get("reference")
+            known = references[question]
+            line.record["reference"] = line.record.get("reference") if known is None else known
         yield line
