@@ -24,13 +24,11 @@ from rzero_cli.core.prompts import SOLVER, load_prompt
 from rzero_cli.core.provenance import describe
 from rzero_cli.core.streams import (
     Output,
-    check_done,
     check_new_file,
-    check_part,
+    check_output,
     dumps,
     open_copy,
     open_journal,
-    part_of,
     protect_stdout,
     read_lines,
     write_json,
@@ -200,9 +198,7 @@ def eval_(
         if data is not None and given is not None:
             raise UsageError(f"--{name} goes with --tasks")
     target = Path(output)
-    check_new_file(target, force=force or resume)
-    check_done(target, force=force, resume=resume)
-    check_part(part_of(target), force=force, resume=resume)
+    check_output(target, force=force, resume=resume)
     if include_path is not None and not Path(include_path).is_dir():
         raise UsageError(f"--include-path {include_path}: no such folder")
     files = _data_files(data_file or [])

@@ -26,7 +26,7 @@ from rzero_cli.commands._run import (
 from rzero_cli.core.oracle import read_references
 from rzero_cli.core.prompts import SOLVER, load_prompt
 from rzero_cli.core.shards import parse_shard
-from rzero_cli.core.streams import Line, check_done, open_output, read_lines
+from rzero_cli.core.streams import Line, check_output, open_output, read_lines
 from rzero_cli.engines import Sampling
 from rzero_cli.errors import UsageError
 from rzero_cli.stages.label import InStep, open_solver
@@ -155,7 +155,7 @@ def oracle(
     total = count_questions(names, limit, question_key, strict=strict)
     count = unknown = 0
     if output and output != "-":
-        check_done(Path(output), force=force, resume=resume)
+        check_output(Path(output), force=force, resume=resume)
     with (
         _open(ctx, how, part_seed(seed, part)) as (ask, answered_by),
         open_output(

@@ -36,9 +36,9 @@ __all__ = [
     "Line",
     "Output",
     "can_continue",
-    "check_done",
     "check_new",
     "check_new_file",
+    "check_output",
     "check_part",
     "open_copy",
     "open_journal",
@@ -469,8 +469,15 @@ def open_journal(
     made_with.unlink()
 
 
+def check_output(target: Path, *, force: bool, resume: bool) -> None:
+    """Raise what `open_journal` would, but for other settings, before anything is opened."""
+    check_new_file(target, force=force or resume)
+    check_done(target, force=force, resume=resume)
+    check_part(part_of(target), force=force, resume=resume)
+
+
 def check_done(target: Path, *, force: bool, resume: bool) -> None:
-    """Raise AlreadyDone where `resume` finds nothing left to do, before anything is opened."""
+    """Raise AlreadyDone where `resume` finds nothing left to do."""
     if resume and target.exists() and not force:
         raise AlreadyDone(f"{target} is complete already")
 

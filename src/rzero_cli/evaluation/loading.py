@@ -68,27 +68,27 @@ def load_tasks(
         RzeroError: a task's data is neither given nor cached nor within reach, or cannot be read.
     """
     names = [leaf for name in names for leaf in SUITES.get(name, (name,))]
+    given = _by_task(data_files or {})
     with quiet(), tempfile.TemporaryDirectory() as overlays:
         folders = [str(FOLDER), *([include_path] if include_path else [])]
         manager = TaskManager(include_path=folders, include_defaults=False)
-        given = [*names, *(name.partition(":")[0] for name in data_files or {})]
-        if not all(_is_known(name, manager.all_subtasks) for name in given):
+        if not all(_is_known(name, manager.all_subtasks) for name in (*names, *given)):
             manager = TaskManager(include_path=folders)
         for name in names:
             _check_known("--tasks", name, manager.all_tasks)
-        for name in _by_task(data_files or {}):
+        for name in given:
             _check_known("--data-file", name, manager.all_subtasks)
         for name in names:
-            _check_safe(name, (_said(manager, name)).get("unsafe_code"))
-        for name, files in _by_task(data_files or {}).items():
+            _check_safe(name, _said(manager, name).get("unsafe_code"))
+        for name, files in given.items():
             entry = manager.task_index[name]
             overlay = _overlay(name, entry, files, num_fewshot, Path(overlays))
             manager.task_index[name] = replace(entry, yaml_path=overlay)
-        with _within_reach(names, manager, data_files or {}):
-            loaded = _load_all(manager, names, _by_task(data_files or {}))
+        with _within_reach(_said(manager, name) for name in names if name not in given):
+            loaded = _load_all(manager, names, given)
     merged_parts = {key: union(one.get(key, {}) for one in loaded) for key in loaded[0]}
     found = merged_parts["tasks"]
-    for name in _by_task(data_files or {}):
+    for name in given:
         if name not in found:
             raise UsageError(f"--data-file {name}=...: --tasks does not name {name}")
     for name, task in found.items():
@@ -180,32 +180,30 @@ def _overlay(
 
 
 @contextmanager
-def _within_reach(
-    names: Sequence[str], manager: TaskManager, data_files: Mapping[str, str]
-) -> Iterator[None]:
-    """Where the hub does not answer, take what its cache has and do not wait for it."""
+def _within_reach(configurations: Iterable[Mapping[str, Any]]) -> Iterator[None]:
+    """Where the hub does not answer, take what its cache has and do not wait for it.
+
+    Args:
+        configurations: of the tasks whose data was not given.
+    """
     import datasets
     from huggingface_hub import constants, get_session
 
-    given = _by_task(data_files)
-    if constants.HF_HUB_OFFLINE or all(name in given for name in names):
+    if constants.HF_HUB_OFFLINE or all(map(_is_local, configurations)):
         yield
         return
-    local = [_is_local(manager.task_index.get(name)) for name in names if name not in given]
-    if not all(local):
-        try:
-            get_session().head(constants.ENDPOINT, timeout=_HUB_PATIENCE)
-        except Exception:  # whatever keeps us from it
-            constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
+    try:
+        get_session().head(constants.ENDPOINT, timeout=_HUB_PATIENCE)
+    except Exception:  # whatever keeps us from it
+        constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
     try:
         yield
     finally:
         constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = False
 
 
-def _is_local(entry: Any) -> bool:
+def _is_local(said: Mapping[str, Any]) -> bool:
     """Does a task say itself in which local files its data is?"""
-    said = getattr(entry, "cfg", None) or {}
     path = said.get("dataset_path")
     return bool(said.get("custom_dataset") or path in ("json", "parquet", "csv")) or (
         path is not None and Path(path).exists()

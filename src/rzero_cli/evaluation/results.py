@@ -100,6 +100,6 @@ def averages(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         if all(member in known for member in members):
             mean = average([known[member] for member in members])
             whole = all(known[member].get("as_defined", True) for member in members)
-            found[name] = {**mean, "of": list(members), "paper": PAPER if whole else None}
-            found[name]["as_defined"] = whole
+            of = {"of": list(members), "as_defined": whole, "paper": PAPER if whole else None}
+            found[name] = mean | of
     return found
