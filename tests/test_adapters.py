@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from hollow import write_safetensors
+
 PLAN = ["--steps", "2", "--prompts", "4", "--batch", "2", "--group", "4", "--top-p", "1"]
 PLAN += ["--learning-rate", "3e-3", "--max-tokens", "24", "--batch-size", "256", "--quiet"]
 LORA = ["--lora-r", "4", "--lora-alpha", "8"]
@@ -178,6 +180,7 @@ def test_what_cannot_be_trained_on_is_refused_in_a_line(
 ) -> None:
     adapter = tmp_path / "adapter"
     adapter.mkdir()
+    write_safetensors(adapter / "adapter_model.safetensors", {})
     declared = {"base_model_name_or_path": str(tiny_model), "r": 16, "lora_alpha": 32}
 
     def refuse(*options: str) -> str:

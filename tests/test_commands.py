@@ -18,6 +18,7 @@ import pytest
 import typer.main
 
 from conftest import Ended, Refused, Rzero
+from hollow import hollow_checkpoint
 from rzero_cli import cli
 from rzero_cli.core.rewards import challenger_rewards
 
@@ -194,8 +195,7 @@ def test_what_is_wrong_is_said_in_one_line_at_once(
     (tmp_path / "taken").write_text("mine")
     (tmp_path / "bad.jsonl").write_text('{"question": "a"}\n{"question": 5}\n')
     (tmp_path / "folder").mkdir()
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "config.json").write_text("{}")
+    hollow_checkpoint(tmp_path / "model")
     before = sorted(tmp_path.rglob("*"))
     assert message in refused(*arguments)
     assert sorted(tmp_path.rglob("*")) == before
@@ -247,7 +247,10 @@ def test_a_full_disk_is_a_failure(tmp_path: Path) -> None:
     (tmp_path / "labeled.jsonl").write_text(LABELED)
     for command in ("filter", "score", "grade --reference-key answer"):
         ended = shell(tmp_path, f"rzero {command} labeled.jsonl > /dev/full")
-        assert (ended.status, ended.stderr) == (1, "rzero: No space left on device\n"), command
+        assert (ended.status, ended.stderr) == (
+            1,
+            "rzero: standard output: No space left on device\n",
+        ), command
 
 
 def test_quiet_prints_nothing_but_records(rzero: Rzero) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from conftest import Ended, Refused, Rzero, _run
+from hollow import hollow_checkpoint
 
 pytest.importorskip("lm_eval")
 
@@ -88,8 +89,7 @@ def test_what_is_wrong_is_said_before_anything_is_loaded(
 ) -> None:
     # The checkpoint is none that could be loaded, and lm-eval is out of reach.
     monkeypatch.setitem(sys.modules, "lm_eval", None)
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "config.json").write_text("{}")
+    hollow_checkpoint(tmp_path / "model")
     (tmp_path / "folder").mkdir()
     (tmp_path / "taken").write_text("mine")
     (tmp_path / "begun.json.part").write_text("{}\n")
@@ -105,8 +105,7 @@ def test_what_is_wrong_is_said_before_anything_is_loaded(
 
 
 def test_an_unknown_output_folder_is_refused_fast(rzero: Rzero, tmp_path: Path) -> None:
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "config.json").write_text("{}")
+    hollow_checkpoint(tmp_path / "model")
     (tmp_path / "q.jsonl").write_text(jsonl(ROWS))
     started = time.monotonic()
     ended = rzero("eval", "--model", "model", "--data", "q.jsonl", "-o", "nowhere/out.json")

@@ -147,7 +147,7 @@ def test_a_parent_without_hash_says_what_it_was(rzero: Rzero, tmp_path: Path) ->
     assert (parent["state"], parent["path"][:8]) == ("pipe", "/dev/fd/")
     (tmp_path / "x.jsonl").write_text("{}\n")
     names = ["Qwen/Qwen3-4B-Base", "strong at http://127.0.0.1:8000/v1", "-"]
-    write_file_meta(str(tmp_path / "x.jsonl"), record(names))
+    write_file_meta(tmp_path / "x.jsonl", tmp_path / "x.jsonl", record(names))
     tree = trace(str(tmp_path / "x.jsonl"), verify=True)
     assert [node["path"] for node in tree["parents"]] == names
     assert [node["state"] for node in tree["parents"]] == ["hub name", "server", "pipe"]
@@ -203,7 +203,7 @@ def test_what_occurs_again_is_expanded_once_and_hashed_once(
     solver = checkpoint("solver", [base], weights="1")
     questions = tmp_path / "q.jsonl"
     questions.write_text("{}\n")
-    write_file_meta(str(questions), record([str(solver)], str(questions)))
+    write_file_meta(questions, questions, record([str(solver)], str(questions)))
     later = checkpoint("later", [questions, solver], weights="2")
     lines = lineage(tmp_path, "later").lines
     # Models first, so that a run's Solvers are the spine of its tree.
@@ -232,13 +232,13 @@ def test_cycles_and_long_chains_end(rzero: Rzero, files: Path) -> None:
     a, b = files / "a.jsonl", files / "b.jsonl"
     for one, other in ((a, b), (b, a), (a, b)):
         one.write_text("{}\n")
-        write_file_meta(str(one), record([str(other)], str(one)))
+        write_file_meta(one, one, record([str(other)], str(one)))
     assert [node["above"] for node in nodes(trace(str(a)))] == [False, False, True]
     for number in range(MOST_DEEP + 100):
         path = files / f"{number}.jsonl"
         path.write_text("{}\n")
         parents = [str(files / f"{number - 1}.jsonl")] if number else []
-        write_file_meta(str(path), record(parents, str(path)))
+        write_file_meta(path, path, record(parents, str(path)))
     ended = lineage(files, str(path), "--json")
     assert ended.status == 0, ended.stderr
     found = list(nodes(json.loads(ended.stdout)))

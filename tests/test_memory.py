@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from conftest import Refused, Rzero
+from hollow import hollow_checkpoint
 from rzero_cli.core.memory import GIB, Layout, estimate
 from rzero_cli.core.plan import make_plan
 from rzero_cli.core.shapes import Model, model_of, published
@@ -272,7 +273,6 @@ def test_any_other_hub_name_needs_the_hub(rzero: Rzero, refused: Refused, tmp_pa
         *("train-solver", "--preset", "qwen3-4b", "-o", "out", "--dry-run", "--rollouts", "x")
     )
     assert said.startswith("--rollouts x: unknown")
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "config.json").write_text("{}")
+    hollow_checkpoint(tmp_path / "model")
     said = refused("train-solver", "--solver", "model", "-o", "out", "--json")
     assert said.startswith("--json prints the plan for machines: it needs --dry-run")

@@ -18,18 +18,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rzero_cli.core.outputs import check_new, open_copy, open_output, write_json
 from rzero_cli.core.streams import (
     Batch,
     Line,
-    check_new,
     dumps,
-    open_copy,
-    open_output,
     parse_line,
     quick_parser,
     read_batches,
     read_lines,
-    write_json,
 )
 from rzero_cli.errors import AlreadyDone, ClosedPipe, DataError, UsageError
 
@@ -590,7 +587,7 @@ def test_write_json_replaces_a_file_whole(tmp_path: Path) -> None:
 
 PRINTING = """
 import os, subprocess, sys
-from rzero_cli.core.streams import open_output
+from rzero_cli.core.outputs import open_output
 print("before")
 with open_output(None, settings={}) as out:
     out.write({"i": 0})
@@ -610,7 +607,7 @@ def test_only_records_reach_standard_output() -> None:
 
 def test_a_reader_that_left_is_a_closed_pipe() -> None:
     code = (
-        "from rzero_cli.core.streams import open_output\n"
+        "from rzero_cli.core.outputs import open_output\n"
         "from rzero_cli.errors import ClosedPipe\n"
         "try:\n"
         "    with open_output(None, settings={}) as out:\n"
@@ -632,7 +629,7 @@ def test_a_reader_that_left_is_a_closed_pipe() -> None:
 def test_standard_output_stays_protected_until_the_process_ends() -> None:
     # Whatever is printed afterwards would still be no record.
     code = (
-        "from rzero_cli.core.streams import protect_stdout\n"
+        "from rzero_cli.core.outputs import protect_stdout\n"
         "with protect_stdout() as out: out.write(b'{}\\n')\n"
         "print('afterwards')\n"
     )

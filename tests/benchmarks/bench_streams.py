@@ -21,7 +21,8 @@ from typing import Any
 import jsonlines
 import orjson
 
-from rzero_cli.core.streams import Output, dumps, quick_parser, read_lines
+from rzero_cli.core.outputs import Output
+from rzero_cli.core.streams import dumps, quick_parser, read_lines
 
 RECORDS = 1_000_000
 LOOP = """

@@ -19,9 +19,11 @@ from rzero_cli.commands._run import say
 from rzero_cli.core import settings
 from rzero_cli.core.answers import EXTRACTIONS, Conventions
 from rzero_cli.core.answers.conventions import Percent, Units
+from rzero_cli.core.locks import check_free
+from rzero_cli.core.outputs import check_new, check_part, part_of
+from rzero_cli.core.processes import rank
 from rzero_cli.core.reading import Rules
 from rzero_cli.core.rewards import BLEU_TOKENIZERS, RULES
-from rzero_cli.core.streams import check_new, check_part, part_of
 from rzero_cli.engines import ENGINES, check_engine
 from rzero_cli.errors import UsageError
 
@@ -644,3 +646,5 @@ def check_output_dir(ctx: typer.Context) -> None:
     target, resume, force = Path(options["output"]), options["resume"], options["force"]
     check_new(target, force=force or resume)
     check_part(part_of(target), force=force, resume=resume)
+    if not rank():
+        check_free(target)

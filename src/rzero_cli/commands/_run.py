@@ -107,7 +107,7 @@ def check_served(option: str, model: str | None, how: Mapping[str, Any]) -> str 
     """
     from rzero_cli.engines.models import check_model  # `filter` starts without
 
-    return model if how["endpoints"] else check_model(option, model)
+    return model if how["endpoints"] else check_model(option, model, engine=how["name"])
 
 
 def parents_of(model: str | None, how: Mapping[str, Any]) -> list[str]:
@@ -164,28 +164,28 @@ def progress(title: str, total: int | None, *, quiet: bool) -> Iterator[Callable
 
 def record_origin(
     ctx: typer.Context,
-    output: str | None,
+    finished: Path,
     *,
     parents: list[str],
     clock: Clock,
     metrics: Callable[[Iterator[Line]], dict[str, Any]],
     tokens: int | None = None,
 ) -> None:
-    """Write `NAME.jsonl.meta.json` beside a finished file; nothing for standard output.
+    """Write `NAME.jsonl.meta.json` beside the output, before `finished` takes its place there.
 
     The figures are taken from the file itself, so they are the same however often the stage was
     interrupted; the time, and the `tokens` generated, are of this process.
     """
-    if output is None or output == "-":
-        return
     from rzero_cli.core.provenance import describe, write_file_meta
 
+    output = str(ctx.params["output"])
     record = describe(
         str(ctx.command.name),
         output=output,
         settings=settings_of(ctx),
         parents=[name for name in parents if name != "-"],
         seconds=clock.seconds,
-        metrics=metrics(read_lines([output])),
+        metrics=metrics(read_lines([str(finished)])),
     )
-    write_file_meta(output, record if tokens is None else record | {"tokens": tokens})
+    record |= {} if tokens is None else {"tokens": tokens}
+    write_file_meta(Path(output), finished, record)

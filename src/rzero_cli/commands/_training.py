@@ -15,10 +15,10 @@ from rzero_cli.commands import _options as opt
 from rzero_cli.commands._launch import processes_of
 from rzero_cli.commands._run import Clock, progress, say, settings_of
 from rzero_cli.core import settings
+from rzero_cli.core.outputs import protect_stdout
 from rzero_cli.core.plan import Plan, make_plan
 from rzero_cli.core.processes import rank
 from rzero_cli.core.provenance import describe, write_checkpoint_meta
-from rzero_cli.core.streams import protect_stdout
 from rzero_cli.engines import DEFAULT_BATCH_SIZE
 from rzero_cli.engines.models import adapter_base, require
 from rzero_cli.errors import UsageError
@@ -193,9 +193,11 @@ def run_training(
             settings=settings_of(ctx) | inputs,
             resume=options["resume"],
             force=options["force"],
-        ) as part,
+        ) as (part, finished),
         progress(str(ctx.command.name), plan.updates, quiet=quiet) as advance,
     ):
+        if finished:  # but for its name
+            return
         if not rows:
             say(f"{ctx.command.name}: nothing to train on, the model stays as it is", quiet=quiet)
             if not rank():

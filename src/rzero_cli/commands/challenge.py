@@ -11,10 +11,10 @@ from rzero_cli.commands._launch import relaunch
 from rzero_cli.commands._plan import print_plan
 from rzero_cli.commands._run import Clock, input_hashes, parents_of, say
 from rzero_cli.commands._training import check_training, grpo_options, plan_of, run_training
+from rzero_cli.core.outputs import protect_stdout
 from rzero_cli.core.processes import rank
 from rzero_cli.core.prompts import CHALLENGER, SOLVER, load_prompt, prompt_for
 from rzero_cli.core.rewards import check_tokenizer
-from rzero_cli.core.streams import protect_stdout
 from rzero_cli.engines import Sampling, derived_seed
 from rzero_cli.engines.models import check_model, require
 from rzero_cli.errors import UsageError
@@ -125,7 +125,11 @@ def challenge(
     if plan.processes > 1:
         how["name"] = _engine_of_each(how["name"])
     elsewhere = bool(how["endpoints"])
-    solver_model = solver if elsewhere else check_model("--solver", solver, shape_only=dry_run)
+    solver_model = (
+        solver
+        if elsewhere
+        else check_model("--solver", solver, shape_only=dry_run, engine=how["name"])
+    )
     check_tokenizer("--bleu", bleu)
     opt.check_rule(rule)
     rules = opt.answer_rules(ctx.params)

@@ -20,19 +20,18 @@ from rzero_cli.commands._run import (
     say,
     settings_of,
 )
-from rzero_cli.core.prompts import SOLVER, load_prompt
-from rzero_cli.core.provenance import describe
-from rzero_cli.core.streams import (
+from rzero_cli.core.outputs import (
     Output,
     check_new_file,
     check_output,
-    dumps,
     open_copy,
     open_journal,
     protect_stdout,
-    read_lines,
     write_json,
 )
+from rzero_cli.core.prompts import SOLVER, load_prompt
+from rzero_cli.core.provenance import describe
+from rzero_cli.core.streams import dumps, read_lines
 from rzero_cli.engines import derived_seed, open_engine
 from rzero_cli.engines.models import require
 from rzero_cli.errors import RzeroError, UsageError

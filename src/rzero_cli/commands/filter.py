@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 from typing import IO, Annotated
 
 import typer
@@ -11,9 +12,10 @@ import typer
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._run import Clock, record_origin, say, stdin_or_help
 from rzero_cli.core.keep import Band, band, keep, quick_keep
+from rzero_cli.core.outputs import open_copy
 from rzero_cli.core.records import p_hat_of
 from rzero_cli.core.shards import Shard, parse_shard
-from rzero_cli.core.streams import Batch, open_copy, parse_line, quick_parser, read_batches
+from rzero_cli.core.streams import Batch, parse_line, quick_parser, read_batches
 from rzero_cli.errors import UsageError
 
 KEEP = "What to keep"
@@ -66,15 +68,14 @@ def filter_(
     part = parse_shard(shard)
     names = stdin_or_help(ctx, files)
     batches = read_batches(names)
-    with open_copy(output, force=force) as out:
+    read = kept = 0
+
+    def at_end(finished: Path) -> None:
+        figures = {"read": read, "kept": kept}
+        record_origin(ctx, finished, parents=names, clock=clock, metrics=lambda _: figures)
+
+    with open_copy(output, force=force, at_end=at_end) as out:
         read, kept = _copy(batches, out, interval, part, limit=limit, strict=strict)
-    record_origin(
-        ctx,
-        output,
-        parents=names,
-        clock=clock,
-        metrics=lambda _: {"read": read, "kept": kept},
-    )
     say(f"filter: kept {kept} of {read} ({interval[0]} <= p_hat <= {interval[1]})", quiet=quiet)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -18,9 +19,10 @@ from rzero_cli.commands._run import (
     settings_of,
     stdin_or_help,
 )
+from rzero_cli.core.outputs import open_output
 from rzero_cli.core.pool import default_workers, in_order
 from rzero_cli.core.shards import parse_shard
-from rzero_cli.core.streams import Line, open_output, read_lines
+from rzero_cli.core.streams import Line, read_lines
 from rzero_cli.stages.vote import open_grader
 
 EXTRACT, UNITS, PERCENT = opt.answers("grade")
@@ -85,9 +87,17 @@ def grade(
     names = stdin_or_help(ctx, files)
     lines = parse_shard(shard).of(read_lines(names, limit=limit, strict=strict))
     count = right = timeouts = 0
+
+    def at_end(finished: Path) -> None:
+        record_origin(ctx, finished, parents=names, clock=clock, metrics=_metrics)
+
     with (
         open_output(
-            output, settings=settings_of(ctx) | input_hashes(names), force=force, resume=resume
+            output,
+            settings=settings_of(ctx) | input_hashes(names),
+            force=force,
+            resume=resume,
+            at_end=at_end,
         ) as out,
         progress("grade", None, quiet=quiet) as advance,
     ):
@@ -112,7 +122,6 @@ def grade(
             count, right = count + 1, right + graded.correct
             timeouts += graded.timeouts
             advance(1)
-    record_origin(ctx, output, parents=names, clock=clock, metrics=_metrics)
     say(
         f"grade: {right} of {count} correct ({right / max(1, count):.1%}), "
         f"{timeouts} comparisons timed out",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,9 +22,10 @@ from rzero_cli.commands._run import (
     settings_of,
     stdin_or_help,
 )
+from rzero_cli.core.outputs import open_output
 from rzero_cli.core.prompts import SOLVER, load_prompt
 from rzero_cli.core.shards import parse_shard
-from rzero_cli.core.streams import open_output, read_lines
+from rzero_cli.core.streams import read_lines
 from rzero_cli.engines import Sampling, derived_seed
 from rzero_cli.errors import UsageError
 from rzero_cli.stages.label import InStep, label_record, open_solver
@@ -141,12 +143,20 @@ def label(
     seed = part_seed(seed, part)
     sampling = Sampling(m, temperature, top_p, top_k, max_tokens, seed, opt.stops(stop))
     count = unlabelled = truncated = tokens = 0
+
+    def at_end(finished: Path) -> None:
+        parents = [*names, *parents_of(model, how)]
+        record_origin(
+            ctx, finished, parents=parents, clock=clock, metrics=vote_metrics, tokens=tokens
+        )
+
     with (
         open_output(
             output,
             settings=settings_of(ctx) | input_hashes(names, *parents_of(model, how)),
             force=force,
             resume=resume,
+            at_end=at_end,
         ) as out,
         open_solver(
             model=model,
@@ -181,5 +191,3 @@ def label(
             f"{opened.equivalence.timeouts} comparisons timed out",
             quiet=quiet,
         )
-    parents = [*names, *parents_of(model, how)]
-    record_origin(ctx, output, parents=parents, clock=clock, metrics=vote_metrics, tokens=tokens)

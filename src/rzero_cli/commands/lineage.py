@@ -11,7 +11,7 @@ import typer
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._run import say
 from rzero_cli.core.lineage import Node, nodes, trace
-from rzero_cli.core.streams import protect_stdout
+from rzero_cli.core.outputs import protect_stdout
 from rzero_cli.errors import RzeroError
 
 if TYPE_CHECKING:

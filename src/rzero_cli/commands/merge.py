@@ -9,8 +9,8 @@ import typer
 
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._run import Clock, say, settings_of
+from rzero_cli.core.outputs import check_new, check_part, open_directory, part_of, protect_stdout
 from rzero_cli.core.provenance import describe, write_checkpoint_meta
-from rzero_cli.core.streams import check_new, check_part, part_of, protect_stdout
 from rzero_cli.engines.models import adapter_base, check_model, require
 from rzero_cli.errors import UsageError
 
@@ -43,12 +43,12 @@ def merge(
     check_new(target, force=force)
     check_part(part_of(target), force=force, resume=False)
     say(f"merge: {adapter} into {base}", quiet=quiet)
-    from rzero_cli.training.checkpoints import open_checkpoint, save_as_it_is
+    from rzero_cli.training.checkpoints import save_as_it_is
 
     settings = settings_of(ctx)
     with (
         protect_stdout(),
-        open_checkpoint(target, settings=settings, resume=False, force=force) as part,
+        open_directory(target) as part,
     ):
         save_as_it_is(model, part)
         record = describe(

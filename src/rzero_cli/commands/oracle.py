@@ -24,9 +24,10 @@ from rzero_cli.commands._run import (
     stdin_or_help,
 )
 from rzero_cli.core.oracle import read_references
+from rzero_cli.core.outputs import check_output, open_output
 from rzero_cli.core.prompts import SOLVER, load_prompt
 from rzero_cli.core.shards import parse_shard
-from rzero_cli.core.streams import Line, check_output, open_output, read_lines
+from rzero_cli.core.streams import Line, read_lines
 from rzero_cli.engines import Sampling
 from rzero_cli.errors import UsageError
 from rzero_cli.stages.label import InStep, open_solver
@@ -154,6 +155,10 @@ def oracle(
     data = [oracle_data] if oracle_data else []
     total = count_questions(names, limit, question_key, strict=strict)
     count = unknown = 0
+
+    def at_end(finished: Path) -> None:
+        record_origin(ctx, finished, parents=parents, clock=clock, metrics=metrics)
+
     if output and output != "-":
         check_output(Path(output), force=force, resume=resume)
     with (
@@ -163,6 +168,7 @@ def oracle(
             settings=settings_of(ctx) | input_hashes([*names, *data]) | answered_by,
             force=force,
             resume=resume,
+            at_end=at_end,
         ) as out,
         progress("oracle", None if total is None else part.size(total), quiet=quiet) as advance,
     ):
@@ -182,13 +188,12 @@ def oracle(
             count, unknown = count + 1, unknown + (reference is None)
             advance(1)
         asked.end()
-    count += before
-    metrics = _metrics(reference_key, asked=count)
+        count += before
+        metrics = _metrics(reference_key, asked=count)
+        parents = [*names, *data, *(parents_of(answered_by["oracle"], how) if how else [])]
     if output and before:  # the file has those of the earlier run, too
         unknown = count - metrics(read_lines([output]))["known"]
     say(f"oracle: {count} questions, {unknown} without a known answer", quiet=quiet)
-    parents = [*names, *data, *(parents_of(answered_by["oracle"], how) if how else [])]
-    record_origin(ctx, output, parents=parents, clock=clock, metrics=metrics)
 
 
 @contextmanager

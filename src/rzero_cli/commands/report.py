@@ -13,7 +13,7 @@ from rzero_cli.commands import _options as opt
 from rzero_cli.commands._run import say
 from rzero_cli.core.difficulty import difficulty as difficulty_of
 from rzero_cli.core.equivalence import Equivalence
-from rzero_cli.core.streams import write_json
+from rzero_cli.core.outputs import write_json
 from rzero_cli.core.summary import over_runs, summarize_run
 from rzero_cli.engines.models import require
 from rzero_cli.errors import UsageError

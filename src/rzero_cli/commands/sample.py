@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,9 +20,10 @@ from rzero_cli.commands._run import (
     say,
     settings_of,
 )
+from rzero_cli.core.outputs import open_output
 from rzero_cli.core.prompts import CHALLENGER, load_prompt
 from rzero_cli.core.shards import parse_shard
-from rzero_cli.core.streams import Line, open_output
+from rzero_cli.core.streams import Line
 from rzero_cli.engines import Sampling, derived_seed, open_engine
 from rzero_cli.stages.sample import sample_questions
 
@@ -92,8 +94,19 @@ def sample(
     sampling = Sampling(1, temperature, top_p, top_k, max_tokens, seed, opt.stops(stop))
     malformed = truncated = tokens = 0
     made_with = settings_of(ctx) | input_hashes([], *parents_of(model, how))
+
+    def at_end(finished: Path) -> None:
+        record_origin(
+            ctx,
+            finished,
+            parents=parents_of(model, how),
+            clock=clock,
+            metrics=lambda lines: _metrics(n, lines),
+            tokens=tokens,
+        )
+
     with (
-        open_output(output, settings=made_with, force=force, resume=resume) as out,
+        open_output(output, settings=made_with, force=force, resume=resume, at_end=at_end) as out,
         open_engine(model=model, seed=derived_seed(seed, out.done), **how) as loaded,
         progress("sample", n - out.done, quiet=quiet) as advance,
     ):
@@ -111,14 +124,6 @@ def sample(
             truncated += completion.truncated
             tokens += completion.tokens
             advance(1)
-    record_origin(
-        ctx,
-        output,
-        parents=parents_of(model, how),
-        clock=clock,
-        metrics=lambda lines: _metrics(n, lines),
-        tokens=tokens,
-    )
     drawn = n - out.done
     say(
         f"sample: {drawn - malformed} questions of {drawn} draws, {malformed} malformed, "

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import cache
 from itertools import islice
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -23,11 +24,12 @@ from rzero_cli.commands._run import (
     settings_of,
     stdin_or_help,
 )
+from rzero_cli.core.outputs import open_output
 from rzero_cli.core.prompts import SOLVER, load_prompt
 from rzero_cli.core.records import p_hat_of
 from rzero_cli.core.rewards import challenger_rewards, check_tokenizer
 from rzero_cli.core.shards import WHOLE, parse_shard
-from rzero_cli.core.streams import Line, open_output, read_lines
+from rzero_cli.core.streams import Line, read_lines
 from rzero_cli.engines import Sampling, derived_seed
 from rzero_cli.errors import UsageError
 from rzero_cli.stages.label import Solver, label_record, open_solver
@@ -123,11 +125,16 @@ def score(
         "tau_bleu": tau_bleu,
         "lambda_rep": lambda_rep,
     }
-    count = truncated = 0
+    count = truncated = tokens = 0
+
+    def at_end(finished: Path) -> None:
+        record_origin(ctx, finished, parents=parents, clock=clock, metrics=_metrics, tokens=tokens)
+
     with ExitStack() as stack:
         enter = stack.enter_context
         made_with = settings_of(ctx) | input_hashes(names, *parents[len(names) :])
-        out = enter(open_output(output, settings=made_with, force=force, resume=resume))
+        how_to_end: dict[str, Any] = {"force": force, "resume": resume, "at_end": at_end}
+        out = enter(open_output(output, settings=made_with, **how_to_end))
 
         @cache
         def opened() -> Solver:
@@ -155,6 +162,7 @@ def score(
                 for i, label in zip(missing, labelled, strict=True):
                     records[i] = label_record(records[i], label)
                     truncated += sum(c.truncated for c in label.completions)
+                    tokens += sum(c.tokens for c in label.completions)
             questions = [record[question_key] for record in records]
             p_hats = [record.get("p_hat") for record in records]
             rewards = challenger_rewards(questions, p_hats, **reward)
@@ -163,7 +171,6 @@ def score(
                 if count > out.done:
                     out.write(record | parts.as_keys())
             advance(len(records))
-    record_origin(ctx, output, parents=parents, clock=clock, metrics=_metrics)
     cut = f", {truncated} answers cut off at {max_tokens} tokens" if asks else ""
     say(f"score: {count} questions{cut}", quiet=quiet)
 

@@ -18,8 +18,9 @@ from rzero_cli.core.contamination import NGRAM, Index, Overlap, index_benchmarks
 from rzero_cli.core.equivalence import Equivalence
 from rzero_cli.core.keep import Band, band
 from rzero_cli.core.oracle import read_references, with_references
+from rzero_cli.core.outputs import protect_stdout
 from rzero_cli.core.rewards import check_tokenizer
-from rzero_cli.core.streams import protect_stdout, read_lines
+from rzero_cli.core.streams import read_lines
 from rzero_cli.errors import DataError, UsageError
 
 BLEU, TAU_BLEU = opt.reward("stats")[1:3]

@@ -15,8 +15,8 @@ import typer
 
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._run import Clock, progress, say, settings_of
+from rzero_cli.core.outputs import check_new, open_directory
 from rzero_cli.core.provenance import describe, write_checkpoint_meta
-from rzero_cli.core.streams import check_new
 from rzero_cli.engines.models import require
 from rzero_cli.errors import UsageError
 
@@ -63,20 +63,30 @@ def tiny_base(
     target = Path(output)
     check_new(target, force=force)
     require("train", "torch", "transformers")
-    part = target.with_name(target.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
+    with open_directory(target) as part:
+        _fill(ctx, part, seed, size, heldout_seed, clock, no_cache=no_cache, quiet=quiet)
+
+
+def _fill(
+    ctx: typer.Context,
+    part: Path,
+    seed: int,
+    size: str,
+    heldout_seed: int | None,
+    clock: Clock,
+    *,
+    no_cache: bool,
+    quiet: bool,
+) -> None:
     kept = cache_folder() / "tiny-base" / f"{size}-{seed}-{heldout_seed}-{_fingerprint()}"
     if kept.is_dir() and not no_cache:
-        shutil.copytree(kept, part)
+        shutil.copytree(kept, part, dirs_exist_ok=True)
         say(f"tiny-base: copied from {kept}", quiet=quiet)
     else:
         _make(ctx, part, seed, size, heldout_seed, clock, quiet=quiet)
         with suppress(OSError):  # a cache is never required
             _keep(part, kept)
         say(f"tiny-base: made in {clock.seconds:.0f} s", quiet=quiet)
-    if target.exists():
-        shutil.rmtree(target)
-    part.replace(target)
 
 
 def _make(

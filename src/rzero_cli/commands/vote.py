@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,10 +19,11 @@ from rzero_cli.commands._run import (
     settings_of,
     stdin_or_help,
 )
+from rzero_cli.core.outputs import open_output
 from rzero_cli.core.pool import default_workers, in_order
 from rzero_cli.core.records import texts_of
 from rzero_cli.core.shards import parse_shard
-from rzero_cli.core.streams import Line, open_output, read_lines
+from rzero_cli.core.streams import Line, read_lines
 from rzero_cli.stages.vote import open_voter, vote_keys, vote_metrics
 
 EXTRACT, UNITS, PERCENT = opt.answers("vote")
@@ -74,9 +76,17 @@ def vote(
     names = stdin_or_help(ctx, files)
     lines = parse_shard(shard).of(read_lines(names, limit=limit, strict=strict))
     count = unlabelled = timeouts = 0
+
+    def at_end(finished: Path) -> None:
+        record_origin(ctx, finished, parents=names, clock=clock, metrics=vote_metrics)
+
     with (
         open_output(
-            output, settings=settings_of(ctx) | input_hashes(names), force=force, resume=resume
+            output,
+            settings=settings_of(ctx) | input_hashes(names),
+            force=force,
+            resume=resume,
+            at_end=at_end,
         ) as out,
         progress("vote", None, quiet=quiet) as advance,
     ):
@@ -96,7 +106,6 @@ def vote(
             unlabelled += voted.vote.answer is None
             timeouts += voted.timeouts
             advance(1)
-    record_origin(ctx, output, parents=names, clock=clock, metrics=vote_metrics)
     say(
         f"vote: {count} questions, {unlabelled} without a readable answer, {timeouts} comparisons "
         "timed out",

@@ -18,8 +18,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from rzero_cli.core.outputs import write_json
 from rzero_cli.core.processes import available_cores
-from rzero_cli.core.streams import write_json
 from rzero_cli.errors import UsageError
 
 __all__ = [
@@ -181,10 +181,10 @@ def file_meta_path(path: Path) -> Path:
     return path.with_name(path.name + ".meta.json")
 
 
-def write_file_meta(path: str, record: dict[str, Any]) -> None:
-    """Write the record of a finished file beside it, with the file's own hash."""
-    target = Path(path)
-    write_json(file_meta_path(target), record | {"sha256": content_hash(target)})
+def write_file_meta(target: Path, finished: Path, record: dict[str, Any]) -> None:
+    """Write the record of the file `finished` beside `target`, where it is about to be put, with
+    the file's own hash."""
+    write_json(file_meta_path(target), record | {"sha256": content_hash(finished)})
 
 
 def write_checkpoint_meta(folder: Path, record: dict[str, Any]) -> None:

@@ -1,10 +1,8 @@
-"""JSONL in and out: lines that know where they came from, files that appear whole.
+"""JSONL in: lines that know where they came from.
 
-Lines are read and written through `jsonlines`, with orjson behind it where that gives what the
-standard library gives, and the standard library where it does not. A stage that only selects lines
-reads them in batches of raw bytes instead, and copies them untouched. Writing goes to standard
-output, or to a journal beside the target (`FILE.part`) which is renamed when the stage has finished
-and which `--resume` continues.
+Lines are read through `jsonlines`, with orjson behind it where that gives what the standard library
+gives, and the standard library where it does not. A stage that only selects lines reads them in
+batches of raw bytes instead, and copies them untouched. `outputs.py` writes.
 """
 
 from __future__ import annotations
@@ -15,17 +13,17 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from itertools import islice
 from math import isinf
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from rzero_cli.errors import AlreadyDone, ClosedPipe, DataError, UsageError
+from rzero_cli.errors import DataError, UsageError
 
 # `filter` starts faster than jsonlines is imported, so that waits until it is used.
 if TYPE_CHECKING:
@@ -34,28 +32,13 @@ if TYPE_CHECKING:
 __all__ = [
     "Batch",
     "Line",
-    "Output",
-    "can_continue",
-    "check_new",
-    "check_new_file",
-    "check_output",
-    "check_part",
-    "open_copy",
-    "open_journal",
-    "open_output",
     "parse_line",
-    "part_of",
-    "protect_stdout",
     "quick_parser",
     "read_batches",
     "read_lines",
     "read_object",
-    "write_json",
 ]
 
-# What a journal holds for an input that gives no record, so that its lines stay aligned with the
-# inputs; removed when the file is finished. No record is written with this space.
-_NO_RECORD = b'{"rzero_no_record": true}\n'
 _COMPACT = (",", ":")
 # Integers that 64 bits cannot hold have at least 19 digits.
 _ONLY_ZEROS, _LONG = bytes.maketrans(b"123456789", b"0" * 9), b"0" * 19
@@ -336,246 +319,3 @@ def read_object(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise DataError(f"{path}: expected a JSON object")
     return value
-
-
-def write_json(path: Path, value: object) -> None:
-    """Write `value` as indented JSON, whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(path)
-
-
-@contextmanager
-def protect_stdout() -> Iterator[IO[bytes]]:
-    """Take standard output for records alone; gives the stream to write them to.
-
-    Whatever else is printed on file descriptor 1 from now on, by a library or by a child process,
-    goes to standard error instead.
-
-    Raises:
-        ClosedPipe: whoever read our output has left.
-    """
-    if sys.stdout is None:
-        raise UsageError("standard output is closed: give -o FILE, or open it")
-    sys.stdout.flush()
-    private = os.dup(1)
-    os.dup2(2, 1)
-    stream = os.fdopen(private, "wb")
-    try:
-        yield stream
-        stream.flush()
-    except BrokenPipeError as error:
-        raise ClosedPipe from error
-    finally:
-        with suppress(BrokenPipeError):
-            stream.close()
-
-
-def _nothing_on_stdout() -> None:
-    """Send what libraries print on standard output from now on to standard error: the records go
-    to a file, and whoever reads our pipe should not take notices for records."""
-    with suppress(OSError):  # one of the two may be closed
-        os.dup2(2, 1)
-
-
-class Output:
-    """Where a stage writes its records, one `write` for each of its inputs, in their order."""
-
-    def __init__(self, stream: IO[bytes], *, done: int = 0, journal: bool = False) -> None:
-        self.done = done
-        """How many inputs a continued journal already answers; skip these."""
-        import jsonlines
-
-        self._stream = stream
-        self._writer = jsonlines.Writer(stream, dumps=dumps)
-        self._journal = journal
-
-    def write(self, record: dict[str, Any] | None) -> None:
-        """Write the record of the next input; None where that input gives no record."""
-        if record is not None:
-            self._writer.write(record)
-        elif self._journal:
-            self._stream.write(_NO_RECORD)
-        self._stream.flush()
-
-
-@contextmanager
-def open_output(
-    path: str | None,
-    *,
-    settings: dict[str, Any],
-    force: bool = False,
-    resume: bool = False,
-) -> Iterator[Output]:
-    """Open `path` for records, or standard output where it is None or "-".
-
-    A file is written as a journal, `FILE.part`, and put in place when the block ends well.
-
-    Raises:
-        UsageError: as `open_journal`; or `resume` without a file.
-        AlreadyDone: as `open_journal`.
-    """
-    if path is None or path == "-":
-        if resume:
-            raise UsageError("--resume needs -o FILE: standard output cannot be continued")
-        with protect_stdout() as stream:
-            yield Output(stream)
-        return
-    target = Path(path)
-    with open_journal(target, settings=settings, force=force, resume=resume) as (output, part):
-        _nothing_on_stdout()
-        yield output
-        clean = target.with_name(target.name + ".part.clean")
-        with part.open("rb") as journal, clean.open("wb") as stream:
-            stream.writelines(raw for raw in journal if raw != _NO_RECORD)
-            stream.flush()
-            os.fsync(stream.fileno())
-        clean.replace(target)
-
-
-@contextmanager
-def open_journal(
-    target: Path, *, settings: dict[str, Any], force: bool, resume: bool
-) -> Iterator[tuple[Output, Path]]:
-    """Open the journal of `target`, `TARGET.part`; removed when the block, which makes the target
-    from it, ends well. If it does not, the journal stays, for `resume`.
-
-    Args:
-        settings: what the result depends on: a journal made with others is not continued.
-
-    Raises:
-        UsageError: the target exists (without `force`), its folder does not, or a journal is
-            there that `resume` was not given for or that other settings made.
-        AlreadyDone: with `resume`, when the target is complete.
-    """
-    check_done(target, force=force, resume=resume)
-    check_new_file(target, force=force)
-    part, made_with = part_of(target), target.with_name(target.name + ".part.json")
-    done = 0
-    if can_continue(target, part, made_with, settings, force=force, resume=resume):
-        done = _count_lines(part)
-    else:
-        part.write_bytes(b"")
-        write_json(made_with, settings)
-    try:
-        with part.open("ab") as stream:
-            yield Output(stream, done=done, journal=True), part
-    except BaseException:
-        if part.exists() and not part.stat().st_size:  # nothing in it to go on from
-            part.unlink()
-            made_with.unlink()
-        raise
-    part.unlink()
-    made_with.unlink()
-
-
-def check_output(target: Path, *, force: bool, resume: bool) -> None:
-    """Raise what `open_journal` would, but for other settings, before anything is opened."""
-    check_new_file(target, force=force or resume)
-    check_done(target, force=force, resume=resume)
-    check_part(part_of(target), force=force, resume=resume)
-
-
-def check_done(target: Path, *, force: bool, resume: bool) -> None:
-    """Raise AlreadyDone where `resume` finds nothing left to do."""
-    if resume and target.exists() and not force:
-        raise AlreadyDone(f"{target} is complete already")
-
-
-def can_continue(
-    target: Path,
-    part: Path,
-    made_with: Path,
-    settings: dict[str, Any],
-    *,
-    force: bool,
-    resume: bool,
-) -> bool:
-    """Whether the unfinished `part` of `target` is to be continued, or a new one begun.
-
-    `force` with `resume` replaces the target and continues what was begun for that.
-
-    Args:
-        made_with: the file that holds the settings `part` was made with.
-
-    Raises:
-        UsageError: the target exists, or `part` does and `resume` was not given, or was given
-            with other settings.
-    """
-    check_new(target, force=force)
-    check_part(part, force=force, resume=resume)
-    if not part.exists() or not resume:
-        return False
-    before = json.loads(made_with.read_text("utf-8")) if made_with.exists() else {}
-    now = json.loads(json.dumps(settings))
-    if before != now and force:
-        return False
-    if before != now:
-        names = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
-        raise UsageError(
-            f"{part} was made with other settings ({', '.join(names)}): give the same, or start "
-            "over with --force"
-        )
-    return True
-
-
-def part_of(target: Path) -> Path:
-    """Where the unfinished `target` lies."""
-    return target.with_name(target.name + ".part")
-
-
-def check_part(part: Path, *, force: bool, resume: bool) -> None:
-    """Refuse to overwrite what an interrupted run has left. Raises UsageError."""
-    if part.exists() and not (force or resume):
-        raise UsageError(
-            f"{part} is there from an interrupted run: go on with --resume, or start over with "
-            "--force"
-        )
-
-
-def check_new(target: Path, *, force: bool) -> None:
-    """Refuse a target that exists or has no folder to be in. Raises UsageError."""
-    if target.exists() and not force:
-        raise UsageError(f"{target} exists: choose another name, or replace it with --force")
-    if not target.absolute().parent.is_dir():
-        raise UsageError(f"{target.absolute().parent}: no such folder for {target.name}")
-
-
-def check_new_file(target: Path, *, force: bool) -> None:
-    """`check_new`, and refuse a folder even with `force`. Raises UsageError."""
-    check_new(target, force=force)
-    if target.is_dir():
-        raise UsageError(f"{target} is a directory: give -o a file in it")
-
-
-def _count_lines(part: Path) -> int:
-    """Number of whole lines; a torn last line, left by a crash, is cut off."""
-    done = end = 0
-    with part.open("rb+") as stream:
-        for raw in stream:
-            if not raw.endswith(b"\n"):
-                break
-            done, end = done + 1, end + len(raw)
-        stream.truncate(end)
-    return done
-
-
-def open_copy(path: str | None, *, force: bool = False) -> AbstractContextManager[IO[bytes]]:
-    """Open `path` for lines copied as they are (`filter`), or standard output.
-
-    Raises:
-        UsageError: as `open_output`.
-    """
-    return _copy_file(Path(path), force) if path and path != "-" else protect_stdout()
-
-
-@contextmanager
-def _copy_file(target: Path, force: bool) -> Iterator[IO[bytes]]:
-    check_new_file(target, force=force)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as stream:
-            yield stream
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)

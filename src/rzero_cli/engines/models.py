@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from rzero_cli.core.checkpoint import check_adapter, check_checkpoint, has_tokenizer, own_code
 from rzero_cli.core.provenance import adapter_base
 from rzero_cli.core.shapes import published
 from rzero_cli.errors import RzeroError, UsageError
@@ -18,21 +19,32 @@ _PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
-def check_model(option: str, model: str | None, *, shape_only: bool = False) -> str:
+def check_model(
+    option: str,
+    model: str | None,
+    *,
+    shape_only: bool = False,
+    engine: str = "transformers",
+    tokenizer: bool = True,
+) -> str:
     """Check that MODEL can be one: a local checkpoint or adapter directory, or a hub name ORG/NAME.
 
-    A local path always wins. An adapter's base has to be there as well.
+    A local path always wins, and its files have to be whole. An adapter's base has to be there as
+    well.
 
     Args:
         option: the option it came from, for the message.
         model: its value; None where it was not given.
         shape_only: its shape is all that will be asked for; `core/models.toml` has some.
+        engine: what will load it; vLLM has code for more models than transformers, and says itself
+            where it has none.
+        tokenizer: whether it needs one of its own.
 
     Returns:
         The model, unchanged.
 
     Raises:
-        UsageError: not given, not there, or no checkpoint.
+        UsageError: not given, not there, or no checkpoint that can be loaded.
         RzeroError: a hub name, when the hub is out of reach and its cache does not have it.
     """
     if not model:
@@ -44,9 +56,23 @@ def check_model(option: str, model: str | None, *, shape_only: bool = False) -> 
     path = Path(model).expanduser()
     if path.is_dir():
         if base := adapter_base(str(path)):
-            check_model(f"{option} {model}: an adapter of", base)
+            check_model(
+                f"{option} {model}: an adapter of",
+                base,
+                shape_only=shape_only,
+                engine=engine,
+                tokenizer=tokenizer and not has_tokenizer(path),
+            )
         elif not (path / "config.json").is_file():
             raise UsageError(f"{option} {model}: no checkpoint there (no config.json)")
+        try:
+            if not base:
+                check_checkpoint(path, tokenizer=tokenizer, shape_only=shape_only)
+                _check_code(path, engine)
+            elif not shape_only:
+                check_adapter(path)
+        except UsageError as error:
+            raise UsageError(f"{option} {model}: {error}") from error
         return str(path)
     if path.exists():
         raise UsageError(f"{option} {model}: a file; a checkpoint is a directory")
@@ -55,6 +81,22 @@ def check_model(option: str, model: str | None, *, shape_only: bool = False) -> 
     if not (shape_only and model in published()):
         _check_hub(option, model)
     return model
+
+
+def _check_code(folder: Path, engine: str) -> None:
+    """Refuse a checkpoint whose model only code of its own could build."""
+    kind = own_code(folder)
+    if kind is None or engine == "vllm" or find_spec("transformers") is None:
+        return
+    # Seconds, but few checkpoints bring code, and all of them need this next.
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        raise UsageError(
+            f"config.json: {kind} needs code that comes with the checkpoint (auto_map), and rzero "
+            "runs none; vLLM would, if you trust it: --engine vllm --engine-arg "
+            "trust_remote_code=true"
+        )
 
 
 def _check_hub(option: str, model: str) -> None:

@@ -1,19 +1,32 @@
-"""The directory a training leaves: unfinished as `DIR.part`, then whole, or not at all."""
+"""The directory a training leaves: unfinished as `DIR.part`, then whole, or not at all.
+
+Its record is written into it last, so that an unfinished directory that has one needs only its
+name.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from rzero_cli.core.locks import held
+from rzero_cli.core.outputs import can_continue, check_done, part_of, put_in_place, write_json
 from rzero_cli.core.processes import rank
-from rzero_cli.core.streams import can_continue, part_of, write_json
-from rzero_cli.errors import AlreadyDone
+from rzero_cli.core.provenance import CHECKPOINT_META
 from rzero_cli.training.ranks import on_first, wait
 
-__all__ = ["STATES", "last_state", "open_checkpoint", "save_as_it_is"]
+__all__ = [
+    "STATES",
+    "last_state",
+    "only_state",
+    "open_checkpoint",
+    "save_as_it_is",
+]
 
 STATES = "checkpoints"
 """In the unfinished directory: the trainer's states, to go on from."""
@@ -24,48 +37,87 @@ _SETTINGS = ".settings.json"
 @contextmanager
 def open_checkpoint(
     target: Path, *, settings: dict[str, Any], resume: bool, force: bool
-) -> Iterator[Path]:
+) -> Iterator[tuple[Path, bool]]:
     """The unfinished directory `TARGET.part`, which becomes `target` when the block ends well.
 
     Of several processes the first one makes it, before any of them goes on.
 
+    Yields:
+        The directory, and whether an earlier run has finished what is in it.
+
     Raises:
-        UsageError: as `core.streams.open_output`.
+        UsageError: as `core.outputs.open_output`.
         AlreadyDone: with `resume`, when the target is complete.
     """
     part = part_of(target)
-    on_first(lambda: _begin(target, part, settings, resume=resume, force=force))
-    try:
-        yield part
-    except BaseException:
-        if not rank() and last_state(part) is None:  # nothing to go on from
-            shutil.rmtree(part, ignore_errors=True)
-        raise
-    wait()
-    if not rank():
-        shutil.rmtree(part / STATES, ignore_errors=True)
-        (part / _SETTINGS).unlink()
-        if target.exists():
-            shutil.rmtree(target)
-        part.replace(target)
+    with ExitStack() as stack:
+
+        def begin() -> bool:
+            check_done(target, force=force, resume=resume)
+            stack.enter_context(held(target))
+            check_done(target, force=force, resume=resume)
+            return _begin(target, part, settings, resume=resume, force=force)
+
+        finished = on_first(begin)
+        try:
+            yield part, finished
+        except BaseException:
+            if not rank() and last_state(part) is None:  # nothing to go on from
+                shutil.rmtree(part, ignore_errors=True)
+            raise
+        wait()
+        if not rank():
+            shutil.rmtree(part / STATES, ignore_errors=True)
+            put_in_place(part, target)
+            (target / _SETTINGS).unlink()
 
 
 def _begin(
     target: Path, part: Path, settings: dict[str, Any], *, resume: bool, force: bool
-) -> None:
-    if resume and target.exists() and not force:
-        raise AlreadyDone(f"{target} is complete already")
-    if not can_continue(target, part, part / _SETTINGS, settings, force=force, resume=resume):
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
-        write_json(part / _SETTINGS, settings)
+) -> bool:
+    made_with = part / _SETTINGS
+    if can_continue(target, part, made_with, settings, force=force, resume=resume):
+        return (part / CHECKPOINT_META).is_file()
+    shutil.rmtree(part, ignore_errors=True)
+    new = part.with_name(f".{part.name}.{os.getpid()}")
+    new.mkdir()
+    write_json(new / _SETTINGS, settings)
+    new.replace(part)  # never there without its settings
+    return False
 
 
 def last_state(part: Path) -> Path | None:
     """The newest whole state in an unfinished directory."""
-    states = (part / STATES).glob("checkpoint-*")
-    found = [path for path in states if (path / "trainer_state.json").is_file()]
-    return max(found, key=lambda path: int(path.name.split("-")[1]), default=None)
+    return max(filter(_is_whole, _states(part)), key=_step, default=None)
+
+
+def only_state(part: Path) -> None:
+    """Remove all states but the newest, when that is on the disk."""
+    if (newest := last_state(part)) is None:
+        return
+    for path in newest.iterdir():
+        if path.is_file():
+            with path.open("rb") as stream:
+                os.fsync(stream.fileno())
+    for state in _states(part):
+        if _step(state) < _step(newest):
+            shutil.rmtree(state)
+
+
+def _states(part: Path) -> list[Path]:
+    return list((part / STATES).glob("checkpoint-*"))
+
+
+def _step(state: Path) -> int:
+    return int(state.name.split("-")[1])
+
+
+def _is_whole(state: Path) -> bool:
+    """The trainer writes `trainer_state.json` last."""
+    with suppress(OSError, ValueError):
+        written = json.loads((state / "trainer_state.json").read_text("utf-8"))
+        return bool(written.get("global_step") == _step(state))
+    return False
 
 
 def save_as_it_is(model: str, folder: Path) -> None:

@@ -20,6 +20,7 @@ from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
+from rzero_cli.core.outputs import write_text
 from rzero_cli.core.plan import Plan
 from rzero_cli.core.processes import rank
 from rzero_cli.core.prompts import Messages, plain_text
@@ -35,8 +36,8 @@ from rzero_cli.training.adapters import (
     start_of,
     tidy,
 )
-from rzero_cli.training.checkpoints import STATES, last_state
-from rzero_cli.training.ranks import together
+from rzero_cli.training.checkpoints import STATES, last_state, only_state
+from rzero_cli.training.ranks import together, wait
 from rzero_cli.training.rollouts import Rollouts
 
 __all__ = ["Hyperparameters", "lay_out_rows", "train"]
@@ -270,7 +271,6 @@ def _config(
         # States are kept at whole steps only: in between, TRL's rollouts would be lost.
         save_strategy="steps",
         save_steps=save_every * plan.updates_per_step,
-        save_total_limit=1,
         logging_steps=1,
         report_to=[],
         disable_tqdm=True,
@@ -342,8 +342,13 @@ class _Log(TrainerCallback):  # type: ignore[misc]
         """Drop the figures of updates that a continued run makes again."""
         if state.is_world_process_zero:
             kept = [line for line in _read_log(self._path) if line["update"] <= state.global_step]
-            text = "".join(json.dumps(line) + "\n" for line in kept)
-            self._path.write_text(text, encoding="utf-8")
+            write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Keep the new state alone, when every process has written its share of it."""
+        wait()
+        if state.is_world_process_zero:
+            only_state(self._path.parent)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         if not state.is_world_process_zero or "loss" not in logs:
@@ -360,4 +365,5 @@ class _Log(TrainerCallback):  # type: ignore[misc]
 def _read_log(path: Path) -> list[dict[str, float]]:
     if not path.is_file():
         return []
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+    lines = path.read_text("utf-8").split("\n")
+    return [json.loads(line) for line in lines[:-1]]  # the last is empty, or torn by a crash

@@ -1,0 +1,397 @@
+"""Records and files out: each appears whole or not at all, and one process at a time makes it.
+
+Records go to standard output, or to a journal beside the target (`FILE.part`) which becomes the
+target when the stage has finished, and which `--resume` continues.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from rzero_cli.core.locks import held
+from rzero_cli.core.streams import dumps
+from rzero_cli.errors import AlreadyDone, ClosedPipe, RzeroError, UsageError
+
+__all__ = [
+    "Output",
+    "can_continue",
+    "check_done",
+    "check_new",
+    "check_new_file",
+    "check_output",
+    "check_part",
+    "open_copy",
+    "open_directory",
+    "open_journal",
+    "open_output",
+    "part_of",
+    "protect_stdout",
+    "put_in_place",
+    "write_json",
+    "write_text",
+]
+
+# What a journal holds for an input that gives no record, so that its lines stay aligned with the
+# inputs; removed when the file is finished. No record is written with this space.
+_NO_RECORD = b'{"rzero_no_record": true}\n'
+
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+_KEPT = "; finished records are kept, --resume goes on"
+
+AtEnd = Callable[[Path], None]
+"""Called with the finished file before it takes its place: the record of its origin comes first,
+so that no file is ever without."""
+
+
+def _nothing(finished: Path) -> None:
+    pass
+
+
+def put_in_place(part: Path, target: Path) -> None:
+    """Rename a finished file or directory over `target`, its content on the disk first.
+
+    Otherwise a machine that loses its power could be left with the name and without what is in it.
+    A directory that is in the way is moved aside before it is removed: nobody finds half of it.
+    """
+    for path in (part, *(part.iterdir() if part.is_dir() else ())):
+        _sync(path)
+    if not target.is_dir():
+        part.replace(target)
+    else:
+        old = target.with_name(f".{target.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        target.replace(old)
+        part.replace(target)
+        shutil.rmtree(old)
+    _sync(target.absolute().parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # there are file systems that cannot, of directories
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _named(path: Path | str, hint: str = "") -> Iterator[None]:
+    """Say where it was that nothing more could be written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        raise RzeroError(f"{path}: {error.strerror}{hint}") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with _named(part):
+            part.write_text(text, encoding="utf-8")
+        put_in_place(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write `value` as indented JSON, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def open_directory(target: Path) -> Iterator[Path]:
+    """An empty directory that becomes `target`, or replaces it, when the block ends well: for what
+    is made anew rather than gone on with.
+
+    Raises:
+        UsageError: another process is at it.
+    """
+    part = part_of(target)
+    with held(target):
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+        try:
+            with _named(part):
+                yield part
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
+        put_in_place(part, target)
+
+
+@contextmanager
+def protect_stdout() -> Iterator[IO[bytes]]:
+    """Take standard output for records alone; gives the stream to write them to.
+
+    Whatever else is printed on file descriptor 1 from now on, by a library or by a child process,
+    goes to standard error instead.
+
+    Raises:
+        ClosedPipe: whoever read our output has left.
+    """
+    if sys.stdout is None:
+        raise UsageError("standard output is closed: give -o FILE, or open it")
+    sys.stdout.flush()
+    private = os.dup(1)
+    os.dup2(2, 1)
+    stream = os.fdopen(private, "wb")
+    try:
+        with _named("standard output"):
+            yield stream
+            stream.flush()
+    except BrokenPipeError as error:
+        raise ClosedPipe from error
+    finally:
+        with suppress(OSError):  # what could not be written has been said
+            stream.close()
+
+
+def _nothing_on_stdout() -> None:
+    """Send what libraries print on standard output from now on to standard error: the records go
+    to a file, and whoever reads our pipe should not take notices for records."""
+    with suppress(OSError):  # one of the two may be closed
+        os.dup2(2, 1)
+
+
+class Output:
+    """Where a stage writes its records, one `write` for each of its inputs, in their order."""
+
+    def __init__(self, stream: IO[bytes], *, done: int = 0, journal: bool = False) -> None:
+        self.done = done
+        """How many inputs a continued journal already answers; skip these."""
+        import jsonlines
+
+        self._stream = stream
+        self._writer = jsonlines.Writer(stream, dumps=dumps)
+        self._journal = journal
+
+    def write(self, record: dict[str, Any] | None) -> None:
+        """Write the record of the next input; None where that input gives no record."""
+        if record is not None:
+            self._writer.write(record)
+        elif self._journal:
+            self._stream.write(_NO_RECORD)
+        self._stream.flush()
+
+
+@contextmanager
+def open_output(
+    path: str | None,
+    *,
+    settings: dict[str, Any],
+    force: bool = False,
+    resume: bool = False,
+    at_end: AtEnd = _nothing,
+) -> Iterator[Output]:
+    """Open `path` for records, or standard output where it is None or "-".
+
+    A file is written as a journal, `FILE.part`, and put in place when the block ends well.
+
+    Args:
+        settings, force, resume: as for `open_journal`.
+        at_end: for a file, called before it appears.
+
+    Raises:
+        UsageError: as `open_journal`; or `resume` without a file.
+        AlreadyDone: as `open_journal`.
+    """
+    if path is None or path == "-":
+        if resume:
+            raise UsageError("--resume needs -o FILE: standard output cannot be continued")
+        with protect_stdout() as stream:
+            yield Output(stream)
+        return
+    target = Path(path)
+    with open_journal(target, settings=settings, force=force, resume=resume) as (output, part):
+        _nothing_on_stdout()
+        yield output
+        clean = target.with_name(target.name + ".part.clean")
+        with _named(clean, _KEPT), part.open("rb") as journal, clean.open("wb") as stream:
+            stream.writelines(raw for raw in journal if raw != _NO_RECORD)
+        at_end(clean)
+        put_in_place(clean, target)
+
+
+@contextmanager
+def open_journal(
+    target: Path, *, settings: dict[str, Any], force: bool, resume: bool
+) -> Iterator[tuple[Output, Path]]:
+    """Open the journal of `target`, `TARGET.part`; removed when the block, which makes the target
+    from it, ends well. If it does not, the journal stays, for `resume`.
+
+    Args:
+        settings: what the result depends on: a journal made with others is not continued.
+
+    Raises:
+        UsageError: the target exists (without `force`), its folder does not, or a journal is
+            there that `resume` was not given for or that other settings made.
+        AlreadyDone: with `resume`, when the target is complete.
+    """
+    part, made_with = part_of(target), _settings_of(target)
+    _check_target(target, part, force=force, resume=resume)
+    with held(target):
+        # Another process may have finished it meanwhile.
+        _check_target(target, part, force=force, resume=resume)
+        done = 0
+        if can_continue(target, part, made_with, settings, force=force, resume=resume):
+            done = _count_lines(part)
+        else:
+            # In this order: no journal is ever there without the settings that it was begun with.
+            part.unlink(missing_ok=True)
+            write_json(made_with, settings)
+            part.touch()
+        try:
+            with _named(part, _KEPT), part.open("ab") as stream:
+                yield Output(stream, done=done, journal=True), part
+        except BaseException:
+            if part.exists() and not part.stat().st_size:  # nothing in it to go on from
+                _remove(part, made_with)
+            raise
+        _remove(part, made_with)
+
+
+def _check_target(target: Path, part: Path, *, force: bool, resume: bool) -> None:
+    try:
+        check_done(target, force=force, resume=resume)
+    except AlreadyDone:
+        with suppress(OSError):  # left by a process that was ended just after its last rename
+            _remove(part, _settings_of(target))
+        raise
+    check_new_file(target, force=force)
+
+
+def _settings_of(target: Path) -> Path:
+    return target.with_name(target.name + ".part.json")
+
+
+def _remove(part: Path, made_with: Path) -> None:
+    part.unlink(missing_ok=True)
+    made_with.unlink(missing_ok=True)
+
+
+def check_output(target: Path, *, force: bool, resume: bool) -> None:
+    """Raise what `open_journal` would, but for other settings, before anything is opened."""
+    check_new_file(target, force=force or resume)
+    check_done(target, force=force, resume=resume)
+    check_part(part_of(target), force=force, resume=resume)
+
+
+def check_done(target: Path, *, force: bool, resume: bool) -> None:
+    """Raise AlreadyDone where `resume` finds nothing left to do."""
+    if resume and target.exists() and not force:
+        raise AlreadyDone(f"{target} is complete already")
+
+
+def can_continue(
+    target: Path,
+    part: Path,
+    made_with: Path,
+    settings: dict[str, Any],
+    *,
+    force: bool,
+    resume: bool,
+) -> bool:
+    """Whether the unfinished `part` of `target` is to be continued, or a new one begun.
+
+    `force` with `resume` replaces the target and continues what was begun for that.
+
+    Args:
+        made_with: the file that holds the settings `part` was made with.
+
+    Raises:
+        UsageError: the target exists, or `part` does and `resume` was not given, or was given
+            with other settings.
+    """
+    check_new(target, force=force)
+    check_part(part, force=force, resume=resume)
+    if not part.exists() or not resume:
+        return False
+    before = json.loads(made_with.read_text("utf-8")) if made_with.exists() else {}
+    now = json.loads(json.dumps(settings))
+    if before != now and force:
+        return False
+    if before != now:
+        names = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
+        raise UsageError(
+            f"{part} was made with other settings ({', '.join(names)}): give the same, or start "
+            "over with --force"
+        )
+    return True
+
+
+def part_of(target: Path) -> Path:
+    """Where the unfinished `target` lies."""
+    return target.with_name(target.name + ".part")
+
+
+def check_part(part: Path, *, force: bool, resume: bool) -> None:
+    """Refuse to overwrite what an interrupted run has left. Raises UsageError."""
+    if part.exists() and not (force or resume):
+        raise UsageError(
+            f"{part} is there from an interrupted run: go on with --resume, or start over with "
+            "--force"
+        )
+
+
+def check_new(target: Path, *, force: bool) -> None:
+    """Refuse a target that exists or has no folder to be in. Raises UsageError."""
+    if target.exists() and not force:
+        raise UsageError(f"{target} exists: choose another name, or replace it with --force")
+    if not target.absolute().parent.is_dir():
+        raise UsageError(f"{target.absolute().parent}: no such folder for {target.name}")
+
+
+def check_new_file(target: Path, *, force: bool) -> None:
+    """`check_new`, and refuse a folder even with `force`. Raises UsageError."""
+    check_new(target, force=force)
+    if target.is_dir():
+        raise UsageError(f"{target} is a directory: give -o a file in it")
+
+
+def _count_lines(part: Path) -> int:
+    """Number of whole lines; a torn last line, left by a crash, is cut off."""
+    done = end = 0
+    with part.open("rb+") as stream:
+        for raw in stream:
+            if not raw.endswith(b"\n"):
+                break
+            done, end = done + 1, end + len(raw)
+        stream.truncate(end)
+    return done
+
+
+def open_copy(
+    path: str | None, *, force: bool = False, at_end: AtEnd = _nothing
+) -> AbstractContextManager[IO[bytes]]:
+    """Open `path` for lines copied as they are (`filter`), or standard output.
+
+    Raises:
+        UsageError: as `open_output`.
+    """
+    return _copy_file(Path(path), force, at_end) if path and path != "-" else protect_stdout()
+
+
+@contextmanager
+def _copy_file(target: Path, force: bool, at_end: AtEnd) -> Iterator[IO[bytes]]:
+    check_new_file(target, force=force)
+    part = target.with_name(f".{target.name}.part")
+    with held(target):
+        try:
+            with _named(target), part.open("wb") as stream:
+                yield stream
+            at_end(part)
+            put_in_place(part, target)
+        finally:
+            part.unlink(missing_ok=True)

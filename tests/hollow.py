@@ -1,0 +1,21 @@
+"""Checkpoints without a model: all their files are whole, and nothing is in them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+
+def hollow_checkpoint(folder: Path, **config: object) -> Path:
+    """Enough for a command that must not load it, made without torch."""
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps({"model_type": "llama"} | config))
+    (folder / "tokenizer.json").write_text("{}")
+    write_safetensors(folder / "model.safetensors", {})
+    return folder
+
+
+def write_safetensors(path: Path, header: object, data: bytes = b"") -> None:
+    """The file format by hand: the length of the header, the header, the tensors."""
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data)

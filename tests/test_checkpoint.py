@@ -1,0 +1,235 @@
+"""What cannot be loaded is named, file by file, before any work."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from conftest import Refused
+from hollow import hollow_checkpoint, write_safetensors
+from rzero_cli.core.checkpoint import check_checkpoint
+from rzero_cli.engines.models import check_model
+from rzero_cli.errors import UsageError
+
+Damage = Callable[[Path], object]
+
+
+def cut(name: str, keep: float) -> Damage:
+    """Cut a file off: after so many bytes, or so much of it."""
+
+    def damage(folder: Path) -> None:
+        data = (folder / name).read_bytes()
+        (folder / name).write_bytes(data[: int(keep if keep > 1 or not keep else keep * len(data))])
+
+    return damage
+
+
+def lengthen(folder: Path) -> None:
+    with (folder / "model.safetensors").open("ab") as stream:
+        stream.write(b"\0")
+
+
+def flip(place: int) -> Damage:
+    def damage(folder: Path) -> None:
+        data = bytearray((folder / "model.safetensors").read_bytes())
+        data[place] ^= 0x80
+        (folder / "model.safetensors").write_bytes(data)
+
+    return damage
+
+
+def write(name: str, text: str) -> Damage:
+    return lambda folder: (folder / name).write_text(text)
+
+
+def config(**changes: object) -> Damage:
+    def damage(folder: Path) -> None:
+        own = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(own | changes))
+
+    return damage
+
+
+def remove(*names: str) -> Damage:
+    return lambda folder: [(folder / name).unlink() for name in names]
+
+
+def pickled_alone(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+DAMAGES = {
+    "empty": (cut("model.safetensors", 0), "model.safetensors: cut off after 0 bytes, in its h"),
+    "length": (cut("model.safetensors", 7), "model.safetensors: cut off after 7 bytes, in its h"),
+    "header": (cut("model.safetensors", 100), "model.safetensors: cut off after 100 bytes, in"),
+    "half": (cut("model.safetensors", 0.5), "model.safetensors: cut off: "),
+    "last": (cut("model.safetensors", 0.9999), "instead of "),
+    "longer": (lengthen, "model.safetensors: too long: "),
+    "flipped length": (flip(7), "model.safetensors: not safetensors: copy or download it again"),
+    "flipped header": (flip(9), "model.safetensors: not safetensors, or damaged"),
+    "git lfs": (write("model.safetensors", "version https://git-lfs.github.com/spec/v1\n"), "git"),
+    "no weights": (remove("model.safetensors"), "model.safetensors: missing, and no other weight"),
+    "a pickle": (pickled_alone, "a pickle (pytorch_model.bin) can run code: convert it"),
+    "no tokenizer": (remove("tokenizer.json"), "no tokenizer there (no tokenizer.json, "),
+    "half a tokenizer": (cut("tokenizer.json", 0.5), "tokenizer.json: not JSON, or cut off"),
+    "half a config": (cut("config.json", 0.5), "config.json: not JSON, or cut off"),
+    "a list": (write("config.json", "[]"), "config.json: not a JSON object"),
+    "no type": (write("config.json", "{}"), "config.json: names no model_type"),
+    "other head": (config(architectures=["BertForMaskedLM"]), "BertForMaskedLM does not continue"),
+    "encoder": (
+        config(architectures=["T5ForConditionalGeneration"], is_encoder_decoder=True),
+        "config.json: T5ForConditionalGeneration does not continue a text: give a causal language",
+    ),
+    "another's": (config(hidden_size=64), "config.json: not of these weights: their embeddings a"),
+    "own code": (
+        config(model_type="mine", auto_map={"AutoModelForCausalLM": "mine.Mine"}),
+        "config.json: mine needs code that comes with the checkpoint (auto_map), and rzero runs n",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_checkpoint_is_named_before_any_work(
+    refused: Refused, tiny_model: Path, tmp_path: Path, name: str
+) -> None:
+    damage, message = DAMAGES[name]
+    shutil.copytree(tiny_model, tmp_path / "model")
+    damage(tmp_path / "model")
+    before = {path: path.stat() for path in tmp_path.rglob("*")}
+    # The input is not there either: what is said first was checked first.
+    for option, *command in (
+        ("--solver", "label", "nowhere", "-o", "out"),
+        ("--solver", "train-solver", "nowhere", "-o", "out"),
+        ("--challenger", "challenge", "--solver", str(tiny_model), "-o", "out"),
+        ("--solver", "challenge", "--challenger", str(tiny_model), "-o", "out"),
+        ("--model", "eval", "--data", "nowhere", "-o", "out"),
+    ):
+        said = refused(*command, option, "model")
+        assert said.startswith(f"{option} model: ")
+        assert message in said
+    assert {path: path.stat() for path in tmp_path.rglob("*")} == before
+
+
+def test_what_is_whole_passes_in_milliseconds(
+    tiny_model: Path, plain_model: Path, toy_qwen3: Path, toy_llama: Path, tmp_path: Path
+) -> None:
+    models = [tiny_model, plain_model, toy_qwen3, toy_llama, hollow_checkpoint(tmp_path / "hollow")]
+    started = time.monotonic()
+    for model in models:
+        assert check_model("--solver", str(model)) == str(model)
+    assert time.monotonic() - started < 1  # torch alone takes longer to load
+
+
+def test_a_shard_is_looked_for_and_looked_into(tmp_path: Path) -> None:
+    folder = hollow_checkpoint(tmp_path / "model")
+    (folder / "model.safetensors").unlink()
+    index = folder / "model.safetensors.index.json"
+    for number, name in enumerate("ab"):
+        tensor = {"dtype": "F32", "shape": [number + 1], "data_offsets": [0, 4 * (number + 1)]}
+        write_safetensors(folder / f"{number}.safetensors", {name: tensor}, bytes(4 * number + 4))
+
+    def refuse(places: object) -> str:
+        index.write_text(json.dumps({"weight_map": places}))
+        with pytest.raises(UsageError) as error:
+            check_checkpoint(folder)
+        return str(error.value)
+
+    places = {"a": "0.safetensors", "b": "1.safetensors"}
+    index.write_text(json.dumps({"weight_map": places}))
+    check_checkpoint(folder)
+    assert "2.safetensors: missing, though" in refuse(places | {"c": "2.safetensors"})
+    assert "1.safetensors: holds no c, though" in refuse(places | {"c": "1.safetensors"})
+    assert "has no weight_map" in refuse(["0.safetensors"])
+    assert "has no weight_map" in refuse({"a": "../model/0.safetensors"})
+    data = (folder / "1.safetensors").read_bytes()
+    (folder / "1.safetensors").write_bytes(data[:-1])
+    assert refuse(places).startswith("1.safetensors: cut off: ")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        [],
+        {"a": 1},
+        {"a": {"data_offsets": [0]}},
+        {"a": {"data_offsets": [4, 8]}},
+        {"a": {"data_offsets": [0, 8]}, "b": {"data_offsets": [4, 8]}},
+        {"a": {"data_offsets": [0, 4]}, "b": {"data_offsets": ["4", "8"]}},
+        {"a": {"data_offsets": [0, 1e999]}},
+    ],
+)
+def test_no_header_confuses_the_check(tmp_path: Path, header: object) -> None:
+    folder = hollow_checkpoint(tmp_path / "model")
+    write_safetensors(folder / "model.safetensors", header, bytes(8))
+    with pytest.raises(UsageError, match=r"^model\.safetensors: "):
+        check_checkpoint(folder)
+
+
+def test_an_adapter_and_its_base_are_both_looked_into(tmp_path: Path) -> None:
+    base, adapter = hollow_checkpoint(tmp_path / "base"), tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(base)}))
+
+    def refuse() -> str:
+        with pytest.raises(UsageError) as error:
+            check_model("--solver", str(adapter))
+        return str(error.value)
+
+    (adapter / "adapter_model.bin").write_bytes(b"pickle")
+    assert "adapter_model.safetensors: missing; weights are read as safetensors alone" in refuse()
+    write_safetensors(adapter / "adapter_model.safetensors", {})
+    assert check_model("--solver", str(adapter)) == str(adapter)
+    (base / "tokenizer.json").unlink()
+    assert f"adapter: an adapter of {base}: no tokenizer there" in refuse()
+    (adapter / "tokenizer_config.json").write_text("{}")
+    assert f"{adapter}: no tokenizer there" in refuse()
+    (adapter / "tokenizer.json").write_text("{}")
+    assert check_model("--solver", str(adapter)) == str(adapter)
+    write_safetensors(base / "model.safetensors", {}, b"more")
+    assert f"adapter: an adapter of {base}: model.safetensors: too long" in refuse()
+
+
+def test_code_of_its_own_is_no_hindrance_where_it_is_not_needed(tmp_path: Path) -> None:
+    code = {"AutoConfig": "theirs.Config", "AutoModelForCausalLM": "theirs.Model"}
+    known = hollow_checkpoint(tmp_path / "known", auto_map=code)
+    assert check_model("--solver", str(known)) == str(known)
+    theirs = hollow_checkpoint(tmp_path / "theirs", model_type="theirs", auto_map=code)
+    with pytest.raises(UsageError, match="theirs needs code that comes with the checkpoint"):
+        check_model("--solver", str(theirs))
+    assert check_model("--solver", str(theirs), engine="vllm") == str(theirs)
+
+
+def test_only_architectures_that_continue_no_text_are_refused(tmp_path: Path) -> None:
+    """Held to transformers' own lists."""
+    from transformers.models.auto import modeling_auto
+
+    def names(task: str) -> set[str]:
+        listed = getattr(modeling_auto, f"MODEL_FOR_{task}_MAPPING_NAMES").values()
+        return {
+            name for names in listed for name in ((names,) if isinstance(names, str) else names)
+        }
+
+    def passes(architecture: str) -> bool:
+        folder = hollow_checkpoint(tmp_path / "model", architectures=[architecture])
+        try:
+            check_checkpoint(folder)
+        except UsageError:
+            return False
+        return True
+
+    causal = names("CAUSAL_LM")
+    assert len(causal) > 100
+    assert {name for name in causal if not passes(name)} == set()
+    for task in (
+        *("MASKED_LM", "SEQUENCE_CLASSIFICATION", "TOKEN_CLASSIFICATION", "QUESTION_ANSWERING"),
+        *("MULTIPLE_CHOICE", "NEXT_SENTENCE_PREDICTION"),
+    ):
+        others = {name for name in names(task) - causal if name.count("For")}
+        assert len(others) > 5
+        passed = {name for name in others if passes(name)}
+        assert len(passed) <= len(others) / 10, passed
