@@ -100,7 +100,7 @@ def test_a_damaged_checkpoint_is_named_before_any_work(
     damage, message = DAMAGES[name]
     shutil.copytree(tiny_model, tmp_path / "model")
     damage(tmp_path / "model")
-    before = {path: path.stat() for path in tmp_path.rglob("*")}
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     # The input is not there either: what is said first was checked first.
     for option, *command in (
         ("--solver", "label", "nowhere", "-o", "out"),
@@ -112,7 +112,7 @@ def test_a_damaged_checkpoint_is_named_before_any_work(
         said = refused(*command, option, "model")
         assert said.startswith(f"{option} model: ")
         assert message in said
-    assert {path: path.stat() for path in tmp_path.rglob("*")} == before
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
 def test_what_is_whole_passes_in_milliseconds(
@@ -230,6 +230,6 @@ def test_only_architectures_that_continue_no_text_are_refused(tmp_path: Path) ->
         *("MULTIPLE_CHOICE", "NEXT_SENTENCE_PREDICTION"),
     ):
         others = {name for name in names(task) - causal if name.count("For")}
-        assert len(others) > 5
+        assert len(others) >= 5
         passed = {name for name in others if passes(name)}
         assert len(passed) <= len(others) / 10, passed
