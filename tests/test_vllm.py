@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,21 @@ def test_start_leaves_out_and_a_window_bounds_what_is_read(engine) -> None:
         next(results)
     assert 40 <= read <= 40 + 16 * 32 // 4 + 1
     results.close()
+
+
+def test_batch_invariance_seeds_each_request_by_its_place(
+    engine, small_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampling = Sampling(n=3, max_tokens=12, seed=5)
+    # vLLM's own part of it needs a GPU. In float32 it changes nothing but near-ties.
+    monkeypatch.setattr(engine, "_invariant", True)
+    everything = list(engine.generate(PROMPTS, sampling))
+    assert len({c.text for completions in everything for c in completions}) > len(PROMPTS)
+    assert list(engine.generate(PROMPTS, sampling, start=7)) == everything[7:]
+    assert list(engine.generate(PROMPTS, replace(sampling, seed=6))) != everything
+    monkeypatch.setenv("VLLM_BATCH_INVARIANT", "1")
+    with pytest.raises(UsageError, match="VLLM_BATCH_INVARIANT: vLLM has this on GPUs alone"):
+        open_engine("vllm", str(small_base))
 
 
 def test_any_text_can_be_asked_and_a_prompt_without_room_is_no_end(engine) -> None:

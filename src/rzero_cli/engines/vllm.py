@@ -7,7 +7,9 @@ server; unlike `vllm.LLM`, which refuses it, it has data parallelism within one 
 Randomness is the engine's own, seeded once: a seed for each request would cost speed on a GPU
 (vLLM then samples row by row) and can end the engine on the CPU (where a generator cannot be
 rewound after a prompt was prefilled in chunks). So a run gives the same records, each once, but not
-the same completions twice.
+the same completions twice. With VLLM_BATCH_INVARIANT=1, vLLM's own mode for some GPUs in which a
+completion does not depend on what is generated beside it, each request is seeded by its place, and
+a run that is continued gives what an uninterrupted one does.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from typing import IO, Any
 
 from rzero_cli.core.processes import ended_with_us
 from rzero_cli.core.prompts import Prompt
-from rzero_cli.engines import Completion, Sampling, chat
+from rzero_cli.engines import Completion, Sampling, chat, derived_seed
 from rzero_cli.engines.in_flight import EventLoop, in_order
 from rzero_cli.engines.models import adapter_base
 from rzero_cli.errors import RzeroError, UsageError
@@ -95,12 +97,15 @@ class VllmEngine:
         self, model: str, batch_size: int | None, seed: int, arguments: dict[str, Any]
     ) -> None:
         with _printing_to(self._log, model):
-            from vllm import AsyncEngineArgs, SamplingParams
+            from vllm import AsyncEngineArgs, SamplingParams, envs
             from vllm.lora.request import LoRARequest
+            from vllm.platforms import current_platform
             from vllm.sampling_params import RequestOutputKind
 
             from rzero_cli.engines.transformers import load_tokenizer
 
+            if envs.VLLM_BATCH_INVARIANT and current_platform.is_cpu():
+                raise UsageError("VLLM_BATCH_INVARIANT: vLLM has this on GPUs alone: unset it")
             base = adapter_base(model)
             self._adapter = LoRARequest("adapter", 1, model) if base else None
             made_with = _defaults(model, seed) | arguments
@@ -125,6 +130,7 @@ class VllmEngine:
         self._params = SamplingParams
         self._final = RequestOutputKind.FINAL_ONLY
         self._requests = 0
+        self._invariant = bool(envs.VLLM_BATCH_INVARIANT)
 
     def __enter__(self) -> VllmEngine:
         return self
@@ -164,12 +170,16 @@ class VllmEngine:
 
         def begin(number: int, prompt: Prompt) -> Future[list[Completion]]:
             tokens = chat.encode(self.tokenizer, prompt, self._template_args)
+            params = raws if isinstance(prompt, str) else chats
+            if self._invariant:
+                params = params.clone()
+                params.seed = derived_seed(sampling.seed, number) & 0x7FFFFFFF
             if not isinstance(prompt, str):
-                return self._loop.submit(self._complete(tokens, chats))
+                return self._loop.submit(self._complete(tokens, params))
             room = chat.room_for_prompt(self._longest, sampling.max_tokens)
             if len(tokens) > room:
                 self._notify_once(chat.CUT)
-            return self._loop.submit(self._complete(tokens[-room:], raws))
+            return self._loop.submit(self._complete(tokens[-room:], params))
 
         window = _FULL * max(1, self._sequences // drawn)
         for completions in in_order(prompts, begin, window=window, start=start):
