@@ -8,7 +8,9 @@ repeatable and lets it be continued in the middle: windows lie at fixed position
 
 from __future__ import annotations
 
+import errno
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import dropwhile, groupby, islice
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, StoppingCriteria
 from transformers.utils import logging as transformers_logging
 
@@ -26,13 +29,19 @@ from rzero_cli.errors import RzeroError, UsageError
 
 __all__ = [
     "TransformersEngine",
+    "FROM_CHECKPOINTS",
     "default_device",
     "load_model",
+    "load_adapter",
     "load_tokenizer",
 ]
+    "out_of_memory",
 
 BATCHES_PER_WINDOW = 4
 
+
+FROM_CHECKPOINTS = {"use_safetensors": True, "trust_remote_code": False}
+"""What every loading of weights is told: no pickle, and no code that comes with a checkpoint."""
 
 def default_device() -> str:
     """The GPU if there is one; this process's own where torchrun or accelerate began several."""
@@ -50,7 +59,8 @@ def load_model(model: str, *, training: bool = False, dtype: str | None = None) 
         dtype: another precision, by torch's name.
 
     Raises:
-        RzeroError: it cannot be loaded; the first line of the reason is given.
+        RzeroError: it cannot be loaded, or not all of it is there; the first line of the reason is
+            given.
         UsageError: torch has no such precision.
     """
     own = "auto" if torch.cuda.is_available() and not training else "float32"
@@ -61,32 +71,82 @@ def load_model(model: str, *, training: bool = False, dtype: str | None = None) 
     if base:
         require("train", "peft")
     with _one_line_errors(model):
-        loaded = AutoModelForCausalLM.from_pretrained(base or model, dtype=precision)
+        loaded, found = AutoModelForCausalLM.from_pretrained(
+            base or model, dtype=precision, output_loading_info=True, **FROM_CHECKPOINTS
+        )
+        _refuse_missing(base or model, found["missing_keys"])
         if base:
-            from peft import PeftModel
-
-            loaded = PeftModel.from_pretrained(loaded, model).merge_and_unload()
-    return loaded if training else loaded.to(default_device()).eval()
+            loaded = load_adapter(loaded, model).merge_and_unload()
+        return loaded if training else loaded.to(default_device()).eval()
 
 
-def load_tokenizer(model: str) -> Any:
+
+def load_adapter(base: Any, adapter: str, *, trainable: bool = False) -> Any:
+    """Put an adapter on its loaded base.
+    Raises:
+        RzeroError: it cannot be loaded, or not all of it is there.
+    """
+    from peft import PeftModel
+    from peft.utils import SAFETENSORS_WEIGHTS_NAME
+
+    with _one_line_errors(adapter), warnings.catch_warnings(record=True) as said:
+        # Where this is missing, peft would read a pickle.
+        if Path(adapter).is_dir() and not (Path(adapter) / SAFETENSORS_WEIGHTS_NAME).is_file():
+            raise RzeroError(f"cannot load {adapter}: {SAFETENSORS_WEIGHTS_NAME} is missing")
+        warnings.simplefilter("always")
+        loaded = PeftModel.from_pretrained(base, adapter, is_trainable=trainable)
+    for warning in said:  # the one way in which it tells
+        if "missing adapter keys" in str(warning.message):
+            _refuse_missing(adapter, str(warning.message).partition("[")[2].split(", "))
+    return loaded
+
+
+def _refuse_missing(model: str, names: Iterable[str]) -> None:
+    """Refuse to go on with weights that transformers or peft has made up."""
+    if missing := sorted(name.strip("'].") for name in names):
+        more = f" and {len(missing) - 1:,} more" if len(missing) > 1 else ""
+        raise RzeroError(
+            f"cannot load {model}: its weights lack {missing[0]}{more}, which would be random: "
+            "its config.json is of another model, or a part of the weights is missing"
+        )
+
+
+def load_tokenizer(model: str, *, own_code: bool = False) -> Any:
     """Load the tokenizer, padding on the left, where a decoder is batched.
 
     An adapter that was saved without one has its base's.
 
     Raises:
+    Args:
+        model: directory or hub name.
+        own_code: whether code that comes with it may run, as vLLM can be told by name.
+
         RzeroError: it cannot be loaded.
     """
     with _one_line_errors(model):
         own = (Path(model) / "tokenizer_config.json").is_file()
         source = model if own else adapter_base(model) or model
-        tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
+        tokenizer = AutoTokenizer.from_pretrained(
+            source, padding_side="left", trust_remote_code=own_code
+        )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 
 
 class _one_line_errors:
+_NO_MEMORY = ("DefaultCPUAllocator", "not enough memory", "out of memory", "ALLOC_FAILED")
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory has run out, a GPU's or the machine's."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _NO_MEMORY)
+
+
     """Turn the failures of loading a checkpoint into one line that names the model."""
 
     def __init__(self, model: str) -> None:
@@ -98,7 +158,12 @@ class _one_line_errors:
         transformers_logging.disable_progress_bar()
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, (OSError, ValueError, KeyError, RuntimeError)):
+        if error is not None and out_of_memory(error):
+            raise RzeroError(
+                f"cannot load {self.model}: out of memory: give --dtype bfloat16 where it only "
+                "generates, or a machine or GPU with more"
+            ) from error
+        if isinstance(error, (OSError, ValueError, KeyError, RuntimeError, SafetensorError)):
             reason = " ".join(str(error).split("\n")[0].split())
             raise RzeroError(f"cannot load {self.model}: {reason}") from error
 
@@ -210,10 +275,14 @@ class TransformersEngine:
         """Draw one completion for each prompt, halving the batch where memory does not suffice."""
         try:
             return self._draw(prompts, sampling, raw, seed)
-        except torch.OutOfMemoryError:
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
             if len(prompts) == 1:
                 raise RzeroError(
-                    "out of GPU memory with a single completion: lower --max-tokens"
+                    f"out of memory with a single completion, of a prompt of {len(prompts[0]):,} "
+                    f"tokens and at most {sampling.max_tokens:,} more: lower --max-tokens, or "
+                    "leave out such a prompt; --resume goes on with what is finished"
                 ) from None
         torch.cuda.empty_cache()
         middle = len(prompts) // 2
@@ -223,6 +292,10 @@ class TransformersEngine:
         ]
 
     def _draw(
+        self._notify_once(
+            f"out of memory with {len(prompts)} completions at a time: going on with {middle}; "
+            "--batch-size sets how many"
+        )
         self, prompts: Sequence[list[int]], sampling: Sampling, raw: bool, seed: int
     ) -> list[Completion]:
         stops = chat.stop_strings(self.tokenizer, sampling.stop, raw=raw)

@@ -116,7 +116,8 @@ class VllmEngine:
                 own = (Path(model) / "tokenizer_config.json").is_file()
                 made_with |= {"model": base, "tokenizer": model if own else base}
             _check_names(made_with, [field.name for field in dataclasses.fields(AsyncEngineArgs)])
-            self.tokenizer = load_tokenizer(model)
+            own_code = bool(made_with["trust_remote_code"])
+            self.tokenizer = load_tokenizer(model, own_code=own_code)
             self._loop = EventLoop()
             try:
                 self._engine = self._loop.run(_start(made_with))
@@ -240,6 +241,7 @@ def _defaults(model: str, seed: int) -> dict[str, Any]:
         return common
     # As the transformers engine on the CPU: bfloat16 is emulated, slowly, where the processor has
     # no instructions for it. Compiling takes longer than most runs here.
+        "load_format": "safetensors",  # "auto" reads pickles where there is nothing else
     on_cpu = {"dtype": "float32", "enforce_eager": True}
     if "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
         on_cpu["kv_cache_memory_bytes"] = _CPU_KV_CACHE

@@ -277,7 +277,10 @@ class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
         engine = self.engine
         with quiet():
             return HFLM(
-                pretrained=engine.model, tokenizer=engine.tokenizer, batch_size=engine.batch_size
+                pretrained=engine.model,
+                tokenizer=engine.tokenizer,
+                batch_size=engine.batch_size,
+                trust_remote_code=False,
             )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rzero_cli.engines.models import adapter_base
-from rzero_cli.engines.transformers import load_model
+from rzero_cli.engines.transformers import load_adapter, load_model
 from rzero_cli.training.checkpoints import save_as_it_is
 from rzero_cli.training.ranks import on_first
 
@@ -54,9 +54,7 @@ def load_policy(start: str, lora: Lora | None) -> Any:
     base = adapter_base(start)
     if base is None or lora is None:
         return load_model(start, training=True)
-    from peft import PeftModel
-
-    return PeftModel.from_pretrained(load_model(base, training=True), start, is_trainable=True)
+    return load_adapter(load_model(base, training=True), start, trainable=True)
 
 
 def new_adapter(start: str, lora: Lora | None) -> Any:

@@ -25,7 +25,7 @@ from rzero_cli.core.plan import Plan
 from rzero_cli.core.processes import rank
 from rzero_cli.core.prompts import Messages, plain_text
 from rzero_cli.engines.chat import PLAIN_STOPS, end_tokens, render
-from rzero_cli.engines.transformers import load_tokenizer
+from rzero_cli.engines.transformers import load_tokenizer, out_of_memory
 from rzero_cli.errors import RzeroError, UsageError
 from rzero_cli.training.adapters import (
     Lora,
@@ -128,7 +128,7 @@ def train(
         RzeroError: the model cannot be loaded; another process of the training has ended.
     """
     torch.manual_seed(hyper.seed)
-    with together(), _quiet_trl():
+    with together(), _quiet_trl(), _memory_in_a_line():
         start = start_of(model, lora, part)
         tokenizer = load_tokenizer(start)
         dataset = Dataset.from_list([row | {"prompt": _prompt(tokenizer, row)} for row in rows])
@@ -276,6 +276,7 @@ def _config(
         disable_tqdm=True,
         seed=hyper.seed,
         remove_unused_columns=False,
+        trust_remote_code=False,
     )
 
 
@@ -318,6 +319,21 @@ def _refused_in_a_line(*kinds: type[Exception]) -> Iterator[None]:
         yield
     except kinds as error:
         raise RzeroError(f"this cannot be trained: {' '.join(str(error).split())}") from error
+
+
+@contextmanager
+def _memory_in_a_line() -> Iterator[None]:
+    """What to lower where memory has run out, of the GPU or of the machine."""
+    try:
+        yield
+    except (RuntimeError, MemoryError, OSError) as error:
+        if not out_of_memory(error):
+            raise
+        raise RzeroError(
+            "out of memory: lower --per-device or give --gradient-checkpointing, with which "
+            "--resume goes on from the last saved step; else lower --max-tokens or --group, or "
+            "train an adapter (--lora-r), from the start"
+        ) from error
 
 
 @contextmanager
