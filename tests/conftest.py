@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from forks import ForkServer
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
@@ -36,6 +38,13 @@ class Ended:
     @property
     def lines(self) -> list[str]:
         return self.stdout.splitlines()
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[ForkServer]:
+    """Begins commands at once, also those that load models; one for each worker of pytest."""
+    with ForkServer() as server:
+        yield server
 
 
 Rzero = Callable[..., Ended]
