@@ -13,6 +13,7 @@ from rzero_cli.commands._run import (
     Clock,
     check_served,
     count_questions,
+    hashed,
     input_hashes,
     parents_of,
     part_seed,
@@ -27,6 +28,7 @@ from rzero_cli.core.prompts import SOLVER, load_prompt
 from rzero_cli.core.shards import parse_shard
 from rzero_cli.core.streams import read_lines
 from rzero_cli.engines import Sampling, derived_seed
+from rzero_cli.engines.ahead import Ahead
 from rzero_cli.errors import UsageError
 from rzero_cli.stages.label import InStep, label_record, open_solver
 from rzero_cli.stages.vote import vote_metrics
@@ -145,7 +147,6 @@ def label(
     count = unlabelled = truncated = tokens = 0
 
     def at_end(finished: Path) -> None:
-        parents = [*names, *parents_of(model, how)]
         record_origin(
             ctx, finished, parents=parents, clock=clock, metrics=vote_metrics, tokens=tokens
         )
@@ -158,6 +159,7 @@ def label(
             resume=resume,
             at_end=at_end,
         ) as out,
+        hashed(ctx, *names, *parents_of(model, how)) as parents,
         open_solver(
             model=model,
             sampling=sampling,
@@ -174,7 +176,9 @@ def label(
             start=out.done,
         )
         advance(out.done)
-        for labelled in opened.label(asked.questions(), start=out.done):
+        for labelled in opened.label(
+            asked.questions(), start=out.done, ahead=Ahead(out.ahead, out.done)
+        ):
             record = label_record(asked.next().record, labelled)
             if keep_completions:
                 record["completions"] = [c.text for c in labelled.completions]

@@ -14,6 +14,7 @@ from rzero_cli.commands import _options as opt
 from rzero_cli.commands._run import (
     Clock,
     count_questions,
+    hashed,
     input_hashes,
     parents_of,
     part_seed,
@@ -29,6 +30,7 @@ from rzero_cli.core.prompts import SOLVER, load_prompt
 from rzero_cli.core.shards import parse_shard
 from rzero_cli.core.streams import Line, read_lines
 from rzero_cli.engines import Sampling
+from rzero_cli.engines.ahead import Ahead
 from rzero_cli.errors import UsageError
 from rzero_cli.stages.label import InStep, open_solver
 
@@ -170,6 +172,9 @@ def oracle(
             resume=resume,
             at_end=at_end,
         ) as out,
+        hashed(
+            ctx, *names, *data, *(parents_of(answered_by["oracle"], how) if how else [])
+        ) as parents,
         progress("oracle", None if total is None else part.size(total), quiet=quiet) as advance,
     ):
         asked = InStep(
@@ -179,7 +184,7 @@ def oracle(
         )
         advance(out.done)
         before = out.done
-        for reference in ask(asked.questions(), start=out.done):
+        for reference in ask(asked.questions(), out.done, Ahead(out.ahead, out.done)):
             record = asked.next().record
             # One oracle after another: what an earlier one knew stays.
             reference = record.get(reference_key) if reference is None else reference
@@ -190,7 +195,6 @@ def oracle(
         asked.end()
         count += before
         metrics = _metrics(reference_key, asked=count)
-        parents = [*names, *data, *(parents_of(answered_by["oracle"], how) if how else [])]
     if output and before:  # the file has those of the earlier run, too
         unknown = count - metrics(read_lines([output]))["known"]
     say(f"oracle: {count} questions, {unknown} without a known answer", quiet=quiet)
@@ -233,14 +237,15 @@ def _open(
         ) as solver:
             served: Any = solver.engine
 
-            def ask(questions: Iterable[str], start: int) -> Iterator[str | None]:
-                return (one.vote.answer for one in solver.label(questions, start=start))
+            def ask(questions: Iterable[str], start: int, ahead: Ahead) -> Iterator[str | None]:
+                labelled = solver.label(questions, start=start, ahead=ahead)
+                return (one.vote.answer for one in labelled)
 
             yield ask, {"oracle": str(served.model)}
 
 
 def _each(find: Callable[[str], str | None]) -> Ask:
-    def ask(questions: Iterable[str], start: int) -> Iterator[str | None]:
+    def ask(questions: Iterable[str], start: int, ahead: Ahead) -> Iterator[str | None]:
         return map(find, islice(questions, start, None))
 
     return ask

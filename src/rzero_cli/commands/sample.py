@@ -12,6 +12,7 @@ from rzero_cli.commands import _options as opt
 from rzero_cli.commands._run import (
     Clock,
     check_served,
+    hashed,
     input_hashes,
     parents_of,
     part_seed,
@@ -25,6 +26,7 @@ from rzero_cli.core.prompts import CHALLENGER, load_prompt
 from rzero_cli.core.shards import parse_shard
 from rzero_cli.core.streams import Line
 from rzero_cli.engines import Sampling, derived_seed, open_engine
+from rzero_cli.engines.ahead import Ahead
 from rzero_cli.stages.sample import sample_questions
 
 TEMPERATURE, TOP_P, TOP_K, MAX_TOKENS = opt.drawing("sample")
@@ -99,7 +101,7 @@ def sample(
         record_origin(
             ctx,
             finished,
-            parents=parents_of(model, how),
+            parents=parents,
             clock=clock,
             metrics=lambda lines: _metrics(n, lines),
             tokens=tokens,
@@ -107,6 +109,7 @@ def sample(
 
     with (
         open_output(output, settings=made_with, force=force, resume=resume, at_end=at_end) as out,
+        hashed(ctx, *parents_of(model, how)) as parents,
         open_engine(model=model, seed=derived_seed(seed, out.done), **how) as loaded,
         progress("sample", n - out.done, quiet=quiet) as advance,
     ):
@@ -118,6 +121,7 @@ def sample(
             require_boxed=require_boxed,
             keep_malformed=keep_malformed,
             start=out.done,
+            ahead=Ahead(out.ahead, out.done),
         ):
             out.write(record)
             malformed += record is None or record["question"] is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import cache
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +15,7 @@ from rzero_cli.commands import _options as opt
 from rzero_cli.commands._run import (
     Clock,
     check_served,
+    hashed,
     input_hashes,
     parents_of,
     part_seed,
@@ -31,8 +32,9 @@ from rzero_cli.core.rewards import challenger_rewards, check_tokenizer
 from rzero_cli.core.shards import WHOLE, parse_shard
 from rzero_cli.core.streams import Line, read_lines
 from rzero_cli.engines import Sampling, derived_seed
+from rzero_cli.engines.ahead import Ahead
 from rzero_cli.errors import UsageError
-from rzero_cli.stages.label import Solver, label_record, open_solver
+from rzero_cli.stages.label import Labelled, Solver, label_record, open_solver
 
 TEMPERATURE, TOP_P, TOP_K, MAX_TOKENS = opt.drawing("score")
 EXTRACT, UNITS, PERCENT = opt.answers("score")
@@ -115,7 +117,7 @@ def score(
     rules = opt.answer_rules(ctx.params)
     asks = bool(solver or how["endpoints"])
     model = check_served("--solver", solver, how) if asks else None
-    parents = [*names, *(parents_of(model, how) if asks else [])]
+    asked_of = parents_of(model, how) if asks else []
     sampling = Sampling(m, temperature, top_p, top_k, max_tokens, seed, opt.stops(stop))
     prompt = load_prompt(prompt_file, SOLVER)
     source = read_lines(names, limit=limit, strict=strict)
@@ -132,9 +134,10 @@ def score(
 
     with ExitStack() as stack:
         enter = stack.enter_context
-        made_with = settings_of(ctx) | input_hashes(names, *parents[len(names) :])
+        made_with = settings_of(ctx) | input_hashes(names, *asked_of)
         how_to_end: dict[str, Any] = {"force": force, "resume": resume, "at_end": at_end}
         out = enter(open_output(output, settings=made_with, **how_to_end))
+        parents = enter(hashed(ctx, *names, *asked_of))
 
         @cache
         def opened() -> Solver:
@@ -150,6 +153,7 @@ def score(
             )
 
         advance = enter(progress("score", None, quiet=quiet))
+        ahead = Ahead(out.ahead, out.done // batch * batch if batch else 0)
         for number, lines in part.of(enumerate(_batches(source, batch))):
             if count + len(lines) <= out.done:  # an earlier run has the whole batch
                 count += len(lines)
@@ -158,7 +162,7 @@ def score(
             missing = _without_p_hat(lines, question_key, asks)
             if missing:
                 asked = [lines[i].text(question_key) for i in missing]
-                labelled = opened().label(asked, seed=seed + number)
+                labelled = _label(opened(), asked, seed + number, ahead.after(count))
                 for i, label in zip(missing, labelled, strict=True):
                     records[i] = label_record(records[i], label)
                     truncated += sum(c.truncated for c in label.completions)
@@ -188,6 +192,17 @@ def _without_p_hat(lines: Sequence[Line], question_key: str, asks: bool) -> list
         else:
             missing.append(i)
     return missing
+
+
+def _label(solver: Solver, asked: list[str], seed: int, ahead: Ahead) -> Iterator[Labelled]:
+    """The labels of a batch. They wait for the last of them, so each is kept, and an interrupted
+    run's are taken."""
+    kept = list(takewhile(bool, map(ahead.take, range(len(asked)))))
+    yield from (solver.read(completions or []) for completions in kept)
+    drawn = solver.label(asked, seed=seed, start=len(kept), ahead=ahead)
+    for i, label in enumerate(drawn, len(kept)):
+        ahead.keep(i, label.completions)
+        yield label
 
 
 def _batches(lines: Iterable[Line], size: int | None) -> Iterator[list[Line]]:

@@ -7,6 +7,7 @@ target when the stage has finished, and which `--resume` continues.
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from typing import IO, Any
 
 from rzero_cli.core.locks import held
 from rzero_cli.core.streams import dumps
+from rzero_cli.core.terminal import json_on_terminal
 from rzero_cli.errors import AlreadyDone, ClosedPipe, RzeroError, UsageError
 
 __all__ = [
@@ -131,6 +133,13 @@ def open_directory(target: Path) -> Iterator[Path]:
         put_in_place(part, target)
 
 
+class _OnTerminal(io.BufferedWriter):
+    """Writes the same JSON without a character in it that a terminal obeys; given whole lines."""
+
+    def write(self, data: Any) -> int:
+        return super().write(json_on_terminal(bytes(data)))
+
+
 @contextmanager
 def protect_stdout() -> Iterator[IO[bytes]]:
     """Take standard output for records alone; gives the stream to write them to.
@@ -146,7 +155,9 @@ def protect_stdout() -> Iterator[IO[bytes]]:
     sys.stdout.flush()
     private = os.dup(1)
     os.dup2(2, 1)
-    stream = os.fdopen(private, "wb")
+    stream = (
+        _OnTerminal(io.FileIO(private, "wb")) if os.isatty(private) else os.fdopen(private, "wb")
+    )
     try:
         with _named("standard output"):
             yield stream
@@ -168,9 +179,13 @@ def _nothing_on_stdout() -> None:
 class Output:
     """Where a stage writes its records, one `write` for each of its inputs, in their order."""
 
-    def __init__(self, stream: IO[bytes], *, done: int = 0, journal: bool = False) -> None:
+    def __init__(
+        self, stream: IO[bytes], *, done: int = 0, journal: bool = False, ahead: Path | None = None
+    ) -> None:
         self.done = done
         """How many inputs a continued journal already answers; skip these."""
+        self.ahead = ahead
+        """A file for what is finished before its turn; goes when the journal goes."""
         import jsonlines
 
         self._stream = stream
@@ -249,17 +264,18 @@ def open_journal(
             done = _count_lines(part)
         else:
             # In this order: no journal is ever there without the settings that it was begun with.
-            part.unlink(missing_ok=True)
+            _remove(target)
             write_json(made_with, settings)
             part.touch()
         try:
             with _named(part, _KEPT), part.open("ab") as stream:
-                yield Output(stream, done=done, journal=True), part
+                yield Output(stream, done=done, journal=True, ahead=_ahead_of(target)), part
         except BaseException:
-            if part.exists() and not part.stat().st_size:  # nothing in it to go on from
-                _remove(part, made_with)
+            if part.exists() and not part.stat().st_size and not _ahead_of(target).exists():
+                # nothing to go on from
+                _remove(target)
             raise
-        _remove(part, made_with)
+        _remove(target)
 
 
 def _check_target(target: Path, part: Path, *, force: bool, resume: bool) -> None:
@@ -267,7 +283,7 @@ def _check_target(target: Path, part: Path, *, force: bool, resume: bool) -> Non
         check_done(target, force=force, resume=resume)
     except AlreadyDone:
         with suppress(OSError):  # left by a process that was ended just after its last rename
-            _remove(part, _settings_of(target))
+            _remove(target)
         raise
     check_new_file(target, force=force)
 
@@ -276,9 +292,13 @@ def _settings_of(target: Path) -> Path:
     return target.with_name(target.name + ".part.json")
 
 
-def _remove(part: Path, made_with: Path) -> None:
-    part.unlink(missing_ok=True)
-    made_with.unlink(missing_ok=True)
+def _ahead_of(target: Path) -> Path:
+    return target.with_name(target.name + ".part.ahead")
+
+
+def _remove(target: Path) -> None:
+    for path in (part_of(target), _ahead_of(target), _settings_of(target)):
+        path.unlink(missing_ok=True)
 
 
 def check_output(target: Path, *, force: bool, resume: bool) -> None:

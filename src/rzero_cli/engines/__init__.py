@@ -10,10 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rzero_cli.core.prompts import Prompt
 from rzero_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from rzero_cli.engines.ahead import Ahead
 
 __all__ = [
     "DEFAULT_BATCH_SIZE",
@@ -63,7 +66,12 @@ class Engine(Protocol):
     """Something that completes prompts."""
 
     def generate(
-        self, prompts: Iterable[Prompt], sampling: Sampling, *, start: int = 0
+        self,
+        prompts: Iterable[Prompt],
+        sampling: Sampling,
+        *,
+        start: int = 0,
+        ahead: Ahead | None = None,
     ) -> Iterator[list[Completion]]:
         """Complete prompts, lazily read with bounded look-ahead, in their order.
 
@@ -74,6 +82,8 @@ class Engine(Protocol):
             sampling: n completions for each.
             start: how many results to leave out, because an earlier run has them. The others
                 come out as if nothing had been left out.
+            ahead: what is finished before its turn is kept there, and taken from there. An engine
+                that finishes nothing out of turn has no use for it.
 
         Yields:
             `sampling.n` completions for each prompt from number `start` on, as they finish.

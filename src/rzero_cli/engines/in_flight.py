@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from rzero_cli.core.prompts import Prompt
 from rzero_cli.engines import Completion
+from rzero_cli.engines.ahead import Ahead
 
 __all__ = ["EventLoop", "in_order"]
 
@@ -82,6 +83,7 @@ def in_order(
     *,
     window: int,
     start: int = 0,
+    ahead: Ahead | None = None,
 ) -> Iterator[list[Completion]]:
     """Complete prompts and yield their results in the order of the prompts.
 
@@ -90,9 +92,26 @@ def in_order(
         begin: begins to complete a prompt, given its number.
         window: prompts begun whose results have not come out.
         start: prompts to leave out at the beginning.
+        ahead: has what an interrupted run had finished, and gets what is finished before its turn.
     """
+    turn = start
     begun: Queue[Future[list[Completion]] | BaseException | None] = Queue()
     room, over = threading.Semaphore(window), threading.Event()
+
+    def work(number: int, prompt: Prompt) -> Future[list[Completion]]:
+        if ahead is None:
+            return begin(number, prompt)
+        if kept := ahead.take(number):
+            there: Future[list[Completion]] = Future()
+            there.set_result(kept)
+            return there
+        future = begin(number, prompt)
+        future.add_done_callback(lambda done: keep(number, done))
+        return future
+
+    def keep(number: int, done: Future[list[Completion]]) -> None:
+        if ahead and number > turn and not done.cancelled() and done.exception() is None:
+            ahead.keep(number, done.result())
 
     def read() -> None:
         """Begin prompts as they come, in a thread: a source that lets one wait, such as a pipe,
@@ -102,7 +121,7 @@ def in_order(
                 room.acquire()
                 if over.is_set():
                     return
-                begun.put(begin(number, prompt))
+                begun.put(work(number, prompt))
             begun.put(None)
         except BaseException as error:
             begun.put(error)
@@ -115,6 +134,7 @@ def in_order(
             result = wait(item)
             room.release()
             yield result
+            turn += 1
     finally:
         over.set()
         room.release()

@@ -29,6 +29,7 @@ import openai
 
 from rzero_cli.core.prompts import Prompt
 from rzero_cli.engines import Completion, Sampling, derived_seed
+from rzero_cli.engines.ahead import Ahead
 from rzero_cli.engines.chat import CUT, room_for_prompt
 from rzero_cli.engines.in_flight import EventLoop, in_order
 from rzero_cli.errors import RzeroError, UsageError
@@ -136,7 +137,12 @@ class OpenAIEngine:
         self._loop.close(*(endpoint.client.close() for endpoint in self._endpoints))
 
     def generate(
-        self, prompts: Iterable[Prompt], sampling: Sampling, *, start: int = 0
+        self,
+        prompts: Iterable[Prompt],
+        sampling: Sampling,
+        *,
+        start: int = 0,
+        ahead: Ahead | None = None,
     ) -> Iterator[list[Completion]]:
         """Complete prompts in their order; see `Engine.generate`.
 
@@ -152,7 +158,9 @@ class OpenAIEngine:
             return self._loop.submit(self._draw(number, prompt, sampling, 0, drawn))
 
         capacity = len(self._endpoints) * max(1, self._batch_size // drawn)
-        for completions in in_order(prompts, begin, window=_FULL * capacity, start=start):
+        for completions in in_order(
+            prompts, begin, window=_FULL * capacity, start=start, ahead=ahead
+        ):
             yield completions * (sampling.n // drawn)
         if self._refused and not (self._answered or start):
             raise RzeroError(f"{self._endpoints[0].url}: has no room for any of these prompts")

@@ -24,24 +24,25 @@ from transformers.utils import logging as transformers_logging
 
 from rzero_cli.core.prompts import Prompt
 from rzero_cli.engines import DEFAULT_BATCH_SIZE, Completion, Sampling, chat, derived_seed
+from rzero_cli.engines.ahead import Ahead
 from rzero_cli.engines.models import adapter_base, require
 from rzero_cli.errors import RzeroError, UsageError
 
 __all__ = [
-    "TransformersEngine",
     "FROM_CHECKPOINTS",
+    "TransformersEngine",
     "default_device",
-    "load_model",
     "load_adapter",
+    "load_model",
     "load_tokenizer",
-]
     "out_of_memory",
+]
 
 BATCHES_PER_WINDOW = 4
 
-
 FROM_CHECKPOINTS = {"use_safetensors": True, "trust_remote_code": False}
 """What every loading of weights is told: no pickle, and no code that comes with a checkpoint."""
+
 
 def default_device() -> str:
     """The GPU if there is one; this process's own where torchrun or accelerate began several."""
@@ -80,9 +81,9 @@ def load_model(model: str, *, training: bool = False, dtype: str | None = None) 
         return loaded if training else loaded.to(default_device()).eval()
 
 
-
 def load_adapter(base: Any, adapter: str, *, trainable: bool = False) -> Any:
     """Put an adapter on its loaded base.
+
     Raises:
         RzeroError: it cannot be loaded, or not all of it is there.
     """
@@ -116,11 +117,11 @@ def load_tokenizer(model: str, *, own_code: bool = False) -> Any:
 
     An adapter that was saved without one has its base's.
 
-    Raises:
     Args:
         model: directory or hub name.
         own_code: whether code that comes with it may run, as vLLM can be told by name.
 
+    Raises:
         RzeroError: it cannot be loaded.
     """
     with _one_line_errors(model):
@@ -134,7 +135,6 @@ def load_tokenizer(model: str, *, own_code: bool = False) -> Any:
     return tokenizer
 
 
-class _one_line_errors:
 _NO_MEMORY = ("DefaultCPUAllocator", "not enough memory", "out of memory", "ALLOC_FAILED")
 
 
@@ -147,6 +147,7 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _NO_MEMORY)
 
 
+class _one_line_errors:
     """Turn the failures of loading a checkpoint into one line that names the model."""
 
     def __init__(self, model: str) -> None:
@@ -225,7 +226,12 @@ class TransformersEngine:
             torch.cuda.empty_cache()
 
     def generate(
-        self, prompts: Iterable[Prompt], sampling: Sampling, *, start: int = 0
+        self,
+        prompts: Iterable[Prompt],
+        sampling: Sampling,
+        *,
+        start: int = 0,
+        ahead: Ahead | None = None,
     ) -> Iterator[list[Completion]]:
         """Complete prompts in their order; see `Engine.generate`."""
         size = max(1, BATCHES_PER_WINDOW * self.batch_size // sampling.n)
@@ -286,16 +292,16 @@ class TransformersEngine:
                 ) from None
         torch.cuda.empty_cache()
         middle = len(prompts) // 2
+        self._notify_once(
+            f"out of memory with {len(prompts)} completions at a time: going on with {middle}; "
+            "--batch-size sets how many"
+        )
         halves = (prompts[:middle], prompts[middle:])
         return [
             c for k, half in enumerate(halves) for c in self._batch(half, sampling, raw, seed + k)
         ]
 
     def _draw(
-        self._notify_once(
-            f"out of memory with {len(prompts)} completions at a time: going on with {middle}; "
-            "--batch-size sets how many"
-        )
         self, prompts: Sequence[list[int]], sampling: Sampling, raw: bool, seed: int
     ) -> list[Completion]:
         stops = chat.stop_strings(self.tokenizer, sampling.stop, raw=raw)

@@ -35,6 +35,7 @@ from typing import IO, Any
 from rzero_cli.core.processes import ended_with_us
 from rzero_cli.core.prompts import Prompt
 from rzero_cli.engines import Completion, Sampling, chat, derived_seed
+from rzero_cli.engines.ahead import Ahead
 from rzero_cli.engines.in_flight import EventLoop, in_order
 from rzero_cli.engines.models import adapter_base
 from rzero_cli.errors import RzeroError, UsageError
@@ -145,7 +146,12 @@ class VllmEngine:
         self._to_close.close()
 
     def generate(
-        self, prompts: Iterable[Prompt], sampling: Sampling, *, start: int = 0
+        self,
+        prompts: Iterable[Prompt],
+        sampling: Sampling,
+        *,
+        start: int = 0,
+        ahead: Ahead | None = None,
     ) -> Iterator[list[Completion]]:
         """Complete prompts in their order; see `Engine.generate`.
 
@@ -183,7 +189,7 @@ class VllmEngine:
             return self._loop.submit(self._complete(tokens[-room:], params))
 
         window = _FULL * max(1, self._sequences // drawn)
-        for completions in in_order(prompts, begin, window=window, start=start):
+        for completions in in_order(prompts, begin, window=window, start=start, ahead=ahead):
             yield completions * (sampling.n // drawn)
 
     async def _complete(self, tokens: list[int], params: Any) -> list[Completion]:
@@ -235,13 +241,13 @@ def _defaults(model: str, seed: int) -> dict[str, Any]:
         "disable_log_stats": True,
         "use_tqdm_on_load": False,
         "trust_remote_code": False,
+        "load_format": "safetensors",  # "auto" reads pickles where there is nothing else
         "enable_prefix_caching": True,
     }
     if not current_platform.is_cpu():
         return common
     # As the transformers engine on the CPU: bfloat16 is emulated, slowly, where the processor has
     # no instructions for it. Compiling takes longer than most runs here.
-        "load_format": "safetensors",  # "auto" reads pickles where there is nothing else
     on_cpu = {"dtype": "float32", "enforce_eager": True}
     if "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
         on_cpu["kv_cache_memory_bytes"] = _CPU_KV_CACHE

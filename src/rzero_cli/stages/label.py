@@ -16,6 +16,7 @@ from rzero_cli.core.prompts import Messages, prompt_for
 from rzero_cli.core.reading import PAPER, Rules
 from rzero_cli.core.votes import Vote, vote
 from rzero_cli.engines import Completion, Engine, Sampling, open_engine
+from rzero_cli.engines.ahead import Ahead
 from rzero_cli.errors import DataError
 from rzero_cli.stages.vote import vote_keys
 
@@ -47,7 +48,12 @@ class Solver:
     """How answers are read."""
 
     def label(
-        self, questions: Iterable[str], *, seed: int | None = None, start: int = 0
+        self,
+        questions: Iterable[str],
+        *,
+        seed: int | None = None,
+        start: int = 0,
+        ahead: Ahead | None = None,
     ) -> Iterator[Labelled]:
         """Answer each question m times and take the vote, in order, streaming.
 
@@ -55,13 +61,16 @@ class Solver:
             questions: read lazily, with the engine's look-ahead.
             seed: instead of the sampling's own.
             start: questions to leave out because an earlier run has them.
+            ahead: as for the engine.
         """
         sampling = self.sampling if seed is None else replace(self.sampling, seed=seed)
         prompts = (prompt_for(self.prompt, question) for question in questions)
-        for completions in self.engine.generate(prompts, sampling, start=start):
-            answers = [self.rules.read(completion.text) for completion in completions]
-            tally = vote(answers, self.equivalence, rule=self.rules.rule)
-            yield Labelled(tally, answers, completions)
+        return map(self.read, self.engine.generate(prompts, sampling, start=start, ahead=ahead))
+
+    def read(self, completions: list[Completion]) -> Labelled:
+        """The answers in the completions of one question, and their vote."""
+        answers = [self.rules.read(completion.text) for completion in completions]
+        return Labelled(vote(answers, self.equivalence, rule=self.rules.rule), answers, completions)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from rzero_cli.core.prompts import CHALLENGER, Messages, prompt_for
 from rzero_cli.core.questions import parse_question
 from rzero_cli.core.records import question_id
 from rzero_cli.engines import Completion, Engine, Sampling
+from rzero_cli.engines.ahead import Ahead
 
 __all__ = ["Drawn", "sample_questions"]
 
@@ -30,6 +31,7 @@ def sample_questions(
     require_boxed: bool = False,
     keep_malformed: bool = False,
     start: int = 0,
+    ahead: Ahead | None = None,
 ) -> Iterator[Drawn]:
     """Draw `n` completions and read the question in each.
 
@@ -41,12 +43,13 @@ def sample_questions(
         require_boxed: a question without a boxed answer is malformed.
         keep_malformed: yield a record with `question` null and the raw `completion` for those.
         start: draws to leave out because an earlier run has them.
+        ahead: as for the engine.
 
     Yields:
         The draws, in order.
     """
     prompts = repeat(prompt_for(prompt), n)
-    for (completion,) in engine.generate(prompts, sampling, start=start):
+    for (completion,) in engine.generate(prompts, sampling, start=start, ahead=ahead):
         question, proposed = parse_question(completion.text, require_boxed=require_boxed)
         record: dict[str, Any] = {
             "id": None if question is None else question_id(question),

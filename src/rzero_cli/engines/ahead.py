@@ -1,0 +1,66 @@
+"""Completions that are there before the records that are made of them, kept beside a journal.
+
+A journal has one line for each input, in order. Behind a long answer the others wait for their
+turn, and a batch of questions that is rewarded together waits for its last answer: what is finished
+by then would be lost at an interruption.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from copy import copy
+from pathlib import Path
+
+from rzero_cli.engines import Completion
+
+__all__ = ["Ahead"]
+
+
+class Ahead:
+    """Completions by the number of their input, in a file that a continued run goes on with.
+
+    Each is written at once, as a line; a torn last line is left out. Nobody depends on it: where it
+    cannot be written, nothing is kept.
+
+    Args:
+        path: the file, whose owner removes it; None keeps nothing.
+        start: inputs before this one have their records.
+    """
+
+    def __init__(self, path: Path | None, start: int = 0) -> None:
+        self._path = path
+        self._first = 0
+        self._lock = threading.Lock()
+        self._kept: dict[int, list[Completion]] = {}
+        if path is not None and path.is_file():
+            lines = path.read_bytes().split(b"\n")[:-1]
+            with suppress(ValueError):  # no line of ours is wrong, but after a loss of power
+                for number, completions in map(json.loads, lines):
+                    if number >= start:
+                        self._kept[number] = [Completion(*values) for values in completions]
+            with suppress(OSError):
+                path.unlink()
+            for number, kept in self._kept.items():
+                self.keep(number, kept)
+
+    def after(self, first: int) -> Ahead:
+        """The same for inputs that are counted from number `first` on."""
+        view = copy(self)
+        view._first = self._first + first
+        return view
+
+    def take(self, number: int) -> list[Completion] | None:
+        """The completions of an input, where an earlier run has left them."""
+        return self._kept.pop(self._first + number, None)
+
+    def keep(self, number: int, completions: Sequence[Completion]) -> None:
+        """Have them for a later run, should this one be interrupted. From any thread."""
+        values = [(c.text, c.tokens, c.truncated) for c in completions]
+        line = json.dumps([self._first + number, values]).encode() + b"\n"
+        with self._lock, suppress(OSError):
+            if self._path is not None:
+                with self._path.open("ab") as stream:
+                    stream.write(line)

@@ -1,0 +1,99 @@
+"""What is finished before its turn outlives a kill: nothing that was answered is asked again."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("openai")
+
+from rzero_cli.engines import Completion  # noqa: E402
+from rzero_cli.engines.ahead import Ahead  # noqa: E402
+from scripted_server import Body, Reply, ScriptedServer, completion, question  # noqa: E402
+
+A, B = [Completion("a", 1, False)], [Completion("\u2028\n", 2, True), Completion("", 0, False)]
+
+
+def boxed(body: Body) -> Reply:
+    return 200, completion(*[f"\\boxed{{{question(body)}}}"] * body.get("n", 1))
+
+
+def test_what_is_kept_is_taken_once(tmp_path: Path) -> None:
+    path = tmp_path / "ahead"
+    first = Ahead(path)
+    first.keep(3, A)
+    first.keep(5, B)
+    first.after(6).keep(1, A)
+    assert first.take(3) is None  # of this run
+    with path.open("ab") as stream:
+        stream.write(b'[8, [["torn')
+    second = Ahead(path, start=4)
+    assert [second.take(n) for n in (3, 5, 5, 6, 8)] == [None, B, None, None, None]
+    assert second.after(5).take(2) == A
+    # Not taken by the one after it is not lost: that one may be interrupted, too.
+    third = Ahead(path, start=4)
+    assert [third.take(n) for n in (3, 5, 7)] == [None, B, A]
+
+
+def test_nothing_is_kept_where_nothing_can_be(tmp_path: Path) -> None:
+    for path in (None, tmp_path / "no folder" / "ahead"):
+        Ahead(path).keep(0, A)
+        assert Ahead(path).take(0) is None
+
+
+@pytest.mark.parametrize(
+    ("stage", "after"),
+    [
+        (["label", "--m", "2"], []),
+        (["score", "--m", "2", "--batch", "32"], []),
+        (["oracle", "--m", "2"], ["--known"]),
+    ],
+)
+def test_a_killed_stage_does_not_ask_again(
+    rzero, tmp_path: Path, stage: list[str], after: list[str]
+) -> None:
+    (tmp_path / "q.jsonl").write_text("".join(f'{{"question": "{n}"}}\n' for n in range(40)))
+    held = threading.Event()
+
+    def answer(body: Body) -> Reply:
+        if int(question(body)) == 4:
+            held.wait(60)
+        return boxed(body)
+
+    name, *options = stage
+    endpoint = "--oracle-endpoint" if name == "oracle" else "--endpoint"
+    with ScriptedServer(answer) as server:
+        command = [name, "q.jsonl", endpoint, server.url, *options, *after]
+        running = subprocess.Popen(
+            [sys.executable, "-m", "rzero_cli", *command, "-o", "out.jsonl"],
+            cwd=tmp_path,
+            stderr=subprocess.DEVNULL,
+        )
+        ahead = tmp_path / "out.jsonl.part.ahead"
+        wanted = 31 if name == "score" else 35  # a batch waits for its last answer
+        for _ in range(600):
+            time.sleep(0.1)
+            if ahead.exists() and ahead.read_text().count("\n") >= wanted:
+                break
+        running.send_signal(signal.SIGKILL)
+        running.wait()
+        held.set()
+        before = len(server.requests)
+        done = rzero(*command, "-o", "out.jsonl", "--resume")
+        assert done.status == 0, done.stderr
+        again = [question(body) for body in server.requests[before:]]
+        assert rzero(*command, "-o", "whole.jsonl").status == 0
+    assert "4" in again
+    # Those of the second batch had not been read yet.
+    assert set(again) <= {"4"} | ({str(n) for n in range(32, 40)} if name == "score" else set())
+    assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+    records = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [record["question"] for record in records] == [str(n) for n in range(40)]
+    assert not list(tmp_path.glob("*.part*"))
