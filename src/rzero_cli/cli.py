@@ -15,6 +15,7 @@ from typing import Annotated, NamedTuple, NoReturn
 import typer
 
 from rzero_cli.core.processes import rank
+from rzero_cli.core.terminal import printable
 from rzero_cli.errors import RzeroError
 
 __all__ = ["COMMANDS", "build", "main", "run"]
@@ -222,8 +223,11 @@ def run(arguments: list[str]) -> int:
         raise
     except (RzeroError, typer.TyperException, OSError) as error:
         if debug:
-            raise
+            _show_traceback()
         return _report(error)
+    except Exception:
+        _show_traceback()
+        return 1
     return status if isinstance(status, int) else 0
 
 
@@ -247,8 +251,15 @@ def _report(error: Exception) -> int:
         time.sleep(_OTHERS_END)
         message = f"process {rank()}: {message}"
     if message and (code or not rank()):
-        print(f"rzero: {message}", file=sys.stderr)
+        print(f"rzero: {printable(message)}", file=sys.stderr)
     return code
+
+
+def _show_traceback() -> None:
+    """Print the traceback of what is being handled: it can quote what others have written."""
+    import traceback
+
+    print(printable(traceback.format_exc(), lines=True), end="", file=sys.stderr)
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
 import typer
 
+from rzero_cli.commands._run import print_json
 from rzero_cli.core.prompts import Messages, plain_text, prompt_for
 from rzero_cli.errors import UsageError
 
@@ -70,7 +70,7 @@ def print_estimate(
     if price:
         found["cost"] = [_cost(prompts, tokens, price) for tokens in rows.values()]
     if as_json:
-        typer.echo(json.dumps(found))
+        print_json(found)
         return
     typer.echo(f"{number:,} questions x {m} answers of at most {max_tokens:,} tokens")
     typer.echo(f"{'prompts, once each' if exact else 'prompts, about':<28}{prompts:>18,} tokens")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 
 import typer
 
+from rzero_cli.commands._run import print_json
 from rzero_cli.core.memory import Layout, estimate
 from rzero_cli.core.plan import Plan, make_plan
 from rzero_cli.core.shapes import Model
+from rzero_cli.core.terminal import plain
 from rzero_cli.engines import DEFAULT_BATCH_SIZE
 from rzero_cli.errors import UsageError
 from rzero_cli.training.rollouts import MODES
@@ -77,7 +78,7 @@ def print_plan(ctx: typer.Context, plan: Plan, model: str, solver: str | None = 
         "skipped": skipped,
     }
     if options["as_json"]:
-        typer.echo(json.dumps(record))
+        print_json(record)
     else:
         _show(record, plan, options)
 
@@ -165,14 +166,16 @@ def _show(record: dict[str, Any], plan: Plan, options: Mapping[str, Any]) -> Non
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True)
-    console.print(
-        f"{record['command']} {record['model']}: {_millions(record['parameters'])} parameters\n"
-        f"{plan.describe()}"
-    )
+    millions = _millions(record["parameters"])
+    console.print(plain(f"{record['command']} {record['model']}: {millions} parameters"))
+    console.print(plain(plan.describe()))
     if record["solver_answers"]:
+        solver = record["solver"] or "elsewhere"
         console.print(
-            f"the Solver {record['solver'] or 'elsewhere'} gives {record['solver_answers']:,} "
-            f"answers ({options['m']} a rollout), at most {record['solver_tokens']:,} tokens"
+            plain(
+                f"the Solver {solver} gives {record['solver_answers']:,} answers "
+                f"({options['m']} a rollout), at most {record['solver_tokens']:,} tokens"
+            )
         )
     for adapter in sorted({layout["lora_parameters"] for layout in record["layouts"]}):
         chosen = [x for x in record["layouts"] if x["lora_parameters"] == adapter]
@@ -180,7 +183,7 @@ def _show(record: dict[str, Any], plan: Plan, options: Mapping[str, Any]) -> Non
         console.print(f"\n{trained}, GiB on each GPU:")
         console.print(_table(chosen, record["gpu_gib"]))
     for reason in record["skipped"]:
-        console.print(reason)
+        console.print(plain(reason))
     console.print(
         "\nWith the longest completions and prompts of 256 tokens. The peak is what stays (down to "
         "vLLM)\nand the largest of rollouts, answers and a pass. CUDA, NCCL and fragmentation come "

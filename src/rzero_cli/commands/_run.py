@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +15,7 @@ import typer
 from rzero_cli.core.processes import rank
 from rzero_cli.core.shards import WHOLE, Shard
 from rzero_cli.core.streams import Line, read_lines
+from rzero_cli.core.terminal import printable
 from rzero_cli.engines import derived_seed
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "input_hashes",
     "parents_of",
     "part_seed",
+    "print_json",
     "progress",
     "record_origin",
     "say",
@@ -133,7 +136,12 @@ def stdin_or_help(ctx: typer.Context, files: list[str] | None) -> list[str]:
 def say(message: str, *, quiet: bool = False) -> None:
     """One line for the person, on standard error, from the first of several processes."""
     if not quiet and not rank():
-        print(message, file=sys.stderr, flush=True)
+        print(printable(message), file=sys.stderr, flush=True)
+
+
+def print_json(value: object) -> None:
+    """A line of JSON on standard output, whatever the text in it does to a terminal."""
+    typer.echo(json.dumps(value).replace("\x7f", r"\u007f"))  # the rest of it is ASCII as it is
 
 
 class Clock:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rzero_cli.commands import _options as opt
-from rzero_cli.commands._run import say
+from rzero_cli.commands._run import print_json, say
 from rzero_cli.core.compare import SCORES, check_evaluation, compare_evaluations
+from rzero_cli.core.terminal import plain
 from rzero_cli.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -62,11 +63,11 @@ def compare(
     ]
     if as_json:
         whole = {"baseline": baseline[0], "comparisons": comparisons, "warnings": warnings}
-        typer.echo(json.dumps(whole))
+        print_json(whole)
     else:
         typer.echo(_as_text(baseline[0], comparisons), nl=False)
     for warning in warnings:
-        say(f"compare: {_printable(warning)}", quiet=quiet)
+        say(f"compare: {warning}", quiet=quiet)
 
 
 def _read(name: str) -> dict[str, Any]:
@@ -89,8 +90,9 @@ def _as_text(baseline: str, comparisons: list[dict[str, Any]]) -> str:
         console.width = 120
     with console.capture() as capture:
         for number, found in enumerate(comparisons):
-            names = f"A = {_printable(baseline)}, B = {_printable(found['file'])}"
-            console.print("\n" * bool(number) + names, markup=False, soft_wrap=True)
+            if number:
+                console.print()
+            console.print(plain(f"A = {baseline}, B = {found['file']}"), soft_wrap=True)
             console.print(_table(found))
     return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
 
@@ -98,7 +100,6 @@ def _as_text(baseline: str, comparisons: list[dict[str, Any]]) -> str:
 def _table(found: dict[str, Any]) -> Table:
     """A row for each score of each task and for each average: in %, differences in points."""
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD)
@@ -106,17 +107,17 @@ def _table(found: dict[str, Any]) -> Table:
         left = name in ("", "score")
         table.add_column(name, justify="left" if left else "right", no_wrap=name != "")
     for name, task in found["tasks"].items():
-        title, n = escape(_printable(name)), f"{task['n']:,}"
+        title, n = plain(name), f"{task['n']:,}"
         for score in SCORES:
             if task[score]:
                 table.add_row(title, _called(score, task["k"]), n, *_cells(task[score]))
-                title = n = ""
+                title, n = plain(""), ""
         if title:
             table.add_row(title, "none in both", n)
     if found["averages"]:
         table.add_section()
     for name, average in found["averages"].items():
-        table.add_row(escape(_printable(name)), "average", "", *_cells(average))
+        table.add_row(plain(name), "average", "", *_cells(average))
     return table
 
 
@@ -136,7 +137,3 @@ def _cells(compared: dict[str, Any]) -> list[str]:
 
 def _p(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in text)

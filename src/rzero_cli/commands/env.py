@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -11,7 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
+from rzero_cli.commands._run import print_json
 from rzero_cli.core.settings import CONFIG_NAME
+from rzero_cli.core.terminal import plain
 
 PACKAGES = (
     "rzero-cli",
@@ -58,7 +59,7 @@ def env(
     """
     found = _found()
     if as_json:
-        typer.echo(json.dumps(found))
+        print_json(found)
         return
     from rich.console import Console
     from rich.table import Table
@@ -67,7 +68,7 @@ def env(
     for title, entries in found.items():
         table.add_row(f"[bold]{title}[/]")
         for name, value in entries.items():
-            table.add_row(f"  {name}", str(value))
+            table.add_row(f"  {name}", plain(str(value)))
     Console().print(table)
 
 

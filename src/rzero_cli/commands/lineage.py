@@ -12,6 +12,7 @@ from rzero_cli.commands import _options as opt
 from rzero_cli.commands._run import say
 from rzero_cli.core.lineage import Node, nodes, trace
 from rzero_cli.core.outputs import protect_stdout
+from rzero_cli.core.terminal import plain, printable
 from rzero_cli.errors import RzeroError
 
 if TYPE_CHECKING:
@@ -65,13 +66,13 @@ def lineage(
         if found
     ]
     if verify and counts:
-        raise RzeroError(f"{_printable(path)}: not as recorded: {', '.join(counts)}")
+        raise RzeroError(f"{path}: not as recorded: {', '.join(counts)}")
     if counts:
         _tell(f"since then: {', '.join(counts)}", quiet)
 
 
 def _tell(text: str, quiet: bool) -> None:
-    say(f"lineage: {_printable(text)}", quiet=quiet)
+    say(f"lineage: {text}", quiet=quiet)
 
 
 def _as_text(tree: Node) -> str:
@@ -96,23 +97,16 @@ _SAID = {"changed": "changed since", "unchecked": "not hashed: --verify does", "
 
 
 def _line(node: Node) -> Text:
-    from rich.text import Text
-
     name = node["path"].removeprefix(f"{Path.cwd()}/")
-    line = Text(_printable(name), style="bold" if node["stage"] else "")
+    line = plain(name, "bold" if node["stage"] else "")
     facts = [node["stage"], (node["sha256"] or "")[:12]]
     facts += [f"{key} {node[key]}" for key in ("seed", "preset") if node[key] is not None]
     if node["finished"]:
         facts.append(node["finished"][:16] + "Z")
     for fact in filter(None, facts):
-        line.append(f"  {_printable(fact)}", style="not bold")
+        line.append(f"  {printable(fact)}", style="not bold")
     state = _SAID.get(node["state"], node["state"])
     wrong = node["state"] in ("changed", "missing")
     for remark in filter(None, (state, node["note"], "see above" if node["above"] else "")):
-        line.append(f"  [{_printable(remark)}]", style="bold red" if wrong else "not bold yellow")
+        line.append(f"  [{printable(remark)}]", style="bold red" if wrong else "not bold yellow")
     return line
-
-
-def _printable(text: str) -> str:
-    """`text` with what could move a terminal's cursor, or cannot be encoded, as an escape."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import io
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rzero_cli.commands import _options as opt
-from rzero_cli.commands._run import say
+from rzero_cli.commands._run import print_json, say
 from rzero_cli.core.difficulty import difficulty as difficulty_of
 from rzero_cli.core.equivalence import Equivalence
 from rzero_cli.core.outputs import write_json
 from rzero_cli.core.summary import over_runs, summarize_run
+from rzero_cli.core.terminal import plain
 from rzero_cli.engines.models import require
 from rzero_cli.errors import UsageError
 
@@ -91,7 +91,7 @@ def report(
         _write(target, runs[0], result, table)
         say(f"report: {target}", quiet=quiet)
     if as_json:
-        typer.echo(json.dumps(result))
+        print_json(result)
     else:
         typer.echo(_as_text(table))
 
@@ -201,7 +201,7 @@ def _rich(columns: dict[str, list[str]]) -> Table:
 
     table = Table(box=box.SIMPLE_HEAD)
     for number, name in enumerate(columns):
-        table.add_column(name, justify="left" if number == 0 else "right")
+        table.add_column(plain(name), justify="left" if number == 0 else "right")
     for cells in zip(*columns.values(), strict=True):
-        table.add_row(*cells)
+        table.add_row(*map(plain, cells))
     return table

@@ -21,6 +21,7 @@ from rzero_cli.core.oracle import read_references, with_references
 from rzero_cli.core.outputs import protect_stdout
 from rzero_cli.core.rewards import check_tokenizer
 from rzero_cli.core.streams import read_lines
+from rzero_cli.core.terminal import plain, printable
 from rzero_cli.errors import DataError, UsageError
 
 BLEU, TAU_BLEU = opt.reward("stats")[1:3]
@@ -135,11 +136,11 @@ def stats(
         say(f"stats: {oracle_data} has the true answer of none of these questions", quiet=quiet)
     for figure, overlap in zip(figures, overlaps, strict=True):
         for message in _not_looked_at(figure, overlap, question_key) if overlap else ():
-            say(f"stats: {_printable(figure['file'])}: {message}", quiet=quiet)
+            say(f"stats: {figure['file']}: {message}", quiet=quiet)
     for figure, benchmark in _contaminated(figures):
         say(
-            f"stats: {_printable(figure['file'])}: {benchmark['found']:,} of the "
-            f"{benchmark['questions']:,} questions of {_printable(benchmark['file'])} occur in it",
+            f"stats: {figure['file']}: {benchmark['found']:,} of the "
+            f"{benchmark['questions']:,} questions of {benchmark['file']} occur in it",
             quiet=quiet,
         )
     if any(f.get("questions", 0) > MOST_COMPARED for f in figures):
@@ -212,13 +213,12 @@ def _table(figures: list[dict[str, Any]], *, terminal: bool) -> str:
         terminal: is it to be read on one, with its colours and width?
     """
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None)
     table.add_column("")
     for name in _short([figure["file"] for figure in figures]):
-        table.add_column(escape(name), overflow="fold")
+        table.add_column(plain(name), overflow="fold")
     for key, form in _ROWS.items():
         if any(key in figure for figure in figures):
             cells = [form.format(figure[key]) if key in figure else "" for figure in figures]
@@ -227,11 +227,9 @@ def _table(figures: list[dict[str, Any]], *, terminal: bool) -> str:
         table.add_row("p_hat, 0 to 1", *(_bars(f.get("p_hat_histogram", [])) for f in figures))
     for number, benchmark in enumerate(figures[0].get("benchmarks", [])):
         found = [figure["benchmarks"][number] for figure in figures]
-        title = escape(_printable(Path(benchmark["file"]).stem))
+        title = plain(f"benchmark questions: {Path(benchmark['file']).stem}")
         counts = [f"{one['found']:,} ({one['share']:.1%})" for one in found]
-        table.add_row(
-            f"benchmark questions: {title}", *[f"{benchmark['questions']:,}"] * len(found)
-        )
+        table.add_row(title, *[f"{benchmark['questions']:,}"] * len(found))
         table.add_row("found in it", *counts)
     console = Console(highlight=False, force_terminal=terminal)
     if not terminal:
@@ -242,17 +240,13 @@ def _table(figures: list[dict[str, Any]], *, terminal: bool) -> str:
 
 
 def _short(names: list[str]) -> list[str]:
-    """File names without the folders that all are in, and without control characters."""
+    """File names without the folders that all are in."""
     absolute = {name.startswith("/") for name in names}
     shared = os.path.commonpath(names) if len(set(names)) > 1 and len(absolute) == 1 else ""
     if not all(name.startswith(shared + "/") for name in names):
         shared = ""
     names = [name.removeprefix(shared + "/") if shared else name for name in names]
-    return ["standard input" if name == "-" else _printable(name) for name in names]
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in text)
+    return ["standard input" if name == "-" else name for name in names]
 
 
 def _contaminated(figures: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
@@ -267,12 +261,12 @@ def _found(figures: list[dict[str, Any]]) -> str:
     """The first few benchmark questions that were found, a line each."""
     text = ""
     for figure, benchmark in _contaminated(figures):
-        text += f"\n{_printable(benchmark['file'])} in {_printable(figure['file'])}:\n"
+        text += f"\n{printable(benchmark['file'])} in {printable(figure['file'])}:\n"
         for hit in benchmark["hits"][:_MOST_NAMED]:
-            id = "" if hit["id"] is None else f" ({_printable(str(hit['id']))})"
+            id = "" if hit["id"] is None else f" ({printable(str(hit['id']))})"
             more = ", ..." * (hit["records"] > len(hit["lines"]))
             lines = ", ".join(map(str, hit["lines"]))
-            question = _printable(" ".join(hit["question"].split()))[:60]
+            question = printable(" ".join(hit["question"].split())[:60])
             text += f"  line {hit['line']}{id} in line {lines}{more}: {question}\n"
         if (rest := benchmark["found"] - _MOST_NAMED) > 0:
             text += f"  and {rest:,} more: --json has all\n"

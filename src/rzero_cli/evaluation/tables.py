@@ -7,8 +7,9 @@ from functools import partial
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+
+from rzero_cli.core.terminal import plain
 
 __all__ = ["results_table"]
 
@@ -40,11 +41,11 @@ def results_table(
     for column in table.columns[1:]:
         column.justify, column.no_wrap = "right", True
     for name, result in tasks.items():
-        table.add_row(escape(name), *(cell(result) for _, cell in columns))
+        table.add_row(plain(name), *(cell(result) for _, cell in columns))
         for group, scores in (result.get("groups") or {}).items():
-            table.add_row(escape(f"  {group}"), *(cell(scores) for _, cell in columns))
+            table.add_row(plain(f"  {group}"), *(cell(scores) for _, cell in columns))
     for name, average in (averages or {}).items():
-        table.add_row(f"[bold]{name}[/]", "", _percent(average))
+        table.add_row(plain(name, "bold"), "", _percent(average))
     return table
 
 

@@ -1,0 +1,300 @@
+"""What reaches a terminal: no escape sequence, no hidden text, no markup of others."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+import threading
+import tty
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rzero_cli.core.streams import dumps
+from rzero_cli.core.terminal import json_on_terminal, plain, printable
+
+# A title, a bell, a colour by C1's own byte, an override of direction, a return to the beginning of
+# the line, a tag that is not seen, and markup as rich knows it.
+CONTROLS = "\x1b]0;owned\x07 \x9b31m \u202e \r \x7f \u2028 \U000e0041"
+MARKUP = "[red]r[/] [link=evil]l[/link] :boom: \\["
+HOSTILE = f"{CONTROLS} {MARKUP}"
+SHOWN = r"\x1b]0;owned\x07 \x9b31m \u202e \r \x7f \u2028 \U000e0041"
+FORBIDDEN = re.compile(
+    r"\x1b(?!\[[0-9;]*m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\U000e0041]"
+)
+
+
+class OnTerminal:
+    """A command whose standard output and standard error are a terminal, 200 columns wide."""
+
+    def __init__(self, folder: Path, *arguments: str, **environment: str) -> None:
+        ours, theirs = pty.openpty()
+        tty.setraw(theirs)  # a line feed is one character
+        process = subprocess.Popen(
+            [sys.executable, "-m", "rzero_cli", *arguments],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=theirs,
+            stderr=theirs,
+            env=os.environ | {"COLUMNS": "200", "TERM": "xterm-256color"} | environment,
+        )
+        os.close(theirs)
+        received = bytearray()
+
+        def receive() -> None:
+            while True:
+                try:
+                    received.extend(os.read(ours, 65_536))
+                except OSError:  # the other end is closed
+                    return
+
+        reader = threading.Thread(target=receive)
+        reader.start()
+        self.status = process.wait(120)
+        reader.join(20)
+        os.close(ours)
+        self.raw = bytes(received)
+        self.text = self.raw.decode()
+        self.bare = re.sub(r"\x1b\[[0-9;]*m", "", self.text)
+        """Without colours."""
+
+    def is_harmless(self) -> bool:
+        return not FORBIDDEN.search(self.text)
+
+
+# ---------------------------------------------------------------- the functions
+
+
+def test_what_a_terminal_obeys_is_spelled_out() -> None:
+    assert printable(HOSTILE) == f"{SHOWN} {MARKUP}"
+    assert printable("a\x00b\b\t\n\ud800\u2066\ufeff") == r"a\x00b\x08\t\n\ud800\u2066\ufeff"
+    assert printable("a\nb\rc", lines=True) == "a\nb\\rc"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"\frac{1}{2} + \sqrt{x} \\ $50 \% $",
+        "Wie groß ist x² für y ≥ 0? ∑ ∫ √ ∞ ℝ",
+        "עברית \u200f123\u200e العربية فارسی\u200cها हिन्दी ไทย ខ្មែរ\u200b 한국어 日本語 中文",
+        "👩\u200d🔬 e\u0301 \u00a0 soft\u00adhyphen",
+    ],
+)
+def test_ordinary_text_of_any_script_is_unchanged(text: str) -> None:
+    assert printable(text) == text
+
+
+@given(st.text())
+def test_nothing_else_is_touched(text: str) -> None:
+    shown = printable(text)
+    assert not FORBIDDEN.search(shown)
+    shown.encode()  # no lone surrogates
+    assert printable(shown) == shown
+    if all(unicodedata.category(c)[0] in "LMNPS" or c == " " for c in text):
+        assert shown == text
+
+
+texts = st.text() | st.lists(st.sampled_from([*CONTROLS, "a", '"', "\\", "\u2066", "é"])).map(
+    "".join
+)
+
+
+@given(st.dictionaries(texts, texts | st.lists(texts)))
+def test_the_json_on_a_terminal_is_the_same_json(record: dict[str, Any]) -> None:
+    line = dumps(record)
+    shown = json_on_terminal(line)
+    assert json.loads(shown) == json.loads(line)
+    assert not FORBIDDEN.search(shown.decode())
+    if not FORBIDDEN.search(line.decode()):
+        assert shown == line
+
+
+def test_json_of_others_keeps_its_value_on_a_terminal() -> None:
+    line = '\ufeff{"a":\r1,\t"b": "\x9b \U000e0041"}\r\n'.encode()
+    assert json_on_terminal(line) == '\ufeff{"a": 1,\t"b": "\\u009b \\udb40\\udc41"} \n'.encode()
+
+
+def test_rich_takes_it_as_it_is() -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    stream = io.StringIO()
+    table = Table(box=None, show_header=False)
+    table.add_row(plain(HOSTILE))
+    Console(file=stream, width=200, force_terminal=True).print(table)
+    assert stream.getvalue().strip() == f"{SHOWN} {MARKUP}"
+
+
+# ---------------------------------------------------------------- records
+
+
+def test_records_are_the_same_json_on_a_terminal_and_copied_in_a_pipe(
+    rzero: Any, tmp_path: Path
+) -> None:
+    record = {"question": HOSTILE.replace("\x1b", "").replace("\x07", ""), "answer": "1"}
+    raw = json.dumps(record | {"p_hat": 0.5, "é\x85": "\u2066"}, ensure_ascii=False) + "\n"
+    assert FORBIDDEN.search(raw)
+    (tmp_path / "l.jsonl").write_text(raw)
+    shown = OnTerminal(tmp_path, "filter", "l.jsonl", "--quiet")
+    assert shown.status == 0
+    assert shown.is_harmless()
+    assert json.loads(shown.text) == json.loads(raw)
+    assert rzero("filter", "l.jsonl").stdout == raw
+    # And those that a stage writes itself.
+    shown = OnTerminal(tmp_path, "score", "l.jsonl", "--quiet")
+    assert shown.status == 0, shown.text
+    assert shown.is_harmless()
+    assert json.loads(shown.text)["é\x85"] == "\u2066"
+
+
+# ---------------------------------------------------------------- tables and messages
+
+
+def write(path: Path, value: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value) + "\n")
+    return path
+
+
+def one(score: float) -> dict[str, Any]:
+    return {"score": score, "stderr": 0.1, "ci95": [score - 0.1, score + 0.1]}
+
+
+def result(score: float, k: Any = 0) -> dict[str, Any]:
+    sample = {"id": HOSTILE, "question": HOSTILE, "greedy": score, "correct": [], "maj": None}
+    task = {"version": 1, "k": k, "n": 1, "greedy": one(score), "samples": [sample]}
+    task |= {**one(score), "mean_at_k": one(score) if k else None, "metric": "greedy"}
+    versions = {"torch": HOSTILE if score > 0.5 else "2"}
+    origin = {"stage": "eval", "versions": versions, "seconds": 1.0, "settings": {}, "parents": []}
+    return {
+        "tasks": {HOSTILE: task},
+        "averages": {HOSTILE: one(score) | {"of": [HOSTILE]}},
+        "origin": origin,
+    }
+
+
+FOLDER = HOSTILE  # what no file's name can hold, "/" apart, is in none of it
+
+
+def test_a_table_of_questions(tmp_path: Path) -> None:
+    for name in ("a", FOLDER):
+        rows = [{"id": HOSTILE, "question": f"how many {HOSTILE} are there in a dozen of them"}]
+        write(tmp_path / "x" / name, rows[0])
+    shown = OnTerminal(
+        tmp_path, "stats", "x/a", f"x/{FOLDER}", "--against", f"x/{FOLDER}", "--against", "x/a"
+    )
+    assert shown.status == 0, shown.text
+    assert shown.is_harmless(), shown.raw
+    assert SHOWN in shown.bare.replace("\n", "")
+    assert "[red]r[/]" in shown.bare
+
+
+def test_a_comparison(tmp_path: Path) -> None:
+    names = [str(write(tmp_path / f"{i} {FOLDER}", result(i))) for i in (0, 1)]
+    shown = OnTerminal(tmp_path, "compare", *names)
+    assert shown.status == 0, shown.text
+    assert shown.is_harmless(), shown.raw
+    assert shown.bare.count("[link=evil]l[/link] :boom:") >= 4
+    assert f"A = {tmp_path}/0 {SHOWN}" in shown.bare
+
+
+@pytest.mark.parametrize("options", [(), ("--json",), ("-o", "s.txt", "-o", "s.json")])
+def test_a_report_and_its_files(tmp_path: Path, options: tuple[str, ...]) -> None:
+    run = tmp_path / FOLDER
+    write(run / "base" / "eval.json", result(0.5, k=HOSTILE))
+    write(run / "iter-1" / "eval.json", result(0.75, k=HOSTILE))
+    write(
+        run / "iter-1" / "labeled.jsonl.meta.json",
+        {"seconds": 1, "stage": HOSTILE}
+        | {"metrics": {"questions": HOSTILE}, "settings": {HOSTILE: HOSTILE}},
+    )
+    shown = OnTerminal(tmp_path, "report", FOLDER, *options)
+    assert shown.status == 0, shown.text
+    assert shown.is_harmless(), shown.raw
+    if options != ("--json",):
+        assert "[red]r[/]" in " ".join(shown.bare.split())
+    if "s.txt" in options:
+        assert not FORBIDDEN.search((tmp_path / "s.txt").read_text())
+
+
+def test_a_lineage(tmp_path: Path) -> None:
+    write(tmp_path / FOLDER, {})
+    parents = [{"path": HOSTILE, "sha256": HOSTILE}]
+    record = {"stage": HOSTILE, "parents": parents, "settings": {"seed": HOSTILE}, "versions": {}}
+    record |= {"directory": str(tmp_path), "output": FOLDER, "finished": HOSTILE, "sha256": "0"}
+    write(tmp_path / f"{FOLDER}.meta.json", record)
+    for options in ((), ("--json",), ("--verify",)):
+        shown = OnTerminal(tmp_path, "lineage", FOLDER, *options)
+        assert shown.status in (0, 1), shown.text
+        assert SHOWN in shown.bare or "--json" in options
+        assert shown.is_harmless(), shown.raw
+
+
+def test_scores_of_an_evaluation() -> None:
+    from rich.console import Console
+
+    from rzero_cli.evaluation.tables import results_table
+
+    found = result(0.5)
+    found["tasks"][HOSTILE]["groups"] = {HOSTILE: found["tasks"][HOSTILE]}
+    stream = io.StringIO()
+    table = results_table(found["tasks"], found["averages"])
+    Console(file=stream, width=300, force_terminal=True).print(table)
+    assert not FORBIDDEN.search(stream.getvalue())
+    assert stream.getvalue().count(f"{SHOWN} {MARKUP}") == 3
+
+
+def test_settings_of_the_environment(tmp_path: Path) -> None:
+    shown = OnTerminal(tmp_path, "env", RZERO_MODEL=HOSTILE, RZERO_ENGINE="[red]")
+    assert shown.status == 0
+    assert shown.is_harmless(), shown.raw
+    assert f"{SHOWN} {MARKUP}" in shown.bare
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("filter", FOLDER),
+        ("label", "q.jsonl", "--solver", f"./{FOLDER}"),
+        ("label", "q.jsonl", "--engine", HOSTILE, "--solver", "m"),
+        ("filter", f"--{HOSTILE}"),
+        (HOSTILE,),
+        ("filter", "bad.jsonl"),
+        ("filter", "keys.jsonl"),
+        ("--debug", "filter", FOLDER),
+        ("lineage", FOLDER),
+        ("report", FOLDER),
+        ("filter", "q.jsonl", "-o", f"nowhere/{FOLDER}"),
+        ("filter", "q.jsonl", "--config", FOLDER),
+    ],
+)
+def test_errors_are_one_harmless_line(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    (tmp_path / "q.jsonl").write_text('{"question": "a"}\n')
+    (tmp_path / "bad.jsonl").write_text(HOSTILE)
+    (tmp_path / "keys.jsonl").write_text(json.dumps({HOSTILE: 1}))
+    shown = OnTerminal(tmp_path, *arguments)
+    assert shown.status == 2, shown.text
+    assert shown.is_harmless(), shown.raw
+    assert arguments[0] == "--debug" or shown.text.count("\n") == 1
+    assert shown.text.splitlines()[-1].startswith("rzero: ")
+
+
+def test_what_a_server_says_is_shown_harmless(tmp_path: Path) -> None:
+    from scripted_server import ScriptedServer, error
+
+    pytest.importorskip("openai")
+    (tmp_path / "q.jsonl").write_text('{"question": "a"}\n')
+    with ScriptedServer(lambda body: (400, error(HOSTILE))) as server:
+        shown = OnTerminal(tmp_path, "label", "q.jsonl", "--quiet", "--endpoint", server.url)
+    assert shown.status == 1
+    assert r"\x1b]0;owned\x07" in shown.bare
+    assert shown.is_harmless(), shown.raw
