@@ -16,7 +16,13 @@ import pytest
 
 from conftest import Ended, Refused, Rzero
 from rzero_cli.core.lineage import MOST_DEEP, nodes, trace
-from rzero_cli.core.provenance import content_hash, describe, write_checkpoint_meta, write_file_meta
+from rzero_cli.core.provenance import (
+    content_hash,
+    describe,
+    hashed_parents,
+    write_checkpoint_meta,
+    write_file_meta,
+)
 
 RZERO = [sys.executable, "-m", "rzero_cli"]
 ANSWERS = [{"question": f"What is {n} + 1?", "answers": [str(n + 1)] * 2 + ["0"]} for n in range(3)]
@@ -43,7 +49,14 @@ def states(tree: dict[str, Any]) -> dict[str, str]:
 
 
 def record(parents: list[str], output: str = "out.jsonl") -> dict[str, Any]:
-    return describe("vote", output=output, settings={}, parents=parents, seconds=0.0, metrics={})
+    return describe(
+        "vote",
+        output=output,
+        settings={},
+        parents=hashed_parents(parents),
+        seconds=0.0,
+        metrics={},
+    )
 
 
 @pytest.fixture

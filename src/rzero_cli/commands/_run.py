@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ __all__ = [
     "Clock",
     "check_served",
     "count_questions",
+    "hashed",
     "input_hashes",
     "parents_of",
     "part_seed",
@@ -120,6 +121,19 @@ def parents_of(model: str | None, how: Mapping[str, Any]) -> list[str]:
     return [str(model)]
 
 
+def hashed(ctx: typer.Context, *parents: str) -> AbstractContextManager[list[dict[str, Any]]]:
+    """What `-o FILE` is made from, with hashes, for `record_origin`; entered before the work.
+
+    Raises:
+        UsageError: a checkpoint is not what its own record says.
+    """
+    if not ctx.params["output"]:  # no record, and nothing to read gigabytes for
+        return nullcontext([])
+    from rzero_cli.core.provenance import hashed_parents  # `filter` starts without
+
+    return nullcontext(hashed_parents(name for name in parents if name != "-"))
+
+
 def part_seed(seed: int, part: Shard) -> int:
     """The seed of one part of the work: no two parts draw alike."""
     return seed if part == WHOLE else derived_seed(seed, part.index, part.count)
@@ -174,7 +188,7 @@ def record_origin(
     ctx: typer.Context,
     finished: Path,
     *,
-    parents: list[str],
+    parents: list[dict[str, Any]],
     clock: Clock,
     metrics: Callable[[Iterator[Line]], dict[str, Any]],
     tokens: int | None = None,
@@ -191,7 +205,7 @@ def record_origin(
         str(ctx.command.name),
         output=output,
         settings=settings_of(ctx),
-        parents=[name for name in parents if name != "-"],
+        parents=parents,
         seconds=clock.seconds,
         metrics=metrics(read_lines([str(finished)])),
     )

