@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALL
 # Before torch is imported by any test; and none of the caller's own settings leaks in.
 os.environ.update(ENVIRONMENT)
 for name in [name for name in os.environ if name.startswith("RZERO_")]:
-    if name not in ("RZERO_CACHE", "RZERO_TEST_DATA", "RZERO_BENCH_FULL"):
+    if not name.startswith(("RZERO_CACHE", "RZERO_TEST_DATA", "RZERO_BENCH_FULL", "RZERO_FAULTS")):
         del os.environ[name]
 # A shell without job control has what it puts into the background ignore Ctrl-C, and so would the
 # commands that tests begin.
@@ -48,31 +49,44 @@ def forks() -> Iterator[ForkServer]:
 
 
 Rzero = Callable[..., Ended]
+# Those that import torch. Each is also begun as a fresh process, where that is the point: by the
+# loop of `test_recipe.py` through make, and by the examples on the pages (`test_docs.py`).
+_LOADS_A_MODEL = {"challenge", "sample", "label", "train-solver", "eval", "merge", "tiny-base"}
 
 
 def _run(
     folder: Path,
-    arguments: Sequence[str],
+    arguments: Sequence[Any],
     *,
+    forks: ForkServer | None = None,
     input: str | bytes = "",
     environment: dict[str, str] | None = None,
     timeout: float = 120,
 ) -> Ended:
+    """Run a command to its end: forked where it loads a model and `forks` is given, else fresh."""
+    env = os.environ | (environment or {})
+    given = input.encode() if isinstance(input, str) else input
+    with_model = arguments[0] in _LOADS_A_MODEL and "--endpoint" not in arguments
+    if forks and with_model and forks.suits(env):
+        end = forks.run(arguments, cwd=folder, env=env, input=given, timeout=timeout)
+        return Ended(end.status, end.stdout.decode(), end.stderr.decode())
     ended = subprocess.run(
         [sys.executable, "-m", "rzero_cli", *map(str, arguments)],
-        input=input.encode() if isinstance(input, str) else input,
+        input=given,
         capture_output=True,
         cwd=folder,
-        env=os.environ | (environment or {}),
+        env=env,
         timeout=timeout,
     )
     return Ended(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
 
 
 @pytest.fixture
-def rzero(tmp_path: Path) -> Rzero:
+def rzero(tmp_path: Path, request: pytest.FixtureRequest) -> Rzero:
     """Run `rzero ARGUMENTS` in the test's folder; standard input is empty unless given."""
-    return lambda *arguments, **kwargs: _run(tmp_path, arguments, **kwargs)
+    # The others need no model, and the server takes longer to start than they do.
+    forks = request.node.get_closest_marker("slow") and request.getfixturevalue("forks")
+    return lambda *arguments, **kwargs: _run(tmp_path, arguments, forks=forks, **kwargs)
 
 
 Refused = Callable[..., str]
@@ -202,7 +216,7 @@ def toy_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def small_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small_base(tmp_path_factory: pytest.TempPathFactory, forks: ForkServer) -> Path:
     """A base that `rzero tiny-base --size small` pre-trained; for tests marked slow.
 
     Kept between runs in RZERO_CACHE, where that is set.
@@ -212,6 +226,7 @@ def small_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ended = _run(
         folder,
         ["tiny-base", "--size", "small", "-o", "base"],
+        forks=forks,
         environment={"RZERO_CACHE": cache},
         timeout=600,
     )
@@ -256,3 +271,18 @@ def many_questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [{"id": n, "question": f"{words[n % 3]} {1000 + n}"} for n in range(3000)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The table of the faults that `faults/` injected. Here, since under xdist this process has no
+    other conftest."""
+    reports = [report for kind in terminalreporter.stats.values() for report in kind]
+    properties = [p for report in reports for p in getattr(report, "user_properties", ())]
+    rows = {str(value): value for name, value in properties if name == "fault"}.values()
+    if rows:
+        table = [("fault", "tries", "lost", "twice", "hangs"), ("---",) * 5]
+        table += sorted(tuple(row.values()) for row in rows)
+        terminalreporter.section("faults injected")
+        for cells in table:
+            terminalreporter.write_line("| " + " | ".join(map(str, cells)) + " |")
+        terminalreporter.write_line(f"{sum(row['tries'] for row in rows)} tries in all")

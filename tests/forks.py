@@ -12,8 +12,8 @@ ending. Being a process like any other, it can be killed at any moment.
         assert command.wait(timeout=30) == -signal.SIGKILL
 
 What is different from a fresh process: modules are there already, so what is read when a module is
-imported (`HF_HUB_OFFLINE`, `OMP_NUM_THREADS`) is the server's, and time and memory of the start
-are not to be measured.
+imported (`HF_HUB_OFFLINE`, `OMP_NUM_THREADS`) must be as the server had it, and imports, memory and
+the start are not to be tested; and /proc shows the server's words and environment.
 """
 
 from __future__ import annotations
@@ -59,6 +59,10 @@ _SLOW = (
 # A fork takes the thread that calls it alone, so there may be no other. pyarrow brings an
 # allocator that has one, whether it is used or not.
 _SINGLE_THREADED = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
+_READ_AT_IMPORT = (
+    *("PYTHON", "OMP_", "MKL_", "CUDA_", "TORCH", "ACCELERATE_"),
+    *("HF_", "HUGGINGFACE_", "TRANSFORMERS_", "TOKENIZERS_", "VLLM_"),
+)
 _START_SECONDS = 120.0
 _LONGEST_REQUEST = 1 << 20
 
@@ -81,7 +85,7 @@ class Forked:
         self.pid = self._read()
 
     def send_signal(self, number: int) -> None:
-        """To this process alone; `os.killpg(command.pid, number)` is what a terminal does."""
+        """Signal this process alone; `os.killpg(command.pid, number)` is what a terminal does."""
         if self.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
@@ -122,12 +126,18 @@ class ForkServer:
         self._socket: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._asking = threading.Lock()
+        self._environment = dict(os.environ)
 
     def __enter__(self) -> ForkServer:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def suits(self, env: Mapping[str, str]) -> bool:
+        """Whether the server has imported with what this environment has for libraries."""
+        changed = dict(env.items() ^ self._environment.items())
+        return not any(name.startswith(_READ_AT_IMPORT) for name in changed)
 
     def start(
         self,
@@ -141,11 +151,9 @@ class ForkServer:
     ) -> Forked:
         """Begin `rzero ARGUMENTS`. `env` is the whole environment, ours unless given."""
         words = [str(word) for word in arguments]
-        request = {
-            "arguments": words,
-            "cwd": str(cwd),
-            "env": dict(os.environ if env is None else env),
-        }
+        env = dict(os.environ if env is None else env)
+        assert self.suits(env), "this needs a process that imports with its own environment"
+        request = {"arguments": words, "cwd": str(cwd), "env": env}
         with contextlib.ExitStack() as opened:
             flags = (os.O_RDONLY, *2 * (os.O_WRONLY | os.O_CREAT | os.O_TRUNC,))
             streams = [
@@ -205,7 +213,7 @@ class ForkServer:
                     [sys.executable, __file__, str(theirs.fileno())],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
-                    env=os.environ | _SINGLE_THREADED,
+                    env=self._environment | _SINGLE_THREADED,
                     pass_fds=[theirs.fileno()],
                     start_new_session=True,  # a Ctrl-C on the terminal reaches the tests alone
                 )
@@ -232,10 +240,11 @@ def _import_slow(names: Iterable[str]) -> None:
 
 def _serve(connection: socket.socket) -> dict[str, Any]:
     """Fork for each request until there are no more; returns in the children, with the request."""
+    asks = connection.fileno()
     running: dict[int, tuple[int, int]] = {}  # a descriptor of the process -> its id, its news
     while True:
-        for ready in select.select([connection, *running], [], [])[0]:
-            if ready in running:
+        for ready in select.select([asks, *running], [], [])[0]:
+            if ready != asks:
                 pid, news = running.pop(ready)
                 status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
                 with contextlib.suppress(BrokenPipeError):
