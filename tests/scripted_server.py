@@ -44,6 +44,7 @@ class ScriptedServer:
                 with outer._lock:
                     outer.requests.append(body)
                     outer.paths.append(self.path)
+                    outer.headers.append(dict(self.headers))
                     outer._open += 1
                     outer.most_at_once = max(outer.most_at_once, outer._open)
                 try:

@@ -15,6 +15,7 @@ from typing import Annotated, NamedTuple, NoReturn
 import typer
 
 from rzero_cli.core.processes import rank
+from rzero_cli.core.secrets import redact
 from rzero_cli.core.terminal import printable
 from rzero_cli.errors import RzeroError
 
@@ -251,7 +252,7 @@ def _report(error: Exception) -> int:
         time.sleep(_OTHERS_END)
         message = f"process {rank()}: {message}"
     if message and (code or not rank()):
-        print(f"rzero: {printable(message)}", file=sys.stderr)
+        print(f"rzero: {printable(redact(message))}", file=sys.stderr)
     return code
 
 
@@ -259,7 +260,8 @@ def _show_traceback() -> None:
     """Print the traceback of what is being handled: it can quote what others have written."""
     import traceback
 
-    print(printable(traceback.format_exc(), lines=True), end="", file=sys.stderr)
+    text = redact(traceback.format_exc())
+    print(printable(text, lines=True), end="", file=sys.stderr)
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, get_args
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import typer
 
@@ -24,6 +24,7 @@ from rzero_cli.core.outputs import check_new, check_part, part_of
 from rzero_cli.core.processes import rank
 from rzero_cli.core.reading import Rules
 from rzero_cli.core.rewards import BLEU_TOKENIZERS, RULES
+from rzero_cli.core.secrets import key_named_in
 from rzero_cli.engines import ENGINES, check_engine
 from rzero_cli.errors import UsageError
 
@@ -91,6 +92,8 @@ def _check_keys(ctx: typer.Context, config: dict[str, Any]) -> None:
     """Refuse what is a slip of the pen: a key or a table that nothing reads. Raises UsageError."""
     root: Any = ctx.find_root().command
     where = ctx.params.get("config") or settings.CONFIG_NAME
+    if name := key_named_in(config):
+        raise UsageError(f"{where}: {name}: {_TO_THE_ENVIRONMENT}")
     mine = {str(option.name) for option in ctx.command.params}
     for key, value in config.items():
         if not isinstance(value, dict):
@@ -512,7 +515,8 @@ def engine_options(ctx: typer.Context) -> dict[str, Any]:
     engine = params["engine"]
     # An engine that was typed wins over a server that the environment names.
     named = params[where] if engine in ("auto", "openai") or typed(where) else None
-    endpoints = [_url(text) for text in named or ()]
+    option = "--" + where.replace("_", "-")
+    endpoints = [_url(text, option) for text in named or ()]
     name = check_engine(engine, endpoints)
     own = {key: params[key] for key in _VLLM_OPTIONS if params[key] is not None}
     dtype = {"dtype": params["dtype"]} if params["dtype"] else {}
@@ -557,12 +561,10 @@ def _to_open(
 
 
 def _check_fields(given: Mapping[str, Any]) -> None:
-    """Refuse fields of a request that are ours to fill, and keys, which records would keep."""
+    """Refuse fields of a request that are ours to fill. Raises UsageError."""
     for name in given:
         if name in ("n", "stream", "model", "messages", "prompt"):
             raise UsageError(f"--engine-arg {name}: is not for a request of rzero's to change")
-        if any(word in name.lower() for word in ("api_key", "apikey", "authorization", "header")):
-            raise UsageError(f"--engine-arg {name}: a key belongs into OPENAI_API_KEY")
 
 
 _VLLM_OPTIONS = (
@@ -601,7 +603,7 @@ def key_values(option: str, texts: Sequence[str] | None) -> dict[str, Any]:
     """KEY=VALUE options as a dictionary; a value that is JSON is what it says, else text.
 
     Raises:
-        UsageError: there is no `=`.
+        UsageError: there is no `=`, or a key of a service, which `ps` and records would show.
     """
     found = {}
     for text in texts or ():
@@ -612,11 +614,24 @@ def key_values(option: str, texts: Sequence[str] | None) -> dict[str, Any]:
             found[key] = json.loads(value)
         except ValueError:
             found[key] = value
+    if name := key_named_in(found):
+        raise UsageError(f"{option} {name}: {_TO_THE_ENVIRONMENT}")
     return found
 
 
-def _url(text: str, option: str = "--endpoint") -> str:
+_TO_THE_ENVIRONMENT = "a key belongs into the environment (OPENAI_API_KEY, HF_TOKEN)"
+
+
+def _url(text: str, option: str) -> str:
     """The base URL of a server; one without a path gets /v1. Raises UsageError."""
+    parts = check_url(text, option)
+    return text if parts.path.strip("/") else text.rstrip("/") + "/v1"
+
+
+def check_url(text: str, option: str) -> SplitResult:
+    """The parts of a server's URL, which holds no key. Raises UsageError."""
+    if any(sign in text for sign in "@?#"):
+        raise UsageError(f"{option}: a key belongs into OPENAI_API_KEY, not into the URL")
     try:
         parts = urlsplit(text)
         good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
@@ -624,9 +639,7 @@ def _url(text: str, option: str = "--endpoint") -> str:
         good = False
     if not good:
         raise UsageError(f"{option} {text}: not a URL such as http://127.0.0.1:8000/v1")
-    if parts.username or parts.password or parts.query:
-        raise UsageError(f"{option}: a key belongs into OPENAI_API_KEY, not into the URL")
-    return text if parts.path.strip("/") else text.rstrip("/") + "/v1"
+    return parts
 
 
 def solver_drawing(name: str, help: str, **kwargs: Any) -> Any:

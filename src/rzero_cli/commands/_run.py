@@ -13,6 +13,7 @@ from typing import Any
 import typer
 
 from rzero_cli.core.processes import rank
+from rzero_cli.core.secrets import redact
 from rzero_cli.core.shards import WHOLE, Shard
 from rzero_cli.core.streams import Line, read_lines
 from rzero_cli.core.terminal import printable
@@ -150,7 +151,7 @@ def stdin_or_help(ctx: typer.Context, files: list[str] | None) -> list[str]:
 def say(message: str, *, quiet: bool = False) -> None:
     """One line for the person, on standard error, from the first of several processes."""
     if not quiet and not rank():
-        print(printable(message), file=sys.stderr, flush=True)
+        print(printable(redact(message)), file=sys.stderr, flush=True)
 
 
 def print_json(value: object) -> None:

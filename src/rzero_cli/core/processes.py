@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from rzero_cli.core.secrets import without_keys
+
 __all__ = ["available_cores", "end_with_parent", "ended_with_us", "rank", "world_size"]
 
 _PR_SET_PDEATHSIG = 1
@@ -99,6 +101,7 @@ def ended_with_us() -> Iterator[None]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        env=without_keys(),
         start_new_session=True,  # a Ctrl-C on the terminal is not for it
     )
     assert guard.stdout is not None

@@ -28,6 +28,7 @@ from typing import Any
 import openai
 
 from rzero_cli.core.prompts import Prompt
+from rzero_cli.core.secrets import redact
 from rzero_cli.engines import Completion, Sampling, derived_seed
 from rzero_cli.engines.ahead import Ahead
 from rzero_cli.engines.chat import CUT, room_for_prompt
@@ -420,7 +421,7 @@ def _completions(response: Any, n: int, raw: bool) -> list[Completion]:
     share, more = divmod(total, max(1, len(choices)))
     return [
         Completion(
-            (choice.text if raw else choice.message.content) or "",
+            redact((choice.text if raw else choice.message.content) or ""),
             share + (i < more),
             truncated=choice.finish_reason == "length",
         )
@@ -437,7 +438,7 @@ def _message(error: openai.APIError) -> str:
     inner = body.get("error")
     text = body.get("message") or (inner.get("message") if isinstance(inner, dict) else inner)
     status = getattr(error, "status_code", None)
-    said = " ".join(str(text or error.message).split())[:300]
+    said = " ".join(redact(str(text or error.message)).split())[:300]  # not cut before
     return f"{said} ({status})" if status else said
 
 

@@ -1,0 +1,67 @@
+"""Keys: they come from the environment, and go nowhere from there.
+
+A key in a command line is seen in `ps`, one in an option is written into every record.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+__all__ = ["key_named_in", "redact", "without_keys", "without_userinfo"]
+
+_VARIABLE = re.compile(r"(^|_)(KEY|TOKEN|SECRET|PASSWORD)$")
+_SHORTEST = 8  # `none` and `EMPTY`, which servers without keys are given, are words of messages
+_FIELD = re.compile(
+    r"api[-_ ]?key|authoriz|header|secret|passw|bearer|credential|cookie"
+    r"|(^|[-_])(hf|hub|auth|access|api|secret)[-_]token$|^(token|key)$",
+    re.IGNORECASE,
+)
+
+
+def _keys() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if value and _VARIABLE.search(name)}
+
+
+def redact(text: str) -> str:
+    """`text` with each key of the environment replaced by its variable's name.
+
+    Servers say it back: "Incorrect API key provided: sk-...".
+    """
+    for name, value in _keys().items():
+        if len(value) >= _SHORTEST and value in text:
+            text = text.replace(value, f"<{name}>")
+    return text
+
+
+def without_keys() -> dict[str, str]:
+    """The environment, for a process that has no use for keys."""
+    keys = _keys()
+    return {name: value for name, value in os.environ.items() if name not in keys}
+
+
+def key_named_in(values: Mapping[str, Any]) -> str | None:
+    """The first field, at any depth, that is named like a key; None where there is none."""
+    for name, value in values.items():
+        if _FIELD.search(name):
+            return name
+        for inner in value if isinstance(value, list) else [value]:
+            if isinstance(inner, Mapping) and (found := key_named_in(inner)):
+                return found
+    return None
+
+
+def without_userinfo(text: str) -> str:
+    """`text`, URLs one after the other, without what stands before an `@` or after a `?`."""
+    return " ".join(_bare(word) if "://" in word else word for word in text.split())
+
+
+def _bare(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "<not a URL>"
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
