@@ -23,6 +23,7 @@ from rzero_cli.core.terminal import json_on_terminal
 from rzero_cli.errors import AlreadyDone, ClosedPipe, RzeroError, UsageError
 
 __all__ = [
+    "SETTINGS",
     "Output",
     "can_continue",
     "check_done",
@@ -45,6 +46,9 @@ __all__ = [
 # inputs; removed when the file is finished. No record is written with this space.
 _NO_RECORD = b'{"rzero_no_record": true}\n'
 
+SETTINGS = ".settings.json"
+"""In an unfinished directory: what it was begun with."""
+
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 _KEPT = "; finished records are kept, --resume goes on"
 
@@ -63,17 +67,21 @@ def put_in_place(part: Path, target: Path) -> None:
     Otherwise a machine that loses its power could be left with the name and without what is in it.
     A directory that is in the way is moved aside before it is removed: nobody finds half of it.
     """
-    for path in (part, *(part.iterdir() if part.is_dir() else ())):
+    directory = part.is_dir()
+    for path in (part, *(part.iterdir() if directory else ())):
         _sync(path)
-    if not target.is_dir():
-        part.replace(target)
-    else:
-        old = target.with_name(f".{target.name}.old")
+    old = _old(target)
+    if directory and target.exists():
         shutil.rmtree(old, ignore_errors=True)
         target.replace(old)
-        part.replace(target)
-        shutil.rmtree(old)
+    part.replace(target)
+    if directory:
+        shutil.rmtree(old, ignore_errors=True)
     _sync(target.absolute().parent)
+
+
+def _old(target: Path) -> Path:
+    return target.with_name(f".{target.name}.old")
 
 
 def _sync(path: Path) -> None:
@@ -98,7 +106,7 @@ def _named(path: Path | str, hint: str = "") -> Iterator[None]:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.part")
     try:
         with _named(part):
             part.write_text(text, encoding="utf-8")
@@ -255,10 +263,12 @@ def open_journal(
         AlreadyDone: with `resume`, when the target is complete.
     """
     part, made_with = part_of(target), _settings_of(target)
-    _check_target(target, part, force=force, resume=resume)
+    check_done(target, force=force, resume=resume)
+    check_new_file(target, force=force)
     with held(target):
         # Another process may have finished it meanwhile.
-        _check_target(target, part, force=force, resume=resume)
+        check_done(target, force=force, resume=resume, locked=True)
+        check_new_file(target, force=force)
         done = 0
         if can_continue(target, part, made_with, settings, force=force, resume=resume):
             done = _count_lines(part)
@@ -276,16 +286,6 @@ def open_journal(
                 _remove(target)
             raise
         _remove(target)
-
-
-def _check_target(target: Path, part: Path, *, force: bool, resume: bool) -> None:
-    try:
-        check_done(target, force=force, resume=resume)
-    except AlreadyDone:
-        with suppress(OSError):  # left by a process that was ended just after its last rename
-            _remove(target)
-        raise
-    check_new_file(target, force=force)
 
 
 def _settings_of(target: Path) -> Path:
@@ -308,10 +308,19 @@ def check_output(target: Path, *, force: bool, resume: bool) -> None:
     check_part(part_of(target), force=force, resume=resume)
 
 
-def check_done(target: Path, *, force: bool, resume: bool) -> None:
-    """Raise AlreadyDone where `resume` finds nothing left to do."""
-    if resume and target.exists() and not force:
-        raise AlreadyDone(f"{target} is complete already")
+def check_done(target: Path, *, force: bool, resume: bool, locked: bool = False) -> None:
+    """Raise AlreadyDone where `resume` finds nothing left to do.
+
+    What a process has left that was ended just after its last rename goes.
+    """
+    if not resume or force or not target.exists():
+        return
+    if not locked:
+        with suppress(OSError, RzeroError), held(target):
+            _remove(target)
+            (target / SETTINGS).unlink(missing_ok=True)
+            shutil.rmtree(_old(target), ignore_errors=True)
+    raise AlreadyDone(f"{target} is complete already")
 
 
 def can_continue(

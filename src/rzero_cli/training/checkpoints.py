@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from rzero_cli.core.locks import held
-from rzero_cli.core.outputs import can_continue, check_done, part_of, put_in_place, write_json
+from rzero_cli.core.outputs import (
+    SETTINGS,
+    can_continue,
+    check_done,
+    part_of,
+    put_in_place,
+    write_json,
+)
 from rzero_cli.core.processes import rank
 from rzero_cli.core.provenance import CHECKPOINT_META
 from rzero_cli.training.ranks import on_first, wait
@@ -30,8 +37,6 @@ __all__ = [
 
 STATES = "checkpoints"
 """In the unfinished directory: the trainer's states, to go on from."""
-
-_SETTINGS = ".settings.json"
 
 
 @contextmanager
@@ -55,7 +60,7 @@ def open_checkpoint(
         def begin() -> bool:
             check_done(target, force=force, resume=resume)
             stack.enter_context(held(target))
-            check_done(target, force=force, resume=resume)
+            check_done(target, force=force, resume=resume, locked=True)
             return _begin(target, part, settings, resume=resume, force=force)
 
         finished = on_first(begin)
@@ -69,19 +74,20 @@ def open_checkpoint(
         if not rank():
             shutil.rmtree(part / STATES, ignore_errors=True)
             put_in_place(part, target)
-            (target / _SETTINGS).unlink()
+            (target / SETTINGS).unlink()
 
 
 def _begin(
     target: Path, part: Path, settings: dict[str, Any], *, resume: bool, force: bool
 ) -> bool:
-    made_with = part / _SETTINGS
+    made_with = part / SETTINGS
     if can_continue(target, part, made_with, settings, force=force, resume=resume):
         return (part / CHECKPOINT_META).is_file()
     shutil.rmtree(part, ignore_errors=True)
-    new = part.with_name(f".{part.name}.{os.getpid()}")
+    new = part.with_name(f".{part.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
     new.mkdir()
-    write_json(new / _SETTINGS, settings)
+    write_json(new / SETTINGS, settings)
     new.replace(part)  # never there without its settings
     return False
 
