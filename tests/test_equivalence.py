@@ -236,3 +236,85 @@ def test_a_worker_that_cannot_start_says_what_to_do() -> None:
     with pytest.raises(RzeroError, match="memory_mb=1"):
         equivalence.equal(r"\log_2 8", "3")
     equivalence.close()
+
+
+# ---------------------------------------------------------------- what the worker may do
+
+# What text would have to get a comparison to do, run in a child of the real server.
+TAKEN_OVER = """
+import ctypes, os, socket, subprocess, sys
+from rzero_cli.core import equivalence_worker as worker
+
+def writes(path): open(path, "w").write("x")
+def removes(path): os.remove(path)
+def runs(path): os.system(f"touch {path}")
+def begins(path): subprocess.run(["touch", path])
+def becomes(path): os.execvp("touch", ["touch", path])
+def forks(path): os.fork()
+def connects(path): socket.create_connection(("127.0.0.1", 1))
+def calls_c(path): ctypes.CDLL(None).system(f"touch {path}".encode())
+def reads(path): return len(open(os.devnull).read()) == 0
+def opens(path): return [os.open(os.devnull, os.O_RDONLY) for _ in range(100)]
+
+def comparer():
+    def equal(a, b):
+        try:
+            return globals()[a](b) if a in globals() else a == b
+        except PermissionError:
+            return "refused"
+        except OSError as error:
+            return error.strerror
+    return equal
+
+worker._comparer = comparer
+sys.argv = ["worker", "5", "20", "768"]
+worker.main()
+"""
+
+
+def test_a_worker_that_is_taken_over_can_do_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "made"
+    kept = tmp_path / "kept"
+    kept.write_text("x")
+    acts = ["writes", "runs", "begins", "becomes", "forks", "connects", "calls_c"]
+    requests = [[act, str(path)] for act in acts]
+    requests += [["removes", str(kept)], ["reads", ""], ["opens", ""], ["1", "1"], ["1", "2"]]
+    with subprocess.Popen(
+        [sys.executable, "-c", TAKEN_OVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as worker:
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == b'"ready"\n'
+        replies = []
+        for number, pair in enumerate(requests):
+            worker.stdin.write(json.dumps([number, *pair]).encode() + b"\n")
+            worker.stdin.flush()
+            replies.append(json.loads(worker.stdout.readline()))
+        worker.stdin.close()
+    assert [reply[1] for reply in replies] == [
+        *["refused"] * (len(acts) + 1),
+        True,
+        "Too many open files",
+        True,
+        False,
+    ]
+    assert not path.exists()
+    assert kept.exists()
+
+
+def test_digits_of_an_answer_are_not_run_as_python() -> None:
+    code = """
+import sys
+from rzero_cli.core import equivalence_worker as worker
+equal = worker._comparer()
+for pair in worker._WARM_UP: equal(*pair)
+ran = []
+def look(event, details):
+    if event == "compile" and isinstance(details[0], bytes): ran.append(details[0])
+sys.addaudithook(look)
+pairs = [("12 x + 3", "3 + 12 x"), ("1{,}234 y", "1234 y"), ("0.5 x", r"\\\\frac{x}{2}"),
+         (r"50\\\\%  x", "x"), ("007 x", "7 x"), (r"__import__(o) + 3x", "x"), ("1.5 y", "1.5 z")]
+print([equal(*pair) for pair in pairs], [text for text in ran if b"lambda v" not in text])
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert ended.stdout == "[True, False, True, False, True, False, False] []\n", ended.stderr

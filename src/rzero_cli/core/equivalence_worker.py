@@ -39,17 +39,41 @@ _WARM_UP = (
 
 Limits = dict[int, float]  # timer -> seconds
 
+# A child computes and answers. Should some text ever get it to do more, it can write no file, begin
+# no process (not even as root: `_refuse`), and not open many files.
+_MOST = {resource.RLIMIT_FSIZE: 0, resource.RLIMIT_NPROC: 0, resource.RLIMIT_NOFILE: 32}
+_EFFECTS = ("os", "subprocess", "socket", "ctypes", "shutil", "pty", "fcntl", "mmap", "syslog")
+_HARMLESS = ("os.listdir", "os.scandir", "os.putenv", "os.unsetenv")  # of imports
+_TO_WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+
+def _refuse(event: str, details: tuple[Any, ...]) -> None:
+    """An audit hook, which nothing takes away again: refuse whatever acts on more than memory."""
+    if event == "open":
+        acts = bool(details[2] & _TO_WRITE)
+    else:
+        acts = event.partition(".")[0] in _EFFECTS and event not in _HARMLESS
+    if acts:
+        raise PermissionError(f"{event} is not for a comparison")
+
 
 def _comparer() -> Callable[[str, str], bool]:
     """Import math-verify and return `equal(a, b)`, exact and symmetric."""
     import sympy  # type: ignore[import-untyped]
     from latex2sympy2_extended import latex2sympy
-    from latex2sympy2_extended.latex2sympy2 import ConversionConfig
+    from latex2sympy2_extended.latex2sympy2 import ConversionConfig, _Latex2Sympy
     from math_verify import verify
     from math_verify.grader import should_treat_as_complex
 
     logging.disable(logging.CRITICAL)
     config = ConversionConfig(lowercase_symbols=False)
+
+    def number(_: object, text: str) -> Any:
+        digits = text.replace(",", "")
+        return sympy.Integer(digits) if digits.isdecimal() else sympy.Float(digits)
+
+    # Its own one has sympy evaluate the digits as Python.
+    _Latex2Sympy.parse_number = number
 
     def parse(latex: str, is_real: bool | None) -> Any:
         parsed = latex2sympy(latex, is_real=is_real, conversion_config=config)
@@ -117,6 +141,9 @@ def _child(replies: int, equal: Callable[[str, str], bool], limits: Limits, pare
         os._exit(0)
     for number in (signal.SIGALRM, signal.SIGPROF):
         signal.signal(number, signal.SIG_DFL)
+    for limit, most in _MOST.items():
+        resource.setrlimit(limit, (most, most))
+    sys.addaudithook(_refuse)
     try:
         _serve(replies, equal, limits)
     except BaseException:
