@@ -10,7 +10,7 @@ import typer
 
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._run import say
-from rzero_cli.core.outputs import check_new
+from rzero_cli.core.outputs import check_new, write_text
 
 # What lies in the package -> what it is called in the user's folder.
 FILES = {"loop.mk": "Makefile", "rzero.toml": "rzero.toml"} | {
@@ -38,5 +38,5 @@ def init(
         check_new(folder / name, force=force)
     for source, name in FILES.items():
         text = files("rzero_cli.recipes").joinpath(source).read_text("utf-8")
-        (folder / name).write_text(text, encoding="utf-8")
+        write_text(folder / name, text)
     say(f"init: wrote {', '.join(FILES.values())}; next: make -C {folder} help", quiet=quiet)

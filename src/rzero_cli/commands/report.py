@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,7 @@ from rzero_cli.commands import _options as opt
 from rzero_cli.commands._run import print_json, say
 from rzero_cli.core.difficulty import difficulty as difficulty_of
 from rzero_cli.core.equivalence import Equivalence
-from rzero_cli.core.outputs import write_json
+from rzero_cli.core.outputs import open_copy
 from rzero_cli.core.summary import over_runs, summarize_run
 from rzero_cli.core.terminal import plain
 from rzero_cli.engines.models import require
@@ -97,19 +98,23 @@ def report(
 
 
 def _write(target: Path, run: Path, result: dict[str, Any], table: Table) -> None:
+    content: str | bytes
     if target.suffix == ".json":
-        write_json(target, result)
+        content = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
     elif target.suffix == ".txt":
-        target.write_text(_as_text(table), encoding="utf-8")
+        content = _as_text(table)
     else:
         require("report", "matplotlib")
         from rzero_cli.evaluation import pictures
 
         if target.suffix == ".html":
-            page = pictures.page(f"rzero run: {run.resolve().name}", result, _columns(result))
-            target.write_text(page, encoding="utf-8")
+            content = pictures.page(f"rzero run: {run.resolve().name}", result, _columns(result))
         else:
-            pictures.save(result, target)
+            content = pictures.picture(result, target.suffix[1:])
+    if isinstance(content, str):
+        content = content.encode(errors="backslashreplace")  # a file's name may bring surrogates
+    with open_copy(str(target), force=True) as stream:
+        stream.write(content)
 
 
 def _as_text(table: Table) -> str:

@@ -109,7 +109,8 @@ def write_text(path: Path, text: str) -> None:
     part = path.with_name(f".{path.name}.part")
     try:
         with _named(part):
-            part.write_text(text, encoding="utf-8")
+            # JSON escapes of what UTF-8 has not, lone surrogates, which a file's name may bring.
+            part.write_text(text, encoding="utf-8", errors="backslashreplace")
         put_in_place(part, path)
     finally:
         part.unlink(missing_ok=True)

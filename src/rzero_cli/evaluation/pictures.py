@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import io
 import json
-from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -15,17 +14,19 @@ from matplotlib import pyplot
 from matplotlib.figure import Figure
 
 from rzero_cli.core.summary import curves, headline
+from rzero_cli.core.terminal import printable
 
-__all__ = ["page", "save"]
+__all__ = ["page", "picture"]
 
 _NAMES = {"trained": "trained Challenger", "base-challenger": "base Challenger"}
 
 
-def save(summary: dict[str, Any], target: Path) -> None:
-    """Write the picture of a run; the ending of `target` says in which format."""
-    figure = _figure(summary)
-    figure.savefig(target, dpi=150)
+def picture(summary: dict[str, Any], kind: str) -> bytes:
+    """The picture of a run; `kind` is png or svg."""
+    figure, stream = _figure(summary), io.BytesIO()
+    figure.savefig(stream, format=kind, dpi=150)
     pyplot.close(figure)
+    return stream.getvalue()
 
 
 def _figure(summary: dict[str, Any]) -> Figure:
@@ -33,11 +34,11 @@ def _figure(summary: dict[str, Any]) -> Figure:
     figure: Figure = pyplot.figure(figsize=(10, 4), layout="constrained")
     scores, labels = figure.subplots(1, 2)
     for number, (name, rows) in enumerate(curves(summary).items()):
-        _score_curve(scores, _NAMES.get(name, name), f"C{number}", rows)
+        _score_curve(scores, _shown(_NAMES.get(name, name)), f"C{number}", rows)
         _label_curve(labels, f"C{number}", rows[1:])
     k = summary["rows"][0]["k"]
     last = max((len(rows) for rows in curves(summary).values()), default=1) - 1
-    scores.set(title=f"Solver on held-out questions (mean@{k}, 95 %)", ylabel="%")
+    scores.set(title=_shown(f"Solver on held-out questions (mean@{k}, 95 %)"), ylabel="%")
     labels.set(title="Kept questions: labels that are true", ylabel="%")
     for axes in (scores, labels):
         axes.set(xlabel="iteration", ylim=(0, 102))
@@ -47,6 +48,11 @@ def _figure(summary: dict[str, Any]) -> Figure:
     if scores.get_legend_handles_labels()[0]:
         scores.legend(loc="lower right")  # the colours hold for both
     return figure
+
+
+def _shown(text: str) -> str:
+    """Text for a figure: `$` would begin mathematics, and some characters no SVG can hold."""
+    return printable(text).replace("$", r"\$")
 
 
 def _score_curve(axes: Any, name: str, color: str, rows: list[dict[str, Any]]) -> None:
@@ -73,7 +79,9 @@ def _label_curve(axes: Any, color: str, rows: list[dict[str, Any]]) -> None:
 
 
 _PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<html lang="en"><head><meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<title>{title}</title>
 <style>
 body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto }}
 table {{ border-collapse: collapse; margin: 1.5rem 0 }}
@@ -92,15 +100,21 @@ pre {{ background: #f6f6f6; padding: 1rem; overflow: auto }}
 """
 
 
+_NO_LINKS = dict.fromkeys(("Date", "Creator", "Format", "Type"))  # to what made the picture
+# Nothing runs and nothing is loaded, whatever the page says: a name can hold HTML.
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
 def page(title: str, summary: dict[str, Any], columns: dict[str, list[str]]) -> str:
     """A page of its own, with the table, the picture and the settings of a run."""
     stream = io.StringIO()
     figure = _figure(summary)
-    figure.savefig(stream, format="svg")
+    figure.savefig(stream, format="svg", metadata=_NO_LINKS)
     pyplot.close(figure)
     picture = stream.getvalue()
     return _PAGE.format(
-        title=html.escape(title),
+        policy=_POLICY,
+        title=html.escape(printable(title)),
         table=_table(columns),
         picture=picture[picture.index("<svg") :],
         settings=html.escape(json.dumps(summary["settings"], indent=2)),
@@ -108,9 +122,9 @@ def page(title: str, summary: dict[str, Any], columns: dict[str, list[str]]) -> 
 
 
 def _table(columns: dict[str, list[str]]) -> str:
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in columns)
+    head = "".join(f"<th>{html.escape(printable(name))}</th>" for name in columns)
     rows = [
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
+        "<tr>" + "".join(f"<td>{printable(cell)}</td>" for cell in cells) + "</tr>"
         for cells in zip(*columns.values(), strict=True)
     ]
     return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
