@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from html.parser import HTMLParser
 from math import sqrt
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -434,6 +436,70 @@ def test_a_page_shows_the_name_of_a_run_and_does_not_obey_it(rzero: Rzero, tmp_p
     page = (tmp_path / "page.html").read_text()
     assert "&lt;b&gt;" in page
     assert "<b>" not in page
+
+
+class Parts(HTMLParser):
+    """The elements of a page, with what each holds and refers to."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.texts: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+LOADING = {"script", "img", "iframe", "object", "embed", "link", "base", "form", "a", "image"}
+HOSTILE = (
+    '"><script src="http:evil">alert(1)<' + "\u2215" + 'script>--><img src=x onerror="x()">'
+    "]]>&lt;$\\frac$\x1b[31m\u202e{0}"
+)
+
+
+def test_a_page_of_hostile_names_runs_nothing_and_loads_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from rzero_cli.commands.report import report
+
+    run = run_of(tmp_path / HOSTILE, 0.4, [0.5], [0.45])
+    hostile = by_tasks(**{HOSTILE: task(0.4, 0.5, k=8)})
+    hostile["tasks"][HOSTILE]["k"] = HOSTILE
+    write(run / "base" / "eval.json", hostile)
+    meta = run / "iter-1" / "labeled.jsonl.meta.json"
+    metrics = {"questions": HOSTILE, "p_hat_mean": 0.5}
+    write(
+        meta, {"stage": HOSTILE, "settings": {HOSTILE: HOSTILE}, "metrics": metrics, "seconds": 1}
+    )
+    names = [tmp_path / name for name in ("s.html", "s.svg", "s.png")]
+    report([run], output=names, quiet=True)
+    page = names[0].read_text()
+    for text in (page, names[1].read_text()):
+        parts = Parts(text)
+        assert not LOADING & set(parts.tags)
+        for name, value in parts.attributes:
+            assert not name.startswith("on")
+            if name in ("href", "src", "xlink:href", "action"):
+                assert value.startswith("#")
+            elif not name.startswith(("xmlns", "rdf:")):  # which names things, and loads none
+                assert "://" not in value
+            assert not re.search(r"url\((?!#)", value)
+        assert "@import" not in text
+        assert "\x1b" not in text
+        assert "\u202e" not in text
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    assert ("content", policy) in Parts(page).attributes
+    assert page.index("Content-Security-Policy") < page.index("<style")
+    shown = "".join(Parts(page).texts)
+    assert shown.count("alert(1)") >= 4  # title, heading, a cell, the settings: as text
+    ElementTree.fromstring(names[1].read_text())  # an SVG must be XML
+    ElementTree.fromstring(page[page.index("<svg") : page.index("</svg>") + 6])
 
 
 @pytest.mark.parametrize("target", ["s.png", "s.html"])

@@ -124,7 +124,7 @@ def page(title: str, summary: dict[str, Any], columns: dict[str, list[str]]) -> 
 def _table(columns: dict[str, list[str]]) -> str:
     head = "".join(f"<th>{html.escape(printable(name))}</th>" for name in columns)
     rows = [
-        "<tr>" + "".join(f"<td>{printable(cell)}</td>" for cell in cells) + "</tr>"
+        "<tr>" + "".join(f"<td>{html.escape(printable(cell))}</td>" for cell in cells) + "</tr>"
         for cells in zip(*columns.values(), strict=True)
     ]
     return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
