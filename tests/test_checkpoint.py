@@ -396,3 +396,15 @@ def test_no_pickle_is_read_and_no_code_run(tiny_model: Path, tmp_path: Path) -> 
     with pytest.raises(RzeroError, match="custom code"):
         load_tokenizer(str(folder))
     assert not trace.exists()
+
+
+def test_memory_that_runs_out_while_loading_is_one_line() -> None:
+    import torch
+
+    from rzero_cli.engines.transformers import _one_line_errors
+
+    with (
+        pytest.raises(RzeroError, match=r"cannot load m: out of memory: give --dtype bfloat16"),
+        _one_line_errors("m"),
+    ):
+        torch.empty(1 << 50)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
@@ -192,7 +192,7 @@ def run_training(
         protect_stdout(),
         open_checkpoint(
             Path(options["output"]),
-            settings=settings_of(ctx) | inputs,
+            settings=_without(_SPARING, settings_of(ctx)) | inputs,
             resume=options["resume"],
             force=options["force"],
         ) as (part, finished),

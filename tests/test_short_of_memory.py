@@ -1,0 +1,109 @@
+"""Memory that runs out in the middle: a limit that the kernel holds, on the real commands.
+
+A prompt of thousands of tokens among short ones is what does not fit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import Ended, Rzero
+
+pytestmark = pytest.mark.slow
+
+LONG = "7" * 6000
+
+
+def limited(folder: Path, mebibytes: int, *arguments: str) -> Ended:
+    script = Path(__file__).with_name("short_of_memory.py")
+    ended = subprocess.run(
+        [sys.executable, str(script), str(mebibytes), *arguments],
+        capture_output=True,
+        cwd=folder,
+        env=os.environ,
+        text=True,
+        timeout=300,
+    )
+    return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_what_is_finished_is_kept_and_resumed(
+    rzero: Rzero, tiny_model: Path, tmp_path: Path
+) -> None:
+    rows = [{"question": f"reverse the digits of {1000 + n}"} for n in range(12)]
+    write(tmp_path / "q.jsonl", [*rows[:10], {"question": LONG}, rows[11]])
+    options = ("--m", "4", "--max-tokens", "8", "--batch-size", "8", "--quiet")
+    command = ["label", "q.jsonl", "--solver", str(tiny_model), *options]
+    ended = limited(tmp_path, 40, *command, "-o", "out.jsonl")
+    assert ended.status == 1, ended.stderr
+    assert ended.stderr == (
+        "rzero: out of memory with a single completion, of a prompt of 6,003 tokens and at most 8 "
+        "more: lower --max-tokens, or leave out such a prompt; --resume goes on with what is "
+        "finished\n"
+    )
+    assert not (tmp_path / "out.jsonl").exists()
+    kept = (tmp_path / "out.jsonl.part").read_bytes()
+    assert kept.count(b"\n") == 10
+
+    assert rzero(*command, "-o", "out.jsonl", "--resume").status == 0
+    assert rzero(*command, "-o", "whole.jsonl").status == 0
+    whole = (tmp_path / "whole.jsonl").read_bytes()
+    assert whole.startswith(kept)
+    assert (tmp_path / "out.jsonl").read_bytes() == whole
+
+    # Where smaller batches fit, nothing has to be lowered.
+    command.remove("--quiet")
+    ended = limited(tmp_path, 90, *command, "-o", "halved.jsonl")
+    assert ended.status == 0, ended.stderr
+    assert "out of memory with 8 completions at a time: going on with 4; --batch" in ended.stderr
+    halved = (tmp_path / "halved.jsonl").read_bytes().splitlines()
+    assert [json.loads(line)["m"] for line in halved] == [4] * 12
+    assert b"\n".join(halved).startswith(kept)
+
+
+def test_a_training_goes_on_with_fewer_rollouts_in_a_pass(
+    rzero: Rzero, small_base: Path, tmp_path: Path
+) -> None:
+    heldout = (small_base / "heldout.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in heldout[:300:100]]
+    rows = [{"question": row["question"], "answer": row["reference"]} for row in rows]
+    write(tmp_path / "t.jsonl", [*rows, {"question": LONG[:2000], "answer": "7"}])
+    seed = next(s for s in range(99) if random.Random(s).sample(range(4), 4)[-1] == 3)  # step 2
+    sizes = ("--steps", "2", "--prompts", "2", "--batch", "2", "--group", "4", "--max-tokens", "16")
+    rest = ("--learning-rate", "1e-3", "--beta", "0.1", "--save-every", "1", "--seed", str(seed))
+    command = ["train-solver", "t.jsonl", "--solver", str(small_base), *sizes, *rest, "--quiet"]
+    ended = limited(tmp_path, 250, *command, "-o", "out")
+    assert ended.status == 1, ended.stderr
+    assert ended.stderr.startswith("rzero: out of memory: lower --per-device or give --gradient-c")
+    assert "--resume goes on from the last saved step" in ended.stderr
+    assert ended.stderr.count("\n") == 1, ended.stderr
+    assert (tmp_path / "out.part" / "checkpoints" / "checkpoint-1").is_dir()
+
+    sparing = ("--per-device", "2", "--gradient-checkpointing")
+    ended = rzero(*command, "-o", "out", "--resume", *sparing, timeout=300)
+    assert ended.status == 0, ended.stderr
+    ended = rzero(*command, "-o", "whole", timeout=300)
+    assert ended.status == 0, ended.stderr
+
+    from safetensors.torch import load_file
+
+    start, out, whole = (
+        load_file(folder / "model.safetensors")
+        for folder in (small_base, tmp_path / "out", tmp_path / "whole")
+    )
+    moved = sum(float((whole[name] - start[name]).square().sum()) for name in start) ** 0.5
+    apart = sum(float((whole[name] - out[name]).square().sum()) for name in start) ** 0.5
+    assert moved > 0.01
+    assert apart < 0.05 * moved  # what sums in another order come to, after Adam
