@@ -233,6 +233,14 @@ def run_training(
             _write_record(ctx, part, plan, parents, clock, figures)
 
 
+_SPARING = ("per_device", "gradient_checkpointing")
+"""What spares memory and changes no update: --resume goes on with other values of these."""
+
+
+def _without(names: Sequence[str], options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name not in names}
+
+
 def _write_record(
     ctx: typer.Context,
     part: Path,
