@@ -177,6 +177,24 @@ Strict = Annotated[
     bool,
     _plain("--strict", help="Refuse a record that has a key twice.", panel=INPUT),
 ]
+OnError = Annotated[
+    str,
+    _plain(
+        "--on-error",
+        help="At a bad line stop, or skip it: it goes into the file of --rejects.",
+        panel=INPUT,
+        metavar="stop|skip",
+    ),
+]
+Rejects = Annotated[
+    str | None,
+    _plain(
+        "--rejects",
+        help="Skipped lines, each with what is wrong with it. Default: OUTPUT.rejects.jsonl.",
+        panel=INPUT,
+        metavar="FILE",
+    ),
+]
 QuestionKey = Annotated[
     str, _plain("--question-key", help="Key that holds the question.", panel=INPUT)
 ]

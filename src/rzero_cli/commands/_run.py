@@ -22,7 +22,6 @@ from rzero_cli.engines import derived_seed
 __all__ = [
     "Clock",
     "check_served",
-    "count_questions",
     "hashed",
     "input_hashes",
     "parents_of",
@@ -42,6 +41,7 @@ _NOT_SETTINGS = {
     "resume",
     "force",
     "quiet",
+    "rejects",
     "strict",
     "config",
     "dry_run",
@@ -64,7 +64,10 @@ _NOT_SETTINGS = {
 
 def settings_of(ctx: typer.Context) -> dict[str, Any]:
     """Every option that the result of this command depends on."""
-    return {name: value for name, value in ctx.params.items() if name not in _NOT_SETTINGS}
+    options = ctx.params
+    # Which lines are skipped depends on it.
+    strict = {"strict": options["strict"]} if options.get("on_error") == "skip" else {}
+    return {name: options[name] for name in options if name not in _NOT_SETTINGS} | strict
 
 
 def input_hashes(names: list[str], *models: str) -> dict[str, Any]:
@@ -79,27 +82,6 @@ def input_hashes(names: list[str], *models: str) -> dict[str, Any]:
         "inputs": [content_hash(Path(name)) for name in names if Path(name).is_file()],
         "models": [checkpoint_stamp(folder) for folder in folders],
     }
-
-
-def count_questions(
-    names: list[str], limit: int | None, question_key: str, *, strict: bool
-) -> int | None:
-    """Read files once before a model is loaded, so that a bad line is found at once.
-
-    Returns:
-        How many records there are; None for pipes, which can be read only once.
-
-    Raises:
-        DataError: a record has no question.
-    """
-    lines = read_lines(names, limit=limit, strict=strict)
-    if not all(Path(name).is_file() for name in names):
-        return None
-    count = 0
-    for line in lines:
-        line.text(question_key)
-        count += 1
-    return count
 
 
 def check_served(option: str, model: str | None, how: Mapping[str, Any]) -> str | None:
@@ -193,6 +175,7 @@ def record_origin(
     clock: Clock,
     metrics: Callable[[Iterator[Line]], dict[str, Any]],
     tokens: int | None = None,
+    rejected: int | None = None,
 ) -> None:
     """Write `NAME.jsonl.meta.json` beside the output, before `finished` takes its place there.
 
@@ -211,4 +194,5 @@ def record_origin(
         metrics=metrics(read_lines([str(finished)])),
     )
     record |= {} if tokens is None else {"tokens": tokens}
+    record["metrics"] |= {} if rejected is None else {"rejected": rejected}
     write_file_meta(Path(output), finished, record)

@@ -177,6 +177,7 @@ def run_training(
     parents: list[dict[str, Any]],
     inputs: dict[str, Any],
     clock: Clock,
+    rejected: int | None = None,
 ) -> None:
     """Train `model` and leave the checkpoint in the output directory, with its record."""
     from rzero_cli.training.adapters import Lora
@@ -185,6 +186,7 @@ def run_training(
 
     options = ctx.params
     quiet = bool(options["quiet"])
+    bad = {} if rejected is None else {"rejected": rejected}
     options["processes"] = plan.processes  # as many as there are, however they were asked for
     hyper = Hyperparameters(**{name: options[name] for name in HYPER})
     r, alpha, targets = (options[f"lora_{name}"] for name in ("r", "alpha", "targets"))
@@ -204,7 +206,7 @@ def run_training(
             say(f"{ctx.command.name}: nothing to train on, the model stays as it is", quiet=quiet)
             if not rank():
                 save_as_it_is(model, part)
-                _write_record(ctx, part, plan, parents, clock, {"trained": False})
+                _write_record(ctx, part, plan, parents, clock, {"trained": False} | bad)
             return
         say(f"{ctx.command.name}: {plan.describe()}", quiet=quiet)
         if rollouts.notice:
@@ -230,7 +232,7 @@ def run_training(
             template_args=opt.chat_template_args(options),
         )
         if not rank():
-            _write_record(ctx, part, plan, parents, clock, figures)
+            _write_record(ctx, part, plan, parents, clock, figures | bad)
 
 
 _SPARING = ("per_device", "gradient_checkpointing")

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from rzero_cli.commands import _options as opt
+from rzero_cli.commands._input import Input
 from rzero_cli.commands._run import (
     Clock,
     check_served,
@@ -32,7 +33,8 @@ from rzero_cli.core.outputs import (
 )
 from rzero_cli.core.prompts import SOLVER, load_prompt
 from rzero_cli.core.provenance import describe
-from rzero_cli.core.streams import dumps, read_lines
+from rzero_cli.core.records import group_of
+from rzero_cli.core.streams import Line, dumps, read_lines
 from rzero_cli.engines import derived_seed, open_engine
 from rzero_cli.engines.models import require
 from rzero_cli.errors import RzeroError, UsageError
@@ -124,6 +126,8 @@ def eval_(
     group_key: opt.GroupKey = "group",
     limit: opt.Limit = None,
     strict: opt.Strict = False,
+    on_error: opt.OnError = "stop",
+    rejects: opt.Rejects = None,
     log_samples: Annotated[
         str | None,
         typer.Option(
@@ -197,6 +201,8 @@ def eval_(
     for name, given in (only_tasks | {"chat": chat}).items():
         if data is not None and given is not None:
             raise UsageError(f"--{name} goes with --tasks")
+    if data is None and on_error != "stop":
+        raise UsageError("--on-error goes with --data")
     target = Path(output)
     check_output(target, force=force, resume=resume)
     if include_path is not None and not Path(include_path).is_dir():
@@ -215,11 +221,17 @@ def eval_(
     if tasks is not None and not opt.chosen(ctx, "k"):
         settings["k"] = None  # each task has its own
     made_with = settings | input_hashes(read, *asked)
-    if data is not None:
-        for line in read_lines([data], limit=limit, strict=strict):
-            line.text(question_key), line.text(reference_key)
+    records = Input(
+        ctx,
+        [data] if data else [],
+        lambda line: (line.text(question_key), line.text(reference_key), group_of(line, group_key)),
+    )
+    lines = []
+    if data is not None:  # before what takes long to import
+        with records.rejecting():
+            lines = list(records.lines())
     require("eval", "lm_eval")
-    exams, others = _questions(ctx, files)
+    exams, others = _questions(ctx, files, lines)
     if judges:
         _check_judged(exams, others, quiet)
     with (
@@ -241,6 +253,7 @@ def eval_(
             seconds=clock.seconds,
             metrics={name: task["score"] for name, task in results["tasks"].items()},
         )
+        record |= {} if records.rejected is None else {"rejected": records.rejected}
         write_json(target, results | {"config": _config(ctx, loaded, checkpoint), "origin": record})
         if as_json:
             shown = {name: results[name] for name in ("tasks", "averages")}
@@ -268,14 +281,15 @@ def _data_files(given: list[str]) -> dict[str, str]:
     return files
 
 
-def _questions(ctx: typer.Context, files: dict[str, str]) -> tuple[list[Any], dict[str, Any]]:
-    """The exams, and the tasks that are lm-eval's own."""
+def _questions(
+    ctx: typer.Context, files: dict[str, str], lines: list[Line]
+) -> tuple[list[Any], dict[str, Any]]:
+    """The exams, one of the `lines` of --data, and the tasks that are lm-eval's own."""
     options = ctx.params
     drawn = options["k"] if options["temperature"] > 0 else 0
     if options["data"] is not None:
         from rzero_cli.evaluation.exams import exam_of
 
-        lines = read_lines([options["data"]], limit=options["limit"], strict=options["strict"])
         keys = {name: options[name] for name in ("question_key", "reference_key", "group_key")}
         return [exam_of(lines, Path(options["data"]).stem, drawn, **keys)], {}
     from rzero_cli.evaluation.loading import load_tasks

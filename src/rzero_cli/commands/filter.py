@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import IO, Annotated
+from typing import IO, Annotated, Any
 
 import typer
 
 from rzero_cli.commands import _options as opt
+from rzero_cli.commands._input import Input
 from rzero_cli.commands._run import Clock, hashed, record_origin, say, stdin_or_help
 from rzero_cli.core.keep import Band, band, keep, quick_keep
 from rzero_cli.core.outputs import open_copy
 from rzero_cli.core.records import p_hat_of
 from rzero_cli.core.shards import Shard, parse_shard
-from rzero_cli.core.streams import Batch, parse_line, quick_parser, read_batches
+from rzero_cli.core.streams import Batch, Line, Reject, parse_line, quick_parser, read_batches
 from rzero_cli.errors import UsageError
 
 KEEP = "What to keep"
@@ -44,6 +45,8 @@ def filter_(
     limit: opt.Limit = None,
     shard: opt.Shard = None,
     strict: opt.Strict = False,
+    on_error: opt.OnError = "stop",
+    rejects: opt.Rejects = None,
     output: opt.Out = None,
     force: opt.Force = False,
     quiet: opt.Quiet = False,
@@ -67,15 +70,29 @@ def filter_(
     interval = _interval(ctx, delta, low, high)
     part = parse_shard(shard)
     names = stdin_or_help(ctx, files)
+    given = Input(ctx, names)
     batches = read_batches(names)
     read = kept = 0
 
     def at_end(finished: Path) -> None:
         figures = {"read": read, "kept": kept}
-        record_origin(ctx, finished, parents=parents, clock=clock, metrics=lambda _: figures)
+        record_origin(
+            ctx,
+            finished,
+            parents=parents,
+            clock=clock,
+            metrics=lambda _: figures,
+            rejected=given.rejected,
+        )
 
-    with open_copy(output, force=force, at_end=at_end) as out, hashed(ctx, *names) as parents:
-        read, kept = _copy(batches, out, interval, part, limit=limit, strict=strict)
+    with (
+        open_copy(output, force=force, at_end=at_end) as out,
+        hashed(ctx, *names) as parents,
+        given.rejecting(),
+    ):
+        how: dict[str, Any] = {"limit": limit, "strict": strict, "reject": given.reject}
+        given.good, kept = _copy(batches, out, interval, part, **how)
+        read = part.size(given.good)
     say(f"filter: kept {kept} of {read} ({interval[0]} <= p_hat <= {interval[1]})", quiet=quiet)
 
 
@@ -87,9 +104,11 @@ def _copy(
     *,
     limit: int | None,
     strict: bool,
+    reject: Reject | None,
 ) -> tuple[int, int]:
-    """Copy the lines to keep; returns how many records of this part were read, how many kept."""
+    """Copy the lines to keep; returns how many good ones were read, and how many were kept."""
     parse, decide = quick_parser(strict=strict), quick_keep(interval)
+    how: dict[str, Any] = {"exact": True, "strict": strict}
     read = kept = 0
     for source, first, lines in batches:
         for number, raw in enumerate(lines, first):
@@ -98,18 +117,23 @@ def _copy(
             except (ValueError, RecursionError):
                 wanted = None
             if wanted is None:  # read it exactly, or say what is wrong with it
-                line = parse_line(source, number, raw, exact=True, strict=strict)
+                line = parse_line(source, number, raw, check=_labelled, reject=reject, **how)
                 if line is None:
                     continue
-                wanted = keep(line.text_or_none("answer"), p_hat_of(line), interval)
+                raw, wanted = line.raw, keep(*_labelled(line), interval)
             if wanted and part.has(read):
                 kept += 1
                 out.write(raw)
             read += 1
             if read == limit:
-                return part.size(read), kept
+                return read, kept
         out.flush()  # whoever reads our pipe should not wait for a full buffer
-    return part.size(read), kept
+    return read, kept
+
+
+def _labelled(line: Line) -> tuple[str | None, Decimal]:
+    """What `keep` looks at. Raises DataError."""
+    return line.text_or_none("answer"), p_hat_of(line)
 
 
 def _interval(ctx: typer.Context, delta: str, low: str | None, high: str | None) -> Band:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from rzero_cli.commands import _options as opt
+from rzero_cli.commands._input import Input
 from rzero_cli.commands._run import (
     Clock,
     hashed,
@@ -23,7 +25,7 @@ from rzero_cli.commands._run import (
 from rzero_cli.core.outputs import open_output
 from rzero_cli.core.pool import default_workers, in_order
 from rzero_cli.core.shards import parse_shard
-from rzero_cli.core.streams import Line, read_lines
+from rzero_cli.core.streams import Line
 from rzero_cli.stages.vote import open_grader
 
 EXTRACT, UNITS, PERCENT = opt.answers("grade")
@@ -61,6 +63,8 @@ def grade(
     limit: opt.Limit = None,
     shard: opt.Shard = None,
     strict: opt.Strict = False,
+    on_error: opt.OnError = "stop",
+    rejects: opt.Rejects = None,
     output: opt.Out = None,
     resume: opt.Resume = False,
     force: opt.Force = False,
@@ -86,11 +90,21 @@ def grade(
     clock = Clock()
     rules = opt.answer_rules(ctx.params)
     names = stdin_or_help(ctx, files)
-    lines = parse_shard(shard).of(read_lines(names, limit=limit, strict=strict))
+    keys = answer_key, completion_key
+    known = question_key if truth else reference_key
+    given = Input(ctx, names, lambda line: (line.text(known), _answer(line, *keys)))
+    lines = parse_shard(shard).of(given.lines())
     count = right = timeouts = 0
 
     def at_end(finished: Path) -> None:
-        record_origin(ctx, finished, parents=parents, clock=clock, metrics=_metrics)
+        record_origin(
+            ctx,
+            finished,
+            parents=parents,
+            clock=clock,
+            metrics=_metrics,
+            rejected=given.rejected,
+        )
 
     with (
         open_output(
@@ -101,20 +115,19 @@ def grade(
             at_end=at_end,
         ) as out,
         hashed(ctx, *names) as parents,
+        given.rejecting(),
         progress("grade", None, quiet=quiet) as advance,
     ):
 
         def inputs() -> Iterator[tuple[dict[str, Any], tuple[str | None, bool, str]]]:
-            for number, line in enumerate(lines):
-                record = dict(line.record)
+            for line in islice(lines, out.done, None):
+                # Before the truth takes its place, should they have one name.
+                answer, raw = _answer(line, *keys)
                 if truth:
                     from rzero_cli.world.questions import truth as computed
 
-                    record[reference_key] = computed(line.text(question_key))
-                reference = record[reference_key] if truth else line.text(reference_key)
-                answer, raw = _answer(line, answer_key, completion_key)
-                if number >= out.done:
-                    yield record, (answer, raw, reference)
+                    line.record[reference_key] = computed(line.text(question_key))
+                yield line.record, (answer, raw, line.text(reference_key))
 
         results = in_order(
             partial(open_grader, rules), inputs(), workers=workers or default_workers()

@@ -9,10 +9,10 @@ import typer
 
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._estimate import parse_price, print_estimate
+from rzero_cli.commands._input import Input
 from rzero_cli.commands._run import (
     Clock,
     check_served,
-    count_questions,
     hashed,
     input_hashes,
     parents_of,
@@ -26,7 +26,6 @@ from rzero_cli.commands._run import (
 from rzero_cli.core.outputs import open_output
 from rzero_cli.core.prompts import SOLVER, load_prompt
 from rzero_cli.core.shards import parse_shard
-from rzero_cli.core.streams import read_lines
 from rzero_cli.engines import Sampling, derived_seed
 from rzero_cli.engines.ahead import Ahead
 from rzero_cli.errors import UsageError
@@ -58,6 +57,8 @@ def label(
     limit: opt.Limit = None,
     shard: opt.Shard = None,
     strict: opt.Strict = False,
+    on_error: opt.OnError = "stop",
+    rejects: opt.Rejects = None,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -122,13 +123,13 @@ def label(
     part = parse_shard(shard)
     model = check_served("--solver", solver, how)
     names = stdin_or_help(ctx, files)
+    given = Input(ctx, names, lambda line: line.text(question_key))
     rules = opt.answer_rules(ctx.params, rule)
     prompt = load_prompt(prompt_file, SOLVER)
     costs = parse_price(price)
     if dry_run:
-        lines = part.of(read_lines(names, limit=limit, strict=strict))
         print_estimate(
-            (line.text(question_key) for line in lines),
+            (line.text(question_key) for line in part.of(given.lines())),
             prompt,
             model=model,
             how=how,
@@ -140,7 +141,7 @@ def label(
         return
     if price or as_json:
         raise UsageError("--price and --json go with --dry-run")
-    total = count_questions(names, limit, question_key, strict=strict)
+    total = given.count()
     total = None if total is None else part.size(total)
     seed = part_seed(seed, part)
     sampling = Sampling(m, temperature, top_p, top_k, max_tokens, seed, opt.stops(stop))
@@ -148,7 +149,13 @@ def label(
 
     def at_end(finished: Path) -> None:
         record_origin(
-            ctx, finished, parents=parents, clock=clock, metrics=vote_metrics, tokens=tokens
+            ctx,
+            finished,
+            parents=parents,
+            clock=clock,
+            metrics=vote_metrics,
+            tokens=tokens,
+            rejected=given.rejected,
         )
 
     with (
@@ -160,6 +167,7 @@ def label(
             at_end=at_end,
         ) as out,
         hashed(ctx, *names, *parents_of(model, how)) as parents,
+        given.rejecting(),
         open_solver(
             model=model,
             sampling=sampling,
@@ -171,7 +179,7 @@ def label(
         progress("label", total, quiet=quiet) as advance,
     ):
         asked = InStep(
-            part.of(read_lines(names, limit=limit, strict=strict)),
+            part.of(given.lines()),
             lambda line: line.text(question_key),
             start=out.done,
         )

@@ -11,9 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from rzero_cli.commands import _options as opt
+from rzero_cli.commands._input import Input
 from rzero_cli.commands._run import (
     Clock,
-    count_questions,
     hashed,
     input_hashes,
     parents_of,
@@ -118,6 +118,8 @@ def oracle(
     limit: opt.Limit = None,
     shard: opt.Shard = None,
     strict: opt.Strict = False,
+    on_error: opt.OnError = "stop",
+    rejects: opt.Rejects = None,
     batch_size: opt.BatchSize = opt.PRESET,
     engine_arg: opt.EngineArg = None,
     chat_template_arg: opt.ChatTemplateArg = None,
@@ -153,13 +155,21 @@ def oracle(
         raise UsageError("--oracle-model goes with --oracle-endpoint")
     part = parse_shard(shard)
     names = stdin_or_help(ctx, files)
+    given = Input(ctx, names, lambda line: line.text(question_key))
     opt.answer_rules(ctx.params), opt.stops(stop), load_prompt(prompt_file, SOLVER)
     data = [oracle_data] if oracle_data else []
-    total = count_questions(names, limit, question_key, strict=strict)
+    total = given.count()
     count = unknown = 0
 
     def at_end(finished: Path) -> None:
-        record_origin(ctx, finished, parents=parents, clock=clock, metrics=metrics)
+        record_origin(
+            ctx,
+            finished,
+            parents=parents,
+            clock=clock,
+            metrics=metrics,
+            rejected=given.rejected,
+        )
 
     if output and output != "-":
         check_output(Path(output), force=force, resume=resume)
@@ -175,10 +185,11 @@ def oracle(
         hashed(
             ctx, *names, *data, *(parents_of(answered_by["oracle"], how) if how else [])
         ) as parents,
+        given.rejecting(),
         progress("oracle", None if total is None else part.size(total), quiet=quiet) as advance,
     ):
         asked = InStep(
-            part.of(read_lines(names, limit=limit, strict=strict)),
+            part.of(given.lines()),
             lambda line: line.text(question_key),
             start=out.done,
         )

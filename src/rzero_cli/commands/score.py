@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from functools import cache
 from itertools import islice, takewhile
@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from rzero_cli.commands import _options as opt
+from rzero_cli.commands._input import Input
 from rzero_cli.commands._run import (
     Clock,
     check_served,
@@ -30,7 +31,7 @@ from rzero_cli.core.prompts import SOLVER, load_prompt
 from rzero_cli.core.records import p_hat_of
 from rzero_cli.core.rewards import challenger_rewards, check_tokenizer
 from rzero_cli.core.shards import WHOLE, parse_shard
-from rzero_cli.core.streams import Line, read_lines
+from rzero_cli.core.streams import Line
 from rzero_cli.engines import Sampling, derived_seed
 from rzero_cli.engines.ahead import Ahead
 from rzero_cli.errors import UsageError
@@ -75,6 +76,8 @@ def score(
     limit: opt.Limit = None,
     shard: opt.Shard = None,
     strict: opt.Strict = False,
+    on_error: opt.OnError = "stop",
+    rejects: opt.Rejects = None,
     engine: opt.Engine = "auto",
     endpoint: opt.Endpoint = None,
     batch_size: opt.BatchSize = opt.PRESET,
@@ -120,7 +123,8 @@ def score(
     asked_of = parents_of(model, how) if asks else []
     sampling = Sampling(m, temperature, top_p, top_k, max_tokens, seed, opt.stops(stop))
     prompt = load_prompt(prompt_file, SOLVER)
-    source = read_lines(names, limit=limit, strict=strict)
+    given = Input(ctx, names, lambda line: _has_to_be_asked(line, question_key, asks))
+    source = given.lines()
     reward: dict[str, Any] = {
         "rule": rule,
         "bleu": bleu,
@@ -130,7 +134,15 @@ def score(
     count = truncated = tokens = 0
 
     def at_end(finished: Path) -> None:
-        record_origin(ctx, finished, parents=parents, clock=clock, metrics=_metrics, tokens=tokens)
+        record_origin(
+            ctx,
+            finished,
+            parents=parents,
+            clock=clock,
+            metrics=_metrics,
+            tokens=tokens,
+            rejected=given.rejected,
+        )
 
     with ExitStack() as stack:
         enter = stack.enter_context
@@ -138,6 +150,7 @@ def score(
         how_to_end: dict[str, Any] = {"force": force, "resume": resume, "at_end": at_end}
         out = enter(open_output(output, settings=made_with, **how_to_end))
         parents = enter(hashed(ctx, *names, *asked_of))
+        enter(given.rejecting())
 
         @cache
         def opened() -> Solver:
@@ -159,7 +172,9 @@ def score(
                 count += len(lines)
                 continue
             records = [line.record for line in lines]
-            missing = _without_p_hat(lines, question_key, asks)
+            missing = [
+                i for i, line in enumerate(lines) if _has_to_be_asked(line, question_key, asks)
+            ]
             if missing:
                 asked = [lines[i].text(question_key) for i in missing]
                 labelled = _label(opened(), asked, seed + number, ahead.after(count))
@@ -179,19 +194,16 @@ def score(
     say(f"score: {count} questions{cut}", quiet=quiet)
 
 
-def _without_p_hat(lines: Sequence[Line], question_key: str, asks: bool) -> list[int]:
-    """Which questions of a batch the Solver has to answer. DataError if none is there to ask."""
-    missing = []
-    for i, line in enumerate(lines):
-        if line.text_or_none(question_key) is None:
-            continue
-        if line.record.get("p_hat") is not None:
-            p_hat_of(line)
-        elif not asks:
-            raise line.error('no "p_hat": give --solver MODEL to have the questions answered')
-        else:
-            missing.append(i)
-    return missing
+def _has_to_be_asked(line: Line, question_key: str, asks: bool) -> bool:
+    """Whether the Solver has to answer a question. DataError if none is there to ask."""
+    if line.text_or_none(question_key) is None:
+        return False
+    if line.record.get("p_hat") is not None:
+        p_hat_of(line)
+        return False
+    if not asks:
+        raise line.error('no "p_hat": give --solver MODEL to have the questions answered')
+    return True
 
 
 def _label(solver: Solver, asked: list[str], seed: int, ahead: Ahead) -> Iterator[Labelled]:

@@ -7,12 +7,15 @@ import os.path
 import sys
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from rzero_cli.commands import _options as opt
+from rzero_cli.commands._input import Input
 from rzero_cli.commands._run import say, stdin_or_help
 from rzero_cli.core.contamination import NGRAM, Index, Overlap, index_benchmarks, watch
 from rzero_cli.core.equivalence import Equivalence
@@ -20,7 +23,7 @@ from rzero_cli.core.keep import Band, band
 from rzero_cli.core.oracle import read_references, with_references
 from rzero_cli.core.outputs import protect_stdout
 from rzero_cli.core.rewards import check_tokenizer
-from rzero_cli.core.streams import read_lines
+from rzero_cli.core.streams import checked, read_lines
 from rzero_cli.core.terminal import plain, printable
 from rzero_cli.errors import DataError, UsageError
 
@@ -73,6 +76,8 @@ def stats(
     ] = NGRAM,
     limit: opt.Limit = None,
     strict: opt.Strict = False,
+    on_error: opt.OnError = "stop",
+    rejects: opt.Rejects = None,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
     preset: opt.Preset = opt.PRESET,
@@ -99,16 +104,21 @@ def stats(
     """
     check_tokenizer("--bleu", bleu)
     names = stdin_or_help(ctx, files)
-    sources = [read_lines([name], limit=limit, exact=True, strict=strict) for name in names]
+    given = Input(ctx, names)
+    sources = [read_lines([name], exact=True, strict=strict, reject=given.reject) for name in names]
     index = _index(against, n=ngram, key=against_key, strict=strict) if against else None
     references = read_references(read_lines([oracle_data], strict=strict)) if oracle_data else {}
-    from rzero_cli.core.statistics import MOST_COMPARED, falls, statistics
+    from rzero_cli.core.statistics import MOST_COMPARED, check, falls, statistics
 
     interval: Band = band(Decimal(str(delta)))
     how: dict[str, Any] = {"question_key": question_key, "tau_bleu": tau_bleu, "bleu": bleu}
     # Asked before standard output is led away.
     terminal = sys.stdout.isatty()
-    with protect_stdout() as stdout, Equivalence() as how["equivalence"]:
+    with (
+        given.rejecting(),
+        protect_stdout() as stdout,
+        Equivalence() as how["equivalence"],
+    ):
         figures, overlaps = [], []
         for name, lines in zip(names, sources, strict=True):
             if references:
@@ -116,6 +126,8 @@ def stats(
             overlap = Overlap(index) if index else None
             if overlap:
                 lines = watch(lines, overlap, question_key)
+            lines = checked(lines, partial(check, question_key=question_key), given.reject)
+            lines = given.counted(islice(lines, limit))
             found = {"file": name} | statistics(lines, band=interval, **how)
             if overlap and not found.get("questions"):
                 raise DataError(

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from rzero_cli.commands import _options as opt
+from rzero_cli.commands._input import Input
 from rzero_cli.commands._launch import relaunch
 from rzero_cli.commands._plan import print_plan
 from rzero_cli.commands._run import Clock, input_hashes, say, stdin_or_help
@@ -15,7 +16,7 @@ from rzero_cli.core.plan import Plan
 from rzero_cli.core.processes import rank
 from rzero_cli.core.prompts import SOLVER, Messages, load_prompt, prompt_for
 from rzero_cli.core.provenance import hashed_parents
-from rzero_cli.core.streams import Line, read_lines
+from rzero_cli.core.streams import Line
 from rzero_cli.engines.models import check_model, require
 from rzero_cli.errors import DataError
 from rzero_cli.training.ranks import on_first
@@ -63,6 +64,8 @@ def train_solver(
     answer_key: opt.AnswerKey = "answer",
     limit: opt.Limit = None,
     strict: opt.Strict = False,
+    on_error: opt.OnError = "stop",
+    rejects: opt.Rejects = None,
     shuffle_labels: Annotated[
         bool,
         typer.Option(
@@ -126,15 +129,16 @@ def train_solver(
         return
     opt.check_output_dir(ctx)
     names = stdin_or_help(ctx, files)
+    given = Input(ctx, names, lambda line: (line.text(question_key), line.text(answer_key)))
     prompt = load_prompt(prompt_file, SOLVER)
     relaunch(ctx.params)
+
+    def read() -> list[dict[str, Any]]:
+        with given.rejecting():
+            return [_row(line, prompt, question_key, answer_key) for line in given.lines()]
+
     # Processes that were begun together have one standard input between them.
-    rows = on_first(
-        lambda: [
-            _row(line, prompt, question_key, answer_key)
-            for line in read_lines(names, limit=limit, strict=strict)
-        ]
-    )
+    rows = on_first(read)
     if rows or not allow_empty:
         _check_size(names, rows, plan, quiet=quiet)
     origin = on_first(lambda: hashed_parents([*names, model]))
@@ -155,6 +159,7 @@ def train_solver(
             parents=origin,
             inputs=input_hashes(names, model),
             clock=clock,
+            rejected=given.rejected,
         )
 
 

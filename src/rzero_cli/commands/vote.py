@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from rzero_cli.commands import _options as opt
+from rzero_cli.commands._input import Input
 from rzero_cli.commands._run import (
     Clock,
     hashed,
@@ -24,7 +26,7 @@ from rzero_cli.core.outputs import open_output
 from rzero_cli.core.pool import default_workers, in_order
 from rzero_cli.core.records import texts_of
 from rzero_cli.core.shards import parse_shard
-from rzero_cli.core.streams import Line, read_lines
+from rzero_cli.core.streams import Line
 from rzero_cli.stages.vote import open_voter, vote_keys, vote_metrics
 
 EXTRACT, UNITS, PERCENT = opt.answers("vote")
@@ -53,6 +55,8 @@ def vote(
     limit: opt.Limit = None,
     shard: opt.Shard = None,
     strict: opt.Strict = False,
+    on_error: opt.OnError = "stop",
+    rejects: opt.Rejects = None,
     output: opt.Out = None,
     resume: opt.Resume = False,
     force: opt.Force = False,
@@ -75,11 +79,19 @@ def vote(
     clock = Clock()
     rules = opt.answer_rules(ctx.params, rule)
     names = stdin_or_help(ctx, files)
-    lines = parse_shard(shard).of(read_lines(names, limit=limit, strict=strict))
+    given = Input(ctx, names, lambda line: _answers(line, answers_key, completions_key))
+    lines = parse_shard(shard).of(given.lines())
     count = unlabelled = timeouts = 0
 
     def at_end(finished: Path) -> None:
-        record_origin(ctx, finished, parents=parents, clock=clock, metrics=vote_metrics)
+        record_origin(
+            ctx,
+            finished,
+            parents=parents,
+            clock=clock,
+            metrics=vote_metrics,
+            rejected=given.rejected,
+        )
 
     with (
         open_output(
@@ -90,14 +102,13 @@ def vote(
             at_end=at_end,
         ) as out,
         hashed(ctx, *names) as parents,
+        given.rejecting(),
         progress("vote", None, quiet=quiet) as advance,
     ):
 
         def inputs() -> Iterator[tuple[Line, tuple[Sequence[str | None], bool]]]:
-            for number, line in enumerate(lines):
-                argument = _answers(line, answers_key, completions_key)
-                if number >= out.done:
-                    yield line, argument
+            for line in islice(lines, out.done, None):
+                yield line, _answers(line, answers_key, completions_key)
 
         results = in_order(
             partial(open_voter, rules), inputs(), workers=workers or default_workers()

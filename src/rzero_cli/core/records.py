@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rzero_cli.core.streams import Line
 
-__all__ = ["p_hat_of", "question_id", "texts_of"]
+__all__ = ["group_of", "p_hat_of", "question_id", "texts_of"]
 
 
 def question_id(question: str) -> str:
@@ -40,6 +40,18 @@ def p_hat_of(line: Line) -> Decimal:
     if not 0 <= p_hat <= 1:
         raise line.error(f'key "p_hat" must be between 0 and 1, not {value}')
     return p_hat
+
+
+def group_of(line: Line, key: str) -> str | None:
+    """The name of the record's group, which may be a number; None where it has none.
+
+    Raises:
+        DataError: it is an object or a list.
+    """
+    group = line.record.get(key)
+    if isinstance(group, (dict, list)):
+        raise line.error(f'key "{key}" must be a name or a number')
+    return None if group is None else str(group)
 
 
 def texts_of(line: Line, key: str) -> list[str | None]:

@@ -23,12 +23,22 @@ from rzero_cli.core.near import near_duplicates
 from rzero_cli.core.records import p_hat_of, texts_of
 from rzero_cli.core.streams import Line
 
-__all__ = ["MOST_COMPARED", "falls", "statistics"]
+__all__ = ["MOST_COMPARED", "check", "falls", "statistics"]
 
 MOST_COMPARED = 200_000
 """Questions among which near-duplicates are looked for: the first ones."""
 _BINS = 10
 _ACCURACIES = ("label_accuracy", "label_accuracy_kept", "solver_accuracy")
+
+
+def check(line: Line, question_key: str = "question") -> None:
+    """Raise DataError where a question, an answer, a reference or a p_hat is of the wrong type."""
+    for key in {"answer", "reference", question_key} & line.record.keys():
+        line.text_or_none(key)
+    if line.record.get("p_hat") is not None:
+        p_hat_of(line)
+    if line.record.get("reference") is not None and line.record.get("answers"):
+        texts_of(line, "answers")
 
 
 def statistics(
@@ -46,7 +56,7 @@ def statistics(
     `MOST_COMPARED` questions.
 
     Args:
-        lines: read with `exact`.
+        lines: read with `exact`, and as `check` wants them.
         band: of p_hat, that of `filter`.
         question_key: where the question is.
         tau_bleu, bleu: of near-duplicates, see `core.near`.
@@ -65,7 +75,7 @@ def statistics(
         `answers` that equal it), each with its `..._ci95`. All shares are from 0 to 1.
 
     Raises:
-        DataError: a question, an answer, a reference or a p_hat is of the wrong type.
+        DataError: as `check`.
     """
     seen: Counter[str] = Counter()
     bins = [0] * _BINS
@@ -74,7 +84,7 @@ def statistics(
     total, words = 0.0, 0
     accuracies = {name: array("d") for name in _ACCURACIES}
 
-    def check(line: Line, equivalence: Equivalence) -> None:
+    def compare(line: Line, equivalence: Equivalence) -> None:
         """Compare a record's answers with its reference, if that is known."""
         if (reference := line.text_or_none("reference")) is None:
             return
@@ -109,7 +119,7 @@ def statistics(
                 total += float(p_hat)
             if equivalence and "reference" in line.record:
                 seen["reference"] += 1
-                check(line, equivalence)
+                compare(line, equivalence)
             if question_key in line.record:
                 seen["asked"] += 1
                 if (question := line.text_or_none(question_key)) is not None:

@@ -16,34 +16,41 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from itertools import islice
+from itertools import accumulate, islice
 from math import isinf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
 from rzero_cli.errors import DataError, UsageError
 
-# `filter` starts faster than jsonlines is imported, so that waits until it is used.
-if TYPE_CHECKING:
-    import jsonlines
-
 __all__ = [
+    "BYTE_ORDER_MARK",
     "Batch",
+    "Check",
     "Line",
+    "Reject",
+    "checked",
     "parse_line",
     "quick_parser",
     "read_batches",
     "read_lines",
     "read_object",
+    "refuse",
 ]
 
 _COMPACT = (",", ":")
 # Integers that 64 bits cannot hold have at least 19 digits.
 _ONLY_ZEROS, _LONG = bytes.maketrans(b"123456789", b"0" * 9), b"0" * 19
 _BATCH = 1 << 18
-
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+"""Some editors begin a file with it, and `cat` puts it in the middle of one. It is read over."""
+_LONGEST = 1 << 26  # what has no ends of lines, such as /dev/zero, would fill the memory
+_TOO_LONG = b"\0 stands for a longer line\n"  # no JSON
+_DEEPEST = 500  # the standard library writes as deep on any stack of ours
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # as signed numbers 1 and -1
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
 
 Batch = tuple[str, int, list[bytes]]
 """A source, the number of a line of it, and the raw lines from there on, each with its end."""
@@ -80,6 +87,24 @@ class Line:
         """A DataError that begins with this line's file and number."""
         return DataError(f"{self.source}:{self.number}: {message}")
 
+    def reason(self, error: DataError) -> str:
+        """What such an error says, without the place."""
+        return str(error).removeprefix(f"{self.source}:{self.number}: ")
+
+
+Check = Callable[[Line], object]
+"""Raises DataError where a line is not what a command needs."""
+Reject = Callable[[str, int, bytes | None, str], object]
+"""Takes a bad line: its source, its number, its bytes (None where it is longer than is kept), and
+what is wrong with it."""
+
+
+def refuse(source: str, number: int, raw: bytes, reason: str, reject: Reject | None) -> None:
+    """Give a bad line to `reject`; without one, raise DataError."""
+    if reject is None:
+        raise DataError(f"{source}:{number}: {reason}")
+    reject(source, number, None if raw == _TOO_LONG else raw, reason)
+
 
 def _kind(value: object) -> str:
     names = {bool: "true or false", dict: "an object", list: "a list", type(None): "null"}
@@ -99,6 +124,7 @@ def _float(text: str) -> float:
 
 
 def _decimal(text: str) -> Decimal:
+    _float(text)  # a line is as good for one stage as for another
     try:
         return Decimal(text)
     except InvalidOperation:
@@ -136,6 +162,28 @@ def _parser(*, exact: bool = False, strict: bool = False) -> Callable[[str], Any
     return decode if exact or strict else loads
 
 
+def _shallow(loads: Callable[[str], Any]) -> Callable[[str], Any]:
+    """`loads` of what is not nested deeper than can be written again."""
+
+    def parsed(text: str) -> Any:
+        value = loads(text)
+        if text.count("[") + text.count("{") > _DEEPEST and _depth(text.encode()) > _DEEPEST:
+            raise ValueError(_NESTED)
+        return value
+
+    return parsed
+
+
+_NESTED = "JSON nested too deeply"
+
+
+def _depth(raw: bytes) -> int:
+    """How deep the brackets outside of strings are nested."""
+    unescaped = raw.replace(rb"\\", b"").replace(rb"\"", b"")
+    brackets = b"".join(unescaped.split(b'"')[::2]).translate(_STEPS, _NO_BRACKETS)
+    return max(accumulate(memoryview(brackets).cast("b")), default=0)
+
+
 def quick_parser(*, strict: bool = False) -> Callable[[bytes], Any]:
     """A parser of raw lines for whoever leaves to `parse_line` what it refuses (ValueError or
     RecursionError). It refuses more than that does, never less, and makes floats of integers that
@@ -148,21 +196,43 @@ def quick_parser(*, strict: bool = False) -> Callable[[bytes], Any]:
 
 
 def read_lines(
-    files: Sequence[str], *, limit: int | None = None, exact: bool = False, strict: bool = False
+    files: Sequence[str],
+    *,
+    limit: int | None = None,
+    exact: bool = False,
+    strict: bool = False,
+    check: Check | None = None,
+    reject: Reject | None = None,
 ) -> Iterator[Line]:
     """Stream the records of `files` one after the other; none, or "-", is standard input.
 
     With `exact`, numbers with a point are `Decimal`, so a boundary can be decided on their text.
     With `strict`, an object that has a key twice is an error; otherwise its last value counts.
 
+    Args:
+        limit: read only so many good records.
+        check: what else a good line is.
+        reject: takes the bad lines, and reading goes on; by default the first is an error.
+
     Raises:
         UsageError: a file is not there or cannot be read (before anything is yielded).
-        DataError: a line is not a JSON object; names file and line.
+        DataError: a line is not a JSON object, or as `check`; names file and line.
     """
     names = _checked(files)
-    loads = _parser(exact=exact, strict=strict)
-    lines = (line for name in names for line in _read_file(name, loads))
-    return islice(lines, limit)
+    loads = _shallow(_parser(exact=exact, strict=strict))
+    lines = (line for name in names for line in _read_file(name, loads, reject))
+    return islice(checked(lines, check, reject) if check else lines, limit)
+
+
+def checked(lines: Iterable[Line], check: Check, reject: Reject | None) -> Iterator[Line]:
+    """The good ones of `lines`; arguments as for `read_lines`."""
+    for line in lines:
+        try:
+            check(line)
+        except DataError as error:
+            refuse(line.source, line.number, line.raw, line.reason(error), reject)
+        else:
+            yield line
 
 
 def read_batches(files: Sequence[str]) -> Iterator[Batch]:
@@ -175,14 +245,24 @@ def read_batches(files: Sequence[str]) -> Iterator[Batch]:
 
 
 def parse_line(
-    source: str, number: int, raw: bytes, *, exact: bool = False, strict: bool = False
+    source: str,
+    number: int,
+    raw: bytes,
+    *,
+    exact: bool = False,
+    strict: bool = False,
+    check: Check | None = None,
+    reject: Reject | None = None,
 ) -> Line | None:
-    """One raw line as `read_lines` reads it; None for a blank one.
+    """One raw line as `read_lines` reads it; None for a blank one, or one given to `reject`.
+
+    It may be nested as deep as it can be read, since its bytes can be copied.
 
     Raises:
         DataError: as `read_lines`.
     """
-    return next(_parse(source, number, [raw], _parser(exact=exact, strict=strict)), None)
+    lines = _parse(source, number, [raw], _parser(exact=exact, strict=strict), reject)
+    return next(checked(lines, check, reject) if check else lines, None)
 
 
 def _checked(files: Sequence[str]) -> list[str]:
@@ -220,9 +300,23 @@ def _open(name: str) -> Iterator[tuple[str, io.BufferedReader]]:
         yield name, stream
 
 
-def _read_file(name: str, loads: Callable[[str], Any]) -> Iterator[Line]:
+def _read_file(name: str, loads: Callable[[str], Any], reject: Reject | None) -> Iterator[Line]:
     with _open(name) as (source, stream):
-        yield from _parse(source, 1, stream, loads)
+        yield from _parse(source, 1, _raw_lines(stream), loads, reject)
+
+
+def _raw_lines(stream: io.BufferedReader) -> Iterator[bytes]:
+    while raw := stream.readline(_LONGEST + 1):
+        if len(raw) > _LONGEST:
+            _read_over(stream, raw)
+            raw = _TOO_LONG
+        yield raw
+
+
+def _read_over(stream: io.BufferedReader, raw: bytes) -> None:
+    """Go to the end of the line whose beginning is `raw`."""
+    while raw and not raw.endswith(b"\n"):
+        raw = stream.readline(_BATCH)
 
 
 def _read_batches(name: str) -> Iterator[Batch]:
@@ -231,7 +325,10 @@ def _read_batches(name: str) -> Iterator[Batch]:
         while block := stream.read1(_BATCH):
             # A line longer than a batch is read to its end.
             if b"\n" not in block:
-                block += stream.readline()
+                block += stream.readline(_LONGEST)
+                if len(begun) + len(block) > _LONGEST:
+                    _read_over(stream, block)
+                    begun, block = b"", _TOO_LONG
             lines = io.BytesIO(begun + block).readlines()
             begun = b"" if lines[-1].endswith(b"\n") else lines.pop()
             yield source, number, lines
@@ -241,28 +338,36 @@ def _read_batches(name: str) -> Iterator[Batch]:
 
 
 def _parse(
-    source: str, first: int, raw_lines: Iterable[bytes], loads: Callable[[str], Any]
+    source: str,
+    first: int,
+    raw_lines: Iterable[bytes],
+    loads: Callable[[str], Any],
+    reject: Reject | None,
 ) -> Iterator[Line]:
-    import jsonlines
+    import jsonlines  # which takes longer than `filter` to start
 
     number, raw = first, b""
 
     def lines() -> Iterator[bytes]:
         nonlocal number, raw
         for number, raw in enumerate(raw_lines, first):  # noqa: B007 - read by the loop below
+            raw = raw.removeprefix(BYTE_ORDER_MARK)
             yield raw
 
     reader = jsonlines.Reader(lines(), loads=loads)
-    try:
-        for record in reader.iter(type=dict, skip_empty=True):
-            yield Line(source, number, raw, record)
-    except jsonlines.InvalidLineError as error:
-        raise DataError(f"{source}:{number}: {_reason(error)}") from error
-    except RecursionError as error:
-        raise DataError(f"{source}:{number}: JSON nested too deeply") from error
+    while True:  # its iteration ends with each bad line, and goes on behind it
+        try:
+            for record in reader.iter(type=dict, skip_empty=True):
+                yield Line(source, number, raw, record)
+            return
+        except (jsonlines.InvalidLineError, RecursionError) as error:
+            reason = f"longer than {_LONGEST >> 20} MiB" if raw == _TOO_LONG else _reason(error)
+            refuse(source, number, raw, reason, reject)
 
 
-def _reason(error: jsonlines.InvalidLineError) -> str:
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return _NESTED
     cause = error.__cause__
     if isinstance(cause, json.JSONDecodeError):
         return f"not JSON: {cause.msg} at column {cause.pos + 1}"

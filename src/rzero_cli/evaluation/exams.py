@@ -25,7 +25,7 @@ from lm_eval.evaluator import evaluate
 from rzero_cli.core.equivalence import Equivalence
 from rzero_cli.core.prompts import SOLVER, Messages, prompt_for
 from rzero_cli.core.reading import PAPER, Rules
-from rzero_cli.core.records import question_id
+from rzero_cli.core.records import group_of, question_id
 from rzero_cli.core.streams import Line
 from rzero_cli.core.votes import vote
 from rzero_cli.engines import Engine
@@ -280,11 +280,8 @@ def _pass_name(exam: Exam, which: str) -> str:
 
 
 def _question(line: Line, question_key: str, reference_key: str, group_key: str) -> Question:
-    text, group = line.text(question_key), line.record.get(group_key)
-    if isinstance(group, (dict, list)):
-        raise line.error(f'key "{group_key}" must be a name or a number')
-    name = None if group is None else str(group)
-    return Question(line.record.get("id", question_id(text)), text, line.text(reference_key), name)
+    text, group = line.text(question_key), group_of(line, group_key)
+    return Question(line.record.get("id", question_id(text)), text, line.text(reference_key), group)
 
 
 _VERDICT = "verdict"

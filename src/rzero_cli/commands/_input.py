@@ -1,0 +1,130 @@
+"""The records that a command is given, and what becomes of its bad lines: `--on-error`."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from rzero_cli.commands._run import say
+from rzero_cli.core.rejects import Rejects, open_rejects
+from rzero_cli.core.streams import Check, Line, Reject, read_lines
+from rzero_cli.errors import DataError, UsageError
+
+__all__ = ["Input"]
+
+
+class Input:
+    """The records of the files of a command, by its options --limit, --strict, --on-error and
+    --rejects.
+
+    A bad line is one that is no record, or that `check` refuses. It is taken out where lines are
+    read, so whatever counts them (parts, batches, seeds, a journal) is as if it were not there.
+
+    Raises:
+        UsageError: the options do not go together.
+    """
+
+    def __init__(
+        self, ctx: typer.Context, names: list[str], check: Check | None = None, **how: Any
+    ) -> None:
+        options = ctx.params
+        self._ctx, self._names, self._check = ctx, names, check
+        self._how = {"limit": options["limit"], "strict": options["strict"]} | how
+        self._path = _rejects_of(ctx, names)
+        self._rejects: Rejects | None = None
+        self.reject: Reject | None = self._reject if options["on_error"] == "skip" else None
+        """Takes the bad lines, as `read_lines` needs it; None where the first one is an error."""
+        self.good = 0
+        """Good lines read so far."""
+
+    @property
+    def rejected(self) -> int | None:
+        """How many bad lines there were, for the record; None where the first is an error."""
+        return self._rejects.count if self.reject and self._rejects else None
+
+    def lines(self) -> Iterator[Line]:
+        """The good lines. Raises as `read_lines`."""
+        return self.counted(
+            read_lines(self._names, check=self._check, reject=self.reject, **self._how)
+        )
+
+    def counted(self, lines: Iterable[Line]) -> Iterator[Line]:
+        """`lines`, which are good ones."""
+        for line in lines:
+            self.good += 1
+            yield line
+
+    def _reject(self, source: str, number: int, raw: bytes | None, reason: str) -> None:
+        if self._rejects:  # otherwise they are read once more
+            self._rejects(source, number, raw, reason)
+
+    def count(self) -> int | None:
+        """Read files once before a model is loaded, so that a bad line is found at once.
+
+        Returns:
+            How many good lines there are; None for pipes, which can be read only once.
+
+        Raises:
+            DataError: as `read_lines`, or as `rejecting`.
+        """
+        lines = self.lines()
+        if not all(Path(name).is_file() for name in self._names):
+            return None
+        count = sum(1 for _ in lines)
+        if not count and self.reject:
+            with self.rejecting():
+                deque(self.lines(), maxlen=0)
+        return count
+
+    @contextmanager
+    def rejecting(self) -> Iterator[None]:
+        """Where `lines` are read within, the bad ones go to their file, which is there when the
+        block ends well. Says how many there were.
+
+        Raises:
+            UsageError: the file exists, without --force.
+            DataError: all were bad.
+        """
+        options, path = self._ctx.params, self._path
+        force = options.get("force", True) or options.get("resume", False)
+        if self.reject is None and not force:
+            path = None  # and not there to be removed
+        # The file beside an output goes with it.
+        new = not options["rejects"] and not Path(options.get("output") or "").exists()
+        self.good = 0
+        with open_rejects(path, force=force or new) as self._rejects:
+            yield
+        if not (bad := self._rejects.count):
+            return
+        message = f"{bad} of {bad + self.good} lines rejected"
+        message += "" if path is None else f": {path}"
+        if not self.good:
+            raise DataError(f"no good line in {', '.join(self._names)}: {message}")
+        say(f"{self._ctx.command.name}: {message}", quiet=options["quiet"])
+
+
+def _rejects_of(ctx: typer.Context, names: list[str]) -> Path | None:
+    """Where bad lines go: to --rejects, or beside the output. Raises UsageError."""
+    options = ctx.params
+    action, given = options["on_error"], options["rejects"]
+    output = options.get("output")
+    if action not in ("stop", "skip"):
+        raise UsageError(f"--on-error {action}: must be stop or skip")
+    if given is not None and action == "stop":
+        raise UsageError("--rejects goes with --on-error skip")
+    if output and output != "-":
+        beside = Path(output).with_name(Path(output).name + ".rejects.jsonl")
+    elif action == "skip" and not given and "output" in options and not options.get("dry_run"):
+        raise UsageError("--on-error skip needs --rejects FILE for the bad lines, or -o FILE")
+    else:
+        beside = None
+    path = Path(given) if given else beside
+    others = {Path(name).absolute() for name in [*names, output] if name}
+    if path is not None and (given == "-" or path.absolute() in others):
+        raise UsageError(f"{path}: the bad lines need a file of their own: give --rejects FILE")
+    return path
