@@ -684,6 +684,11 @@ def test_a_long_answer_is_its_own_text() -> None:
     assert canonical_key("(" * 1000 + "1" + ")" * 1000) != canonical_key("1")
 
 
+def test_white_space_does_not_make_an_answer_long() -> None:
+    sum_of = "+".join("x" * 1000)  # 1,999 characters, of 2,000 that are read
+    assert canonical_key(f" {sum_of}\n") == canonical_key(sum_of) == canonical_key("1000x")
+
+
 @st.composite
 def _expressions(draw: st.DrawFn, depth: int = 3) -> tuple[str, Fraction]:
     """LaTeX of a rational expression in some spelling, and its value."""

@@ -69,8 +69,9 @@ def canonical_key(answer: str, conventions: Conventions = DEFAULT) -> str | None
     Two answers that both have keys, under the same conventions, are equal if and only if their
     keys are the same string. Beyond MAX_LENGTH characters an answer is its own text. Never raises.
     """
-    if len(answer) > MAX_LENGTH:
-        return "text:" + " ".join(answer.split())
+    # Without the white space, which the longest answer that is parsed may have around it.
+    if len(answer) > MAX_LENGTH and len(answer := " ".join(answer.split())) > MAX_LENGTH:
+        return f"text:{answer}"
     return _cached_key(answer, conventions)
 
 
