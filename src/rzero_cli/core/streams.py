@@ -167,7 +167,8 @@ def _shallow(loads: Callable[[str], Any]) -> Callable[[str], Any]:
 
     def parsed(text: str) -> Any:
         value = loads(text)
-        if text.count("[") + text.count("{") > _DEEPEST and _depth(text.encode()) > _DEEPEST:
+        few = len(text) < 2 * _DEEPEST or text.count("[") + text.count("{") <= _DEEPEST
+        if not few and _depth(text.encode()) > _DEEPEST:
             raise ValueError(_NESTED)
         return value
 
@@ -306,7 +307,8 @@ def _read_file(name: str, loads: Callable[[str], Any], reject: Reject | None) ->
 
 
 def _raw_lines(stream: io.BufferedReader) -> Iterator[bytes]:
-    while raw := stream.readline(_LONGEST + 1):
+    readline = stream.readline
+    while raw := readline(_LONGEST + 1):
         if len(raw) > _LONGEST:
             _read_over(stream, raw)
             raw = _TOO_LONG
