@@ -238,6 +238,15 @@ def test_a_worker_that_cannot_start_says_what_to_do() -> None:
     equivalence.close()
 
 
+@pytest.mark.parametrize("answer", [r"\sin x + 2e99999", "sum0E10000", r"2^n \cdot 1e-9999"])
+def test_a_number_too_large_beside_what_is_undecided_ends_nothing(
+    equivalence: Equivalence, answer: str
+) -> None:
+    assert equivalence.equal(answer, answer)
+    assert not equivalence.equal(answer, r"\sin y")
+    assert not equivalence.equal(answer, "7")
+
+
 # ---------------------------------------------------------------- what the worker may do
 
 # What text would have to get a comparison to do, run in a child of the real server.

@@ -106,9 +106,11 @@ def _long_way(answer: str, conventions: Conventions) -> str | None:
         return _WORDS[text]
     try:
         items = items_of(tokens, conventions)
-        return _all_hold(tokens, items) or _list_key(items)
-    except Undecided:
-        return None
+        try:
+            return _all_hold(tokens, items) or _list_key(items)
+        except Undecided:
+            _exact(tokens)  # beside what is undecided may be a number too large for the worker, too
+            return None
     except NotMaths:
         return "text:" + (text or " ".join(answer.split()))
 
