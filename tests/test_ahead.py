@@ -97,3 +97,41 @@ def test_a_killed_stage_does_not_ask_again(
     records = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert [record["question"] for record in records] == [str(n) for n in range(40)]
     assert not list(tmp_path.glob("*.part*"))
+
+
+@pytest.mark.slow
+def test_a_killed_evaluation_does_not_ask_again(rzero, tmp_path: Path) -> None:
+    pytest.importorskip("lm_eval")
+    rows = [{"question": str(n), "reference": str(n % 7)} for n in range(30)]
+    (tmp_path / "q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    held = threading.Event()
+
+    def answer(body: Body) -> Reply:
+        asked = body["messages"][-1]["content"]
+        if asked == "4" and body["temperature"]:  # in the second pass, over the sampled answers
+            held.wait(90)
+        return 200, completion(*[f"\\boxed{{{int(asked) % 7}}}"] * body.get("n", 1))
+
+    with ScriptedServer(answer) as server:
+        command = ["eval", "--endpoint", server.url, "--data", "q.jsonl", "--k", "2", "--quiet"]
+        running = subprocess.Popen(
+            [sys.executable, "-m", "rzero_cli", *command, "-o", "out.json"],
+            cwd=tmp_path,
+            stderr=subprocess.DEVNULL,
+        )
+        ahead = tmp_path / "out.json.part.ahead"
+        for _ in range(900):
+            time.sleep(0.1)
+            lines = ahead.read_bytes().splitlines() if ahead.exists() else []
+            if sum(json.loads(line)[0] >= 30 for line in lines) >= 25:
+                break
+        running.send_signal(signal.SIGKILL)
+        running.wait()
+        held.set()
+        before = len(server.requests)
+        done = rzero(*command, "-o", "out.json", "--resume")
+        assert done.status == 0, done.stderr
+        assert {question(body) for body in server.requests[before:]} == {"4"}
+    task = json.loads((tmp_path / "out.json").read_text())["tasks"]["q"]
+    assert (task["greedy"]["score"], task["mean_at_k"]["score"], task["n"]) == (1, 1, 30)
+    assert not list(tmp_path.glob("*.part*"))

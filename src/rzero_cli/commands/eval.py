@@ -36,6 +36,7 @@ from rzero_cli.core.provenance import describe
 from rzero_cli.core.records import group_of
 from rzero_cli.core.streams import Line, dumps, read_lines
 from rzero_cli.engines import derived_seed, open_engine
+from rzero_cli.engines.ahead import Ahead
 from rzero_cli.engines.models import require
 from rzero_cli.errors import RzeroError, UsageError
 
@@ -334,6 +335,8 @@ def _evaluate(
     how["report"] = report
     rules = opt.answer_rules(options)
     answers = sum(len(exam.questions) * (exam.greedy + exam.k) for exam in exams)
+    requests = sum(len(exam.questions) * (exam.greedy + (exam.k > 0)) for exam in exams)
+    ahead = Ahead(journal.ahead)
     parts = []
     with progress("eval", None if others.get("tasks") else answers, quiet=options["quiet"]) as bar:
         how["on_progress"] = bar
@@ -348,6 +351,7 @@ def _evaluate(
                         rules=rules,
                         prompt=load_prompt(options["prompt_file"], SOLVER),
                         stop=options["stop"],
+                        ahead=ahead,
                         **how,
                     )
                 )
@@ -362,6 +366,7 @@ def _evaluate(
                     num_fewshot=options["num_fewshot"],
                     limit=options["limit"],
                     chat=options["chat"],
+                    ahead=ahead.after(requests),
                     **how,
                 )
             )

@@ -29,6 +29,7 @@ from rzero_cli.core.records import group_of, question_id
 from rzero_cli.core.streams import Line
 from rzero_cli.core.votes import vote
 from rzero_cli.engines import Engine
+from rzero_cli.engines.ahead import Ahead
 from rzero_cli.errors import DataError
 from rzero_cli.evaluation.lm import EngineLM, Spent, quiet
 from rzero_cli.evaluation.results import merged
@@ -154,6 +155,7 @@ def evaluate_exams(
     on_progress: Callable[[int], None] | None = None,
     log: Callable[[dict[str, Any]], None] | None = None,
     done: Iterable[Mapping[str, Any]] = (),
+    ahead: Ahead | None = None,
     report: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Answer the questions of all exams, and compare with the references.
@@ -169,7 +171,7 @@ def evaluate_exams(
         prompt: what the question is put into.
         stop: texts that end a completion.
         on_progress: called with how many more answers there are.
-        log, done: the journal, see `EngineLM`.
+        log, done, ahead: the journal, see `EngineLM`.
         report: called in the end for each question and pass: `{"task", "pass", "id", "prompt",
             "reference", "completions", "answers", "correct", "tokens", "truncated"}`, pass being
             "greedy" or "sampled" and the last five lists.
@@ -227,7 +229,7 @@ def evaluate_exams(
         for which, wanted in ((GREEDY, exam.greedy), (SAMPLED, exam.k > 0))
         if wanted
     ]
-    lm = EngineLM(engine, seed=seed, log=log, done=done, on_progress=on_progress)
+    lm = EngineLM(engine, seed=seed, log=log, done=done, ahead=ahead, on_progress=on_progress)
     with quiet():
         tasks = {name: task(exam, name, which) for exam, which, name in passes}
         # Every pass has closed forms for its standard errors, so nothing is resampled.

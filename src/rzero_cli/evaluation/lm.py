@@ -27,6 +27,7 @@ from lm_eval.api.model import LM
 from lm_eval.models.utils import normalize_gen_kwargs
 
 from rzero_cli.engines import Completion, Engine, Sampling, chat
+from rzero_cli.engines.ahead import Ahead
 from rzero_cli.errors import RzeroError
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
             "truncated"}`, the last three lists, or `{"task", "id", "scores"}`.
         done: what `log` was given in an interrupted run of the same requests; it is neither
             answered nor logged again.
+        ahead: what is answered before its turn is kept there; see `Engine.generate`.
         on_progress: called with how many more answers there are.
     """
 
@@ -100,11 +102,13 @@ class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
         chats: bool = True,
         log: Callable[[Record], None] | None = None,
         done: Iterable[Mapping[str, Any]] = (),
+        ahead: Ahead | None = None,
         on_progress: Callable[[int], None] | None = None,
     ) -> None:
         super().__init__()
         self.engine, self.seed, self.chats = engine, seed, chats
         self.log, self.done, self.on_progress = log, iter(done), on_progress
+        self._ahead = ahead or Ahead(None)
         self.spent: dict[str, Spent] = {}
         """By the name of the task."""
 
@@ -133,7 +137,8 @@ class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
     def _complete(self, requests: list[Instance], sampling: Sampling) -> Iterator[list[Completion]]:
         known = [_completions(record) for record in self._earlier(requests)]
         prompts = (self._prompt(request.args[0]) for request in requests)
-        new = self.engine.generate(prompts, sampling, start=len(known))
+        new = self.engine.generate(prompts, sampling, start=len(known), ahead=self._ahead)
+        self._ahead = self._ahead.after(len(requests))
         now = time.monotonic()
         for number, (request, completions) in enumerate(
             zip(requests, chain(known, new), strict=True)

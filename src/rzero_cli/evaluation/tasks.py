@@ -18,6 +18,7 @@ from lm_eval.api.task import Task
 from lm_eval.evaluator import evaluate
 
 from rzero_cli.engines import Engine
+from rzero_cli.engines.ahead import Ahead
 from rzero_cli.engines.transformers import TransformersEngine
 from rzero_cli.errors import RzeroError, UsageError
 from rzero_cli.evaluation.lm import EngineLM, Spent, no_loglikelihood, quiet
@@ -50,6 +51,7 @@ def evaluate_tasks(
     on_progress: Callable[[int], None] | None = None,
     log: Callable[[dict[str, Any]], None] | None = None,
     done: Iterable[Mapping[str, Any]] = (),
+    ahead: Ahead | None = None,
     report: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Run lm-eval's tasks once as they are defined, and the generating ones k times by sampling.
@@ -66,7 +68,7 @@ def evaluate_tasks(
         chat: put prompts into the chat template. None is what comes naturally: lm-eval's raw
             prompts, but chats with a server, where those are all that many have.
         on_progress: called with how many more answers there are.
-        log, done: the journal, see `EngineLM`.
+        log, done, ahead: the journal, see `EngineLM`.
         report: called in the end with the raw outputs of each question and run:
             `{"task", "pass", "id", "prompt", "reference", "completions", ...}` and the task's
             metrics; log-likelihoods are `outputs`.
@@ -97,7 +99,9 @@ def evaluate_tasks(
         for name, task in tasks["tasks"].items()
         if task.OUTPUT_TYPE == "generate_until"
     }
-    lm = EngineLM(engine, seed=seed, chats=chat, log=log, done=done, on_progress=on_progress)
+    lm = EngineLM(
+        engine, seed=seed, chats=chat, log=log, done=done, ahead=ahead, on_progress=on_progress
+    )
     everything = tasks | {"tasks": tasks["tasks"] | union(draws.values())}
     found = _run(lm, everything, limit, chat)
     samples = found.pop("samples")
