@@ -236,7 +236,8 @@ def _operator(name: str, found: str) -> Token:
         return Token("\\" + name, "\\" + name)
     if name in ("(", ")", r"\{", r"\}"):
         return Token(name, name)
-    return Token(found if name in "{}" or len(name) > 1 else name, found)
+    # A command of one letter is not of the kind that the letter stands for: `\n` is no number.
+    return Token(found if name in "{}" or len(name) > 1 or name.isalpha() else name, found)
 
 
 def _is_time(run: str, before: list[Token], after: str) -> bool:
