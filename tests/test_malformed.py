@@ -274,6 +274,10 @@ def test_the_reject_file_goes_with_its_output(tmp_path: Path, rzero: Rzero) -> N
     assert rzero("filter", "mixed.jsonl", *skip, "--force").status == 0
     assert rzero("filter", "clean.jsonl", "-o", "out.jsonl", "--force").status == 0
     assert not rejects.exists()
+    # ... but not where it is mended and read.
+    rejects.write_bytes(_good(0) + b"\n")
+    assert rzero("filter", rejects.name, "-o", "out.jsonl", "--force").status == 0
+    assert rejects.read_bytes() == (tmp_path / "out.jsonl").read_bytes()
     # A named one is the user's until --force.
     rejects.write_text("mine")
     ended = rzero(

@@ -125,6 +125,8 @@ def _rejects_of(ctx: typer.Context, names: list[str]) -> Path | None:
         beside = None
     path = Path(given) if given else beside
     others = {Path(name).absolute() for name in [*names, output] if name}
-    if path is not None and (given == "-" or path.absolute() in others):
+    if path is None or not (given == "-" or path.absolute() in others):
+        return path
+    if action == "skip":
         raise UsageError(f"{path}: the bad lines need a file of their own: give --rejects FILE")
-    return path
+    return None

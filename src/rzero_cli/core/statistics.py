@@ -33,8 +33,9 @@ _ACCURACIES = ("label_accuracy", "label_accuracy_kept", "solver_accuracy")
 
 def check(line: Line, question_key: str = "question") -> None:
     """Raise DataError where a question, an answer, a reference or a p_hat is of the wrong type."""
-    for key in {"answer", "reference", question_key} & line.record.keys():
-        line.text_or_none(key)
+    for key in ("answer", "reference", question_key):
+        if key in line.record:
+            line.text_or_none(key)
     if line.record.get("p_hat") is not None:
         p_hat_of(line)
     if line.record.get("reference") is not None and line.record.get("answers"):
