@@ -14,7 +14,7 @@ EXTRAS := train,eval,report,openai,dev
 
 include src/rzero_cli/recipes/loop.mk
 
-.PHONY: setup setup-vllm test test-vllm check format lint types bench clean docs
+.PHONY: setup setup-vllm test test-vllm check format lint types bench clean fuzz docs
 
 setup: $(INSTALLED) ## a virtual environment with the pinned versions, in .venv
 $(INSTALLED): pyproject.toml constraints.txt
@@ -60,6 +60,10 @@ BENCH := -m pytest -q -p no:cacheprovider -o python_files='bench_*.py' -o python
 bench: $(INSTALLED) $(VLLM_INSTALLED) ## timings of our own code against named references
 	$(BIN)/python $(BENCH) tests/benchmarks --ignore tests/benchmarks/bench_engines.py
 	$(VLLM_VENV)/bin/python $(BENCH) tests/benchmarks/bench_engines.py
+
+# SECONDS for all targets together, or EXAMPLES of each; SEED is where it begins.
+fuzz: $(INSTALLED) ## hostile answers, records and streams: SECONDS=60, or EXAMPLES=1000
+	$(BIN)/python tests/fuzz/run.py --seed $(SEED) $(if $(EXAMPLES),--examples $(EXAMPLES),--seconds $(or $(SECONDS),60))
 
 docs: $(INSTALLED) ## regenerate the pages that are made from the code
 	$(BIN)/python docs/generate.py
