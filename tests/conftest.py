@@ -18,6 +18,10 @@ from forks import ForkServer
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
+# What tests read by `datasets` is kept until they end, for all workers of pytest.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    _datasets = tempfile.TemporaryDirectory(prefix="datasets-")
+    ENVIRONMENT["HF_DATASETS_CACHE"] = _datasets.name
 # Before torch is imported by any test; and none of the caller's own settings leaks in.
 os.environ.update(ENVIRONMENT)
 for name in [name for name in os.environ if name.startswith("RZERO_")]:
@@ -51,7 +55,9 @@ def forks() -> Iterator[ForkServer]:
 Rzero = Callable[..., Ended]
 # Those that import torch. Each is also begun as a fresh process, where that is the point: by the
 # loop of `test_recipe.py` through make, and by the examples on the pages (`test_docs.py`).
-_LOADS_A_MODEL = {"challenge", "sample", "label", "train-solver", "eval", "merge", "tiny-base"}
+_LOADS_A_MODEL = {
+    *("challenge", "sample", "label", "score", "train-solver", "eval", "merge", "tiny-base"),
+}
 
 
 def _run(
@@ -66,8 +72,8 @@ def _run(
     """Run a command to its end: forked where it loads a model and `forks` is given, else fresh."""
     env = os.environ | (environment or {})
     given = input.encode() if isinstance(input, str) else input
-    with_model = arguments[0] in _LOADS_A_MODEL and "--endpoint" not in arguments
-    if forks and with_model and forks.suits(env):
+    loads = arguments[0] in _LOADS_A_MODEL and "--endpoint" not in arguments
+    if forks and loads and forks.suits(env):
         end = forks.run(arguments, cwd=folder, env=env, input=given, timeout=timeout)
         return Ended(end.status, end.stdout.decode(), end.stderr.decode())
     ended = subprocess.run(
@@ -216,18 +222,23 @@ def toy_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def small_base(tmp_path_factory: pytest.TempPathFactory, forks: ForkServer) -> Path:
-    """A base that `rzero tiny-base --size small` pre-trained; for tests marked slow.
+def small_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where `small_base` is kept: between runs in RZERO_CACHE, where that is set."""
+    default = tmp_path_factory.mktemp("small_cache")
+    return Path(os.environ.get("RZERO_CACHE", default)).absolute()
 
-    Kept between runs in RZERO_CACHE, where that is set.
-    """
+
+@pytest.fixture(scope="session")
+def small_base(
+    tmp_path_factory: pytest.TempPathFactory, forks: ForkServer, small_cache: Path
+) -> Path:
+    """A base that `rzero tiny-base --size small` pre-trained; for tests marked slow."""
     folder = tmp_path_factory.mktemp("small_base")
-    cache = os.environ.get("RZERO_CACHE", str(folder / "cache"))
     ended = _run(
         folder,
         ["tiny-base", "--size", "small", "-o", "base"],
         forks=forks,
-        environment={"RZERO_CACHE": cache},
+        environment={"RZERO_CACHE": str(small_cache)},
         timeout=600,
     )
     assert ended.status == 0, ended.stderr

@@ -136,7 +136,10 @@ class ForkServer:
 
     def suits(self, env: Mapping[str, str]) -> bool:
         """Whether the server has imported with what this environment has for libraries."""
+        if find_spec("vllm"):  # TRL imports it where it is, and it begins threads
+            return False
         changed = dict(env.items() ^ self._environment.items())
+        changed.pop("TORCHINDUCTOR_CACHE_DIR", None)  # torch sets it itself
         return not any(name.startswith(_READ_AT_IMPORT) for name in changed)
 
     def start(

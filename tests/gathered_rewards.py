@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 from accelerate import PartialState
 
@@ -30,11 +31,11 @@ class Counting:
         self.engine, self.asked = engine, 0
 
     def generate(
-        self, prompts: Iterable[Messages], sampling: Sampling, *, start: int = 0
+        self, prompts: Iterable[Messages], sampling: Sampling, **more: Any
     ) -> Iterator[list[Completion]]:
         asked = list(prompts)
         self.asked += len(asked)
-        return self.engine.generate(asked, sampling, start=start)
+        return self.engine.generate(asked, sampling, **more)
 
 
 def main(model: str, folder: str) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from forks import ForkServer
 from hollow import write_safetensors
 
 PLAN = ["--steps", "2", "--prompts", "4", "--batch", "2", "--group", "4", "--top-p", "1"]
@@ -36,7 +36,7 @@ def started_at_itself(folder: Path) -> bool:
 
 
 @pytest.fixture(scope="module")
-def chain(small_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def chain(small_base: Path, forks: ForkServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `base`, an adapter `first` on it, one trained on from that, `second`, and all
     weights trained from `first`, `full`; each trained by the command, in that folder."""
     folder = tmp_path_factory.mktemp("chain")
@@ -50,10 +50,9 @@ def chain(small_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("first", "second", LORA),
         ("first", "full", []),
     ):
-        command = [sys.executable, "-m", "rzero_cli", "train-solver", "train.jsonl"]
-        command += ["--solver", start, "-o", out, *PLAN, *options]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+        command = ["train-solver", "train.jsonl", "--solver", start, "-o", out, *PLAN, *options]
+        done = forks.run(command, cwd=folder)
+        assert done.status == 0, done.stderr
     return folder
 
 
@@ -144,20 +143,19 @@ def test_every_stage_takes_an_adapter(rzero, chain: Path, tmp_path: Path) -> Non
 
 @pytest.mark.slow
 def test_an_interrupted_adapter_goes_on_from_its_own_weights(
-    rzero, chain: Path, tmp_path: Path
+    rzero, forks: ForkServer, chain: Path, tmp_path: Path
 ) -> None:
     """And not from those of the reference beside it, to which the KL stays."""
     command = ["train-solver", chain / "train.jsonl", "--solver", chain / "first", *PLAN, *LORA]
     command += ["--steps", "8"]
     assert rzero(*command, "-o", "whole").status == 0
-    words = [sys.executable, "-m", "rzero_cli", *map(str, command), "-o", "broken"]
-    running = subprocess.Popen(words, cwd=tmp_path)
+    running = forks.start([*command, "-o", "broken"], cwd=tmp_path)
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("broken.part/checkpoints/checkpoint-*/trainer_state.json")):
         assert running.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    running.terminate()
+    running.send_signal(signal.SIGTERM)
     assert running.wait(timeout=60) == 143
     done = rzero(*command, "-o", "broken", "--resume")
     assert done.status == 0, done.stderr

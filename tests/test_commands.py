@@ -18,6 +18,7 @@ import pytest
 import typer.main
 
 from conftest import Ended, Refused, Rzero
+from forks import Forked, ForkServer
 from hollow import hollow_checkpoint
 from rzero_cli import cli
 from rzero_cli.core.rewards import challenger_rewards
@@ -577,16 +578,20 @@ def test_the_loop_through_pipes(rzero: Rzero, tmp_path: Path, small_base: Path) 
         "set -eo pipefail\n"
         "rzero sample --challenger $BASE -n 48 | tee questions.jsonl"
         " | rzero label --solver $BASE --m 4 | rzero filter --delta 0.25 > piped.jsonl\n"
-        "export RZERO_SOLVER=$BASE\n"
-        "rzero label questions.jsonl --m 4 | tee labeled.jsonl"
-        " | rzero filter --delta 0.25 > train.jsonl\n"
-        # label, then score, is score with a Solver
-        "rzero score labeled.jsonl > scored.jsonl\n"
-        "rzero score questions.jsonl --m 4 > both.jsonl\n"
-        "rzero grade --truth labeled.jsonl > graded.jsonl\n"
     )
     ended = shell(tmp_path, script, BASE=str(small_base))
     assert ended.status == 0, ended.stderr
+    for name, command in (
+        ("labeled", "label questions.jsonl --m 4"),
+        ("train", "filter labeled.jsonl --delta 0.25"),
+        # label, then score, is score with a Solver
+        ("scored", "score labeled.jsonl"),
+        ("both", "score questions.jsonl --m 4"),
+        ("graded", "grade --truth labeled.jsonl"),
+    ):
+        ended = rzero(*command.split(), environment={"RZERO_SOLVER": str(small_base)})
+        assert ended.status == 0, ended.stderr
+        (tmp_path / f"{name}.jsonl").write_text(ended.stdout)
     files = {
         path.stem: [json.loads(line) for line in path.read_text().splitlines()]
         for path in tmp_path.glob("*.jsonl")
@@ -600,7 +605,7 @@ def test_the_loop_through_pipes(rzero: Rzero, tmp_path: Path, small_base: Path) 
     assert {row["correct"] for row in files["graded"]} == {True, False}
 
 
-def _wait_for_lines(path: Path, count: int, process: subprocess.Popen[bytes]) -> None:
+def _wait_for_lines(path: Path, count: int, process: Forked) -> None:
     for _ in range(600):
         if path.exists() and path.read_bytes().count(b"\n") >= count:
             return
@@ -620,18 +625,16 @@ def _group_is_gone(group: int) -> bool:
     return False
 
 
-def _interrupt(folder: Path, command: list[str], number: signal.Signals) -> int:
+def _interrupt(
+    forks: ForkServer, folder: Path, command: list[str], number: signal.Signals
+) -> int | None:
     """Send a signal after five records of `-o out.jsonl`; returns the exit status."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rzero_cli", *command, "-o", "out.jsonl"],
-        cwd=folder,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
+    errors = folder / "errors"
+    process = forks.start([*command, "-o", "out.jsonl"], cwd=folder, stderr=errors)
     _wait_for_lines(folder / "out.jsonl.part", 5, process)
     process.send_signal(number)
-    _, stderr = process.communicate(timeout=20)
-    assert b"Traceback" not in stderr
+    process.wait(timeout=60)
+    assert "Traceback" not in errors.read_text()
     assert _group_is_gone(process.pid)
     assert not (folder / "out.jsonl").exists()
     return process.returncode
@@ -639,15 +642,15 @@ def _interrupt(folder: Path, command: list[str], number: signal.Signals) -> int:
 
 @pytest.mark.slow
 def test_an_interrupted_label_goes_on_to_the_same_bytes(
-    rzero: Rzero, tmp_path: Path, tiny_model: Path
+    rzero: Rzero, forks: ForkServer, tmp_path: Path, tiny_model: Path
 ) -> None:
-    rows = [{"id": k, "question": f"reverse the digits of {k}"} for k in range(60)]
+    rows = [{"id": k, "question": f"reverse the digits of {k}"} for k in range(36)]
     (tmp_path / "in.jsonl").write_text(jsonl(*rows))
     command = ["label", "in.jsonl", "--solver", str(tiny_model), "--m", "3"]
-    command += ["--max-tokens", "40", "--batch-size", "4", "--keep-completions"]
+    command += ["--max-tokens", "24", "--batch-size", "4", "--keep-completions"]
     part = tmp_path / "out.jsonl.part"
 
-    assert _interrupt(tmp_path, command, signal.SIGTERM) == 143
+    assert _interrupt(forks, tmp_path, command, signal.SIGTERM) == 143
     assert 5 <= part.read_bytes().count(b"\n") < len(rows)
     refused = rzero(*command, "-o", "out.jsonl")
     assert (refused.status, refused.stderr.count("\n")) == (2, 1)
@@ -655,7 +658,7 @@ def test_an_interrupted_label_goes_on_to_the_same_bytes(
     assert (other.status, "other settings (seed)" in other.stderr) == (2, True)
     part.unlink()
 
-    assert _interrupt(tmp_path, command, signal.SIGINT) == 130
+    assert _interrupt(forks, tmp_path, command, signal.SIGINT) == 130
     finished = part.read_bytes()
     assert 5 <= finished.count(b"\n") < len(rows)
     resumed = rzero(*command, "-o", "out.jsonl", "--resume")

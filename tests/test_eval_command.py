@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from conftest import Ended, Refused, Rzero, _run
+from forks import ForkServer
 from hollow import hollow_checkpoint
 
 pytest.importorskip("lm_eval")
@@ -142,9 +142,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory, small_base: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def ended(folder: Path) -> Ended:
+def ended(folder: Path, forks: ForkServer) -> Ended:
     more = ["--log-samples", "log.jsonl", "--json", "--force", "-o", "results.json"]
-    ended = _run(folder, [*COMMAND, *more])
+    ended = _run(folder, [*COMMAND, *more], forks=forks)
     assert ended.status == 0, ended.stderr
     return ended
 
@@ -251,31 +251,31 @@ def test_lm_eval_has_the_same_scores_and_standard_errors(whole: dict[str, Any]) 
 
 @pytest.mark.slow
 def test_an_interrupted_evaluation_ends_as_an_uninterrupted_one(
-    folder: Path, tmp_path: Path, whole: dict[str, Any], results: dict[str, Any]
+    folder: Path,
+    forks: ForkServer,
+    tmp_path: Path,
+    whole: dict[str, Any],
+    results: dict[str, Any],
 ) -> None:
     for name in ("base", "held.jsonl"):
         (tmp_path / name).symlink_to(folder / name)
     part = tmp_path / "out.json.part"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rzero_cli", *COMMAND, "-o", "out.json"],
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-    )
+    process = forks.start([*COMMAND, "-o", "out.json"], cwd=tmp_path, stderr=tmp_path / "errors")
     while not part.exists() or part.read_bytes().count(b"\n") < 5:
         assert process.poll() is None, "it ended before it was interrupted"
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert b"Traceback" not in stderr
+    assert process.wait(timeout=60) == 130
+    assert "Traceback" not in (tmp_path / "errors").read_text()
+    (tmp_path / "errors").unlink()
     assert not (tmp_path / "out.json").exists()
     finished = part.read_bytes().count(b"\n")
     assert 5 <= finished < 2 * results["n"]
 
     more = ["-o", "out.json", "--resume", "--log-samples", "log.jsonl"]
-    refused = _run(tmp_path, [*COMMAND, *more, "--seed", "1"])
+    refused = _run(tmp_path, [*COMMAND, *more, "--seed", "1"], forks=forks)
     assert (refused.status, "other settings (seed)" in refused.stderr) == (2, True)
-    resumed = _run(tmp_path, [*COMMAND, *more])
+    resumed = _run(tmp_path, [*COMMAND, *more], forks=forks)
     assert (resumed.status, resumed.stdout) == (0, ""), resumed.stderr
     assert "eval: out.json" in resumed.stderr
     found = json.loads((tmp_path / "out.json").read_text())
@@ -286,7 +286,7 @@ def test_an_interrupted_evaluation_ends_as_an_uninterrupted_one(
     assert left == {"base", "held.jsonl", "out.json", "log.jsonl"}
 
     # There is nothing left to do, which is no failure.
-    again = _run(tmp_path, [*COMMAND, *more])
+    again = _run(tmp_path, [*COMMAND, *more], forks=forks)
     assert (again.status, "out.json is complete already" in again.stderr) == (0, True)
 
 
@@ -341,8 +341,7 @@ def test_a_task_of_ones_own(rzero: Rzero, tmp_path: Path, tiny_model: Path) -> N
     (tmp_path / "tasks" / "digits.yaml").write_text(task)
     command = ["eval", "--model", tiny_model, "--tasks", "rzero_digits", "--include-path", "tasks"]
     command += ["--k", "2", "--limit", "4", "--log-samples", "log.jsonl", "--json"]
-    environment = {"HF_DATASETS_CACHE": str(tmp_path / "cache")}
-    ended = rzero(*command, "-o", "out.json", environment=environment)
+    ended = rzero(*command, "-o", "out.json")
     assert ended.status == 0, ended.stderr
     results = json.loads((tmp_path / "out.json").read_text())
     found = results["tasks"]["rzero_digits"]

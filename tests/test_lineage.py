@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from conftest import Ended, Refused, Rzero
+from conftest import Ended, Refused, Rzero, _run
+from forks import ForkServer
 from rzero_cli.core.lineage import MOST_DEEP, nodes, trace
 from rzero_cli.core.provenance import (
     content_hash,
@@ -344,7 +345,7 @@ def test_torch_is_not_imported(files: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def run(small_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(small_base: Path, forks: ForkServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One iteration by the commands, whose Solver is an adapter, and its evaluation."""
     root = tmp_path_factory.mktemp("root")
     base = root / "run" / "base"
@@ -359,9 +360,8 @@ def run(small_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         f"train-solver run/t.jsonl --solver run/base {training} -o run/solver",
         "eval --model run/solver --data run/base/heldout.jsonl --limit 4 --k 0 -o run/eval.json",
     ):
-        words = [*command.split(), "--preset", "tiny"]
-        done = subprocess.run([*RZERO, *words], cwd=root, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+        done = _run(root, [*command.split(), "--preset", "tiny"], forks=forks)
+        assert done.status == 0, done.stderr
     return root
 
 

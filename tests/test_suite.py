@@ -481,7 +481,7 @@ def evaluate(
     rzero: Rzero, folder: Path, model: Path, *more: str
 ) -> tuple[Ended, dict[str, Any], list[dict[str, Any]]]:
     command = ["eval", "--model", model, *more, "-o", "out.json", "--log-samples", "log.jsonl"]
-    ended = rzero(*command, environment={"HF_DATASETS_CACHE": str(folder / "cache")})
+    ended = rzero(*command)
     assert ended.status == 0, ended.stderr
     log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     return ended, json.loads((folder / "out.json").read_text()), log

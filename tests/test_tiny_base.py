@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from conftest import Ended, Refused, _run
+from forks import ForkServer
 
 pytest.importorskip("torch")
 
@@ -31,43 +31,27 @@ def test_what_is_wrong_is_said_before_anything_is_loaded(refused: Refused, tmp_p
 
 # ---------------------------------------------------------------- one base, made twice
 
-CALLS = {
-    "made": ["-o", "base", "--size", "small"],
-    "copied": ["-o", "copy", "--size", "small"],
-    # Over what is there, with no folder to keep anything in, and other held-out questions.
-    "anew": ["-o", "taken", "--size", "small", "--no-cache", "--force", "--heldout-seed", "5"],
-}
-
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, small_base: Path) -> Path:
+    """`base` is a base that was made and kept before, by the same code."""
     folder = tmp_path_factory.mktemp("tiny_base")
+    (folder / "base").symlink_to(small_base)
     (folder / "file").write_text("mine")
     (folder / "taken").mkdir()
     (folder / "taken" / "notes.txt").write_text("old")
     return folder
 
 
-def call(folder: Path, name: str, cache: str) -> Ended:
-    environment = {"RZERO_CACHE": str(folder / cache)}
-    ended = _run(folder, ["tiny-base", *CALLS[name]], environment=environment, timeout=600)
+@pytest.fixture(scope="module")
+def anew(folder: Path, forks: ForkServer) -> Ended:
+    """Another in `taken`: over what is there, with no folder to keep anything in."""
+    command = ["tiny-base", "-o", "taken", "--size", "small", "--no-cache", "--force"]
+    command += ["--heldout-seed", "5"]
+    environment = {"RZERO_CACHE": str(folder / "file" / "cache")}
+    ended = _run(folder, command, forks=forks, environment=environment, timeout=600)
     assert (ended.status, ended.stdout) == (0, ""), ended.stderr
     return ended
-
-
-@pytest.fixture(scope="module")
-def made(folder: Path) -> Ended:
-    return call(folder, "made", "cache")
-
-
-@pytest.fixture(scope="module")
-def copied(folder: Path, made: Ended) -> Ended:
-    return call(folder, "copied", "cache")
-
-
-@pytest.fixture(scope="module")
-def anew(folder: Path) -> Ended:
-    return call(folder, "anew", "file/cache")
 
 
 def contents(base: Path) -> dict[str, bytes]:
@@ -75,13 +59,10 @@ def contents(base: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-def test_a_base_is_a_checkpoint_with_its_record_and_an_examination(
-    folder: Path, made: Ended
-) -> None:
+def test_a_base_is_a_checkpoint_with_its_record_and_an_examination(folder: Path) -> None:
     base = folder / "base"
     files = {"rzero.json", "config.json", "tokenizer.json", "model.safetensors", "heldout.jsonl"}
     assert files <= set(contents(base))
-    assert "tiny-base: made in " in made.stderr
     record = json.loads((base / "rzero.json").read_text())
     assert (record["stage"], record["parents"]) == ("tiny-base", [])
     settings = record["settings"]
@@ -94,7 +75,7 @@ def test_a_base_is_a_checkpoint_with_its_record_and_an_examination(
 
 
 @pytest.mark.slow
-def test_a_base_is_loaded_like_any_checkpoint(folder: Path, made: Ended) -> None:
+def test_a_base_is_loaded_like_any_checkpoint(folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     model = AutoModelForCausalLM.from_pretrained(folder / "base")
@@ -105,14 +86,19 @@ def test_a_base_is_loaded_like_any_checkpoint(folder: Path, made: Ended) -> None
 
 
 @pytest.mark.slow
-def test_a_second_call_copies_what_the_first_has_kept(folder: Path, copied: Ended) -> None:
-    (kept,) = (folder / "cache" / "tiny-base").iterdir()
-    assert copied.stderr == f"tiny-base: copied from {kept}\n"
+def test_a_second_call_copies_what_the_first_has_kept(
+    folder: Path, forks: ForkServer, small_cache: Path
+) -> None:
+    command = ["tiny-base", "-o", "copy", "--size", "small"]
+    copied = _run(folder, command, forks=forks, environment={"RZERO_CACHE": str(small_cache)})
+    kept = Path(copied.stderr.removeprefix("tiny-base: copied from ").rstrip("\n"))
+    assert kept.parent == small_cache / "tiny-base"
+    assert copied == Ended(0, "", f"tiny-base: copied from {kept}\n")
     assert contents(folder / "copy") == contents(folder / "base") == contents(kept)
 
 
 @pytest.mark.slow
-def test_a_base_made_anew_has_the_same_weights(folder: Path, made: Ended, anew: Ended) -> None:
+def test_a_base_made_anew_has_the_same_weights(folder: Path, anew: Ended) -> None:
     assert "tiny-base: made in " in anew.stderr
     assert "copied" not in anew.stderr
     weights = [folder / name / "model.safetensors" for name in ("base", "taken")]
@@ -120,9 +106,7 @@ def test_a_base_made_anew_has_the_same_weights(folder: Path, made: Ended, anew: 
 
 
 @pytest.mark.slow
-def test_another_examination_is_all_that_its_seed_changes(
-    folder: Path, made: Ended, anew: Ended
-) -> None:
+def test_another_examination_is_all_that_its_seed_changes(folder: Path, anew: Ended) -> None:
     first, other = contents(folder / "base"), contents(folder / "taken")
     assert first.keys() == other.keys()
     changed = {name for name in first if first[name] != other[name]}
@@ -144,19 +128,20 @@ def test_a_cache_that_cannot_be_written_does_not_matter(folder: Path, anew: Ende
 
 
 @pytest.mark.slow
-def test_a_base_that_is_interrupted_leaves_what_was_there(tmp_path: Path) -> None:
-    (tmp_path / "base").mkdir()
-    (tmp_path / "base" / "notes.txt").write_text("old")
+def test_a_base_that_is_interrupted_leaves_what_was_there(
+    tmp_path: Path, forks: ForkServer
+) -> None:
+    folder, errors = tmp_path / "folder", tmp_path / "errors"
+    (folder / "base").mkdir(parents=True)
+    (folder / "base" / "notes.txt").write_text("old")
     command = ["tiny-base", "--size", "small", "--no-cache", "--force", "-o", "base"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "rzero_cli", *command],
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stderr is not None
-        assert any("80 of 400 steps" in line for line in process.stderr)
-        process.send_signal(signal.SIGINT)
-        assert "Traceback" not in process.stderr.read()
-        assert process.wait(60) == 130
-    assert list(tmp_path.rglob("*")) == [tmp_path / "base", tmp_path / "base" / "notes.txt"]
+    running = forks.start(command, cwd=folder, stderr=errors)
+    deadline = time.monotonic() + 120
+    while "80 of 400 steps" not in errors.read_text():
+        assert running.poll() is None, errors.read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    running.send_signal(signal.SIGINT)
+    assert running.wait(timeout=60) == 130
+    assert "Traceback" not in errors.read_text()
+    assert list(folder.rglob("*")) == [folder / "base", folder / "base" / "notes.txt"]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from importlib.util import find_spec
@@ -14,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from forks import ForkServer
 from rzero_cli.core.plan import make_plan
 from rzero_cli.training.grpo import lay_out_rows
 from rzero_cli.training.solver import shuffle_labels
@@ -174,26 +173,25 @@ def weights(checkpoint: Path):
 
 
 def test_an_interrupted_training_resumes_to_the_same_weights(
-    rzero, small_base: Path, one_label: Path, tmp_path: Path
+    rzero, forks: ForkServer, small_base: Path, one_label: Path, tmp_path: Path
 ) -> None:
     plan = ["--steps", "12", "--prompts", "8", "--batch", "4", "--group", "4"]
     plan += ["--learning-rate", "1e-3"]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert train_solver(rzero, small_base, one_label, whole, *plan).status == 0
 
-    command = [sys.executable, "-m", "rzero_cli", "train-solver", str(one_label)]
-    command += ["--solver", str(small_base), "-o", str(broken), *FAST]
+    command = ["train-solver", one_label, "--solver", small_base, "-o", broken, *FAST]
     command += ["--beta", "0.001", "--top-p", "1", *plan]
-    running = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    errors = tmp_path / "errors"
+    running = forks.start(command, cwd=tmp_path, stderr=errors)
     part = tmp_path / "broken.part"
     deadline = time.monotonic() + 120
     while not list(part.glob("checkpoints/checkpoint-*/trainer_state.json")):
-        assert running.poll() is None, running.stderr.read() if running.stderr else ""
+        assert running.poll() is None, errors.read_text()
         assert time.monotonic() < deadline
         time.sleep(0.02)
     running.send_signal(signal.SIGINT)
-    _, errors = running.communicate(timeout=60)
-    assert running.returncode == 130, errors
+    assert running.wait(timeout=60) == 130, errors.read_text()
     assert not broken.exists()
     assert part.is_dir()
 
@@ -301,6 +299,7 @@ def test_the_chat_template_takes_arguments_and_ends_an_answer(
     template = base / "chat_template.jinja"
     text = template.read_text().replace("'<eos>'", "'<|solver|>'")
     template.write_text("{% if twice %}1234{% endif %}" + text)
+    (base / "rzero.json").unlink()  # it tells what was there before
     plan = ["--steps", "1", "--prompts", "2", "--batch", "2", "--group", "4"]
     tokens = {}
     for value in ("false", "true"):
