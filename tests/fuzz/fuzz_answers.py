@@ -154,7 +154,7 @@ def keys(case: tuple[str, Conventions]) -> None:
 
 @cache
 def _equivalence() -> Equivalence:
-    return Equivalence(timeout=0.5)
+    return Equivalence(timeout=0.2)
 
 
 def equal(pair: tuple[str, str]) -> None:
