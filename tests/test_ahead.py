@@ -14,9 +14,9 @@ import pytest
 
 pytest.importorskip("openai")
 
-from rzero_cli.engines import Completion  # noqa: E402
-from rzero_cli.engines.ahead import Ahead  # noqa: E402
-from scripted_server import Body, Reply, ScriptedServer, completion, question  # noqa: E402
+from rzero_cli.engines import Completion
+from rzero_cli.engines.ahead import Ahead
+from scripted_server import Body, Reply, ScriptedServer, completion, question
 
 A, B = [Completion("a", 1, False)], [Completion("\u2028\n", 2, True), Completion("", 0, False)]
 

@@ -151,7 +151,7 @@ def test_an_error_that_says_the_key_is_printed_without(
     pytest.importorskip("openai")
     (tmp_path / "q.jsonl").write_text('{"question": "a"}\n')
     # Cut off in the middle of the key, if it were not taken out before.
-    said = error("x" * 275 + f" Incorrect API key provided: Bearer {KEY}")
+    said = error("x" * 254 + f" Incorrect API key provided: Bearer {KEY}")
     with ScriptedServer(lambda body: (401, said)) as server:
         ended = rzero(
             *("label", "q.jsonl", "--endpoint", server.url, "-o", "l.jsonl"),
