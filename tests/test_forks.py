@@ -110,19 +110,20 @@ def test_several_run_at_once_and_a_reader_who_leaves_is_no_error(
 
 
 OWNER = """
-import os, sys
+import sys
 from pathlib import Path
 from forks import ForkServer
-reading, writing = os.pipe()
-command = ForkServer().start(["filter"], cwd=Path.cwd(), stdin=reading)
+command = ForkServer().start(["filter"], cwd=Path.cwd(), stdin=int(sys.argv[1]))
 print(command.pid, Path(f"/proc/{command.pid}/stat").read_text().split()[3], flush=True)
 sys.stdin.read()
 """
 
 
 def test_server_and_commands_end_with_their_owner(tmp_path: Path) -> None:
+    reading, writing = os.pipe()  # ours, so that the command waits on when its owner is gone
     owner = subprocess.Popen(
-        [sys.executable, "-c", OWNER],
+        [sys.executable, "-c", OWNER, str(reading)],
+        pass_fds=[reading],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
         stdin=subprocess.PIPE,
@@ -137,3 +138,5 @@ def test_server_and_commands_end_with_their_owner(tmp_path: Path) -> None:
     while alive(pids):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+    os.close(reading)
+    os.close(writing)
