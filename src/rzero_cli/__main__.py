@@ -1,6 +1,10 @@
 """`python -m rzero_cli` is `rzero`."""
 
-from rzero_cli.cli import main
+import signal
 
 if __name__ == "__main__":  # vLLM starts processes that import this module again
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # without a traceback of our imports
+    from rzero_cli.cli import main
+
     main()

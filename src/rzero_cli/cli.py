@@ -211,7 +211,9 @@ def _root(
 def run(arguments: list[str]) -> int:
     """Run one command; returns its exit status: 0, 1, 2, 130 or 143."""
     debug = "--debug" in arguments or bool(os.environ.get("RZERO_DEBUG"))
-    signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as of what nohup or `&` has begun
+        signal.signal(signal.SIGINT, _end)
+    signal.signal(signal.SIGTERM, _end)
     named = next((word for word in arguments if not word.startswith("-")), "")
     try:
         status = build(named)(arguments, prog_name="rzero", standalone_mode=False)
@@ -264,11 +266,21 @@ def _show_traceback() -> None:
     print(printable(text, lines=True), end="", file=sys.stderr)
 
 
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    # As an exception, so that journals are closed and children ended on the way out.
-    raise SystemExit(128 + number)
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    """End as an exception, so that journals are closed and children ended on the way out.
+
+    Another SIGTERM, as `timeout` sends, does not disturb that; another Ctrl-C ends at once.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
 
 def main() -> None:
     """The console script."""
-    sys.exit(run(sys.argv[1:]))
+    status = run(sys.argv[1:])
+    # All is done or kept: from now on a signal has nobody to disturb.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.exit(status)

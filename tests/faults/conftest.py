@@ -6,12 +6,16 @@ docs/reliability.md reports; RZERO_FAULTS_SEED chooses other moments.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import pytest
+
+from forks import ForkServer
 
 FULL = os.environ.get("RZERO_FAULTS") == "full"
 SEED = int(os.environ.get("RZERO_FAULTS_SEED", "0"))
@@ -48,3 +52,35 @@ def tries(request: pytest.FixtureRequest) -> Callable[[str], Tries]:
 def moments(request: pytest.FixtureRequest) -> random.Random:
     """Random moments of this test: the same ones with the same RZERO_FAULTS_SEED."""
     return random.Random(f"{SEED} {request.node.name}")
+
+
+@pytest.fixture
+def questions(tmp_path: Path) -> Path:
+    """48 questions of the miniature."""
+    words = ("reverse the digits of", "copy", "one more than each digit of")
+    path = tmp_path / "questions"
+    rows = [{"id": n, "question": f"{words[n % 3]} {100 + 7 * n}"} for n in range(48)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture
+def labels(tmp_path: Path, questions: Path) -> Path:
+    """The same with labels, and the answers that they came from."""
+    path = tmp_path / "labels"
+    voted = {"answer": "1", "p_hat": 0.75, "answers": ["1", "2", "1", "1"], "reference": "1"}
+    rows = [json.loads(line) | voted for line in questions.read_text().splitlines()]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture(scope="session")
+def adapter(forks: ForkServer, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LoRA adapter of `tiny_model`, trained for a step."""
+    folder = tmp_path_factory.mktemp("adapter")
+    (folder / "labels").write_text('{"question": "copy 12", "answer": "12"}\n' * 4)
+    plan = ["--steps", 1, "--prompts", 2, "--batch", 2, "--group", 2, "--max-tokens", 4]
+    command = ["train-solver", "labels", "--solver", tiny_model, "-o", "adapter", "--lora-r", 2]
+    ended = forks.run([*command, *plan], cwd=folder)
+    assert ended.status == 0, ended.stderr.decode()
+    return folder / "adapter"

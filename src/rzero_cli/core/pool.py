@@ -32,6 +32,7 @@ _CHUNK = 64  # inputs sent at a time
 _AHEAD = 4  # chunks a process may be ahead of the reader of the results
 _END_SECONDS = 5.0
 _TRIES = 3  # a chunk that kills so many processes ends the run
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _MOST_WORKERS = 16  # one reader of JSON cannot feed more
 
 
@@ -153,8 +154,15 @@ class _Worker:
     def _start(self) -> None:
         context = multiprocessing.get_context("fork")  # nothing is imported or pickled again
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, self._open_work, os.getpid()))
-        self._process.start()
+        # As a daemon it is ended with the interpreter, also when we are interrupted right here.
+        self._process = context.Process(
+            target=_serve, args=(theirs, self._open_work, os.getpid()), daemon=True
+        )
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # till it has its own handlers
+        try:
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
 
     def _replace(self) -> None:
@@ -176,6 +184,7 @@ def _serve(connection: Connection, open_work: Callable[[], Any], parent: int) ->
     """What a process does: until it is told to end, or its parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which then ends us
     signal.signal(signal.SIGTERM, _end)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     if not end_with_parent(signal.SIGTERM, parent):
         return
     with open_work() as work, suppress(EOFError):
