@@ -31,6 +31,7 @@ __all__ = [
     "check_new_file",
     "check_output",
     "check_part",
+    "named",
     "open_copy",
     "open_directory",
     "open_journal",
@@ -50,11 +51,14 @@ SETTINGS = ".settings.json"
 """In an unfinished directory: what it was begun with."""
 
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
-_KEPT = "; finished records are kept, --resume goes on"
 
 AtEnd = Callable[[Path], None]
 """Called with the finished file before it takes its place: the record of its origin comes first,
 so that no file is ever without."""
+
+
+def _kept() -> str:
+    return "; finished records are kept, --resume goes on"
 
 
 def _nothing(finished: Path) -> None:
@@ -94,21 +98,34 @@ def _sync(path: Path) -> None:
 
 
 @contextmanager
-def _named(path: Path | str, hint: str = "") -> Iterator[None]:
-    """Say where it was that nothing more could be written."""
+def named(path: Path | str, hint: Callable[[], str] = lambda: "") -> Iterator[None]:
+    """Say where it was that nothing more could be written, and `hint` what to do."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in _UNWRITABLE:
+    except RzeroError:
+        raise
+    except Exception as error:
+        if (reason := _unwritable(error)) is None:
             raise
-        raise RzeroError(f"{path}: {error.strerror}{hint}") from error
+        raise RzeroError(f"{path}: {reason}{hint()}") from error
+
+
+def _unwritable(error: Exception) -> str | None:
+    """Why nothing more can be written, if that is the error; as libraries in other languages say
+    it, too: safetensors and tokenizers quote the system, torch does not."""
+    if isinstance(error, OSError):
+        return error.strerror if error.errno in _UNWRITABLE else None
+    said = str(error)
+    if "PytorchStreamWriter failed" in said or "unexpected pos" in said:
+        return "a file could not be written to its end (is the disk full?)"
+    return next((why for why in map(os.strerror, _UNWRITABLE) if why in said), None)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     part = path.with_name(f".{path.name}.part")
     try:
-        with _named(part):
+        with named(path):
             # JSON escapes of what UTF-8 has not, lone surrogates, which a file's name may bring.
             part.write_text(text, encoding="utf-8", errors="backslashreplace")
         put_in_place(part, path)
@@ -130,16 +147,26 @@ def open_directory(target: Path) -> Iterator[Path]:
         UsageError: another process is at it.
     """
     part = part_of(target)
-    with held(target):
+    with held(target), named(part):
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
         try:
-            with _named(part):
-                yield part
+            yield part
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
             raise
         put_in_place(part, target)
+
+
+class _StandardOutput(io.FileIO):
+    """Says of its own errors whose they are: what else fails meanwhile has no part in them."""
+
+    def write(self, data: Any) -> int:
+        try:
+            with named("standard output"):
+                return super().write(data)
+        except BrokenPipeError as error:
+            raise ClosedPipe from error
 
 
 class _OnTerminal(io.BufferedWriter):
@@ -156,25 +183,23 @@ def protect_stdout() -> Iterator[IO[bytes]]:
     Whatever else is printed on file descriptor 1 from now on, by a library or by a child process,
     goes to standard error instead.
 
+    Writing to it raises ClosedPipe where whoever read our output has left.
+
     Raises:
-        ClosedPipe: whoever read our output has left.
+        UsageError: there is no standard output.
     """
     if sys.stdout is None:
         raise UsageError("standard output is closed: give -o FILE, or open it")
     sys.stdout.flush()
     private = os.dup(1)
     os.dup2(2, 1)
-    stream = (
-        _OnTerminal(io.FileIO(private, "wb")) if os.isatty(private) else os.fdopen(private, "wb")
-    )
+    kind = _OnTerminal if os.isatty(private) else io.BufferedWriter
+    stream = kind(_StandardOutput(private, "wb"))
     try:
-        with _named("standard output"):
-            yield stream
-            stream.flush()
-    except BrokenPipeError as error:
-        raise ClosedPipe from error
+        yield stream
+        stream.flush()
     finally:
-        with suppress(OSError):  # what could not be written has been said
+        with suppress(RzeroError):  # what could not be written has been said
             stream.close()
 
 
@@ -242,10 +267,13 @@ def open_output(
         _nothing_on_stdout()
         yield output
         clean = target.with_name(target.name + ".part.clean")
-        with _named(clean, _KEPT), part.open("rb") as journal, clean.open("wb") as stream:
-            stream.writelines(raw for raw in journal if raw != _NO_RECORD)
-        at_end(clean)
-        put_in_place(clean, target)
+        try:
+            with named(clean, _kept), part.open("rb") as journal, clean.open("wb") as stream:
+                stream.writelines(raw for raw in journal if raw != _NO_RECORD)
+            at_end(clean)
+            put_in_place(clean, target)
+        finally:
+            clean.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -279,7 +307,7 @@ def open_journal(
             write_json(made_with, settings)
             part.touch()
         try:
-            with _named(part, _KEPT), part.open("ab") as stream:
+            with named(part, _kept), part.open("ab") as stream:
                 yield Output(stream, done=done, journal=True, ahead=_ahead_of(target)), part
         except BaseException:
             if part.exists() and not part.stat().st_size and not _ahead_of(target).exists():
@@ -419,7 +447,7 @@ def _copy_file(target: Path, force: bool, at_end: AtEnd) -> Iterator[IO[bytes]]:
     part = target.with_name(f".{target.name}.part")
     with held(target):
         try:
-            with _named(target), part.open("wb") as stream:
+            with named(target), part.open("wb") as stream:
                 yield stream
             at_end(part)
             put_in_place(part, target)

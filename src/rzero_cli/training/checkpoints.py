@@ -19,6 +19,7 @@ from rzero_cli.core.outputs import (
     SETTINGS,
     can_continue,
     check_done,
+    named,
     part_of,
     put_in_place,
     write_json,
@@ -55,13 +56,18 @@ def open_checkpoint(
         AlreadyDone: with `resume`, when the target is complete.
     """
     part = part_of(target)
-    with ExitStack() as stack:
+
+    def kept() -> str:
+        return "; its last state is kept, --resume goes on" if last_state(part) else ""
+
+    with named(part, kept), ExitStack() as stack:
 
         def begin() -> bool:
             check_done(target, force=force, resume=resume)
             stack.enter_context(held(target))
             check_done(target, force=force, resume=resume, locked=True)
-            return _begin(target, part, settings, resume=resume, force=force)
+            with named(part, kept):  # here, too: what is not said to the others, they wait for
+                return _begin(target, part, settings, resume=resume, force=force)
 
         finished = on_first(begin)
         try:

@@ -1,0 +1,168 @@
+"""A disk that is full, and a folder that cannot be written to: one line, and nothing is broken."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from faults.conftest import FULL, Tries
+from faults.disks import Disk
+from faults.stages import FEW, PATIENCE, PLAN, Stage
+from forks import ForkServer
+
+pytest.importorskip("torch")
+pytestmark = pytest.mark.slow
+
+ROOM = 1 << 16  # kilobytes, for whatever there is
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    try:
+        made = Disk(tmp_path / "disk", ROOM)
+    except OSError as error:
+        pytest.skip(str(error))
+    yield made
+    made.close()
+
+
+def kilobytes(folder: Path) -> int:
+    """What is taken of a disk, in whole pages."""
+    status = os.statvfs(folder)
+    return (status.f_blocks - status.f_bfree) * status.f_frsize >> 10
+
+
+def contents(path: Path) -> dict[str, str]:
+    """The hash of each file of an output: of the file and its record, or of all in a folder."""
+    beside = path.with_name(f"{path.name}.meta.json")
+    files = [*path.rglob("*"), path, beside]
+    return {
+        str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()
+    }
+
+
+STAGES = ["sample", "label", "score", "vote", "grade", "filter", "eval", "report"]
+STAGES += ["challenge", "train-solver", "merge", "tiny-base"]
+ANEW = ("filter", "report", "merge", "tiny-base")
+"""What is made anew each time; the others go on."""
+
+
+@pytest.fixture
+def stage(
+    request: pytest.FixtureRequest,
+    forks: ForkServer,
+    tiny_model: Path,
+    questions: Path,
+    labels: Path,
+    tmp_path: Path,
+) -> Stage:
+    """A command that writes some ten pages or more."""
+    many = tmp_path / "many"
+    many.write_text(labels.read_text() * 10)
+    name = request.param
+    how: dict[str, list[Any]] = {
+        "sample": ["--challenger", tiny_model, "-n", 200, *FEW],
+        "label": [questions, "--solver", tiny_model, "--m", 4, "--keep-completions", *FEW],
+        "score": [labels],
+        "vote": [many],
+        "grade": [many],
+        "filter": [many],
+        "eval": ["--model", tiny_model, "--data", labels, "--k", 1, *FEW],
+        "report": [tmp_path],
+        "challenge": ["--challenger", tiny_model, "--solver", tiny_model, "--m", 2, *PLAN],
+        "train-solver": [labels, "--solver", tiny_model, *PLAN],
+        "tiny-base": ["--size", "small"],
+    }
+    if name == "merge":
+        how["merge"] = [request.getfixturevalue("adapter")]
+    if name == "report":
+        run = [*how["eval"], "--quiet", "-o", tmp_path / "base" / "eval.json"]
+        (tmp_path / "base").mkdir()
+        ended = forks.run(["eval", *run], cwd=tmp_path)
+        assert ended.status == 0, ended.stderr
+    if name == "tiny-base":
+        request.getfixturevalue("small_base")
+    return Stage(forks, tmp_path / "run", name, *how[name])
+
+
+@pytest.mark.parametrize("stage", STAGES, indirect=True)
+def test_a_full_disk_is_one_line_and_leaves_the_old_output(
+    stage: Stage, disk: Disk, tries: Callable[[str], Tries], moments: Random, small_cache: Path
+) -> None:
+    name = str(stage.arguments[0])
+    out = disk.path / ("out.html" if name == "report" else "out")
+    kind = tries(f"full disk: {name}")
+    resumes = [] if name in ANEW else ["--resume"]
+
+    def run(*more: str) -> tuple[int, str]:
+        env = os.environ | {"RZERO_CACHE": str(small_cache)}
+        errors = stage.folder / "stderr"
+        command = stage.forks.start(
+            [*stage.arguments, "-o", out, *more], cwd=stage.folder, env=env, stderr=errors
+        )
+        return command.wait(PATIENCE), errors.read_text()
+
+    empty = kilobytes(disk.path)
+    status, said = run()
+    assert status == 0, said
+    old, taken = contents(out), kilobytes(disk.path)
+    for n in range(8 if FULL else 2):
+        replaces = n % 2 == 0
+        force = ["--force"] if replaces and name != "report" else []
+        if not replaces:
+            for path in disk.path.iterdir():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        before = taken if replaces else empty
+        # While it is made, an output takes what it takes in the end, at least.
+        pages = range(before + 4, before + max(taken - empty - 8, 8), 4)
+        disk.resize(moments.choice(pages))
+        status, said = run(*force, *resumes)
+        assert (status, said.count("\n")) == (1, 1), said
+        assert "Traceback" not in said
+        assert f"{out}" in said and "No space left" in said, said
+        kind.tries += 1
+        assert contents(out) == (old if replaces else {})
+        beside = {path.name for path in disk.path.iterdir()} - {out.name, f"{out.name}.meta.json"}
+        assert beside <= ({f"{out.name}.part", f"{out.name}.part.json"} if resumes else set())
+        disk.resize(ROOM)
+        status, said = run(*force, *resumes)
+        assert status == 0, said
+        same = {k: v for k, v in contents(out).items() if "meta.json" not in k}
+        if name in ("sample", "label", "score", "vote", "grade", "filter"):
+            kind.lost += same != {k: v for k, v in old.items() if k in same}
+        old = contents(out)
+        assert not list(disk.path.glob("*.part*")) + list(disk.path.glob(".*"))
+
+
+@pytest.mark.parametrize("stage", STAGES, indirect=True)
+def test_a_folder_that_cannot_be_written_to_is_refused_before_any_work(
+    stage: Stage, disk: Disk, tries: Callable[[str], Tries]
+) -> None:
+    name = str(stage.arguments[0])
+    disk.protect()
+    out = disk.path / ("out.html" if name == "report" else "out")
+    kind = tries(f"read-only folder: {name}")
+    command = [sys.executable, "-X", "importtime", "-m", "rzero_cli", *map(str, stage.arguments)]
+    done = subprocess.run(
+        [*command, "-o", str(out)],
+        cwd=stage.folder,
+        capture_output=True,
+        text=True,
+    )
+    said = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
+    assert (done.returncode, len(said)) == (1, 1), said
+    assert "Read-only file system" in said[0]
+    assert str(out) in said[0]
+    if name != "report":
+        loaded = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
+        assert not loaded & {"torch", "transformers"}
+    kind.tries += 1
