@@ -28,6 +28,7 @@ from rzero_cli.core.secrets import without_keys
 from rzero_cli.errors import RzeroError
 
 _START_SECONDS = 60.0  # importing math-verify on a busy machine
+_STARTS = 3
 _GRACE_SECONDS = 2.0  # between the worker's own limit and ours
 WALL_FACTOR = 5.0  # a comparison that gets no processor is given up after so many times its limit
 _CACHE_SIZE = 10_000
@@ -164,6 +165,19 @@ class Equivalence:
             return None
 
     def _start(self) -> None:
+        for _ in range(_STARTS):
+            self._begin()
+            try:
+                self._read_line(_START_SECONDS)
+                return
+            except (OSError, TimeoutError):  # it may have been killed while it imported
+                self._stop()
+        raise RzeroError(
+            "the equivalence worker did not start: is math-verify installed, and is "
+            f"memory_mb={self._limits[1]} enough to import it?"
+        )
+
+    def _begin(self) -> None:
         timeout, memory_mb = self._limits
         self._owner = os.getpid()
         module = "rzero_cli.core.equivalence_worker"
@@ -182,14 +196,6 @@ class Equivalence:
             env=without_keys(),  # it works on text that nobody has checked
             start_new_session=True,  # Ctrl-C in the terminal is for the caller alone
         )
-        try:
-            self._read_line(_START_SECONDS)
-        except (OSError, TimeoutError):
-            self._stop()
-            raise RzeroError(
-                "the equivalence worker did not start: is math-verify installed, and is "
-                f"memory_mb={memory_mb} enough to import it?"
-            ) from None
 
     def _read_line(self, seconds: float) -> bytes:
         assert self._worker is not None and self._worker.stdout is not None

@@ -1,0 +1,169 @@
+"""The processes that compare answers: killed, stopped and out of memory while commands need them.
+
+A pair that was being compared counts as not equal and is reported; all others are right.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import psutil
+import pytest
+
+from faults.conftest import FULL, SEED, Tries
+from faults.stages import PATIENCE, alive
+from scripted_server import ScriptedServer, completion, question
+
+COMPARED = 150 if FULL else 40
+"""Questions, each with one pair that math-verify decides."""
+
+
+def pair(n: int) -> list[str]:
+    return [rf"\log_2 {{{n}}}", rf"\frac{{\ln {n}}}{{\ln 2}}"]
+
+
+def graders(command: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """Those that compare at the moment, and the processes that have forked them."""
+    found = []
+    with suppress(psutil.NoSuchProcess):
+        for process in psutil.Process(command.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if "rzero_cli.core.equivalence_worker" in process.cmdline():
+                    found.append(process)
+    return found
+
+
+def ready(command: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """Of these, those that have begun to compare."""
+    there = graders(command)
+    with suppress(psutil.NoSuchProcess):
+        parents = {process.ppid() for process in there}
+        return [p for p in there if p.pid in parents or p.ppid() in {q.pid for q in there}]
+    return []
+
+
+def pool(command: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """The processes of `core/pool.py`."""
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(command.pid).children()
+    return []
+
+
+def kill(process: psutil.Process) -> None:
+    process.send_signal(signal.SIGKILL)
+
+
+def stop(process: psutil.Process) -> None:
+    """It hangs: nothing within it can end it any more."""
+    process.send_signal(signal.SIGSTOP)
+
+
+def take_memory(process: psutil.Process) -> None:
+    """What it asks for next is more than there is."""
+    least = process.memory_info().vms
+    process.rlimit(resource.RLIMIT_AS, (least, least))
+
+
+def run_with_faults(
+    command: list[str],
+    folder: Path,
+    hit: Callable[[psutil.Process], None],
+    among: Callable[[subprocess.Popen[bytes]], list[psutil.Process]],
+    times: int,
+    moments: Random,
+) -> tuple[list[dict[str, Any]], str, int]:
+    """Records, what was said, and how many processes were hit. No process is left."""
+    with (folder / "stderr").open("wb") as errors:
+        running = subprocess.Popen(
+            [sys.executable, "-m", "rzero_cli", *command, "-o", "out"], cwd=folder, stderr=errors
+        )
+    done, seen = 0, set()
+    deadline = time.monotonic() + PATIENCE
+    while running.poll() is None:
+        assert time.monotonic() < deadline, "it hangs"
+        there = among(running)
+        seen |= set(there)
+        if done < times and there and (folder / "out.part").exists():
+            with suppress(psutil.NoSuchProcess):
+                hit(moments.choice(there))
+                done += 1
+            time.sleep(moments.uniform(0.02, 0.3))
+        time.sleep(0.02)
+    said = (folder / "stderr").read_text()
+    assert running.returncode == 0, said
+    deadline = time.monotonic() + 10
+    while any(map(alive, seen)):
+        assert time.monotonic() < deadline, "a process is left"
+    return [json.loads(line) for line in (folder / "out").read_text().splitlines()], said, done
+
+
+HITS = [(kill, 10), (stop, 3), (take_memory, 10)]
+STAGES = ["vote", "grade", "label"]
+# One stage of each in short: what it costs is the import of math-verify.
+CASES = [
+    (stage, hit, times if FULL else 1)
+    for number, (hit, times) in enumerate(HITS)
+    for stage in (STAGES if FULL else [STAGES[(SEED + number) % 3]])
+]
+
+
+@pytest.mark.parametrize(("stage", "hit", "times"), CASES)
+def test_a_lost_grader_costs_its_pair_alone(
+    stage: str,
+    hit: Callable[[psutil.Process], None],
+    times: int,
+    tmp_path: Path,
+    tries: Callable[[str], Tries],
+    moments: Random,
+) -> None:
+    rows: list[dict[str, Any]] = [{"question": str(n)} for n in range(3, 3 + COMPARED)]
+    for n, row in enumerate(rows, 3):
+        one, other = pair(n)
+        row |= {"answers": [one, other, one]} if stage == "vote" else {}
+        row |= {"answer": one, "reference": other} if stage == "grade" else {}
+    (tmp_path / "in").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def answer(body: dict[str, Any]) -> tuple[int, Any]:
+        one, other = (rf"\boxed{{{text}}}" for text in pair(int(question(body))))
+        return 200, completion(*[one, other, one][: body.get("n", 1)])
+
+    with ScriptedServer(answer) as server:
+        more = ["--endpoint", server.url, "--m", "3"] if stage == "label" else []
+        more += ["--workers", "2"] if stage != "label" else []
+        records, said, done = run_with_faults(
+            [stage, "in", *more], tmp_path, hit, ready if hit is stop else graders, times, moments
+        )
+    kind = tries(f"grader {hit.__name__.replace('_', ' ')}: {stage}")
+    kind.tries += done
+    kind.lost += len(rows) - len(records)
+    assert [record["question"] for record in records] == [row["question"] for row in rows]
+    wrong = [
+        record
+        for record in records
+        if not (record["correct"] if stage == "grade" else record["p_hat"] == 1)
+    ]
+    timed_out = int(said.rpartition(" comparisons timed out")[0].split()[-1])
+    assert len(wrong) <= timed_out <= done
+
+
+def test_a_lost_worker_of_a_pool_costs_nothing(
+    tmp_path: Path, tries: Callable[[str], Tries], moments: Random
+) -> None:
+    rows = [{"question": str(n), "answers": [f"{n}", f"{n}.0", "x"]} for n in range(6000)]
+    (tmp_path / "in").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    command = ["vote", "in", "--workers", "2"]
+    records, _, done = run_with_faults(command, tmp_path, kill, pool, 10 if FULL else 2, moments)
+    kind = tries("kill -9 of a worker of the pool: vote")
+    kind.tries += done
+    assert [record["question"] for record in records] == [row["question"] for row in rows]
+    kind.lost += sum(record["majority"] != 2 for record in records)
