@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from inspect import cleandoc
 from types import FrameType
@@ -241,7 +243,9 @@ _OTHERS_END = 10.0
 def _report(error: Exception) -> int:
     """Print the one line that an error is worth; returns its exit status."""
     if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
+        # Whatever writes to a file says its name.
+        unnamed = "standard output: " if error.errno == errno.ENOSPC else ""
+        where = f"{error.filename}: " if error.filename else unnamed
         message, code = f"{where}{error.strerror or error}", 1
     elif isinstance(error, RzeroError):
         message, code = str(error), error.exit_code
@@ -254,7 +258,8 @@ def _report(error: Exception) -> int:
         time.sleep(_OTHERS_END)
         message = f"process {rank()}: {message}"
     if message and (code or not rank()):
-        print(f"rzero: {printable(redact(message))}", file=sys.stderr)
+        with suppress(OSError):  # it may be standard error that is full
+            print(f"rzero: {printable(redact(message))}", file=sys.stderr, flush=True)
     return code
 
 

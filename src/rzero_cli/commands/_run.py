@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +133,8 @@ def stdin_or_help(ctx: typer.Context, files: list[str] | None) -> list[str]:
 def say(message: str, *, quiet: bool = False) -> None:
     """One line for the person, on standard error, from the first of several processes."""
     if not quiet and not rank():
-        print(printable(redact(message)), file=sys.stderr, flush=True)
+        with suppress(OSError):  # what cannot be said is no reason not to go on
+            print(printable(redact(message)), file=sys.stderr, flush=True)
 
 
 def print_json(value: object) -> None:
