@@ -6,6 +6,7 @@ It is a real HTTP server on the loopback, for what a real engine gives too rarel
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,20 +21,27 @@ class ScriptedServer:
     """Serves `models`, and to each request for completions what `answer(body)` says.
 
     `requests` collects what was asked, `paths` where; `most_at_once` is how many requests were open
-    together.
+    together. `port` 0 is a free one.
     """
 
-    def __init__(self, answer: Callable[[Body], Reply], models: tuple[str, ...] = ("m",)) -> None:
+    def __init__(
+        self, answer: Callable[[Body], Reply], models: tuple[str, ...] = ("m",), port: int = 0
+    ) -> None:
         self.requests: list[Body] = []
         self.paths: list[str] = []
         self.headers: list[dict[str, str]] = []
         self.most_at_once = 0
         self.models: Reply = (200, {"object": "list", "data": [_model(name) for name in models]})
         self._open, self._lock = 0, threading.Lock()
+        self._connections: list[socket.socket] = []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                super().setup()
+                outer._connections.append(self.connection)
 
             def do_GET(self) -> None:
                 outer.headers.append(dict(self.headers))
@@ -75,12 +83,19 @@ class ScriptedServer:
             request_queue_size = 256
             daemon_threads = True
 
-        self._server = Server(("127.0.0.1", 0), Handler)
+            def handle_error(self, *args: object) -> None:
+                pass  # of a connection that ends
+
+        self._server = Server(("127.0.0.1", port), Handler)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     @property
+    def port(self) -> int:
+        return int(self._server.server_port)
+
+    @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}/v1"
+        return f"http://127.0.0.1:{self.port}/v1"
 
     def __enter__(self) -> ScriptedServer:
         return self
@@ -88,6 +103,9 @@ class ScriptedServer:
     def __exit__(self, *exception: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+        for connection in self._connections:  # which would be served on
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 def _model(name: str) -> Body:

@@ -1,0 +1,60 @@
+"""A server that goes away in the middle, and comes back: the engine waits and goes on."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from faults.conftest import FULL, Tries
+from faults.stages import PATIENCE
+from scripted_server import ScriptedServer, completion, question
+
+QUESTIONS = 1500 if FULL else 400
+
+
+def answer(body: dict[str, Any]) -> tuple[int, Any]:
+    time.sleep(0.2)
+    return 200, completion(*[rf"\boxed{{{question(body)}}}"] * body.get("n", 1))
+
+
+@pytest.mark.parametrize("seconds", [1, pytest.param(60, marks=pytest.mark.slow)])
+def test_a_server_that_is_gone_for_a_while_is_waited_for(
+    seconds: int, tmp_path: Path, tries: Callable[[str], Tries], moments: Random
+) -> None:
+    if seconds == 60 and not FULL:
+        pytest.skip("a whole minute only with RZERO_FAULTS=full")
+    (tmp_path / "q").write_text("".join(f'{{"question": "{n}"}}\n' for n in range(QUESTIONS)))
+    kind = tries(f"server gone for {seconds} s: label")
+    command = [sys.executable, "-m", "rzero_cli", "label", "q", "--m", "2"]
+    with ScriptedServer(answer) as server:
+        port = server.port
+        running = subprocess.Popen(
+            [*command, "--endpoint", server.url, "-o", "l"], cwd=tmp_path, stderr=subprocess.PIPE
+        )
+        journal = tmp_path / "l.part"
+        while not (journal.exists() and journal.stat().st_size):
+            assert running.poll() is None
+            time.sleep(0.02)
+        time.sleep(moments.uniform(0, 0.3))
+    for again in range((5 if FULL else 1) if seconds < 60 else 1):
+        if again:
+            with ScriptedServer(answer, port=port):
+                time.sleep(moments.uniform(0.2, 0.4))
+        time.sleep(seconds)
+        assert running.poll() is None, running.communicate()[1]
+        kind.tries += 1
+    with ScriptedServer(answer, port=port):
+        _, said = running.communicate(timeout=PATIENCE)
+    assert running.returncode == 0, said
+    records = [json.loads(line) for line in (tmp_path / "l").read_text().splitlines()]
+    labels = [(record["question"], record["answer"], record["p_hat"]) for record in records]
+    kind.twice += len(labels) - len(set(labels))
+    assert labels == [(str(n), str(n), 1.0) for n in range(QUESTIONS)]
