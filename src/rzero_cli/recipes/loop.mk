@@ -42,6 +42,9 @@ PRESET_FLAG = $(if $(PRESET),--preset $(PRESET))
 ON = $(PRESET_FLAG) --resume $(if $(wildcard $@),--force)
 # Each iteration draws with a seed of its own.
 seed = --seed $(shell expr $(SEED) \* 100 + $1)
+# Outputs appear whole or not at all. Left to itself, make deletes what an interrupted recipe has just
+# made, and a directory without its rzero.json would be taken for neither finished nor unfinished.
+keep = .PRECIOUS:
 
 # The models that iteration K of a chain of iterations (a folder) leaves behind; 0 is the base.
 solver = $(if $(filter 0,$2),$(MODEL),$1/iter-$2/solver)
@@ -50,6 +53,7 @@ after = $(if $(filter 0,$2),,$1/iter-$2/solver/rzero.json)
 
 # 1. The Challenger learns to ask what the Solver is unsure of ...     $1 folder, $2 = K, $3 = K - 1
 define challenge_and_sample
+$(keep) $1/iter-$2/challenger/rzero.json $1/iter-$2/questions.jsonl
 $1/iter-$2/challenger/rzero.json: $(call after,$1,$3) | needs-model
 	@mkdir -p $1/iter-$2
 	$$(RZERO) challenge --challenger $(call challenger,$1,$3) --solver $(call solver,$1,$3) $(call seed,$2) $$(CHALLENGE_FLAGS) $$(ON) -o $$(@D)
@@ -61,12 +65,14 @@ endef
 
 # The baseline: the base model asks, in every iteration.
 define sample_from_base
+$(keep) $1/iter-$2/questions.jsonl
 $1/iter-$2/questions.jsonl: $(call after,$1,$3) | needs-model
 	@mkdir -p $1/iter-$2
 	$$(RZERO) sample --challenger $(MODEL) $(call seed,$2) $$(SAMPLE_FLAGS) $$(ON) -o $$@
 endef
 
 define label_filter_train
+$(keep) $1/iter-$2/labeled.jsonl $1/iter-$2/train.jsonl $1/iter-$2/solver/rzero.json $1/iter-$2/eval.json
 # 3. The Solver answers each question m times; the majority is the label.
 $1/iter-$2/labeled.jsonl: $1/iter-$2/questions.jsonl
 	$$(RZERO) label $$< --solver $(call solver,$1,$3) $(call seed,$2) $$(LABEL_FLAGS) $$(ON) -o $$@
@@ -164,6 +170,7 @@ base = $(RUNS)/tiny-base-$(SIZE)-$1
 tiny = PRESET=tiny TRUTH=1 SEED=$1 MODEL=$(base) HELDOUT=$(base)/heldout.jsonl
 DEMO := $(if $(filter r-zero,$(RUN)),demo$(addprefix -,$(filter-out demo,$(SIZE)))$(addprefix -,$(filter-out 0,$(SEED))),$(RUN))
 
+$(keep) $(RUNS)/tiny-base-%/rzero.json
 $(RUNS)/tiny-base-%/rzero.json:
 	@mkdir -p $(RUNS)
 	$(RZERO) tiny-base --size $(SIZE) --seed $(SEED) $(BASE_FLAGS) $(if $(wildcard $(@D)),--force) -o $(@D)
