@@ -14,7 +14,7 @@ EXTRAS := train,eval,report,openai,dev
 
 include src/rzero_cli/recipes/loop.mk
 
-.PHONY: setup setup-vllm test test-vllm check format lint types bench clean fuzz docs
+.PHONY: setup setup-vllm test test-vllm test-faults check format lint types bench clean fuzz docs
 
 setup: $(INSTALLED) ## a virtual environment with the pinned versions, in .venv
 $(INSTALLED): pyproject.toml constraints.txt
@@ -42,6 +42,9 @@ test: $(INSTALLED) ## every test but vLLM's, the fast ones first
 
 test-vllm: $(VLLM_INSTALLED) ## the tests of the real vLLM, on the CPU
 	$(VLLM_VENV)/bin/python -m pytest -q -m vllm -n 2 --dist loadfile
+
+test-faults: $(INSTALLED) ## every fault in full: kills, full disks, lost servers, hostile text
+	RZERO_FAULTS=full $(BIN)/python -m pytest -q tests/faults
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -288,12 +288,21 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     """The table of the faults that `faults/` injected. Here, since under xdist this process has no
     other conftest."""
     reports = [report for kind in terminalreporter.stats.values() for report in kind]
-    properties = [p for report in reports for p in getattr(report, "user_properties", ())]
-    rows = {str(value): value for name, value in properties if name == "fault"}.values()
+    # Each of a test's reports has all of its properties.
+    found = {
+        (report.nodeid, value["fault"]): value
+        for report in reports
+        for name, value in getattr(report, "user_properties", ())
+        if name == "fault"
+    }
+    rows: dict[str, list[int]] = {}
+    for (_, fault), value in found.items():
+        counts = [count for name, count in value.items() if name != "fault"]
+        rows[fault] = [sum(pair) for pair in zip(rows.get(fault, [0] * 4), counts, strict=True)]
     if rows:
         table = [("fault", "tries", "lost", "twice", "hangs"), ("---",) * 5]
-        table += sorted(tuple(row.values()) for row in rows)
+        table += sorted((fault, *counts) for fault, counts in rows.items())
         terminalreporter.section("faults injected")
         for cells in table:
             terminalreporter.write_line("| " + " | ".join(map(str, cells)) + " |")
-        terminalreporter.write_line(f"{sum(row['tries'] for row in rows)} tries in all")
+        terminalreporter.write_line(f"{sum(counts[0] for counts in rows.values())} tries in all")

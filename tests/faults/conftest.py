@@ -34,16 +34,18 @@ class Tries:
 
 @pytest.fixture
 def tries(request: pytest.FixtureRequest) -> Callable[[str], Tries]:
-    """Makes a `Tries` that the table at the end has; it must be clean when the test ends."""
-    made: list[Tries] = []
+    """Makes a `Tries`, one for each kind, that the table at the end has.
+
+    It must be clean when the test ends.
+    """
+    made: dict[str, Tries] = {}
 
     def make(fault: str) -> Tries:
-        made.append(Tries(fault))
-        return made[-1]
+        return made.setdefault(fault, Tries(fault))
 
     yield make
-    request.node.user_properties += [("fault", asdict(kind)) for kind in made]
-    for kind in made:
+    request.node.user_properties += [("fault", asdict(kind)) for kind in made.values()]
+    for kind in made.values():
         assert kind.tries > 0, kind
         assert (kind.lost, kind.twice, kind.hangs) == (0, 0, 0), kind
 
