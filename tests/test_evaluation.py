@@ -84,7 +84,7 @@ class Scripted:
         self.script, self.truncated, self.asked = script, truncated, 0
 
     def generate(
-        self, prompts: Iterable[Messages], sampling: Sampling, *, start: int = 0
+        self, prompts: Iterable[Messages], sampling: Sampling, *, start: int = 0, ahead: Any = None
     ) -> Iterator[list[Completion]]:
         for messages in islice(prompts, start, None):
             self.asked += 1
@@ -386,7 +386,7 @@ def test_sampling_settings_reach_the_engine() -> None:
     seen: list[Sampling] = []
 
     class Listening(Scripted):
-        def generate(self, prompts: Any, sampling: Sampling, *, start: int = 0) -> Any:
+        def generate(self, prompts: Any, sampling: Sampling, *, start: int = 0, **more: Any) -> Any:
             seen.append(sampling)
             return super().generate(prompts, sampling, start=start)
 
@@ -504,7 +504,7 @@ def test_mean_at_k_of_a_task_by_hand(folder: str) -> None:
     drawn = {"0 + 0?": "001", "1 + 1?": "222", "2 + 2?": "554", "3 + 3?": "012"}
 
     class Turning(Scripted):
-        def generate(self, prompts: Any, sampling: Sampling, *, start: int = 0) -> Any:
+        def generate(self, prompts: Any, sampling: Sampling, *, start: int = 0, **more: Any) -> Any:
             seen: dict[str, int] = {}
             for messages in prompts:
                 question = messages[-1]["content"]
