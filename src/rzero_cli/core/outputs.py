@@ -77,8 +77,15 @@ def put_in_place(part: Path, target: Path) -> None:
     old = _old(target)
     if directory and target.exists():
         shutil.rmtree(old, ignore_errors=True)
-        target.replace(old)
-    part.replace(target)
+        try:
+            target.replace(old)
+            part.replace(target)
+        except BaseException:  # such as a Ctrl-C between the two
+            if not target.exists():
+                old.replace(target)
+            raise
+    else:
+        part.replace(target)
     if directory:
         shutil.rmtree(old, ignore_errors=True)
     _sync(target.absolute().parent)
@@ -152,10 +159,10 @@ def open_directory(target: Path) -> Iterator[Path]:
         part.mkdir()
         try:
             yield part
+            put_in_place(part, target)
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
             raise
-        put_in_place(part, target)
 
 
 class _StandardOutput(io.FileIO):
