@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -24,8 +24,11 @@ from faults.conftest import FULL, SEED, Tries
 from faults.stages import PATIENCE, alive
 from scripted_server import ScriptedServer, completion, question
 
-COMPARED = 150 if FULL else 40
+COMPARED = 400 if FULL else 40
 """Questions, each with one pair that math-verify decides."""
+
+
+Among = Callable[[subprocess.Popen[bytes]], list[psutil.Process]]
 
 
 def pair(n: int) -> list[str]:
@@ -49,6 +52,14 @@ def ready(command: subprocess.Popen[bytes]) -> list[psutil.Process]:
     with suppress(psutil.NoSuchProcess):
         parents = {process.ppid() for process in there}
         return [p for p in there if p.pid in parents or p.ppid() in {q.pid for q in there}]
+    return []
+
+
+def computing(command: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """Of these, the forks: what forks them computes nothing, and needs no memory."""
+    there = ready(command)
+    with suppress(psutil.NoSuchProcess):
+        return [process for process in there if process.ppid() in {q.pid for q in there}]
     return []
 
 
@@ -78,11 +89,15 @@ def run_with_faults(
     command: list[str],
     folder: Path,
     hit: Callable[[psutil.Process], None],
-    among: Callable[[subprocess.Popen[bytes]], list[psutil.Process]],
+    among: Sequence[Among],
     times: int,
     moments: Random,
 ) -> tuple[list[dict[str, Any]], str, int]:
-    """Records, what was said, and how many processes were hit. No process is left."""
+    """Records, what was said, and how many processes were hit. No process is left.
+
+    Args:
+        among: what there is to hit, in turn.
+    """
     with (folder / "stderr").open("wb") as errors:
         running = subprocess.Popen(
             [sys.executable, "-m", "rzero_cli", *command, "-o", "out"], cwd=folder, stderr=errors
@@ -91,7 +106,7 @@ def run_with_faults(
     deadline = time.monotonic() + PATIENCE
     while running.poll() is None:
         assert time.monotonic() < deadline, "it hangs"
-        there = among(running)
+        there = among[done % len(among)](running)
         seen |= set(there)
         if done < times and there and (folder / "out.part").exists():
             with suppress(psutil.NoSuchProcess):
@@ -107,20 +122,26 @@ def run_with_faults(
     return [json.loads(line) for line in (folder / "out").read_text().splitlines()], said, done
 
 
-HITS = [(kill, 10), (stop, 3), (take_memory, 10)]
+# Of every other hit it may be that it still imports: three in a row that die so end the run.
+HITS = [
+    (kill, [graders, ready], 10),
+    (stop, [ready], 3),
+    (take_memory, [computing], 10),
+]
 STAGES = ["vote", "grade", "label"]
 # One stage of each in short: what it costs is the import of math-verify.
 CASES = [
-    (stage, hit, times if FULL else 1)
-    for number, (hit, times) in enumerate(HITS)
+    (stage, hit, among, times if FULL else 1)
+    for number, (hit, among, times) in enumerate(HITS)
     for stage in (STAGES if FULL else [STAGES[(SEED + number) % 3]])
 ]
 
 
-@pytest.mark.parametrize(("stage", "hit", "times"), CASES)
+@pytest.mark.parametrize(("stage", "hit", "among", "times"), CASES)
 def test_a_lost_grader_costs_its_pair_alone(
     stage: str,
     hit: Callable[[psutil.Process], None],
+    among: Sequence[Among],
     times: int,
     tmp_path: Path,
     tries: Callable[[str], Tries],
@@ -141,7 +162,12 @@ def test_a_lost_grader_costs_its_pair_alone(
         more = ["--endpoint", server.url, "--m", "3"] if stage == "label" else []
         more += ["--workers", "2"] if stage != "label" else []
         records, said, done = run_with_faults(
-            [stage, "in", *more], tmp_path, hit, ready if hit is stop else graders, times, moments
+            [stage, "in", *more],
+            tmp_path,
+            hit,
+            among,
+            times,
+            moments,
         )
     kind = tries(f"grader {hit.__name__.replace('_', ' ')}: {stage}")
     kind.tries += done
@@ -159,10 +185,13 @@ def test_a_lost_grader_costs_its_pair_alone(
 def test_a_lost_worker_of_a_pool_costs_nothing(
     tmp_path: Path, tries: Callable[[str], Tries], moments: Random
 ) -> None:
-    rows = [{"question": str(n), "answers": [f"{n}", f"{n}.0", "x"]} for n in range(6000)]
+    rows = [
+        {"question": str(n), "answers": [f"{n}", f"{n}.0", "x"]}
+        for n in range(20_000 if FULL else 6000)
+    ]
     (tmp_path / "in").write_text("".join(json.dumps(row) + "\n" for row in rows))
     command = ["vote", "in", "--workers", "2"]
-    records, _, done = run_with_faults(command, tmp_path, kill, pool, 10 if FULL else 2, moments)
+    records, _, done = run_with_faults(command, tmp_path, kill, [pool], 10 if FULL else 2, moments)
     kind = tries("kill -9 of a worker of the pool: vote")
     kind.tries += done
     assert [record["question"] for record in records] == [row["question"] for row in rows]

@@ -80,7 +80,7 @@ def test_a_loop_that_is_killed_ends_in_the_same_records(
     while kind.tries < 5:
         running = begun(folder, *how, "RUN=killed")
         with suppress(subprocess.TimeoutExpired):
-            running.wait(moments.uniform(0.1, 0.4) * seconds)
+            running.wait(moments.uniform(0.05, 0.2) * seconds)
             break
         os.killpg(running.pid, signal.SIGKILL)
         running.wait()

@@ -102,7 +102,7 @@ def _comparer() -> Callable[[str, str], bool]:
             # Exact: otherwise a float and a fraction that agree in six places would be equal.
             exact = {"float_rounding": 30, "numeric_precision": 50, "timeout_seconds": None}
             return bool(verify(x, y, **exact) or verify(y, x, **exact))
-        except MemoryError:
+        except (MemoryError, SystemError):  # the second is antlr's parser where memory is short
             raise
         except Exception:  # what cannot be parsed or compared is not equal
             return False
