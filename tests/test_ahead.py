@@ -28,24 +28,33 @@ def boxed(body: Body) -> Reply:
 def test_what_is_kept_is_taken_once(tmp_path: Path) -> None:
     path = tmp_path / "ahead"
     first = Ahead(path)
-    first.keep(3, A)
-    first.keep(5, B)
-    first.after(6).keep(1, A)
-    assert first.take(3) is None  # of this run
+    first.keep(3, "p", A)
+    first.keep(5, "p", B)
+    first.after(6).keep(1, "p", A)
+    assert first.take(3, "p") is None  # of this run
     with path.open("ab") as stream:
-        stream.write(b'[8, [["torn')
+        stream.write(b'[8, "0", [["torn')
     second = Ahead(path, start=4)
-    assert [second.take(n) for n in (3, 5, 5, 6, 8)] == [None, B, None, None, None]
-    assert second.after(5).take(2) == A
+    assert [second.take(n, "p") for n in (3, 5, 5, 6, 8)] == [None, B, None, None, None]
+    assert second.after(5).take(2, "p") == A
     # Not taken by the one after it is not lost: that one may be interrupted, too.
     third = Ahead(path, start=4)
-    assert [third.take(n) for n in (3, 5, 7)] == [None, B, A]
+    assert [third.take(n, "p") for n in (3, 5, 7)] == [None, B, A]
+
+
+def test_what_was_kept_of_another_prompt_is_not_taken(tmp_path: Path) -> None:
+    path = tmp_path / "ahead"
+    Ahead(path).keep(0, [{"role": "user", "content": "a"}], A)
+    assert Ahead(path).take(0, [{"role": "user", "content": "b"}]) is None
+    with path.open("ab") as stream:
+        stream.write(b"5\n")  # as a loss of power may leave
+    assert Ahead(path).take(0, [{"role": "user", "content": "a"}]) == A
 
 
 def test_nothing_is_kept_where_nothing_can_be(tmp_path: Path) -> None:
     for path in (None, tmp_path / "no folder" / "ahead"):
-        Ahead(path).keep(0, A)
-        assert Ahead(path).take(0) is None
+        Ahead(path).keep(0, "p", A)
+        assert Ahead(path).take(0, "p") is None
 
 
 @pytest.mark.parametrize(

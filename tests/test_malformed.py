@@ -399,3 +399,12 @@ def test_a_training_and_an_exam_leave_bad_lines_out(
     assert mixed["origin"]["rejected"] == len(bad)
     for name in ("mixed-solver", "mixed.json"):
         assert len(_rejected(tmp_path / f"{name}.rejects.jsonl")) == len(bad)
+
+
+def test_a_file_that_was_named_for_bad_lines_is_not_replaced(refused, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"answer": "1", "p_hat": 0.5}\n')
+    (tmp_path / "precious").write_text("mine")
+    how = ("in.jsonl", "--on-error", "skip", "--rejects", "precious")
+    for command in (("stats", *how), ("filter", *how, "-o", "out.jsonl")):
+        assert "precious exists" in refused(*command)
+    assert (tmp_path / "precious").read_text() == "mine"

@@ -635,3 +635,52 @@ def test_standard_output_stays_protected_until_the_process_ends() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (ended.stdout, ended.stderr) == ("{}\n", "afterwards\n")
+
+
+def test_resume_alone_keeps_what_was_begun_to_replace_a_finished_file(tmp_path: Path) -> None:
+    target, part = tmp_path / "out", tmp_path / "out.part"
+    target.write_text("old\n")
+    os.utime(target, ns=(1, 1))
+    with (
+        pytest.raises(KeyboardInterrupt),
+        open_output(str(target), settings={}, force=True) as output,
+    ):
+        output.write({"n": 1})
+        raise KeyboardInterrupt
+    with (
+        pytest.raises(UsageError, match=r"begun to replace .* go on with --force --resume"),
+        open_output(str(target), settings={}, resume=True),
+    ):
+        pass
+    assert part.read_text() == '{"n":1}\n'
+    with open_output(str(target), settings={}, resume=True, force=True) as output:
+        assert output.done == 1
+    assert target.read_text() == '{"n":1}\n'
+
+
+def test_what_is_no_ordinary_file_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    for name, message in (
+        ("pipe", "not a file"),
+        ("link", "symbolic link"),
+        (".", "a directory|no name"),
+        ("", "no name"),
+    ):
+        with (
+            pytest.raises(UsageError, match=message),
+            open_output(str(tmp_path / name) if name else ".", settings={}, force=True),
+        ):
+            pass
+    assert {path.name for path in tmp_path.iterdir()} == {"pipe", "link"}
+
+
+def test_a_damaged_journal_is_named(tmp_path: Path) -> None:
+    for damage in ("", "[1]"):
+        (tmp_path / "out.part").write_text('{"n":1}\n')
+        (tmp_path / "out.part.json").write_text(damage)
+        with (
+            pytest.raises(UsageError, match=r"out\.part\.json: .* start over with --force"),
+            open_output(str(tmp_path / "out"), settings={}, resume=True),
+        ):
+            pass

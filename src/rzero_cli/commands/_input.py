@@ -91,7 +91,10 @@ class Input:
             DataError: all were bad.
         """
         options, path = self._ctx.params, self._path
-        force = options.get("force", True) or options.get("resume", False)
+        # A file that was named may be anybody's; the one beside the output is ours.
+        force = options.get("force", False)
+        if not options["rejects"]:
+            force = force or options.get("resume", False) or "force" not in options
         if self.reject is None and not force:
             path = None  # and not there to be removed
         # The file beside an output goes with it.

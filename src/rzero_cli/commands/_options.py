@@ -20,7 +20,7 @@ from rzero_cli.core import settings
 from rzero_cli.core.answers import EXTRACTIONS, Conventions
 from rzero_cli.core.answers.conventions import Percent, Units
 from rzero_cli.core.locks import check_free
-from rzero_cli.core.outputs import check_new, check_part, part_of
+from rzero_cli.core.outputs import check_new_directory, check_part, part_of
 from rzero_cli.core.processes import rank
 from rzero_cli.core.reading import Rules
 from rzero_cli.core.rewards import BLEU_TOKENIZERS, RULES
@@ -675,7 +675,7 @@ def check_output_dir(ctx: typer.Context) -> None:
     """Refuse an output that exists, before anything heavy is loaded. Raises UsageError."""
     options = ctx.params
     target, resume, force = Path(options["output"]), options["resume"], options["force"]
-    check_new(target, force=force or resume)
+    check_new_directory(target, force=force or resume)
     check_part(part_of(target), force=force, resume=resume)
     if not rank():
         check_free(target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import time
@@ -34,6 +35,7 @@ __all__ = [
     "stdin_or_help",
 ]
 
+_PROMPT_FILES = ("prompt_file", "solver_prompt_file")
 # What a result does not depend on.
 _NOT_SETTINGS = {
     "ctx",
@@ -67,7 +69,13 @@ def settings_of(ctx: typer.Context) -> dict[str, Any]:
     options = ctx.params
     # Which lines are skipped depends on it.
     strict = {"strict": options["strict"]} if options.get("on_error") == "skip" else {}
-    return {name: options[name] for name in options if name not in _NOT_SETTINGS} | strict
+    named = [name for name in _PROMPT_FILES if options.get(name)]
+    prompts = {f"{name}_sha256": _text_hash(options[name]) for name in named}
+    return {n: options[n] for n in options if n not in _NOT_SETTINGS} | strict | prompts
+
+
+def _text_hash(name: str) -> str:
+    return hashlib.sha256(Path(name).read_bytes()).hexdigest()
 
 
 def input_hashes(names: list[str], *models: str) -> dict[str, Any]:
@@ -110,7 +118,7 @@ def hashed(ctx: typer.Context, *parents: str) -> AbstractContextManager[list[dic
     Raises:
         UsageError: a checkpoint is not what its own record says.
     """
-    if not ctx.params["output"]:  # no record, and nothing to read gigabytes for
+    if ctx.params["output"] in (None, "", "-"):  # no record, and nothing to read gigabytes for
         return nullcontext([])
     from rzero_cli.core.provenance import hashed_parents  # `filter` starts without
 

@@ -9,7 +9,13 @@ import typer
 
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._run import Clock, hashed, say, settings_of
-from rzero_cli.core.outputs import check_new, check_part, open_directory, part_of, protect_stdout
+from rzero_cli.core.outputs import (
+    check_new_directory,
+    check_part,
+    open_directory,
+    part_of,
+    protect_stdout,
+)
 from rzero_cli.core.provenance import describe, write_checkpoint_meta
 from rzero_cli.engines.models import adapter_base, check_model, require
 from rzero_cli.errors import UsageError
@@ -40,7 +46,7 @@ def merge(
         raise UsageError(f"{adapter}: no adapter there (no adapter_config.json)")
     require("train", "torch", "transformers", "peft")
     target = Path(output)
-    check_new(target, force=force)
+    check_new_directory(target, force=force)
     check_part(part_of(target), force=force, resume=False)
     say(f"merge: {adapter} into {base}", quiet=quiet)
     from rzero_cli.training.checkpoints import save_as_it_is

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from functools import cache
-from itertools import islice, takewhile
+from itertools import count, islice, takewhile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,7 +27,7 @@ from rzero_cli.commands._run import (
     stdin_or_help,
 )
 from rzero_cli.core.outputs import open_output
-from rzero_cli.core.prompts import SOLVER, load_prompt
+from rzero_cli.core.prompts import SOLVER, load_prompt, prompt_for
 from rzero_cli.core.records import p_hat_of
 from rzero_cli.core.rewards import challenger_rewards, check_tokenizer
 from rzero_cli.core.shards import WHOLE, parse_shard
@@ -209,11 +209,12 @@ def _has_to_be_asked(line: Line, question_key: str, asks: bool) -> bool:
 def _label(solver: Solver, asked: list[str], seed: int, ahead: Ahead) -> Iterator[Labelled]:
     """The labels of a batch. They wait for the last of them, so each is kept, and an interrupted
     run's are taken."""
-    kept = list(takewhile(bool, map(ahead.take, range(len(asked)))))
+    prompts = [prompt_for(solver.prompt, question) for question in asked]
+    kept = list(takewhile(bool, map(ahead.take, count(), prompts)))
     yield from (solver.read(completions or []) for completions in kept)
     drawn = solver.label(asked, seed=seed, start=len(kept), ahead=ahead)
     for i, label in enumerate(drawn, len(kept)):
-        ahead.keep(i, label.completions)
+        ahead.keep(i, prompts[i], label.completions)
         yield label
 
 

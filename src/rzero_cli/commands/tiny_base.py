@@ -15,7 +15,7 @@ import typer
 
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._run import Clock, progress, say, settings_of
-from rzero_cli.core.outputs import check_new, open_directory
+from rzero_cli.core.outputs import check_new_directory, open_directory
 from rzero_cli.core.provenance import describe, write_checkpoint_meta
 from rzero_cli.engines.models import require
 from rzero_cli.errors import UsageError
@@ -61,7 +61,7 @@ def tiny_base(
     if size not in SIZES:
         raise UsageError(f"--size {size}: unknown; known: {', '.join(SIZES)}")
     target = Path(output)
-    check_new(target, force=force)
+    check_new_directory(target, force=force)
     require("train", "torch", "transformers")
     with open_directory(target) as part:
         _fill(ctx, part, seed, size, heldout_seed, clock, no_cache=no_cache, quiet=quiet)

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from rzero_cli.core.locks import held
-from rzero_cli.core.streams import dumps
+from rzero_cli.core.streams import dumps, read_object
 from rzero_cli.core.terminal import json_on_terminal
-from rzero_cli.errors import AlreadyDone, ClosedPipe, RzeroError, UsageError
+from rzero_cli.errors import AlreadyDone, ClosedPipe, DataError, RzeroError, UsageError
 
 __all__ = [
     "SETTINGS",
@@ -28,6 +28,7 @@ __all__ = [
     "can_continue",
     "check_done",
     "check_new",
+    "check_new_directory",
     "check_new_file",
     "check_output",
     "check_part",
@@ -351,6 +352,9 @@ def check_done(target: Path, *, force: bool, resume: bool, locked: bool = False)
     """
     if not resume or force or not target.exists():
         return
+    part = part_of(target)
+    if part.exists() and part.stat().st_mtime_ns > target.stat().st_mtime_ns:
+        raise UsageError(f"{part} was begun to replace {target}: go on with --force --resume")
     if not locked:
         with suppress(OSError, RzeroError), held(target):
             _remove(target)
@@ -383,7 +387,12 @@ def can_continue(
     check_part(part, force=force, resume=resume)
     if not part.exists() or not resume:
         return False
-    before = json.loads(made_with.read_text("utf-8")) if made_with.exists() else {}
+    try:
+        before = read_object(made_with)
+    except DataError as error:
+        if force:
+            return False
+        raise UsageError(f"{error}: start over with --force") from error
     now = json.loads(json.dumps(settings))
     if before != now and force:
         return False
@@ -397,7 +406,9 @@ def can_continue(
 
 
 def part_of(target: Path) -> Path:
-    """Where the unfinished `target` lies."""
+    """Where the unfinished `target` lies. Raises UsageError where it has no name."""
+    if not target.name:
+        raise UsageError(f"-o {target}: is no name for what is written")
     return target.with_name(target.name + ".part")
 
 
@@ -412,6 +423,10 @@ def check_part(part: Path, *, force: bool, resume: bool) -> None:
 
 def check_new(target: Path, *, force: bool) -> None:
     """Refuse a target that exists or has no folder to be in. Raises UsageError."""
+    if not target.name:
+        raise UsageError(f"-o {target}: is no name for what is written")
+    if target.is_symlink():
+        raise UsageError(f"{target} is a symbolic link: give the path that it leads to")
     if target.exists() and not force:
         raise UsageError(f"{target} exists: choose another name, or replace it with --force")
     if not target.absolute().parent.is_dir():
@@ -423,6 +438,15 @@ def check_new_file(target: Path, *, force: bool) -> None:
     check_new(target, force=force)
     if target.is_dir():
         raise UsageError(f"{target} is a directory: give -o a file in it")
+    if target.exists() and not target.is_file():
+        raise UsageError(f"{target} is not a file: give none, or -o -, for standard output")
+
+
+def check_new_directory(target: Path, *, force: bool) -> None:
+    """`check_new`, and refuse a file even with `force`. Raises UsageError."""
+    check_new(target, force=force)
+    if target.exists() and not target.is_dir():
+        raise UsageError(f"{target} is a file: a checkpoint is a directory")
 
 
 def _count_lines(part: Path) -> int:
@@ -453,6 +477,7 @@ def _copy_file(target: Path, force: bool, at_end: AtEnd) -> Iterator[IO[bytes]]:
     check_new_file(target, force=force)
     part = target.with_name(f".{target.name}.part")
     with held(target):
+        check_new_file(target, force=force)  # another process may have made it meanwhile
         try:
             with named(target), part.open("wb") as stream:
                 yield stream

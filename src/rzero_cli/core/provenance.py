@@ -88,8 +88,12 @@ def checkpoint_stamp(folder: Path) -> str:
     base = adapter_base(str(folder))
     if base and Path(base).is_dir():
         digest.update(checkpoint_stamp(Path(base)).encode())
-    for path in sorted(p for p in folder.iterdir() if p.is_file()):
+    ours = (folder / CHECKPOINT_META).is_file()
+    names = {p for pattern in _CHECKPOINT_FILES for p in folder.glob(pattern) if p.is_file()}
+    for path in sorted(names | ({folder / CHECKPOINT_META} if ours else set())):
         digest.update(f"{path.name} {path.stat().st_size}\n".encode())
+        if not ours:  # nothing else tells weights of the same shape apart
+            digest.update(f"{path.stat().st_mtime_ns}\n".encode())
         if path.name in (CHECKPOINT_META, "config.json", _ADAPTER):
             digest.update(path.read_bytes())
     return digest.hexdigest()

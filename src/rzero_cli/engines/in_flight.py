@@ -101,17 +101,17 @@ def in_order(
     def work(number: int, prompt: Prompt) -> Future[list[Completion]]:
         if ahead is None:
             return begin(number, prompt)
-        if kept := ahead.take(number):
+        if kept := ahead.take(number, prompt):
             there: Future[list[Completion]] = Future()
             there.set_result(kept)
             return there
         future = begin(number, prompt)
-        future.add_done_callback(lambda done: keep(number, done))
+        future.add_done_callback(lambda done: keep(number, prompt, done))
         return future
 
-    def keep(number: int, done: Future[list[Completion]]) -> None:
+    def keep(number: int, prompt: Prompt, done: Future[list[Completion]]) -> None:
         if ahead and number > turn and not done.cancelled() and done.exception() is None:
-            ahead.keep(number, done.result())
+            ahead.keep(number, prompt, done.result())
 
     def read() -> None:
         """Begin prompts as they come, in a thread: a source that lets one wait, such as a pipe,
