@@ -68,7 +68,7 @@ def hostile() -> list[str]:
 def test_hostile_text_does_no_harm(
     command: str, tmp_path: Path, tries: Callable[[str], Tries], moments: Random
 ) -> None:
-    texts = hostile() if FULL else moments.sample(hostile(), 20)
+    texts = hostile() if FULL else moments.sample(hostile(), 8)
     kind = tries(f"hostile text: {command}")
     how: dict[str, list[str]] = {
         "vote": ["in", "--completions-key", "texts"],
