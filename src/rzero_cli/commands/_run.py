@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 import time
@@ -75,6 +74,8 @@ def settings_of(ctx: typer.Context) -> dict[str, Any]:
 
 
 def _text_hash(name: str) -> str:
+    import hashlib  # `filter` starts without
+
     return hashlib.sha256(Path(name).read_bytes()).hexdigest()
 
 
