@@ -116,3 +116,22 @@ def test_a_kill_before_any_file_operation_leaves_all_or_nothing(
             assert {p.name for p in out.iterdir()} == {
                 p.name for p in (undisturbed / "out").iterdir()
             }
+
+
+def test_a_training_that_needs_only_its_name_is_not_removed_when_interrupted(
+    tmp_path: Path,
+) -> None:
+    from rzero_cli.training.checkpoints import open_checkpoint
+
+    how = {"settings": {}, "resume": True, "force": False}
+    target = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt), open_checkpoint(target, **how) as (part, finished):
+        assert not finished
+        (part / "rzero.json").write_text("{}")  # the last thing written; its states are gone
+        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt), open_checkpoint(target, **how) as (part, finished):
+        assert finished
+        raise KeyboardInterrupt
+    with open_checkpoint(target, **how) as (part, finished):
+        assert finished
+    assert (target / "rzero.json").is_file()

@@ -14,11 +14,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from rzero_cli.core.locks import held
 from rzero_cli.core.outputs import (
     SETTINGS,
     can_continue,
-    check_done,
+    held_to_make,
     named,
     part_of,
     put_in_place,
@@ -63,9 +62,7 @@ def open_checkpoint(
     with named(part, kept), ExitStack() as stack:
 
         def begin() -> bool:
-            check_done(target, force=force, resume=resume)
-            stack.enter_context(held(target))
-            check_done(target, force=force, resume=resume, locked=True)
+            stack.enter_context(held_to_make(target, force=force, resume=resume))
             with named(part, kept):  # here, too: what is not said to the others, they wait for
                 return _begin(target, part, settings, resume=resume, force=force)
 
@@ -73,7 +70,7 @@ def open_checkpoint(
         try:
             yield part, finished
         except BaseException:
-            if not rank() and last_state(part) is None:  # nothing to go on from
+            if not (rank() or last_state(part) or _is_finished(part)):  # nothing to go on from
                 shutil.rmtree(part, ignore_errors=True)
             raise
         wait()
@@ -87,8 +84,8 @@ def _begin(
     target: Path, part: Path, settings: dict[str, Any], *, resume: bool, force: bool
 ) -> bool:
     made_with = part / SETTINGS
-    if can_continue(target, part, made_with, settings, force=force, resume=resume):
-        return (part / CHECKPOINT_META).is_file()
+    if can_continue(target, made_with, settings, force=force, resume=resume):
+        return _is_finished(part)
     shutil.rmtree(part, ignore_errors=True)
     new = part.with_name(f".{part.name}.new")
     shutil.rmtree(new, ignore_errors=True)
@@ -96,6 +93,11 @@ def _begin(
     write_json(new / SETTINGS, settings)
     new.replace(part)  # never there without its settings
     return False
+
+
+def _is_finished(part: Path) -> bool:
+    """The record is written last."""
+    return (part / CHECKPOINT_META).is_file()
 
 
 def last_state(part: Path) -> Path | None:
