@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,21 @@ def test_nothing_is_kept_where_nothing_can_be(tmp_path: Path) -> None:
         assert Ahead(path).take(0, "p") is None
 
 
+def kill(folder: Path, command: list[str], enough: Callable[[list[int]], bool]) -> None:
+    """Run it until there is enough of what it has kept ahead, by number, and kill it."""
+    running = subprocess.Popen(
+        [sys.executable, "-m", "rzero_cli", *command], cwd=folder, stderr=subprocess.DEVNULL
+    )
+    ahead = folder / f"{command[-1]}.part.ahead"
+    for _ in range(900):
+        time.sleep(0.1)
+        lines = ahead.read_bytes().split(b"\n")[:-1] if ahead.exists() else []
+        if enough([json.loads(line)[0] for line in lines]):
+            break
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+
+
 @pytest.mark.parametrize(
     ("stage", "after"),
     [
@@ -80,19 +96,8 @@ def test_a_killed_stage_does_not_ask_again(
     endpoint = "--oracle-endpoint" if name == "oracle" else "--endpoint"
     with ScriptedServer(answer) as server:
         command = [name, "q.jsonl", endpoint, server.url, *options, *after]
-        running = subprocess.Popen(
-            [sys.executable, "-m", "rzero_cli", *command, "-o", "out.jsonl"],
-            cwd=tmp_path,
-            stderr=subprocess.DEVNULL,
-        )
-        ahead = tmp_path / "out.jsonl.part.ahead"
         wanted = 31 if name == "score" else 35  # a batch waits for its last answer
-        for _ in range(600):
-            time.sleep(0.1)
-            if ahead.exists() and ahead.read_text().count("\n") >= wanted:
-                break
-        running.send_signal(signal.SIGKILL)
-        running.wait()
+        kill(tmp_path, [*command, "-o", "out.jsonl"], lambda kept: len(kept) >= wanted)
         held.set()
         before = len(server.requests)
         done = rzero(*command, "-o", "out.jsonl", "--resume")
@@ -123,19 +128,11 @@ def test_a_killed_evaluation_does_not_ask_again(rzero, tmp_path: Path) -> None:
 
     with ScriptedServer(answer) as server:
         command = ["eval", "--endpoint", server.url, "--data", "q.jsonl", "--k", "2", "--quiet"]
-        running = subprocess.Popen(
-            [sys.executable, "-m", "rzero_cli", *command, "-o", "out.json"],
-            cwd=tmp_path,
-            stderr=subprocess.DEVNULL,
+        kill(
+            tmp_path,
+            [*command, "-o", "out.json"],
+            lambda kept: sum(number >= 30 for number in kept) >= 25,
         )
-        ahead = tmp_path / "out.json.part.ahead"
-        for _ in range(900):
-            time.sleep(0.1)
-            lines = ahead.read_bytes().splitlines() if ahead.exists() else []
-            if sum(json.loads(line)[0] >= 30 for line in lines) >= 25:
-                break
-        running.send_signal(signal.SIGKILL)
-        running.wait()
         held.set()
         before = len(server.requests)
         done = rzero(*command, "-o", "out.json", "--resume")

@@ -673,6 +673,36 @@ def test_an_interrupted_label_goes_on_to_the_same_bytes(
 
 
 @pytest.mark.slow
+def test_a_journal_is_not_continued_with_another_prompt_or_model(
+    rzero: Rzero, forks: ForkServer, tmp_path: Path, tiny_model: Path
+) -> None:
+    # The output lies in the model's folder, whose other files are the same model.
+    model = tmp_path / "model"
+    shutil.copytree(tiny_model, model)
+    (model / "in.jsonl").write_text(jsonl(*({"question": f"copy {k}"} for k in range(36))))
+    prompt = [{"role": "user", "content": "{question}"}]
+    (model / "prompt.json").write_text(json.dumps(prompt))
+    command = ["label", "in.jsonl", "--solver", str(model), "--m", "3", "--batch-size", "4"]
+    command += ["--max-tokens", "24", "--prompt-file", "prompt.json"]
+    assert _interrupt(forks, model, command, signal.SIGTERM) == 143
+
+    def resumed() -> str:
+        process = forks.run([*command, "-o", "out.jsonl", "--resume"], cwd=model)
+        return process.stderr.decode() if process.status else ""
+
+    (model / "prompt.json").write_text(json.dumps([*prompt, *prompt]))
+    assert "other settings (prompt_file_sha256)" in resumed()
+    (model / "prompt.json").write_text(json.dumps(prompt))
+    weights = model / "model.safetensors"
+    own = weights.read_bytes()
+    weights.write_bytes(own[:-4] + bytes(4))  # as many, and without a record that would tell
+    assert "other settings (models)" in resumed()
+    weights.write_bytes(own)
+    assert resumed() == ""
+    assert len((model / "out.jsonl").read_text().splitlines()) == 36
+
+
+@pytest.mark.slow
 def test_train_solver_refuses_an_empty_set(rzero: Rzero, tmp_path: Path, tiny_model: Path) -> None:
     (tmp_path / "train.jsonl").write_text("")
     ended = rzero("train-solver", "train.jsonl", "--solver", tiny_model, "-o", "out")

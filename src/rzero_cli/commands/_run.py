@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +15,16 @@ import typer
 from rzero_cli.core.processes import rank
 from rzero_cli.core.secrets import redact
 from rzero_cli.core.shards import WHOLE, Shard
-from rzero_cli.core.streams import Line, read_lines
 from rzero_cli.core.terminal import printable
 from rzero_cli.engines import derived_seed
 
 __all__ = [
     "Clock",
     "check_served",
-    "hashed",
-    "input_hashes",
     "parents_of",
     "part_seed",
     "print_json",
     "progress",
-    "record_origin",
     "say",
     "settings_of",
     "stdin_or_help",
@@ -79,20 +75,6 @@ def _text_hash(name: str) -> str:
     return hashlib.sha256(Path(name).read_bytes()).hexdigest()
 
 
-def input_hashes(names: list[str], *models: str) -> dict[str, Any]:
-    """What files and models hold, so that a journal is not continued with others in their place.
-
-    Pipes are left out, since they can be read only once, and hub names.
-    """
-    from rzero_cli.core.provenance import checkpoint_stamp, content_hash
-
-    folders = [Path(model) for model in models if Path(model).is_dir()]
-    return {
-        "inputs": [content_hash(Path(name)) for name in names if Path(name).is_file()],
-        "models": [checkpoint_stamp(folder) for folder in folders],
-    }
-
-
 def check_served(option: str, model: str | None, how: Mapping[str, Any]) -> str | None:
     """Check a MODEL that `engines.open_engine` is to open with `how`.
 
@@ -111,19 +93,6 @@ def parents_of(model: str | None, how: Mapping[str, Any]) -> list[str]:
     if how["endpoints"]:
         return [f"{model or 'the only model'} at {how['endpoints'][0]}"]
     return [str(model)]
-
-
-def hashed(ctx: typer.Context, *parents: str) -> AbstractContextManager[list[dict[str, Any]]]:
-    """What `-o FILE` is made from, with hashes, for `record_origin`; entered before the work.
-
-    Raises:
-        UsageError: a checkpoint is not what its own record says.
-    """
-    if ctx.params["output"] in (None, "", "-"):  # no record, and nothing to read gigabytes for
-        return nullcontext([])
-    from rzero_cli.core.provenance import hashed_parents  # `filter` starts without
-
-    return nullcontext(hashed_parents(name for name in parents if name != "-"))
 
 
 def part_seed(seed: int, part: Shard) -> int:
@@ -175,34 +144,3 @@ def progress(title: str, total: int | None, *, quiet: bool) -> Iterator[Callable
     with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as bars:
         task = bars.add_task(title, total=total)
         yield lambda step: bars.advance(task, step)
-
-
-def record_origin(
-    ctx: typer.Context,
-    finished: Path,
-    *,
-    parents: list[dict[str, Any]],
-    clock: Clock,
-    metrics: Callable[[Iterator[Line]], dict[str, Any]],
-    tokens: int | None = None,
-    rejected: int | None = None,
-) -> None:
-    """Write `NAME.jsonl.meta.json` beside the output, before `finished` takes its place there.
-
-    The figures are taken from the file itself, so they are the same however often the stage was
-    interrupted; the time, and the `tokens` generated, are of this process.
-    """
-    from rzero_cli.core.provenance import describe, write_file_meta
-
-    output = str(ctx.params["output"])
-    record = describe(
-        str(ctx.command.name),
-        output=output,
-        settings=settings_of(ctx),
-        parents=parents,
-        seconds=clock.seconds,
-        metrics=metrics(read_lines([str(finished)])),
-    )
-    record |= {} if tokens is None else {"tokens": tokens}
-    record["metrics"] |= {} if rejected is None else {"rejected": rejected}
-    write_file_meta(Path(output), finished, record)

@@ -13,6 +13,7 @@ import typer
 
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._launch import processes_of
+from rzero_cli.commands._output import made_from
 from rzero_cli.commands._run import Clock, progress, say, settings_of
 from rzero_cli.core import settings
 from rzero_cli.core.outputs import protect_stdout
@@ -175,7 +176,6 @@ def run_training(
     rollouts: Rollouts,
     *,
     parents: list[dict[str, Any]],
-    inputs: dict[str, Any],
     clock: Clock,
     rejected: int | None = None,
 ) -> None:
@@ -194,7 +194,7 @@ def run_training(
         protect_stdout(),
         open_checkpoint(
             Path(options["output"]),
-            settings=_without(_SPARING, settings_of(ctx)) | inputs,
+            settings=_without(_SPARING, settings_of(ctx)) | made_from(parents),
             resume=options["resume"],
             force=options["force"],
         ) as (part, finished),

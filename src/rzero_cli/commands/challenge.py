@@ -9,7 +9,7 @@ import typer
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._launch import relaunch
 from rzero_cli.commands._plan import print_plan
-from rzero_cli.commands._run import Clock, input_hashes, parents_of, say
+from rzero_cli.commands._run import Clock, parents_of, say
 from rzero_cli.commands._training import check_training, grpo_options, plan_of, run_training
 from rzero_cli.core.outputs import protect_stdout
 from rzero_cli.core.processes import rank
@@ -180,7 +180,6 @@ def challenge(
             plan,
             generation,
             parents=origin,
-            inputs=input_hashes([], *parents),
             clock=clock,
         )
 

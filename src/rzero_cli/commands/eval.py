@@ -12,16 +12,9 @@ import typer
 
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._input import Input
-from rzero_cli.commands._run import (
-    Clock,
-    check_served,
-    hashed,
-    input_hashes,
-    parents_of,
-    progress,
-    say,
-    settings_of,
-)
+from rzero_cli.commands._output import hashed, made_from
+from rzero_cli.commands._run import Clock, check_served, parents_of, progress, say, settings_of
+from rzero_cli.core.locks import check_free
 from rzero_cli.core.outputs import (
     Output,
     check_new_file,
@@ -221,7 +214,6 @@ def eval_(
     settings = settings_of(ctx)
     if tasks is not None and not opt.chosen(ctx, "k"):
         settings["k"] = None  # each task has its own
-    made_with = settings | input_hashes(read, *asked)
     records = Input(
         ctx,
         [data] if data else [],
@@ -235,13 +227,15 @@ def eval_(
     exams, others = _questions(ctx, files, lines)
     if judges:
         _check_judged(exams, others, quiet)
+    check_free(target)
+    parents = hashed(*asked, *read)
+    made_with = settings | made_from(parents)
     with (
         _judge(judge_model, judges) as judge,
         open_journal(
             target, settings=made_with | _judged_by(judge), force=force, resume=resume
         ) as (journal, part),
         protect_stdout() as stdout,
-        hashed(ctx, *asked, *read) as parents,
         open_engine(model=checkpoint, seed=derived_seed(seed, journal.done), **how) as loaded,
         _log(log_samples) as report,
     ):

@@ -11,7 +11,8 @@ import typer
 
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._input import Input
-from rzero_cli.commands._run import Clock, hashed, record_origin, say, stdin_or_help
+from rzero_cli.commands._output import hashed, record_origin
+from rzero_cli.commands._run import Clock, say, stdin_or_help
 from rzero_cli.core.keep import Band, band, keep, quick_keep
 from rzero_cli.core.outputs import open_copy
 from rzero_cli.core.records import p_hat_of
@@ -76,20 +77,13 @@ def filter_(
 
     def at_end(finished: Path) -> None:
         figures = {"read": read, "kept": kept}
-        record_origin(
-            ctx,
-            finished,
-            parents=parents,
-            clock=clock,
-            metrics=lambda _: figures,
-            rejected=given.rejected,
-        )
+        record_origin(ctx, finished, parents, clock, lambda _: figures, rejected=given.rejected)
 
     with (
         open_copy(output, force=force, at_end=at_end) as out,
-        hashed(ctx, *names) as parents,
         given.rejecting(),
     ):
+        parents = hashed(*names) if output and output != "-" else []
         how: dict[str, Any] = {"limit": limit, "strict": strict, "reject": given.reject}
         given.good, kept = _copy(batches, out, interval, part, **how)
         read = part.size(given.good)

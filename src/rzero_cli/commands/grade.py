@@ -5,24 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._input import Input
-from rzero_cli.commands._run import (
-    Clock,
-    hashed,
-    input_hashes,
-    progress,
-    record_origin,
-    say,
-    settings_of,
-    stdin_or_help,
-)
-from rzero_cli.core.outputs import open_output
+from rzero_cli.commands._output import open_records
+from rzero_cli.commands._run import Clock, progress, say, stdin_or_help
 from rzero_cli.core.pool import default_workers, in_order
 from rzero_cli.core.shards import parse_shard
 from rzero_cli.core.streams import Line
@@ -95,27 +85,8 @@ def grade(
     given = Input(ctx, names, lambda line: (line.text(known), _answer(line, *keys)))
     lines = parse_shard(shard).of(given.lines())
     count = right = timeouts = 0
-
-    def at_end(finished: Path) -> None:
-        record_origin(
-            ctx,
-            finished,
-            parents=parents,
-            clock=clock,
-            metrics=_metrics,
-            rejected=given.rejected,
-        )
-
     with (
-        open_output(
-            output,
-            settings=settings_of(ctx) | input_hashes(names),
-            force=force,
-            resume=resume,
-            at_end=at_end,
-        ) as out,
-        hashed(ctx, *names) as parents,
-        given.rejecting(),
+        open_records(ctx, *names, clock=clock, metrics=_metrics, given=given) as out,
         progress("grade", None, quiet=quiet) as advance,
     ):
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,20 +9,16 @@ import typer
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._estimate import parse_price, print_estimate
 from rzero_cli.commands._input import Input
+from rzero_cli.commands._output import open_records
 from rzero_cli.commands._run import (
     Clock,
     check_served,
-    hashed,
-    input_hashes,
     parents_of,
     part_seed,
     progress,
-    record_origin,
     say,
-    settings_of,
     stdin_or_help,
 )
-from rzero_cli.core.outputs import open_output
 from rzero_cli.core.prompts import SOLVER, load_prompt
 from rzero_cli.core.shards import parse_shard
 from rzero_cli.engines import Sampling, derived_seed
@@ -146,28 +141,10 @@ def label(
     seed = part_seed(seed, part)
     sampling = Sampling(m, temperature, top_p, top_k, max_tokens, seed, opt.stops(stop))
     count = unlabelled = truncated = tokens = 0
-
-    def at_end(finished: Path) -> None:
-        record_origin(
-            ctx,
-            finished,
-            parents=parents,
-            clock=clock,
-            metrics=vote_metrics,
-            tokens=tokens,
-            rejected=given.rejected,
-        )
-
     with (
-        open_output(
-            output,
-            settings=settings_of(ctx) | input_hashes(names, *parents_of(model, how)),
-            force=force,
-            resume=resume,
-            at_end=at_end,
+        open_records(
+            ctx, *names, *parents_of(model, how), clock=clock, metrics=vote_metrics, given=given
         ) as out,
-        hashed(ctx, *names, *parents_of(model, how)) as parents,
-        given.rejecting(),
         open_solver(
             model=model,
             sampling=sampling,
@@ -197,6 +174,7 @@ def label(
             tokens += sum(c.tokens for c in labelled.completions)
             advance(1)
         asked.end()
+        out.tokens = tokens
         say(
             f"label: {count} questions x {m} answers, {unlabelled} without a readable one, "
             f"{truncated} answers cut off at {max_tokens} tokens, "

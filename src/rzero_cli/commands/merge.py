@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from rzero_cli.commands import _options as opt
-from rzero_cli.commands._run import Clock, hashed, say, settings_of
+from rzero_cli.commands._output import hashed
+from rzero_cli.commands._run import Clock, say, settings_of
 from rzero_cli.core.outputs import (
     check_new_directory,
     check_part,
@@ -55,8 +56,8 @@ def merge(
     with (
         protect_stdout(),
         open_directory(target) as part,
-        hashed(ctx, model) as parents,
     ):
+        parents = hashed(model)
         save_as_it_is(model, part)
         record = describe(
             "merge",

@@ -12,20 +12,17 @@ import typer
 
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._input import Input
+from rzero_cli.commands._output import open_records
 from rzero_cli.commands._run import (
     Clock,
-    hashed,
-    input_hashes,
     parents_of,
     part_seed,
     progress,
-    record_origin,
     say,
-    settings_of,
     stdin_or_help,
 )
 from rzero_cli.core.oracle import read_references
-from rzero_cli.core.outputs import check_output, open_output
+from rzero_cli.core.outputs import check_output
 from rzero_cli.core.prompts import SOLVER, load_prompt
 from rzero_cli.core.shards import parse_shard
 from rzero_cli.core.streams import Line, read_lines
@@ -160,32 +157,20 @@ def oracle(
     data = [oracle_data] if oracle_data else []
     total = given.count()
     count = unknown = 0
-
-    def at_end(finished: Path) -> None:
-        record_origin(
-            ctx,
-            finished,
-            parents=parents,
-            clock=clock,
-            metrics=metrics,
-            rejected=given.rejected,
-        )
-
     if output and output != "-":
         check_output(Path(output), force=force, resume=resume)
     with (
         _open(ctx, how, part_seed(seed, part)) as (ask, answered_by),
-        open_output(
-            output,
-            settings=settings_of(ctx) | input_hashes([*names, *data]) | answered_by,
-            force=force,
-            resume=resume,
-            at_end=at_end,
+        open_records(
+            ctx,
+            *names,
+            *data,
+            *(parents_of(answered_by["oracle"], how) if how else []),
+            clock=clock,
+            metrics=lambda lines: _metrics(reference_key, count, lines),
+            given=given,
+            made_with=answered_by,
         ) as out,
-        hashed(
-            ctx, *names, *data, *(parents_of(answered_by["oracle"], how) if how else [])
-        ) as parents,
-        given.rejecting(),
         progress("oracle", None if total is None else part.size(total), quiet=quiet) as advance,
     ):
         asked = InStep(
@@ -205,9 +190,8 @@ def oracle(
             advance(1)
         asked.end()
         count += before
-        metrics = _metrics(reference_key, asked=count)
     if output and before:  # the file has those of the earlier run, too
-        unknown = count - metrics(read_lines([output]))["known"]
+        unknown = count - _metrics(reference_key, count, read_lines([output]))["known"]
     say(f"oracle: {count} questions, {unknown} without a known answer", quiet=quiet)
 
 
@@ -262,10 +246,7 @@ def _each(find: Callable[[str], str | None]) -> Ask:
     return ask
 
 
-def _metrics(reference_key: str, asked: int) -> Callable[[Iterator[Line]], dict[str, int]]:
-    def metrics(lines: Iterator[Line]) -> dict[str, int]:
-        references = [line.record[reference_key] for line in lines]
-        known = len(references) - references.count(None)
-        return {"questions": len(references), "known": known, "asked": asked}
-
-    return metrics
+def _metrics(reference_key: str, asked: int, lines: Iterator[Line]) -> dict[str, int]:
+    references = [line.record[reference_key] for line in lines]
+    known = len(references) - references.count(None)
+    return {"questions": len(references), "known": known, "asked": asked}

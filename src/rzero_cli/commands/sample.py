@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from rzero_cli.commands import _options as opt
+from rzero_cli.commands._output import open_records
 from rzero_cli.commands._run import (
     Clock,
     check_served,
-    hashed,
-    input_hashes,
     parents_of,
     part_seed,
     progress,
-    record_origin,
     say,
-    settings_of,
 )
-from rzero_cli.core.outputs import open_output
 from rzero_cli.core.prompts import CHALLENGER, load_prompt
 from rzero_cli.core.shards import parse_shard
 from rzero_cli.core.streams import Line
@@ -95,21 +90,13 @@ def sample(
     n, seed = part.size(n), part_seed(seed, part)
     sampling = Sampling(1, temperature, top_p, top_k, max_tokens, seed, opt.stops(stop))
     malformed = truncated = tokens = 0
-    made_with = settings_of(ctx) | input_hashes([], *parents_of(model, how))
-
-    def at_end(finished: Path) -> None:
-        record_origin(
+    with (
+        open_records(
             ctx,
-            finished,
-            parents=parents,
+            *parents_of(model, how),
             clock=clock,
             metrics=lambda lines: _metrics(n, lines),
-            tokens=tokens,
-        )
-
-    with (
-        open_output(output, settings=made_with, force=force, resume=resume, at_end=at_end) as out,
-        hashed(ctx, *parents_of(model, how)) as parents,
+        ) as out,
         open_engine(model=model, seed=derived_seed(seed, out.done), **how) as loaded,
         progress("sample", n - out.done, quiet=quiet) as advance,
     ):
@@ -128,6 +115,7 @@ def sample(
             truncated += completion.truncated
             tokens += completion.tokens
             advance(1)
+        out.tokens = tokens
     drawn = n - out.done
     say(
         f"sample: {drawn - malformed} questions of {drawn} draws, {malformed} malformed, "

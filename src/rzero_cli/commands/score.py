@@ -6,27 +6,22 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from functools import cache
 from itertools import count, islice, takewhile
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._input import Input
+from rzero_cli.commands._output import open_records
 from rzero_cli.commands._run import (
     Clock,
     check_served,
-    hashed,
-    input_hashes,
     parents_of,
     part_seed,
     progress,
-    record_origin,
     say,
-    settings_of,
     stdin_or_help,
 )
-from rzero_cli.core.outputs import open_output
 from rzero_cli.core.prompts import SOLVER, load_prompt, prompt_for
 from rzero_cli.core.records import p_hat_of
 from rzero_cli.core.rewards import challenger_rewards, check_tokenizer
@@ -132,25 +127,11 @@ def score(
         "lambda_rep": lambda_rep,
     }
     count = truncated = tokens = 0
-
-    def at_end(finished: Path) -> None:
-        record_origin(
-            ctx,
-            finished,
-            parents=parents,
-            clock=clock,
-            metrics=_metrics,
-            tokens=tokens,
-            rejected=given.rejected,
-        )
-
     with ExitStack() as stack:
         enter = stack.enter_context
-        made_with = settings_of(ctx) | input_hashes(names, *asked_of)
-        how_to_end: dict[str, Any] = {"force": force, "resume": resume, "at_end": at_end}
-        out = enter(open_output(output, settings=made_with, **how_to_end))
-        parents = enter(hashed(ctx, *names, *asked_of))
-        enter(given.rejecting())
+        out = enter(
+            open_records(ctx, *names, *asked_of, clock=clock, metrics=_metrics, given=given)
+        )
 
         @cache
         def opened() -> Solver:
@@ -190,6 +171,7 @@ def score(
                 if count > out.done:
                     out.write(record | parts.as_keys())
             advance(len(records))
+        out.tokens = tokens
     cut = f", {truncated} answers cut off at {max_tokens} tokens" if asks else ""
     say(f"score: {count} questions{cut}", quiet=quiet)
 

@@ -10,7 +10,7 @@ from rzero_cli.commands import _options as opt
 from rzero_cli.commands._input import Input
 from rzero_cli.commands._launch import relaunch
 from rzero_cli.commands._plan import print_plan
-from rzero_cli.commands._run import Clock, input_hashes, say, stdin_or_help
+from rzero_cli.commands._run import Clock, say, stdin_or_help
 from rzero_cli.commands._training import check_training, grpo_options, plan_of, run_training
 from rzero_cli.core.plan import Plan
 from rzero_cli.core.processes import rank
@@ -157,7 +157,6 @@ def train_solver(
             plan,
             generation,
             parents=origin,
-            inputs=input_hashes(names, model),
             clock=clock,
             rejected=given.rejected,
         )

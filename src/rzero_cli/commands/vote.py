@@ -5,24 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._input import Input
-from rzero_cli.commands._run import (
-    Clock,
-    hashed,
-    input_hashes,
-    progress,
-    record_origin,
-    say,
-    settings_of,
-    stdin_or_help,
-)
-from rzero_cli.core.outputs import open_output
+from rzero_cli.commands._output import open_records
+from rzero_cli.commands._run import Clock, progress, say, stdin_or_help
 from rzero_cli.core.pool import default_workers, in_order
 from rzero_cli.core.records import texts_of
 from rzero_cli.core.shards import parse_shard
@@ -82,27 +72,8 @@ def vote(
     given = Input(ctx, names, lambda line: _answers(line, answers_key, completions_key))
     lines = parse_shard(shard).of(given.lines())
     count = unlabelled = timeouts = 0
-
-    def at_end(finished: Path) -> None:
-        record_origin(
-            ctx,
-            finished,
-            parents=parents,
-            clock=clock,
-            metrics=vote_metrics,
-            rejected=given.rejected,
-        )
-
     with (
-        open_output(
-            output,
-            settings=settings_of(ctx) | input_hashes(names),
-            force=force,
-            resume=resume,
-            at_end=at_end,
-        ) as out,
-        hashed(ctx, *names) as parents,
-        given.rejecting(),
+        open_records(ctx, *names, clock=clock, metrics=vote_metrics, given=given) as out,
         progress("vote", None, quiet=quiet) as advance,
     ):
 

@@ -25,7 +25,6 @@ from rzero_cli.errors import UsageError
 __all__ = [
     "CHECKPOINT_META",
     "adapter_base",
-    "checkpoint_stamp",
     "content_hash",
     "describe",
     "file_meta_path",
@@ -79,23 +78,6 @@ def content_hash(path: Path) -> str:
         # What is hidden is there only while a checkpoint is made.
         if name.name != CHECKPOINT_META and not name.name.startswith("."):
             digest.update(f"{name.name} {_file_hash(name)}\n".encode())
-    return digest.hexdigest()
-
-
-def checkpoint_stamp(folder: Path) -> str:
-    """What tells a checkpoint from another one in its place, without reading its weights."""
-    digest = hashlib.sha256()
-    base = adapter_base(str(folder))
-    if base and Path(base).is_dir():
-        digest.update(checkpoint_stamp(Path(base)).encode())
-    ours = (folder / CHECKPOINT_META).is_file()
-    names = {p for pattern in _CHECKPOINT_FILES for p in folder.glob(pattern) if p.is_file()}
-    for path in sorted(names | ({folder / CHECKPOINT_META} if ours else set())):
-        digest.update(f"{path.name} {path.stat().st_size}\n".encode())
-        if not ours:  # nothing else tells weights of the same shape apart
-            digest.update(f"{path.stat().st_mtime_ns}\n".encode())
-        if path.name in (CHECKPOINT_META, "config.json", _ADAPTER):
-            digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

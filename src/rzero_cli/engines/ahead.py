@@ -58,15 +58,17 @@ class Ahead:
 
     def take(self, number: int, prompt: Prompt) -> list[Completion] | None:
         """The completions of an input, where an earlier run has left them for the same prompt."""
+        if not self._kept:
+            return None
         return self._kept.pop((self._first + number, _key(prompt)), None)
 
     def keep(self, number: int, prompt: Prompt, completions: Sequence[Completion]) -> None:
         """Have them for a later run, should this one be interrupted. From any thread."""
+        if self._path is None:
+            return
         line = _line(self._first + number, _key(prompt), completions)
-        with self._lock, suppress(OSError):
-            if self._path is not None:
-                with self._path.open("ab") as stream:
-                    stream.write(line)
+        with self._lock, suppress(OSError), self._path.open("ab") as stream:
+            stream.write(line)
 
 
 def _key(prompt: Prompt) -> str:
