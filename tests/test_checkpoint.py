@@ -92,6 +92,10 @@ DAMAGES = {
         "config.json: T5ForConditionalGeneration does not continue a text: give a causal language",
     ),
     "another's": (config(hidden_size=64), "config.json: not of these weights: their embeddings a"),
+    "weights elsewhere": (
+        config(transformers_weights="../x.safetensors"),
+        "config.json: transformers_weights is no name of a file beside it",
+    ),
     "own code": (
         config(model_type="mine", auto_map={"AutoModelForCausalLM": "mine.Mine"}),
         "config.json: mine needs code that comes with the checkpoint (auto_map), and rzero runs n",
@@ -334,6 +338,27 @@ def test_weights_that_are_not_there_are_not_made_up(
             assert str(e.value).startswith(f"cannot load {folder}: ")
             assert lost in str(e.value)
             assert "\n" not in str(e.value)
+
+
+def test_what_makes_no_sense_to_a_library_is_one_line(tiny_model: Path, tmp_path: Path) -> None:
+    from rzero_cli.engines.chat import render
+    from rzero_cli.engines.transformers import load_model, load_tokenizer
+
+    for name, damage, load in (
+        ("heads", config(num_attention_heads=0), load_model),
+        ("layers", config(num_hidden_layers="two"), load_model),
+        ("empty", write("tokenizer.json", "{}"), load_tokenizer),
+    ):
+        folder = shutil.copytree(tiny_model, tmp_path / name)
+        damage(folder)
+        with pytest.raises(RzeroError) as failed:
+            load(str(folder))
+        assert str(failed.value).startswith(f"cannot load {folder}: ")
+        assert "\n" not in str(failed.value)
+    tokenizer = load_tokenizer(str(tiny_model))
+    tokenizer.chat_template = "{{ messages[9].content.nothing }}"
+    with pytest.raises(RzeroError, match="the model's chat template fails: UndefinedError: "):
+        render(tokenizer, [{"role": "user", "content": "1 + 1"}])
 
 
 def test_an_adapter_is_not_made_up_either(tiny_model: Path, tmp_path: Path) -> None:

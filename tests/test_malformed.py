@@ -317,7 +317,10 @@ def test_options_that_do_not_go_together_are_refused(tmp_path: Path, refused: Re
     assert "needs --rejects FILE" in refused(*skip)
     assert "must be stop or skip" in refused("filter", "in.jsonl", "--on-error", "go")
     assert "goes with --on-error skip" in refused("filter", "in.jsonl", "--rejects", "r")
-    for name in ("in.jsonl", "out.jsonl", "-"):
+    (tmp_path / "d").mkdir()
+    (tmp_path / "link").symlink_to("in.jsonl")
+    beside = "out.jsonl.part", "out.jsonl.meta.json", "out.jsonl.part.ahead"
+    for name in ("in.jsonl", "out.jsonl", "-", "d/../in.jsonl", "link", *beside):
         said = refused(*skip, "-o", "out.jsonl", "--rejects", name)
         assert f"{name}: the bad lines need a file of their own" in said
 

@@ -21,6 +21,7 @@ def test_keys_of_the_environment_are_taken_out_of_text(monkeypatch: pytest.Monke
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("HF_TOKEN", "hf_secret_token")
     monkeypatch.setenv("SHORT_KEY", "EMPTY")
+    monkeypatch.setenv("A_KEY", KEY[:12])  # of which the longer one is no leftover
     said = f"Incorrect API key provided: {KEY}, hf_secret_token, EMPTY"
     assert redact(said) == "Incorrect API key provided: <OPENAI_API_KEY>, <HF_TOKEN>, EMPTY"
     left = without_keys()
@@ -33,6 +34,7 @@ def test_keys_of_the_environment_are_taken_out_of_text(monkeypatch: pytest.Monke
     [
         *("api_key", "API-KEY", "apikey", "Authorization", "extra_headers", "hf_token", "token"),
         *("client_secret", "password", "x-api-key", "access_token", "Cookie"),
+        *("access_key", "private_key", "pwd", "refreshToken"),
     ],
 )
 def test_a_field_named_like_a_key_is_found_at_any_depth(name: str) -> None:

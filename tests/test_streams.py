@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rzero_cli.core.outputs import check_new, open_copy, open_output, write_json
+from rzero_cli.core.outputs import check_new, open_copy, open_directory, open_output, write_json
 from rzero_cli.core.streams import (
     Batch,
     Line,
@@ -554,6 +554,36 @@ def test_an_existing_output_is_refused_kept_or_replaced(tmp_path: Path) -> None:
 def test_an_output_without_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such folder for out"):
         check_new(tmp_path / "nowhere" / "out", force=True)
+
+
+def test_a_name_that_leaves_no_room_for_ours_is_refused(tmp_path: Path) -> None:
+    longest = "n" * 230
+    with open_output(str(tmp_path / longest), settings={}) as output:
+        output.write({"a": 1})
+    assert {path.name for path in tmp_path.iterdir()} == {longest}
+    with (
+        pytest.raises(UsageError, match="the name is too long"),
+        open_output(str(tmp_path / (longest + "n")), settings={}),
+    ):
+        pass
+
+
+def test_a_directory_in_its_place_can_be_read_by_all(tmp_path: Path) -> None:
+    with open_directory(tmp_path / "new") as part:
+        (part / "weights").write_text("1")
+        (part / "weights").chmod(0o600)
+        (part / "record").write_text("1")
+    modes = {path.stat().st_mode for path in (tmp_path / "new").iterdir()}
+    assert len(modes) == 1
+
+
+def test_another_users_lock_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".out.lock").mkdir()  # what cannot be opened, even by root
+    with (
+        pytest.raises(UsageError, match=r"\.out\.lock: cannot be opened"),
+        open_output(str(tmp_path / "out"), settings={}),
+    ):
+        pass
 
 
 def test_standard_output_cannot_be_resumed() -> None:

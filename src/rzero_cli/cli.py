@@ -226,6 +226,10 @@ def run(arguments: list[str]) -> int:
         if isinstance(end.__context__, BrokenPipeError):
             return 0
         raise
+    except MemoryError:
+        if debug:
+            _show_traceback()
+        return _report(RzeroError("out of memory: give it less at a time, or a machine with more"))
     except (RzeroError, typer.TyperException, OSError) as error:
         if debug:
             _show_traceback()
@@ -281,8 +285,22 @@ def _end(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
 
+def _open_closed_streams() -> None:
+    """Give the number of a closed standard stream to nothing: the next file that is opened would
+    have it, and what is printed there would go among its records."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            os.set_inheritable(descriptor, True)
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115 # as long as the process
+
+
 def main() -> None:
     """The console script."""
+    _open_closed_streams()
     status = run(sys.argv[1:])
     # All is done or kept: from now on a signal has nobody to disturb.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

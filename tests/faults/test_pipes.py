@@ -93,3 +93,20 @@ def test_what_cannot_be_said_is_no_reason_not_to_work(
         assert status == 0, command
         assert out == shell(folder, of(command, server))[1]
         tries("stderr at /dev/full").tries += 1
+        status, closed, _ = shell(folder, f"{spoken} 2>&-")
+        assert (status, closed) == (0, out), command
+        tries("stderr closed").tries += 1
+
+
+def test_what_is_closed_is_no_file_of_ours(
+    folder: Path, server: ScriptedServer, tries: Callable[[str], Tries], moments: Random
+) -> None:
+    for command in RECORDS if FULL else moments.sample(RECORDS, 1):
+        status, whole, _ = shell(folder, of(command, server))
+        assert status == 0
+        told = shell(folder, f"{of(command.replace(' -q', ''), server)} -o new >&- 2>&- <&-")
+        assert told == (0, "", ""), command
+        assert (folder / "new").read_text() == whole
+        assert {path.name for path in folder.glob("*new*")} == {"new", "new.meta.json"}
+        (folder / "new").unlink()
+        tries("all streams closed").tries += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -111,6 +112,15 @@ class Input:
         say(f"{self._ctx.command.name}: {message}", quiet=options["quiet"])
 
 
+def _is_of(output: str | None, path: Path) -> bool:
+    """Whether `path` is an output, or one of the files that lie beside it."""
+    if not output or output == "-":
+        return False
+    own, given = Path(output).resolve(), path.resolve()
+    stem = re.sub(r"\.(meta\.json|part|part\..*)$", "", given.name)
+    return given.parent == own.parent and stem == own.name
+
+
 def _rejects_of(ctx: typer.Context, names: list[str]) -> Path | None:
     """Where bad lines go: to --rejects, or beside the output. Raises UsageError."""
     options = ctx.params
@@ -127,8 +137,8 @@ def _rejects_of(ctx: typer.Context, names: list[str]) -> Path | None:
     else:
         beside = None
     path = Path(given) if given else beside
-    others = {Path(name).absolute() for name in [*names, output] if name}
-    if path is None or not (given == "-" or path.absolute() in others):
+    others = {Path(name).resolve() for name in names if name != "-"}
+    if path is None or not (given == "-" or path.resolve() in others or _is_of(output, path)):
         return path
     if action == "skip":
         raise UsageError(f"{path}: the bad lines need a file of their own: give --rejects FILE")

@@ -676,6 +676,6 @@ def check_output_dir(ctx: typer.Context) -> None:
     options = ctx.params
     target, resume, force = Path(options["output"]), options["resume"], options["force"]
     check_new_directory(target, force=force or resume)
-    check_part(part_of(target), force=force, resume=resume)
     if not rank():
         check_free(target)
+    check_part(part_of(target), force=force, resume=resume)

@@ -11,7 +11,6 @@ import typer
 
 from rzero_cli.commands._input import Input
 from rzero_cli.commands._run import Clock, settings_of
-from rzero_cli.core.locks import check_free
 from rzero_cli.core.outputs import Output, check_output, open_output
 from rzero_cli.core.streams import Line, read_lines
 
@@ -45,7 +44,6 @@ def open_records(
     settings, origin = settings_of(ctx) | dict(made_with), list[dict[str, Any]]()
     if output and output != "-":
         check_output(Path(output), force=force, resume=resume)
-        check_free(Path(output))
         origin = hashed(*parents)
         settings |= made_from(origin)
 

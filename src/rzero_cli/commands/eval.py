@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -14,7 +15,6 @@ from rzero_cli.commands import _options as opt
 from rzero_cli.commands._input import Input
 from rzero_cli.commands._output import hashed, made_from
 from rzero_cli.commands._run import Clock, check_served, parents_of, progress, say, settings_of
-from rzero_cli.core.locks import check_free
 from rzero_cli.core.outputs import (
     Output,
     check_new_file,
@@ -25,7 +25,7 @@ from rzero_cli.core.outputs import (
     write_json,
 )
 from rzero_cli.core.prompts import SOLVER, load_prompt
-from rzero_cli.core.provenance import describe
+from rzero_cli.core.provenance import content_hash, describe
 from rzero_cli.core.records import group_of
 from rzero_cli.core.streams import Line, dumps, read_lines
 from rzero_cli.engines import derived_seed, open_engine
@@ -227,9 +227,8 @@ def eval_(
     exams, others = _questions(ctx, files, lines)
     if judges:
         _check_judged(exams, others, quiet)
-    check_free(target)
     parents = hashed(*asked, *read)
-    made_with = settings | made_from(parents)
+    made_with = settings | made_from(parents) | {"own_tasks": _own_tasks(include_path)}
     with (
         _judge(judge_model, judges) as judge,
         open_journal(
@@ -259,6 +258,17 @@ def eval_(
             stdout.write(json.dumps(shown).encode() + b"\n")
     if not (as_json or quiet):
         _print_table(results, output)
+
+
+def _own_tasks(folder: str | None) -> str | None:
+    """A hash of the task files in --include-path: other tasks do not go on with a journal."""
+    if folder is None:
+        return None
+    digest = hashlib.sha256()
+    for path in sorted(Path(folder).rglob("*")):
+        if path.suffix in (".yaml", ".py") and path.is_file():
+            digest.update(f"{path.relative_to(folder)} {content_hash(path)}\n".encode())
+    return digest.hexdigest()
 
 
 def _data_files(given: list[str]) -> dict[str, str]:

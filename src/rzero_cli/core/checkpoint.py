@@ -49,11 +49,13 @@ def check_checkpoint(folder: Path, *, tokenizer: bool = True, shape_only: bool =
     if tokenizer:
         _check_tokenizer(folder)
     named = config.get("transformers_weights") or _WEIGHTS
+    if not isinstance(named, str) or Path(named).name != named:
+        raise UsageError("config.json: transformers_weights is no name of a file beside it")
     index = folder / f"{_WEIGHTS}.index.json"
     if named == _WEIGHTS and not (folder / _WEIGHTS).is_file() and index.is_file():
         tensors = _check_shards(folder, index)
     else:
-        tensors = _check_weights(folder, str(named))
+        tensors = _check_weights(folder, named)
     _check_embeddings(config, tensors)
     if (folder / "adapter_config.json").is_file():  # transformers would load it on top
         _check_weights(folder, _ADAPTER)

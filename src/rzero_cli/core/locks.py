@@ -31,7 +31,7 @@ def held(target: Path) -> Iterator[None]:
     It holds between processes, not within one. A file system that knows no locks gives none.
 
     Raises:
-        UsageError: another process is at it; names its id and host.
+        UsageError: another process is at it, named by its id and host, or another user's was.
         RzeroError: the target's folder cannot be written to.
     """
     path = target.with_name(f".{target.name}.lock")
@@ -59,6 +59,8 @@ def _locked(path: Path, target: Path) -> Iterator[IO[str]]:
         try:
             stream = path.open("a+", encoding="utf-8")
         except OSError as error:
+            if path.exists():  # of another user
+                raise UsageError(f"{path}: cannot be opened: {error.strerror}") from error
             raise RzeroError(f"{target}: cannot be written there: {error.strerror}") from error
         with stream:
             try:

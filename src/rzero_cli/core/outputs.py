@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from rzero_cli.core.locks import held
+from rzero_cli.core.locks import check_free, held
 from rzero_cli.core.streams import dumps, read_object
 from rzero_cli.core.terminal import json_on_terminal
 from rzero_cli.errors import AlreadyDone, ClosedPipe, DataError, RzeroError, UsageError
@@ -53,6 +53,9 @@ SETTINGS = ".settings.json"
 
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 
+# Of the 255 bytes that file systems give a name, what ours add to it.
+_LONGEST_NAME = 255 - len("..rejects.jsonl.part.lock")
+
 AtEnd = Callable[[Path], None]
 """Called with the finished file before it takes its place: the record of its origin comes first,
 so that no file is ever without."""
@@ -75,6 +78,8 @@ def put_in_place(part: Path, target: Path) -> None:
     directory = part.is_dir()
     for path in (part, *(part.iterdir() if directory else ())):
         _sync(path)
+        if path != part and path.is_file():  # safetensors leaves weights to their owner alone
+            path.chmod(part.stat().st_mode & 0o666)
     old = _old(target)
     if directory and target.exists():
         shutil.rmtree(old, ignore_errors=True)
@@ -340,6 +345,7 @@ def check_output(target: Path, *, force: bool, resume: bool) -> None:
     """Raise what `open_journal` would, but for other settings, before anything is opened."""
     check_new_file(target, force=force or resume)
     check_done(target, force=force, resume=resume)
+    check_free(target)  # first: what is unfinished of another process is not ours to go on with
     check_part(part_of(target), force=force, resume=resume)
 
 
@@ -428,6 +434,8 @@ def part_of(target: Path) -> Path:
 def _check_name(target: Path) -> None:
     if not target.name:
         raise UsageError(f"-o {target}: is no name for what is written")
+    if len(os.fsencode(target.name)) > _LONGEST_NAME:
+        raise UsageError(f"-o {target.name[:20]}...: the name is too long for a file")
 
 
 def check_part(part: Path, *, force: bool, resume: bool) -> None:

@@ -16,8 +16,9 @@ __all__ = ["key_named_in", "redact", "without_keys", "without_userinfo"]
 _VARIABLE = re.compile(r"(^|_)(KEY|TOKEN|SECRET|PASSWORD)$")
 _SHORTEST = 8  # `none` and `EMPTY`, which servers without keys are given, are words of messages
 _FIELD = re.compile(
-    r"api[-_ ]?key|authoriz|header|secret|passw|bearer|credential|cookie"
-    r"|(^|[-_])(hf|hub|auth|access|api|secret)[-_]token$|^(token|key)$",
+    r"(api|access|private|secret|account|ssh)[-_ ]?key|authoriz|header|secret|bearer"
+    r"|passw|passphrase|^pwd$|credential|cookie"
+    r"|(^|[-_])(hf|hub|auth|access|api|secret|refresh)[-_]?token$|^(token|key)$",
     re.IGNORECASE,
 )
 
@@ -31,7 +32,8 @@ def redact(text: str) -> str:
 
     Servers say it back: "Incorrect API key provided: sk-...".
     """
-    for name, value in _keys().items():
+    # One may begin with another.
+    for name, value in sorted(_keys().items(), key=lambda key: -len(key[1])):
         if len(value) >= _SHORTEST and value in text:
             text = text.replace(value, f"<{name}>")
     return text

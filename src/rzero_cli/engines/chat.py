@@ -43,16 +43,23 @@ def render(tokenizer: Any, prompt: Prompt, template_args: Mapping[str, Any] = {}
         prompt: a conversation, or a text, which stays as it is.
         template_args: passed to the chat template, such as `enable_thinking`; a model without a
             template has no use for them.
+
+    Raises:
+        RzeroError: the template refuses the conversation.
     """
     if isinstance(prompt, str):
         return prompt
     if not tokenizer.chat_template:
         return plain_text(prompt)
-    return str(
-        tokenizer.apply_chat_template(
-            prompt, tokenize=False, add_generation_prompt=True, **template_args
+    try:
+        return str(
+            tokenizer.apply_chat_template(
+                prompt, tokenize=False, add_generation_prompt=True, **template_args
+            )
         )
-    )
+    except Exception as error:  # a template is somebody's program
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise RzeroError(f"the model's chat template fails: {reason}") from error
 
 
 def encode(

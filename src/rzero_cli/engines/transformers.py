@@ -164,8 +164,11 @@ class _one_line_errors:
                 f"cannot load {self.model}: out of memory: give --dtype bfloat16 where it only "
                 "generates, or a machine or GPU with more"
             ) from error
-        if isinstance(error, (OSError, ValueError, KeyError, RuntimeError, SafetensorError)):
+        if isinstance(error, Exception) and not isinstance(error, RzeroError):
+            # Whatever a configuration that makes no sense leads to; it is the model's, not ours.
             reason = " ".join(str(error).split("\n")[0].split())
+            if not isinstance(error, (OSError, ValueError, RuntimeError, SafetensorError)):
+                reason = f"{type(error).__name__}: {reason}"
             raise RzeroError(f"cannot load {self.model}: {reason}") from error
 
 
