@@ -244,6 +244,7 @@ def test_no_model_is_said_in_one_line(folder: Path) -> None:
 def test_the_demo_runs_is_interrupted_goes_on_and_reports(folder: Path) -> None:
     """One iteration of both chains on a small base, with a Ctrl-C in the middle."""
     arguments = ["SIZE=small", "ITERATIONS=1", "demo", "CHALLENGE_FLAGS=--steps 4"]
+    arguments += ["SAMPLE_FLAGS=-n 200", "SOLVER_FLAGS=--steps 10", "EVAL_FLAGS=--limit 200"]
     running = subprocess.Popen(
         ["make", "-C", str(folder), f"RZERO={RZERO}", *arguments],
         stdout=subprocess.DEVNULL,
