@@ -37,7 +37,8 @@ demo evidence run base-challenger no-penalty no-filter shuffled-labels report co
 needs-model: | $(INSTALLED)
 
 test: $(INSTALLED) ## every test but vLLM's, the fast ones first
-	$(BIN)/python -m pytest -q -m "not slow" -n 2 --dist loadfile
+# Three at a time on two cores: they wait more than they work.
+	$(BIN)/python -m pytest -q -m "not slow" -n 3 --dist loadfile
 	$(BIN)/python -m pytest -q -m "slow and not vllm" -n 2 --dist loadfile
 
 test-vllm: $(VLLM_INSTALLED) ## the tests of the real vLLM, on the CPU

@@ -193,11 +193,14 @@ def test_what_takes_too_much_memory_is_ended() -> None:
         assert equivalence.equal(r"\log_2 16", "4")
 
 
-def test_a_worker_killed_from_outside_is_replaced() -> None:
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_worker_killed_from_outside_is_replaced(gone: bool) -> None:
     with Equivalence() as equivalence:
         assert equivalence.equal(r"\log_2 8", "3")
         assert equivalence._worker is not None
         os.kill(equivalence._worker.pid, signal.SIGKILL)
+        if gone:  # so that the question cannot be written; else it may be
+            os.waitid(os.P_PID, equivalence._worker.pid, os.WEXITED | os.WNOWAIT)
         equivalence.equal(r"\log_2 32", "5")
         assert equivalence.equal(r"\log_2 16", "4")
 

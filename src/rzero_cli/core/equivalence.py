@@ -20,6 +20,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from itertools import combinations
 from types import TracebackType
 
@@ -213,7 +214,8 @@ class Equivalence:
         # The group is killed at once rather than asked: a child is never left to compute.
         os.killpg(worker.pid, signal.SIGKILL)
         worker.wait()
-        worker.stdin.close()
+        with suppress(OSError):  # a question that it never got is still in the buffer
+            worker.stdin.close()
         worker.stdout.close()
 
 
