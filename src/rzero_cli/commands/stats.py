@@ -86,9 +86,10 @@ def stats(
     """Show how difficult and how different questions and labels are, file beside file.
 
     Self-play can fail quietly: p_hat stays near one half while the questions become a few
-    templates. Distinct questions and answers, the share of the commonest answers and near-copies
-    show it. Reads any JSONL with questions, `answer` or `p_hat`; memory is bounded but for the
-    distinct ones. --limit holds for each file.
+    templates. Distinct questions and answers, the share of the commonest answers, near-copies,
+    self-BLEU, clusters and openings show it, and a line on standard error warns where they fall
+    from the first file to a later one. Reads any JSONL with questions, `answer` or `p_hat`, in
+    bounded memory; what is an estimate has its error beside it. --limit holds for each file.
 
     Where records have a `reference` (`rzero oracle`, `rzero grade --truth`) or --oracle-data has
     it, so many labels are true, and so often the Solver that labelled was right. --against looks
@@ -105,13 +106,16 @@ def stats(
     check_tokenizer("--bleu", bleu)
     names = stdin_or_help(ctx, files)
     given = Input(ctx, names)
-    sources = [read_lines([name], exact=True, strict=strict, reject=given.reject) for name in names]
+    sources = [read_lines([name], strict=strict, reject=given.reject) for name in names]
     index = _index(against, n=ngram, key=against_key, strict=strict) if against else None
     references = read_references(read_lines([oracle_data], strict=strict)) if oracle_data else {}
-    from rzero_cli.core.statistics import MOST_COMPARED, check, falls, statistics
+    from rzero_cli.core.drift import falls
+    from rzero_cli.core.sketches import Distinct
+    from rzero_cli.core.statistics import check, statistics
 
     interval: Band = band(Decimal(str(delta)))
     how: dict[str, Any] = {"question_key": question_key, "tau_bleu": tau_bleu, "bleu": bleu}
+    how["earlier"] = Distinct()
     # Asked before standard output is led away.
     terminal = sys.stdout.isatty()
     with (
@@ -155,14 +159,9 @@ def stats(
             f"{benchmark['questions']:,} questions of {benchmark['file']} occur in it",
             quiet=quiet,
         )
-    if any(f.get("questions", 0) > MOST_COMPARED for f in figures):
-        say(
-            f"stats: near-duplicates were looked for among the first {MOST_COMPARED:,} questions "
-            "of a file",
-            quiet=quiet,
-        )
-    for warning in falls(figures[0], figures[-1]):
-        say(f"stats: {names[0]} -> {names[-1]}: {warning}", quiet=quiet)
+    for name, figure in zip(names[1:], figures[1:], strict=True):
+        for warning in falls(figures[0], figure):
+            say(f"stats: {names[0]} -> {name}: {warning}", quiet=quiet)
 
 
 def _index(files: list[str], *, n: int, key: str | None, strict: bool) -> Index:
@@ -200,20 +199,35 @@ _ROWS = {
     "records": "{:,}",
     "questions": "{:,}",
     "malformed": "{:,}",
+    "valid": "{:.1%}",
     "distinct_questions": "{:,}",
+    "seen_before": "{:.1%}",
     "near_duplicates": "{:.1%}",
+    "self_bleu": "{:.3f}",
+    "clusters": "{:,}",
+    "largest_cluster": "{:.1%}",
     "words": "{:.1f}",
+    "words_quantiles": "{}",
     "labelled": "{:,}",
     "distinct_answers": "{:,}",
     "top_answer": "{:.1%}",
     "top_10_answers": "{:.1%}",
     "kept": "{:.1%}",
     "p_hat_mean": "{:.3f}",
+    "vote_entropy": "{:.2f} bits",
     "with_reference": "{:,}",
     "label_accuracy": "{:.1%}",
     "label_accuracy_kept": "{:.1%}",
     "solver_accuracy": "{:.1%}",
 }
+_NAMES = {
+    "p_hat_mean": "p_hat mean",
+    "self_bleu": "self-BLEU",
+    "words_quantiles": "words, 5-50-95 %",
+}
+_OF = {"near_duplicates": "compared", "clusters": "sampled"}
+"""Figures that grow with how many questions were compared: that is said where not all were."""
+_OPENINGS = 3  # in the table
 _MOST_NAMED = 5  # benchmark questions in the table's lines
 _BARS = " ▁▂▃▄▅▆▇█"
 
@@ -233,10 +247,16 @@ def _table(figures: list[dict[str, Any]], *, terminal: bool) -> str:
         table.add_column(plain(name), overflow="fold")
     for key, form in _ROWS.items():
         if any(key in figure for figure in figures):
-            cells = [form.format(figure[key]) if key in figure else "" for figure in figures]
-            table.add_row(key.replace("_", " ").replace("p hat", "p_hat"), *cells)
+            cells = [_cell(figure, key, form) if key in figure else "" for figure in figures]
+            table.add_row(_NAMES.get(key, key.replace("_", " ")), *cells)
     if any("p_hat_histogram" in figure for figure in figures):
         table.add_row("p_hat, 0 to 1", *(_bars(f.get("p_hat_histogram", [])) for f in figures))
+    for number in range(max(len(f.get("openings", ())[:_OPENINGS]) for f in figures)):
+        found = [f.get("openings", [])[number : number + 1] for f in figures]
+        texts = [plain(f"{one[0][1]:.1%} {one[0][0]}" if one else "") for one in found]
+        for text in texts:
+            text.no_wrap, text.overflow = True, "ellipsis"
+        table.add_row("" if number else "openings", *texts)
     for number, benchmark in enumerate(figures[0].get("benchmarks", [])):
         found = [figure["benchmarks"][number] for figure in figures]
         title = plain(f"benchmark questions: {Path(benchmark['file']).stem}")
@@ -249,6 +269,20 @@ def _table(figures: list[dict[str, Any]], *, terminal: bool) -> str:
     with console.capture() as capture:
         console.print(table)
     return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
+
+
+def _cell(figure: dict[str, Any], key: str, form: str) -> str:
+    """A figure with its error, or with how many it is of, where that has to be said."""
+    value, error = figure[key], figure.get("approximate", {}).get(key)
+    if key == "words_quantiles":
+        return "-".join(f"{length:,}" for length in value)
+    if key in _OF and (of := figure[_OF[key]]) < figure["questions"]:
+        return f"{form.format(value)} of {of:,}"
+    if not error:
+        return form.format(value)
+    return (
+        f"{form.format(value)} ±{f'{error / value:.1%}' if form == '{:,}' else form.format(error)}"
+    )
 
 
 def _short(names: list[str]) -> list[str]:

@@ -35,7 +35,14 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
     Floats = NDArray[np.float64]
 
-__all__ = ["NLTK", "condensed_distances", "distance_matrix", "pair_distance", "tokenizer"]
+__all__ = [
+    "NLTK",
+    "condensed_distances",
+    "distance_matrix",
+    "pair_distance",
+    "self_bleu",
+    "tokenizer",
+]
 
 NLTK = "nltk"
 """The tokenizer name that stands for the authors' nltk BLEU."""
@@ -116,6 +123,30 @@ def condensed_distances(questions: Sequence[str], bleu: str = "13a") -> Floats:
             done += len(row)
     # Rounding may leave 1 - BLEU a hair below 0 for identical texts.
     return np.maximum(distances, 0.0, out=distances)
+
+
+def self_bleu(distances: Floats) -> tuple[float, float]:
+    """How alike questions are: the mean BLEU of all pairs, each in both directions as in `paper`.
+
+    It is the mean over the questions of each one's mean BLEU against every other. With all others
+    as references of one score (Zhu et al. 2018) it would grow with their number; a mean of pairs
+    (Shen et al. 2019) does not, so that samples of different sizes can be compared.
+
+    Args:
+        distances: B (B - 1) / 2 of them, B > 1, as `condensed_distances` gives them.
+
+    Returns:
+        The mean, from 0 to 1, and its standard error where the questions are a random sample: that
+        of a U-statistic, from how much the questions' own means differ (Hoeffding 1948).
+    """
+    size = int((1 + math.sqrt(1 + 8 * len(distances))) / 2)
+    sums, done = np.zeros(size), 0
+    for i in range(size - 1):
+        row = distances[done : (done := done + size - 1 - i)]
+        sums[i] += row.sum()
+        sums[i + 1 :] += row
+    own = 1 - sums / (size - 1)
+    return float(own.mean()), float(2 * own.std() / math.sqrt(size))
 
 
 @lru_cache(maxsize=2**16)

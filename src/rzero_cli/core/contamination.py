@@ -31,7 +31,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from rzero_cli.core.records import p_hat_of, texts_of
+from rzero_cli.core.records import p_hat_of, texts_of, votes_of
 from rzero_cli.core.streams import Line
 from rzero_cli.errors import DataError
 
@@ -265,6 +265,7 @@ _NOT_NEEDED: dict[str, Callable[[Line], object]] = {
     "reference": lambda line: line.text("reference"),
     "p_hat": p_hat_of,
     "answers": lambda line: texts_of(line, "answers"),
+    "votes": votes_of,
 }
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from rzero_cli.core.equivalence import Equivalence
 from rzero_cli.core.keep import band
-from rzero_cli.core.statistics import statistics
+from rzero_cli.core.statistics import check, statistics
 from rzero_cli.core.streams import read_lines, read_object
 from rzero_cli.errors import DataError, UsageError
 
@@ -47,7 +47,7 @@ def difficulty(run: Path, equivalence: Equivalence) -> dict[str, Any]:
 
 
 def _row(path: Path, equivalence: Equivalence) -> dict[str, Any]:
-    lines = read_lines([str(path)], exact=True)
+    lines = read_lines([str(path)], check=check)
     figures = statistics(lines, band=band(Decimal(0)), equivalence=equivalence)
     n = figures["records"]
     asked = [_asked(line.record) for line in read_lines([str(path)])]

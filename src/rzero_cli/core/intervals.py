@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-__all__ = ["mean_interval", "mean_of_means"]
+__all__ = ["mean_interval", "mean_of_means", "sums_interval"]
 
 Z95 = 1.959963984540054
 """The 97.5 % point of the standard normal distribution."""
@@ -28,14 +28,25 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
     """
     n = len(values)
     mean = math.fsum(values) / n
+    return mean, *_interval(n, mean, math.fsum((v - mean) ** 2 for v in values))
+
+
+def sums_interval(n: int, total: float, squares: float) -> tuple[float, float, float]:
+    """`mean_interval` of values that are not kept, from how many there are, their sum and the sum
+    of their squares; those are exact enough for values in [0, 1]."""
+    mean = min(1.0, total / n)
+    return mean, *_interval(n, mean, max(0.0, squares - n * mean**2))
+
+
+def _interval(n: int, mean: float, squares: float) -> tuple[float, float]:
+    """From the mean, and the sum of the squares of what values differ from it."""
     binary = mean * (1.0 - mean)
-    squares = math.fsum((v - mean) ** 2 for v in values)
     variance = (squares + Z95**2 * binary) / (n + Z95**2)
     effective = n * binary / variance if variance > 0 else float(n)
     shrink = 1.0 + Z95**2 / effective
     centre = (mean + Z95**2 / (2 * effective)) / shrink
     half = Z95 / shrink * math.sqrt(binary / effective + Z95**2 / (4 * effective**2))
-    return mean, max(0.0, min(mean, centre - half)), min(1.0, max(mean, centre + half))
+    return max(0.0, min(mean, centre - half)), min(1.0, max(mean, centre + half))
 
 
 def mean_of_means(

@@ -13,7 +13,7 @@ from decimal import Decimal, InvalidOperation, localcontext
 from functools import lru_cache
 from typing import Any
 
-__all__ = ["band", "keep", "quick_keep"]
+__all__ = ["band", "keep", "only_p_hat", "quick_keep"]
 
 Band = tuple[Decimal, Decimal]
 
@@ -52,7 +52,7 @@ def quick_keep(interval: Band) -> Callable[[bytes, Any], bool | None]:
             return answer is not None
         if 0 < p_hat < low or high < p_hat < 1:
             return False
-        exact = _only_p_hat(raw)
+        exact = only_p_hat(raw)
         return keep(answer, exact, interval) if exact is not None and 0 <= exact <= 1 else None
 
     return decide
@@ -61,7 +61,7 @@ def quick_keep(interval: Band) -> Callable[[bytes, Any], bool | None]:
 _P_HAT = re.compile(rb'"p_hat"\s*:\s*([-+.0-9eE]+)')
 
 
-def _only_p_hat(raw: bytes) -> Decimal | None:
+def only_p_hat(raw: bytes) -> Decimal | None:
     """The one p_hat that stands in a line of JSON; None if there may be another."""
     found = _P_HAT.findall(raw)
     # Written with an escape, the key itself could hide while one in an inner object is found.

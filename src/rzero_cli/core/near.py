@@ -56,7 +56,7 @@ def near_duplicates(
             found = _first_near(tokens, known, likely, tau_bleu, bleu)
             for item in sketch:
                 owners[item].append(number)
-        elif pair_distance(*_matches(tokens, tokens), len(tokens), len(tokens), bleu) >= tau_bleu:
+        elif _first_near(tokens, known, iter([found]), tau_bleu, bleu) == number:
             found = number  # of one to three tokens, nltk's BLEU is far from itself
         known.append(tokens)
         yield None if found == number else found
@@ -70,10 +70,17 @@ def _first_near(
     bleu: str,
 ) -> int:
     """The first candidate that is near; the question's own number if none is."""
+    own = _counts(tokens)
     for owner in candidates:
         there = known[owner]
-        lengths = (len(there), len(tokens))
-        if pair_distance(*_matches(there, tokens), *lengths, bleu) < tau_bleu:
+        matches: list[int] = []
+        for n, mine in enumerate(own, 1):
+            matches.append(_shared(mine, there, n))
+            # An n-gram that is matched begins with an (n - 1)-gram that is.
+            best = matches + matches[-1:] * (MAX_ORDER - n)
+            if pair_distance(*best, len(there), len(tokens), bleu) >= tau_bleu:
+                break
+        else:
             return owner
     return len(known)
 
@@ -90,7 +97,17 @@ def _grams(tokens: tuple[int, ...], n: int) -> Iterator[tuple[int, ...]]:
     return zip(*(tokens[k:] for k in range(n)), strict=False)
 
 
-def _matches(one: tuple[int, ...], other: tuple[int, ...]) -> Iterator[int]:
-    """Clipped n-gram matches of orders 1 to 4."""
-    for n in range(1, MAX_ORDER + 1):
-        yield sum((Counter(_grams(one, n)) & Counter(_grams(other, n))).values())
+def _counts(tokens: tuple[int, ...]) -> list[Counter[tuple[int, ...]]]:
+    """The n-grams of orders 1 to 4, each as often as it is there."""
+    return [Counter(_grams(tokens, n)) for n in range(1, MAX_ORDER + 1)]
+
+
+def _shared(counts: Counter[tuple[int, ...]], other: tuple[int, ...], n: int) -> int:
+    """Clipped matches of the n-grams that were counted."""
+    left: dict[tuple[int, ...], int] = {}
+    matches = 0
+    for gram in _grams(other, n):
+        if gram in counts and (there := left.get(gram, counts[gram])):
+            left[gram] = there - 1
+            matches += 1
+    return matches

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rzero_cli.core.streams import Line
 
-__all__ = ["group_of", "p_hat_of", "question_id", "texts_of"]
+__all__ = ["group_of", "p_hat_of", "question_id", "texts_of", "votes_of"]
 
 
 def question_id(question: str) -> str:
@@ -67,3 +67,20 @@ def texts_of(line: Line, key: str) -> list[str | None]:
         if not (isinstance(value, str) or value is None):
             raise line.error(f'key "{key}" must hold texts or null, not {value!r}: quote it')
     return values
+
+
+def votes_of(line: Line) -> dict[str, int]:
+    """The size of each class of equal answers, under its label.
+
+    Raises:
+        DataError: missing, not an object, or a size is no whole number from 1.
+    """
+    votes = line.value("votes", "an object of counts")
+    if not isinstance(votes, dict):
+        raise line.error('key "votes" must be an object: how often each answer was given')
+    for answer, count in votes.items():
+        if type(count) is not int or count < 1:
+            raise line.error(
+                f'key "votes" must hold whole numbers from 1: {answer!r} has {count!r}'
+            )
+    return votes

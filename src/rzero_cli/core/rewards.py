@@ -14,14 +14,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rzero_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from rzero_cli.core.bleu import Floats
 
 __all__ = [
     "ChallengerReward",
     "challenger_rewards",
     "check_tokenizer",
     "cluster_questions",
+    "clusters_of",
     "r_unc",
     "solver_format",
     "solver_reward",
@@ -110,15 +115,20 @@ def cluster_questions(
     """The cluster of each question: average linkage on d_ij = 1 - BLEU, cut below `tau_bleu`."""
     if len(questions) < 2:
         return [0] * len(questions)
+    from rzero_cli.core.bleu import condensed_distances
+
+    return clusters_of(condensed_distances(questions, bleu), tau_bleu)
+
+
+def clusters_of(distances: Floats, tau_bleu: float) -> list[int]:
+    """The clusters of two questions or more by their distances, as `condensed_distances` gives
+    them."""
     import numpy as np
     from scipy.cluster.hierarchy import fcluster, linkage
 
-    from rzero_cli.core.bleu import condensed_distances
-
     # fcluster merges at a distance of exactly t; the paper's clusters do not.
     below = np.nextafter(tau_bleu, -np.inf)
-    merges = linkage(condensed_distances(questions, bleu), method="average")
-    labels = fcluster(merges, t=below, criterion="distance")
+    labels = fcluster(linkage(distances, method="average"), t=below, criterion="distance")
     numbers: dict[int, int] = {}
     return [numbers.setdefault(int(label), len(numbers)) for label in labels]
 

@@ -1,0 +1,76 @@
+"""`rzero stats` on a million labelled records: its rate, and its memory beside that for a tenth."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import orjson
+from bench_rewards import VERBS, WORDS
+from bench_streams import ended
+
+RECORDS = 1_000_000
+M = 10
+STATS = [sys.executable, "-m", "rzero_cli", "stats", "--quiet", "--json"]
+
+
+def answer(rng: random.Random) -> str:
+    """A whole number, mostly a small one; of ten one is a fraction."""
+    number = int(rng.paretovariate(0.4)) % 10**7
+    return f"\\frac{{{number}}}{{{rng.randint(2, 99)}}}" if rng.random() < 0.1 else str(number)
+
+
+def labelled() -> Iterator[dict[str, Any]]:
+    """What `label` writes, about 500 bytes a record; a tenth of the questions have been asked."""
+    rng = random.Random(0)
+    weights = [1 / rank for rank in range(1, len(WORDS) + 1)]
+    asked: list[str] = []
+    while True:
+        words = rng.choices(WORDS, weights, k=rng.randint(10, 50))
+        words[rng.randrange(len(words))] = str(rng.randint(2, 9999))
+        question = f"{rng.choice(VERBS).capitalize()} {' '.join(words)}."
+        if len(asked) < 1000:
+            asked.append(question)
+        elif rng.random() < 0.1:
+            question = rng.choice(asked)
+        choices = [answer(rng) for _ in range(rng.randint(1, 5))]
+        answers = rng.choices(choices, range(2 * len(choices), 0, -2), k=M)
+        votes = Counter(answers).most_common()
+        yield {
+            "id": f"{rng.getrandbits(64):016x}",
+            "question": question,
+            "proposed_answer": choices[0],
+            "answer": votes[0][0],
+            "p_hat": votes[0][1] / M,
+            "m": M,
+            "majority": votes[0][1],
+            "answers": answers,
+            "votes": dict(votes),
+        }
+
+
+def bench_stats(tmp_path: Path) -> None:
+    many, few = tmp_path / "many.jsonl", tmp_path / "few.jsonl"
+    with many.open("wb") as stream:
+        stream.writelines(orjson.dumps(row) + b"\n" for row in islice(labelled(), RECORDS))
+    with few.open("wb") as stream, many.open("rb") as whole:
+        stream.writelines(islice(whole, RECORDS // 10))
+    print(
+        f"\nrecords of {many.stat().st_size / RECORDS:.0f} bytes, m = {M}, {os.cpu_count()} cores"
+    )
+    for path, count in ((few, RECORDS // 10), (many, RECORDS)):
+        rounds = [ended([*STATS, str(path)]) for _ in range(3)]
+        rates = sorted(count / seconds for seconds, _ in rounds)
+        print(
+            f"  {count:9,} records: {median(rates):7,.0f} records/s ({rates[0]:,.0f} to "
+            f"{rates[-1]:,.0f}), {max(memory for _, memory in rounds):.0f} MiB at the peak"
+        )
+    both = ended([*STATS, str(few), str(many)])
+    print(f"  both, side by side: {both[0]:.1f} s, {both[1]:.0f} MiB")
