@@ -23,6 +23,7 @@ from rzero_cli.core.bleu import (
     Words,
     condensed_distances,
     distance_matrix,
+    self_bleu,
     tokenizer,
 )
 from rzero_cli.core.rewards import BLEU_TOKENIZERS, check_tokenizer, cluster_questions
@@ -182,6 +183,39 @@ def test_identical_questions_are_at_distance_zero_however_short(tokenizer: str) 
 
 
 # ---------------------------------------------------------------- clusters
+
+
+def test_self_bleu_is_the_mean_of_the_libraries_scores() -> None:
+    texts = ["how many apples has he", "how many pears has she got", "find x", "how many apples"]
+    smooth = SmoothingFunction().method1
+    sacre = BLEU(effective_order=True, tokenize="13a")
+
+    def nltk_score(i: int, j: int) -> float:  # the one that comes first is the hypothesis
+        i, j = min(i, j), max(i, j)
+        return float(sentence_bleu([texts[j].split()], texts[i].split(), smoothing_function=smooth))
+
+    def sacrebleu_score(i: int, j: int) -> float:
+        there = sacre.sentence_score(texts[i], [texts[j]]).score
+        return float(there + sacre.sentence_score(texts[j], [texts[i]]).score) / 200
+
+    for bleu, score in (("13a", sacrebleu_score), (NLTK, nltk_score)):
+        own = [np.mean([score(i, j) for j in range(4) if j != i]) for i in range(4)]
+        found, error = self_bleu(condensed_distances(texts, bleu))
+        assert found == pytest.approx(np.mean(own), abs=1e-12)
+        assert error == pytest.approx(2 * np.std(own) / 2, abs=1e-12)  # sqrt(4) questions
+    assert self_bleu(condensed_distances(["a b c d"] * 3)) == (1.0, 0.0)
+    assert self_bleu(condensed_distances(["a b c d", "e f g h"])) == (0.0, 0.0)
+
+
+def test_the_error_of_self_bleu_is_that_of_samples() -> None:
+    rng = random.Random(0)
+    words = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p"]
+    all_of_them = [" ".join(rng.choices(words, range(1, 17), k=12)) for _ in range(400)]
+    all_of_them += ["what is the sum of a and b"] * 40
+    whole = self_bleu(condensed_distances(all_of_them))[0]
+    drawn = [self_bleu(condensed_distances(rng.choices(all_of_them, k=100))) for _ in range(60)]
+    off = np.sqrt(np.mean([(one - whole) ** 2 for one, _ in drawn]))
+    assert 0.6 < off / np.mean([error for _, error in drawn]) < 1.5
 
 
 def sklearn_clusters(texts: Sequence[str], bleu: str, tau_bleu: float) -> list[int]:

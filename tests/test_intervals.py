@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rzero_cli.core.intervals import mean_interval
+from rzero_cli.core.intervals import mean_interval, sums_interval
 
 shares = st.lists(st.floats(0, 1), min_size=1, max_size=40)
 verdicts = st.lists(st.booleans(), min_size=1, max_size=200)
@@ -115,3 +115,9 @@ def test_it_holds_the_truth_as_often_as_it_says(n, k, difficulty, truth) -> None
         held += low <= truth <= high
     # 95 % less what discreteness takes (Wilson's own dips) and three standard errors of 600 runs.
     assert held / runs > 0.915
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=60))
+def test_sums_give_what_values_give(values: list[float]) -> None:
+    sums = len(values), sum(values), sum(value**2 for value in values)
+    assert sums_interval(*sums) == pytest.approx(mean_interval(values), abs=1e-6)

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import json
+import random
+from collections.abc import Iterable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conftest import Ended, Refused, Rzero
+from rzero_cli.core import sketches
+from rzero_cli.core import statistics as core
+from rzero_cli.core.keep import band
+from rzero_cli.core.sketches import Distinct, digest
+from rzero_cli.core.statistics import check, statistics
+from rzero_cli.core.streams import read_lines
+from test_terminal import OnTerminal
 
 
 def jsonl(*rows: dict[str, Any]) -> str:
@@ -34,10 +44,17 @@ def test_figures_by_hand(rzero: Rzero) -> None:
             "records": 5,
             "questions": 4,
             "malformed": 1,
+            "valid": 4 / 5,
             "distinct_questions": 3,
             "near_duplicates": 0.25,
             "compared": 4,
+            "self_bleu": pytest.approx(1 / 6),  # one pair of six is alike, the others share nothing
+            "clusters": 3,
+            "largest_cluster": 0.5,
+            "sampled": 4,
             "words": (6 + 6 + 5 + 3) / 4,
+            "words_quantiles": [3, 5, 6],
+            "openings": [["how many apples", 0.5], ["what is the", 0.25], ["name a colour", 0.25]],
             "p_hat_mean": 0.5,
             "p_hat_histogram": [1, 0, 1, 0, 0, 0, 0, 1, 0, 1],
             "kept": 0.5,  # both bounds
@@ -49,6 +66,106 @@ def test_figures_by_hand(rzero: Rzero) -> None:
     ]
     narrow = figures(rzero("stats", "--json", "--delta", "0.2", input=jsonl(*rows)))
     assert narrow[0]["kept"] == 0.0
+
+
+def test_the_entropy_of_votes_by_hand(tmp_path: Path) -> None:
+    def entropy(*rows: dict[str, Any]) -> float | None:
+        (tmp_path / "a.jsonl").write_text(jsonl(*({"answer": "1", "p_hat": 0.5} | r for r in rows)))
+        return found(tmp_path / "a.jsonl").get("vote_entropy")
+
+    assert entropy({"votes": {"1": 5, "2": 5}}) == 1.0
+    assert entropy({"votes": {"1": 10}}) == 0.0
+    assert entropy({"votes": {"1": 2, "2": 1, "3": 1}}) == 1.5
+    assert entropy({"votes": {"1": 3}}, {"votes": {"1": 1, "2": 1, "3": 1, "4": 1}}) == 1.0
+    # Without votes, answers by their keys; what cannot be read is in no class.
+    assert entropy({"answers": ["1/2", "0.5", "7", "7.0", None, " "]}) == 1.0
+    assert entropy({"votes": {"1": 10}, "answers": ["1", "2"]}) == 0.0
+    # No label, no votes, nothing that could be read.
+    assert entropy({"answer": None, "votes": {"1": 1, "2": 1}}) is None
+    assert entropy({}, {"answers": [None]}, {"votes": {}}) is None
+
+
+def test_questions_that_differ_in_case_and_white_space_are_one(rzero: Rzero) -> None:
+    rows = [{"question": text} for text in ("What is 2 ?", " what  IS\n2 ?", "what is 3 ?")]
+    (one,) = figures(rzero("stats", "--json", input=jsonl(*rows)))
+    assert (one["distinct_questions"], one["openings"]) == (
+        2,
+        [["what is 2", 2 / 3], ["what is 3", 1 / 3]],
+    )
+    assert "seen_before" not in one
+
+
+def test_what_was_asked_in_any_earlier_file_has_been_seen(rzero: Rzero, tmp_path: Path) -> None:
+    asked = (["a b", "c d"], ["C  d", "e f", "e f", "g h"], ["A B", "e f", None, "x"], [])
+    for number, texts in enumerate(asked):
+        rows = [{"question": text} for text in texts] or [{"answer": "1"}]
+        (tmp_path / f"{number}.jsonl").write_text(jsonl(*rows))
+    found = figures(rzero("stats", "--json", *(f"{number}.jsonl" for number in range(4))))
+    assert [one.get("seen_before") for one in found] == [None, 1 / 4, 2 / 3, None]
+
+
+def found(path: Path, **how: Any) -> dict[str, Any]:
+    """The figures of a file, in this process."""
+    lines = read_lines([str(path)], check=check)
+    return statistics(lines, band=band(Decimal("0.25")), **how)
+
+
+def test_what_is_too_large_is_estimated_with_its_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    rng = random.Random(0)
+    rows = [
+        {
+            "question": " ".join(rng.choices("abcdefghij", k=9))
+            if k % 4
+            else f"find x for {k % 3}",
+            "answer": str(k if k % 5 else 7),
+            "p_hat": 0.5,
+        }
+        for k in range(4000)
+    ]
+    path = tmp_path / "many.jsonl"
+    path.write_text(jsonl(*rows))
+    earlier = Distinct()
+    for row in rows[:2500]:
+        earlier.add(digest(str(row["question"])))
+    exact = found(path, earlier=earlier)
+    # All but the figures of pairs.
+    assert set(exact["approximate"]) == {"self_bleu", "largest_cluster"}
+    monkeypatch.setattr(sketches, "EXACT", 600)
+    monkeypatch.setattr(sketches, "_KEPT", 300)
+    monkeypatch.setattr(core, "EXACT", 600)
+    monkeypatch.setattr(core, "MOST_COMPARED", 1000)
+    monkeypatch.setattr(core, "MOST_SAMPLED", 500)
+    earlier = Distinct()
+    for row in rows[:2500]:
+        earlier.add(digest(str(row["question"])))
+    about = found(path, earlier=earlier)
+    assert (about["compared"], about["sampled"]) == (1000, 500)
+    errors = about.pop("approximate")
+    for key in ("distinct_questions", "distinct_answers", "seen_before"):
+        assert exact[key] != about[key]
+        assert abs(exact[key] - about[key]) < 4 * errors.pop(key)
+    for key in ("self_bleu", "largest_cluster"):
+        assert abs(exact[key] - about[key]) < 4 * (errors.pop(key) + exact["approximate"][key])
+    for key in ("top_answer", "top_10_answers"):
+        assert 0 <= exact[key] - about[key] <= errors.pop(key) + 1e-9 < 0.05
+    assert exact["openings"][0] == ["find x for", 0.25]
+    assert 0 <= 0.25 - about["openings"][0][1] <= errors.pop("openings") + 1e-9 < 0.05
+    assert not errors
+    same = ("records", "valid", "words", "words_quantiles", "kept", "p_hat_mean", "labelled")
+    assert [about[key] for key in same] == [exact[key] for key in same]
+
+
+def test_kept_is_decided_on_the_decimal_text(rzero: Rzero) -> None:
+    def kept(p_hat: str) -> Any:
+        line = f'{{"answer": "1", "p_hat": {p_hat}}}\n'
+        return figures(rzero("stats", "--json", input=line))[0]["kept"]
+
+    assert kept("0.25") == kept("0.750") == 1.0
+    assert kept("0.2499999999999999999999999") == kept("0.7500000000000000000000001") == 0.0
+    over = rzero("stats", input='{"answer": "1", "p_hat": 1.00000000000000000000001}\n')
+    assert (over.status, "must be between 0 and 1" in over.stderr) == (2, True)
 
 
 def test_true_answers_say_how_many_labels_are_true(rzero: Rzero) -> None:
@@ -128,28 +245,90 @@ def test_what_is_not_there_gives_no_figure(rzero: Rzero) -> None:
     assert "kept" not in only[0]
 
 
+def asked(texts: Iterable[str], answers: Iterable[str]) -> str:
+    pairs = zip(texts, answers, strict=True)
+    return jsonl(*({"question": text, "answer": a, "p_hat": 0.5} for text, a in pairs))
+
+
+def various(n: int, seed: int) -> str:
+    """Unlike questions, and answers of which the small ones are common."""
+    rng = random.Random(seed)
+    words = [f"word{k}" for k in range(500)]
+    texts = [" ".join(rng.choices(words, k=8)) for _ in range(n)]
+    return asked(texts, [str(int(rng.paretovariate(0.5))) for _ in range(n)])
+
+
 def test_a_collapse_is_seen_and_said(rzero: Rzero, tmp_path: Path) -> None:
-    words = [f"word{k}" for k in range(2000)]
-    diverse = [
-        {"question": " ".join(words[8 * k : 8 * k + 8]), "answer": str(k), "p_hat": 0.5}
-        for k in range(200)
-    ]
     templates = ("what is the sum of {} and one", "find the value of {} doubled", "halve {} now")
-    collapsed = [
-        {"question": templates[k % 3].format(k), "answer": str(k % 5), "p_hat": 0.5}
-        for k in range(200)
+    collapsed = asked((templates[k % 3].format(k) for k in range(200)), map(str, [1, 2, 3, 4] * 50))
+    copies = asked(["what is two and three"] * 50 + ["halve the ten"] * 50, map(str, range(100)))
+    for name, text in (("1", various(200, 0)), ("2", collapsed), ("3", copies)):
+        (tmp_path / f"{name}.jsonl").write_text(text)
+    (tmp_path / "4.jsonl").write_text(various(300, 1))
+    ended = rzero("stats", "--json", "1.jsonl", "2.jsonl", "3.jsonl", "4.jsonl")
+    first, second, third, _ = figures(ended)
+    assert first["p_hat_mean"] == second["p_hat_mean"] == 0.5
+    said = ended.stderr.splitlines()
+    answers = first["distinct_answers"]
+    alike = round(200 * (1 - second["near_duplicates"]))
+    frequent = sum(share for _, share in first["openings"])
+    to_second, to_third = "stats: 1.jsonl -> 2.jsonl: ", "stats: 1.jsonl -> 3.jsonl: "
+    cluster = first["largest_cluster"], second["largest_cluster"]
+    assert said == [
+        f"{to_second}questions without an earlier near-duplicate fell from 200 of 200 (100%) to "
+        f"{alike} of 200 ({alike / 200:.0%})",
+        f"{to_second}distinct answers fell from {answers} of 200 ({answers / 200:.0%}) to 4 of 200 "
+        "(2%)",
+        f"{to_second}self-BLEU rose from 0.01 to {second['self_bleu']:.2f}",
+        f"{to_second}the largest cluster's share rose from {cluster[0]:.2f} to {cluster[1]:.2f}",
+        f"{to_second}the share of the ten most frequent openings rose from {frequent:.2f} to "
+        f"{sum(share for _, share in second['openings']):.2f}",
+        f"{to_second}the share of the ten commonest answers rose from "
+        f"{first['top_10_answers']:.2f} to 1.00",
+        f"{to_third}distinct questions fell from 200 of 200 (100%) to 2 of 100 (2%)",
+        f"{to_third}questions without an earlier near-duplicate fell from 200 of 200 (100%) to "
+        "2 of 100 (2%)",
+        f"{to_third}self-BLEU rose from 0.01 to {third['self_bleu']:.2f}",
+        f"{to_third}the largest cluster's share rose from 0.01 to 0.50",
+        f"{to_third}the share of the ten most frequent openings rose from {frequent:.2f} to 1.00",
     ]
-    (tmp_path / "first.jsonl").write_text(jsonl(*diverse))
-    (tmp_path / "last.jsonl").write_text(jsonl(*collapsed))
-    ended = rzero("stats", "--json", "first.jsonl", "last.jsonl")
-    first, last = figures(ended)
-    assert first["p_hat_mean"] == last["p_hat_mean"] == 0.5
-    assert (first["near_duplicates"], first["distinct_answers"]) == (0.0, 200)
-    assert last["near_duplicates"] > 0.6
-    assert (last["distinct_answers"], last["top_10_answers"]) == (5, 1.0)
-    assert "distinct answers fell from 100% to 2% of all" in ended.stderr
-    assert "near-duplicates rose from 0% to" in ended.stderr
-    assert rzero("stats", "--json", "last.jsonl", "first.jsonl").stderr == ""
+    assert rzero("stats", "--json", "2.jsonl", "1.jsonl").stderr == ""
+    assert rzero("stats", "--json", "--quiet", "1.jsonl", "2.jsonl").stderr == ""
+
+
+def test_a_sound_sequence_gives_no_warning(rzero: Rzero, tmp_path: Path) -> None:
+    """Whatever the sizes: of more there are more answers, of less a larger share is common."""
+    for number, n in enumerate((1000, 60, 4000, 250, 1000)):
+        (tmp_path / f"{number}.jsonl").write_text(various(n, number))
+    ended = rzero("stats", *(f"{number}.jsonl" for number in range(5)))
+    assert (ended.status, ended.stderr) == (0, "")
+
+
+def test_a_table_of_three_files_is_80_columns_wide(tmp_path: Path) -> None:
+    for number in range(3):
+        folder = tmp_path / f"iter-{number + 1}"
+        folder.mkdir()
+        rows = [
+            {"question": f"\x1b[1m[red] the x {k} of {k % 7}", "answer": str(k), "p_hat": 0.5}
+            | {"votes": {str(k): 1, "x": 1}, "reference": "1"}
+            for k in range(1100)
+        ]
+        (folder / "labeled.jsonl").write_text(jsonl(*rows))
+    names = [f"iter-{number}/labeled.jsonl" for number in (1, 2, 3)]
+    shown = OnTerminal(tmp_path, "stats", *names, COLUMNS="80")
+    assert shown.status == 0
+    assert shown.is_harmless()
+    lines = shown.bare.splitlines()
+    assert max(map(len, lines)) <= 80
+    rows_by_name = {line[:20].strip(): line[20:].split() for line in lines}
+    assert rows_by_name["records"] == ["1,100"] * 3
+    assert rows_by_name["clusters"][1:3] == ["of", "1,000"]
+    assert rows_by_name["vote entropy"] == ["1.00", "bits"] * 3
+    assert rows_by_name["words, 5-50-95 %"] == ["6-6-6"] * 3
+    assert rows_by_name["seen before"] == ["100.0%"] * 2
+    assert len(rows_by_name["label accuracy"]) == 3
+    opening = next(line for line in lines if line.strip().startswith("openings"))
+    assert opening.count(r"100.0% \x1b[1m[re") == 3
 
 
 def test_a_table_has_a_column_for_each_file(rzero: Rzero, tmp_path: Path) -> None:
@@ -171,6 +350,12 @@ def test_a_table_has_a_column_for_each_file(rzero: Rzero, tmp_path: Path) -> Non
         ({"p_hat": 2}, 'key "p_hat" must be between 0 and 1, not 2'),
         ({"answer": ["1"]}, 'key "answer" must be a string'),
         ({"reference": 5}, 'key "reference" must be a string, not a number'),
+        ({"answer": "1", "p_hat": 1, "votes": [1]}, 'key "votes" must be an object'),
+        (
+            {"answer": "1", "p_hat": 1, "votes": {"1": "2"}},
+            "key \"votes\" must hold whole numbers from 1: '1' has '2'",
+        ),
+        ({"answer": "1", "p_hat": 1, "answers": [1]}, 'key "answers" must hold texts or null'),
         ({"reference": "5", "answers": "5"}, 'key "answers" must be a list of texts'),
         ({"reference": "5", "answers": [5]}, 'key "answers" must hold texts or null, not 5'),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -66,11 +67,25 @@ def bench_stats(tmp_path: Path) -> None:
         f"\nrecords of {many.stat().st_size / RECORDS:.0f} bytes, m = {M}, {os.cpu_count()} cores"
     )
     for path, count in ((few, RECORDS // 10), (many, RECORDS)):
-        rounds = [ended([*STATS, str(path)]) for _ in range(3)]
-        rates = sorted(count / seconds for seconds, _ in rounds)
+        rounds = [measured([*STATS, str(path)]) for _ in range(3)]
+        walls, processor = (sorted(count / one[k] for one in rounds) for k in (0, 1))
         print(
-            f"  {count:9,} records: {median(rates):7,.0f} records/s ({rates[0]:,.0f} to "
-            f"{rates[-1]:,.0f}), {max(memory for _, memory in rounds):.0f} MiB at the peak"
+            f"  {count:9,} records: {median(walls):,.0f} records/s ({walls[0]:,.0f} to "
+            f"{walls[-1]:,.0f}); {median(processor):,.0f} a second of processor time "
+            f"({processor[0]:,.0f} to {processor[-1]:,.0f}); "
+            f"{max(one[2] for one in rounds):.0f} MiB at the peak"
         )
-    both = ended([*STATS, str(few), str(many)])
-    print(f"  both, side by side: {both[0]:.1f} s, {both[1]:.0f} MiB")
+    seconds, processor_seconds, memory = measured([*STATS, str(few), str(many)])
+    print(
+        f"  both, file beside file: {seconds:.1f} s, {processor_seconds:.1f} of processor time; "
+        f"{memory:.0f} MiB"
+    )
+
+
+def measured(command: list[str]) -> tuple[float, float, float]:
+    """Seconds, seconds of processor time, and the most memory in MiB, of a command. On a machine
+    that does other work as well, the second tells more of the code than the first."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds, memory = ended(command)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, memory
