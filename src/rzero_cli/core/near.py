@@ -73,15 +73,16 @@ def _first_near(
     own = _counts(tokens)
     for owner in candidates:
         there = known[owner]
-        matches: list[int] = []
-        for n, mine in enumerate(own, 1):
-            matches.append(_shared(mine, there, n))
-            # An n-gram that is matched begins with an (n - 1)-gram that is.
-            best = matches + matches[-1:] * (MAX_ORDER - n)
-            if pair_distance(*best, len(there), len(tokens), bleu) >= tau_bleu:
+        lengths = len(there), len(tokens)
+        # An n-gram that is matched begins with an (n - 1)-gram that is, so this is the best.
+        best = [min(lengths)] * MAX_ORDER
+        for n, mine in enumerate(own):
+            if pair_distance(*best, *lengths, bleu) >= tau_bleu:
                 break
+            best[n:] = [_shared(mine, there, n + 1)] * (MAX_ORDER - n)
         else:
-            return owner
+            if pair_distance(*best, *lengths, bleu) < tau_bleu:
+                return owner
     return len(known)
 
 
