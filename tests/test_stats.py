@@ -30,6 +30,12 @@ def figures(ended: Ended) -> list[dict[str, Any]]:
     return [json.loads(line) for line in ended.lines]
 
 
+def found(path: Path, **how: Any) -> dict[str, Any]:
+    """The figures of a file, in this process."""
+    lines = read_lines([str(path)], check=check)
+    return statistics(lines, band=band(Decimal("0.25")), **how)
+
+
 def test_figures_by_hand(rzero: Rzero) -> None:
     rows = [
         {"question": "how many apples are there here", "answer": "1/2", "p_hat": 0.25},
@@ -104,12 +110,6 @@ def test_what_was_asked_in_any_earlier_file_has_been_seen(rzero: Rzero, tmp_path
     assert [one.get("seen_before") for one in found] == [None, 1 / 4, 2 / 3, None]
 
 
-def found(path: Path, **how: Any) -> dict[str, Any]:
-    """The figures of a file, in this process."""
-    lines = read_lines([str(path)], check=check)
-    return statistics(lines, band=band(Decimal("0.25")), **how)
-
-
 def test_what_is_too_large_is_estimated_with_its_error(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -157,10 +157,10 @@ def test_what_is_too_large_is_estimated_with_its_error(
     assert [about[key] for key in same] == [exact[key] for key in same]
 
 
-def test_kept_is_decided_on_the_decimal_text(rzero: Rzero) -> None:
+def test_kept_is_decided_on_the_decimal_text(rzero: Rzero, tmp_path: Path) -> None:
     def kept(p_hat: str) -> Any:
-        line = f'{{"answer": "1", "p_hat": {p_hat}}}\n'
-        return figures(rzero("stats", "--json", input=line))[0]["kept"]
+        (tmp_path / "a.jsonl").write_text(f'{{"answer": "1", "p_hat": {p_hat}}}\n')
+        return found(tmp_path / "a.jsonl")["kept"]
 
     assert kept("0.25") == kept("0.750") == 1.0
     assert kept("0.2499999999999999999999999") == kept("0.7500000000000000000000001") == 0.0
