@@ -71,6 +71,9 @@ def test_a_base_is_a_checkpoint_with_its_record_and_an_examination(folder: Path)
     rows = [json.loads(line) for line in (base / "heldout.jsonl").read_text().splitlines()]
     assert len(rows) > 100
     assert all({"id", "question", "reference", "group"} <= set(row) for row in rows)
+    probe = [json.loads(line) for line in (base / "probe.jsonl").read_text().splitlines()]
+    assert len(probe) == len(rows)
+    assert not {row["question"] for row in probe} & {row["question"] for row in rows}
     assert not list(folder.glob("*.part"))
 
 
@@ -110,7 +113,11 @@ def test_another_examination_is_all_that_its_seed_changes(folder: Path, anew: En
     first, other = contents(folder / "base"), contents(folder / "taken")
     assert first.keys() == other.keys()
     changed = {name for name in first if first[name] != other[name]}
-    assert changed == {"heldout.jsonl", "rzero.json"}  # and the record, which says so
+    assert changed == {
+        "heldout.jsonl",
+        "probe.jsonl",
+        "rzero.json",
+    }  # and the record, which says so
     assert json.loads(other["rzero.json"])["settings"]["heldout_seed"] == 5
 
 

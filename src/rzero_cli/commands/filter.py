@@ -1,8 +1,9 @@
-"""`rzero filter`: keep the questions the Solver is unsure of (`core/keep.py`)."""
+"""`rzero filter`: keep the questions the Solver is unsure of (`core/keep.py`), and not the same one
+again (`core/curriculum.py`)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import IO, Annotated, Any
@@ -16,11 +17,21 @@ from rzero_cli.commands._run import Clock, say, stdin_or_help
 from rzero_cli.core.keep import Band, band, keep, quick_keep
 from rzero_cli.core.outputs import open_copy
 from rzero_cli.core.records import p_hat_of
+from rzero_cli.core.rewards import check_tokenizer
 from rzero_cli.core.shards import Shard, parse_shard
-from rzero_cli.core.streams import Batch, Line, Reject, parse_line, quick_parser, read_batches
+from rzero_cli.core.streams import (
+    Batch,
+    Line,
+    Reject,
+    parse_line,
+    quick_parser,
+    read_batches,
+    read_lines,
+)
 from rzero_cli.errors import UsageError
 
-KEEP = "What to keep"
+KEEP, GUARDS = "What to keep", "Guards against repetition"
+Guard = Callable[[str, str], str | None]
 # 1/2 - 1e-999999999 has a billion digits.
 MOST_PLACES = 1000
 
@@ -43,6 +54,66 @@ def filter_(
     high: Annotated[
         str | None, opt.from_preset("filter", "--high", help="... up to here.", panel=KEEP)
     ] = None,
+    dedup: Annotated[
+        str | None,
+        opt.from_preset(
+            "filter",
+            "--dedup",
+            help="Drop a question that was kept before: exact (white space and case apart) or near "
+            "(near-duplicates, too).",
+            panel=GUARDS,
+            metavar="exact|near",
+        ),
+    ] = None,
+    dedup_against: Annotated[
+        list[str] | None,
+        opt.from_preset(
+            "filter",
+            "--dedup-against",
+            help="... or that is in this JSONL, such as an earlier iteration's. May be repeated.",
+            panel=GUARDS,
+            unset="none",
+            metavar="FILE",
+        ),
+    ] = None,
+    max_per_answer: Annotated[
+        int | None,
+        opt.from_preset(
+            "filter",
+            "--max-per-answer",
+            help="Keep so many questions with one answer.",
+            panel=GUARDS,
+            min=1,
+        ),
+    ] = None,
+    max_per_cluster: Annotated[
+        int | None,
+        opt.from_preset(
+            "filter",
+            "--max-per-cluster",
+            help="Keep so many questions that are near one that was kept.",
+            panel=GUARDS,
+            min=1,
+        ),
+    ] = None,
+    bleu: Annotated[
+        str,
+        opt.from_preset(
+            "filter", "--bleu", help="Tokenizer of the distance, as for stats.", panel=GUARDS
+        ),
+    ] = opt.PRESET,
+    tau_bleu: Annotated[
+        float,
+        opt.from_preset(
+            "filter",
+            "--tau-bleu",
+            help="Distance from which on two questions are not near.",
+            panel=GUARDS,
+            min=0.0,
+            max=1.0,
+        ),
+    ] = opt.PRESET,
+    question_key: opt.QuestionKey = "question",
     limit: opt.Limit = None,
     shard: opt.Shard = None,
     strict: opt.Strict = False,
@@ -59,6 +130,11 @@ def filter_(
     Copies lines byte for byte, in constant memory. A record without a label (`answer` null) is
     always dropped. Reads what `label` writes.
 
+    Self-play tends to ask the same again. The guards look at what is kept so far, first come first
+    kept: with them memory grows, by 0.1 kB for a kept question, and by 2 kB for one that is near no
+    other (--dedup near, --max-per-cluster) or, with --dedup near, in the files of --dedup-against.
+    With --shard they look at the whole, and each part writes its own.
+
     [bold]Examples[/]
 
       rzero filter labeled.jsonl --delta 0.25 > train.jsonl
@@ -66,28 +142,56 @@ def filter_(
       rzero label questions.jsonl --m 10 | rzero filter --delta 0.25
 
       rzero filter labeled.jsonl --low 0.3 --high 0.8 -o train.jsonl
+
+      rzero filter labeled.jsonl --dedup near --dedup-against iter-1/train.jsonl -o train.jsonl
     """
     clock = Clock()
     interval = _interval(ctx, delta, low, high)
     part = parse_shard(shard)
+    against = dedup_against or []
+    _check_guards(dedup, against, bleu)
     names = stdin_or_help(ctx, files)
     given = Input(ctx, names)
     batches = read_batches(names)
+    earlier = read_lines(against, strict=strict) if against else iter(())
     read = kept = 0
+    # What each guard that was asked for has dropped.
+    dropped = dict.fromkeys(_asked(dedup, max_per_answer, max_per_cluster), 0)
 
     def at_end(finished: Path) -> None:
-        figures = {"read": read, "kept": kept}
+        figures = {"read": read, "kept": kept} | dropped
         record_origin(ctx, finished, parents, clock, lambda _: figures, rejected=given.rejected)
 
     with (
         open_copy(output, force=force, at_end=at_end) as out,
         given.rejecting(),
     ):
-        parents = hashed(*names) if output and output != "-" else []
+        parents = hashed(*names, *against) if output and output != "-" else []
         how: dict[str, Any] = {"limit": limit, "strict": strict, "reject": given.reject}
-        given.good, kept = _copy(batches, out, interval, part, **how)
+        if dropped:
+            from rzero_cli.core.curriculum import guards  # `filter` starts without
+
+            seen = (line.text_or_none(question_key) for line in earlier)
+            how["guard"] = guards(
+                dedup=dedup,
+                seen=(question for question in seen if question is not None),
+                max_per_answer=max_per_answer,
+                max_per_cluster=max_per_cluster,
+                tau_bleu=tau_bleu,
+                bleu=bleu,
+            )
+            how["question_key"] = question_key if dedup or max_per_cluster else None
+        given.good, kept = _copy(batches, out, interval, part, dropped, **how)
         read = part.size(given.good)
-    say(f"filter: kept {kept} of {read} ({interval[0]} <= p_hat <= {interval[1]})", quiet=quiet)
+    told = [
+        f"{count} {name.replace('over_', 'over --').replace('_', '-')}"
+        for name, count in dropped.items()
+    ]
+    more = f"; of these dropped: {', '.join(told)}" if told else ""
+    say(
+        f"filter: kept {kept} of {read} ({interval[0]} <= p_hat <= {interval[1]}){more}",
+        quiet=quiet,
+    )
 
 
 def _copy(
@@ -95,26 +199,50 @@ def _copy(
     out: IO[bytes],
     interval: Band,
     part: Shard,
+    dropped: dict[str, int],
     *,
     limit: int | None,
     strict: bool,
     reject: Reject | None,
+    guard: Guard | None = None,
+    question_key: str | None = None,
 ) -> tuple[int, int]:
-    """Copy the lines to keep; returns how many good ones were read, and how many were kept."""
+    """Copy the lines to keep; returns how many good ones were read, and how many were kept.
+
+    Args:
+        dropped: counts what the guard drops of this part.
+        guard: says of a question and its answer why not to keep it, if it is not to be kept.
+        question_key: where the question is that the guard looks at; None if at answers alone.
+    """
     parse, decide = quick_parser(strict=strict), quick_keep(interval)
     how: dict[str, Any] = {"exact": True, "strict": strict}
+
+    def check(line: Line) -> None:
+        labelled = _labelled(line)
+        if question_key is not None and keep(*labelled, interval):
+            line.text(question_key)
+
     read = kept = 0
     for source, first, lines in batches:
         for number, raw in enumerate(lines, first):
             try:
-                wanted = decide(raw, parse(raw))
-            except (ValueError, RecursionError):
+                record = parse(raw)
+                wanted = decide(raw, record)
+                if wanted and question_key is not None and type(record[question_key]) is not str:
+                    wanted = None
+            except (ValueError, RecursionError, KeyError):
                 wanted = None
             if wanted is None:  # read it exactly, or say what is wrong with it
-                line = parse_line(source, number, raw, check=_labelled, reject=reject, **how)
+                line = parse_line(source, number, raw, check=check, reject=reject, **how)
                 if line is None:
                     continue
-                raw, wanted = line.raw, keep(*_labelled(line), interval)
+                raw, record, wanted = line.raw, line.record, keep(*_labelled(line), interval)
+            if wanted and guard:
+                # All parts of a whole decide alike, and each writes its own.
+                question = record[question_key] if question_key is not None else ""
+                if (reason := guard(question, record["answer"])) is not None:
+                    wanted = False
+                    dropped[reason] += part.has(read)
             if wanted and part.has(read):
                 kept += 1
                 out.write(raw)
@@ -128,6 +256,29 @@ def _copy(
 def _labelled(line: Line) -> tuple[str | None, Decimal]:
     """What `keep` looks at. Raises DataError."""
     return line.text_or_none("answer"), p_hat_of(line)
+
+
+def _check_guards(dedup: str | None, against: list[str], bleu: str) -> None:
+    """Raise UsageError unless the guards' options go together."""
+    if dedup not in (None, "exact", "near"):
+        raise UsageError(f"--dedup {dedup}: must be exact or near")
+    check_tokenizer("--bleu", bleu)
+    for name in against:
+        if dedup is None:
+            raise UsageError(f"--dedup-against {name}: needs --dedup exact or --dedup near")
+        if name == "-":
+            raise UsageError("--dedup-against -: standard input is for the labels: name a file")
+
+
+def _asked(dedup: str | None, per_answer: int | None, per_cluster: int | None) -> list[str]:
+    """What the guards that were asked for drop a question as (`core/curriculum.py`)."""
+    asked = {
+        "duplicates": dedup,
+        "near_duplicates": dedup == "near",
+        "over_max_per_answer": per_answer,
+        "over_max_per_cluster": per_cluster and dedup != "near",
+    }
+    return [name for name, option in asked.items() if option]
 
 
 def _interval(ctx: typer.Context, delta: str, low: str | None, high: str | None) -> Band:

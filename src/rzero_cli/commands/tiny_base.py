@@ -32,7 +32,9 @@ def tiny_base(
     ] = "demo",
     heldout_seed: Annotated[
         int | None,
-        typer.Option("--heldout-seed", help="Draw heldout.jsonl by this seed instead of --seed."),
+        typer.Option(
+            "--heldout-seed", help="Draw held-out questions by this seed instead of --seed."
+        ),
     ] = None,
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Make it anew even if the same one was made before.")
@@ -47,9 +49,9 @@ def tiny_base(
 
     An ordinary Hugging Face checkpoint of a Llama with a chat template: it writes questions about
     the digits of numbers and answers them, some well, some about half the time, some badly.
-    DIR/heldout.jsonl holds questions it was not trained on, with true answers. Another --seed gives
-    another base and another held-out draw. Made once, a base is kept in $RZERO_CACHE (by default
-    ~/.cache/rzero) and copied from there.
+    DIR/heldout.jsonl holds questions it was not trained on, with true answers, DIR/probe.jsonl
+    others for the loop to stop by. Another --seed gives another base and other draws of both. Made
+    once, a base is kept in $RZERO_CACHE (by default ~/.cache/rzero) and copied from there.
 
     [bold]Examples[/]
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from typing import Literal
 
 from rzero_cli.core.bleu import MAX_ORDER, Words, pair_distance
 
-__all__ = ["near_duplicates"]
+__all__ = ["NearIndex", "near_duplicates"]
 
 _SKETCH = 16  # hashes a question is entered under
 _OWNERS = 24  # questions kept under one hash, the latest
@@ -41,49 +42,72 @@ def near_duplicates(
         tau_bleu: distance at which two questions stop being near-duplicates.
         bleu: tokenizer of the distance, see `core.bleu.distance_matrix`.
     """
-    words = Words(bleu)
-    known: list[tuple[int, ...]] = []
-    same: dict[tuple[int, ...], int] = {}
-    owners: defaultdict[int, deque[int]] = defaultdict(lambda: deque(maxlen=_OWNERS))
-    for number, question in enumerate(questions):
-        tokens = tuple(words.of(question))
-        found = same.setdefault(tokens, number)
+    index = NearIndex(tau_bleu=tau_bleu, bleu=bleu)
+    for question in questions:
+        yield index.look(question, enter="always")
+
+
+class NearIndex:
+    """Questions that near-duplicates are looked for among; about 2 kB each.
+
+    Args:
+        tau_bleu, bleu: as for `near_duplicates`.
+    """
+
+    def __init__(self, *, tau_bleu: float = 0.5, bleu: str = "13a") -> None:
+        self._tau_bleu, self._bleu = tau_bleu, bleu
+        self._words = Words(bleu)
+        self._known: list[tuple[int, ...]] = []
+        self._same: dict[tuple[int, ...], int] = {}
+        self._owners: defaultdict[int, deque[int]] = defaultdict(lambda: deque(maxlen=_OWNERS))
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def look(self, question: str, *, enter: Literal["always", "new"]) -> int | None:
+        """The number of an entered question that this one is a near-duplicate of, or None.
+
+        Then it is entered itself, under the next number from 0: always, or where it is new, no
+        near-duplicate of one before.
+        """
+        number = len(self._known)
+        tokens = tuple(self._words.of(question))
+        found = self._same.get(tokens, number)
         if found == number:
-            sketch = _sketch(tokens, _GRAM.get(bleu, _WORDS))
-            shared = Counter(owner for item in sketch for owner in owners[item])
+            sketch = _sketch(tokens, _GRAM.get(self._bleu, _WORDS))
+            shared = Counter(owner for item in sketch for owner in self._owners.get(item, ()))
             least = len(sketch) * _LEAST
             likely = (owner for owner, n in shared.most_common(_COMPARED) if n >= least)
-            found = _first_near(tokens, known, likely, tau_bleu, bleu)
-            for item in sketch:
-                owners[item].append(number)
-        elif _first_near(tokens, known, iter([found]), tau_bleu, bleu) == number:
+            found = self._first_near(tokens, likely)
+            if enter == "always" or found == number:
+                self._same[tokens] = number
+                for item in sketch:
+                    self._owners[item].append(number)
+        elif self._first_near(tokens, [found]) == number:
             found = number  # of one to three tokens, nltk's BLEU is far from itself
-        known.append(tokens)
-        yield None if found == number else found
+        if enter == "always" or found == number:
+            self._known.append(tokens)
+        return None if found == number else found
 
+    def _first_near(self, tokens: tuple[int, ...], candidates: Iterable[int]) -> int:
+        """The first candidate that is near; the number of the next question if none is."""
+        own = _counts(tokens)
+        for owner in candidates:
+            there = self._known[owner]
+            lengths = len(there), len(tokens)
+            # An n-gram that is matched begins with an (n - 1)-gram that is, so this is the best.
+            best = [min(lengths)] * MAX_ORDER
+            for n, mine in enumerate(own):
+                if not self._is_near(best, *lengths):
+                    break
+                best[n:] = [_shared(mine, there, n + 1)] * (MAX_ORDER - n)
+            else:
+                if self._is_near(best, *lengths):
+                    return owner
+        return len(self._known)
 
-def _first_near(
-    tokens: tuple[int, ...],
-    known: Sequence[tuple[int, ...]],
-    candidates: Iterator[int],
-    tau_bleu: float,
-    bleu: str,
-) -> int:
-    """The first candidate that is near; the question's own number if none is."""
-    own = _counts(tokens)
-    for owner in candidates:
-        there = known[owner]
-        lengths = len(there), len(tokens)
-        # An n-gram that is matched begins with an (n - 1)-gram that is, so this is the best.
-        best = [min(lengths)] * MAX_ORDER
-        for n, mine in enumerate(own):
-            if pair_distance(*best, *lengths, bleu) >= tau_bleu:
-                break
-            best[n:] = [_shared(mine, there, n + 1)] * (MAX_ORDER - n)
-        else:
-            if pair_distance(*best, *lengths, bleu) < tau_bleu:
-                return owner
-    return len(known)
+    def _is_near(self, matches: list[int], one: int, other: int) -> bool:
+        return pair_distance(*matches, one, other, self._bleu) < self._tau_bleu
 
 
 def _sketch(tokens: tuple[int, ...], n: int) -> list[int]:

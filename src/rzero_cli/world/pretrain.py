@@ -1,7 +1,8 @@
 """Make the miniature's base model: pre-train a small Llama on text written on the fly.
 
-The result is an ordinary checkpoint directory with a `heldout.jsonl` beside the weights. What the
-model knows and does not know follows from the seed (`questions.draw_base`). Nothing is downloaded.
+The result is an ordinary checkpoint directory with `heldout.jsonl` and `probe.jsonl` beside the
+weights. What the model knows and does not know follows from the seed (`questions.draw_base`).
+Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -40,6 +41,9 @@ IGNORED = -100
 # tokens of short answers more weight than those of long ones.
 TOKENS_PER_ROW = 10.0
 
+# Added to the seed of the examination; no two bases anybody makes have seeds as far apart.
+PROBE_SEED = 1_000_000
+
 
 def make_tiny_base(
     out: Path,
@@ -49,10 +53,12 @@ def make_tiny_base(
     heldout_seed: int | None = None,
     on_progress: Callable[[int, int, float], None] | None = None,
 ) -> dict[str, float]:
-    """Pre-train a base model and write it, its tokenizer and `heldout.jsonl` into `out`.
+    """Pre-train a base model; write it, its tokenizer, `heldout.jsonl` and `probe.jsonl` to `out`.
 
     `seed` decides what the model knows and how it is initialised; `heldout_seed` (default: `seed`)
-    draws the examination. `on_progress` gets (steps done, steps in all, loss) after each step.
+    draws the examination and the probe, which share no question. `on_progress` gets (steps done,
+    steps in all, loss) after each step.
+
     Returns the mean loss of the last tenth of the steps, the seconds taken and the number of
     parameters. torch's global random state is left as it was found.
     """
@@ -66,8 +72,12 @@ def make_tiny_base(
     out.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(out)
     fast.save_pretrained(out)
-    rows = questions.heldout_rows(seed if heldout_seed is None else heldout_seed)
-    (out / "heldout.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    draw = seed if heldout_seed is None else heldout_seed
+    rows = questions.heldout_rows(draw)
+    examined = {str(row["question"]) for row in rows}
+    probe = questions.heldout_rows(draw + PROBE_SEED, but=examined)
+    for name, drawn in (("heldout.jsonl", rows), ("probe.jsonl", probe)):
+        (out / name).write_text("".join(json.dumps(row) + "\n" for row in drawn))
     return {
         "loss": loss,
         "seconds": time.monotonic() - started,

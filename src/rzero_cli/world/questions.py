@@ -7,14 +7,14 @@ why it matters here what a Challenger asks.
 
 `truth` gives every string an answer, so a Challenger cannot win by asking what has none.
 `draw_base` decides, by seed, what a base model knows; `training_row` writes its pre-training text;
-`heldout_rows` draws the examination. Nothing here imports torch.
+`heldout_rows` draws the examination and the probe. Nothing here imports torch.
 """
 
 from __future__ import annotations
 
 import random
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 PROCEDURES: dict[str, Callable[[str], str]] = {
@@ -224,15 +224,22 @@ def _challenge(rng: random.Random, base: Base) -> str:
     return f"<question>{question}</question>{box}"
 
 
-def heldout_rows(seed: int, *, per_group: int = 10) -> list[dict[str, object]]:
-    """Distinct questions that pre-training never shows, `per_group` for each phrasing and level."""
+def heldout_rows(
+    seed: int, *, per_group: int = 10, but: Collection[str] = ()
+) -> list[dict[str, object]]:
+    """Distinct questions that pre-training never shows, `per_group` for each phrasing and level.
+
+    None of them is one of `but`.
+    """
     rng = random.Random(f"held out {seed}")
     rows: list[dict[str, object]] = []
     for phrasing, procedure in PHRASINGS.items():
         for level in LEVELS:
             questions: set[str] = set()
             while len(questions) < per_group:
-                questions.add(draw_question(rng, phrasing, level, held_out=True))
+                question = draw_question(rng, phrasing, level, held_out=True)
+                if question not in but:
+                    questions.add(question)
             for question in sorted(questions):
                 rows.append(
                     {
