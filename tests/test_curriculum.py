@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections import Counter
@@ -174,7 +173,7 @@ def test_questions_that_are_not_there_are_one_clear_line(rzero: Rzero, tmp_path:
 
 # ---------------------------------------------------------------- the function
 
-words = st.lists(st.sampled_from("alpha beta gamma delta".split()), min_size=4, max_size=8)
+words = st.lists(st.sampled_from(["alpha", "beta", "gamma", "delta"]), min_size=4, max_size=8)
 questions = st.builds(" ".join, words) | st.builds(lambda w: "  ".join(w).upper(), words)
 records = st.lists(st.tuples(questions, st.sampled_from(["1", "2/2", "3", "x"])), max_size=40)
 most = st.none() | st.integers(1, 3)

@@ -127,6 +127,12 @@ COMMANDS = (
         "Show what happened in a run: scores with intervals, labels, difficulty, time.",
     ),
     Command(
+        "guard",
+        "guard:guard",
+        _LOOKING,
+        "Say whether a run has begun to collapse, and which of its Solvers to ship.",
+    ),
+    Command(
         "lineage",
         "lineage:lineage",
         _LOOKING,

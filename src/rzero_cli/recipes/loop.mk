@@ -28,6 +28,14 @@ FILTER_FLAGS ?=
 SOLVER_FLAGS ?=
 EVAL_FLAGS ?=
 DIFFICULTY_FLAGS ?=
+# Whether to stop early: probe (the score on PROBE, a JSONL file as HELDOUT but with other questions,
+# falls), diversity (of answers or questions falls), or probe,diversity. See `rzero guard --help`.
+GUARD ?=
+PROBE ?=
+PROBE_FLAGS ?=
+GUARD_FLAGS ?=
+# exact or near: drop questions that were kept before, in this iteration or an earlier one.
+DEDUP ?=
 # Set where the questions are of tiny-base's world, whose true answers can be computed.
 TRUTH ?=
 # Who knows the true answers for `make difficulty`: options of `rzero oracle`, such as
@@ -41,7 +49,8 @@ PRESET_FLAG = $(if $(PRESET),--preset $(PRESET))
 # Go on with what an interrupted make left; a target that is there is out of date.
 ON = $(PRESET_FLAG) --resume $(if $(wildcard $@),--force)
 # Each iteration draws with a seed of its own.
-seed = --seed $(shell expr $(SEED) \* 100 + $1)
+SEEDS := $(shell for k in $(STEPS); do expr $(SEED) \* 100 + $$k; done)
+seed = --seed $(word $1,$(SEEDS))
 # Outputs appear whole or not at all. Left to itself, make deletes what an interrupted recipe has just
 # made, and a directory without its rzero.json would be taken for neither finished nor unfinished.
 keep = .PRECIOUS:
@@ -50,11 +59,15 @@ keep = .PRECIOUS:
 solver = $(if $(filter 0,$2),$(MODEL),$1/iter-$2/solver)
 challenger = $(if $(filter 0,$2),$(MODEL),$1/iter-$2/challenger)
 after = $(if $(filter 0,$2),,$1/iter-$2/solver/rzero.json)
+# With GUARD, what has to be there before the iteration after K of RUN begins.
+guarded = $(if $(GUARD),$(if $(filter $(R)-0,$1-$2),,$(if $(filter $(R),$1), $1/iter-$2/guard.json)))
+# With DEDUP, the options of filter after K iterations.
+dedup = $(if $(DEDUP), --dedup $(DEDUP)$(foreach k,$(wordlist 1,$2,$(STEPS)), --dedup-against $1/iter-$k/train.jsonl))
 
 # 1. The Challenger learns to ask what the Solver is unsure of ...     $1 folder, $2 = K, $3 = K - 1
 define challenge_and_sample
 $(keep) $1/iter-$2/challenger/rzero.json $1/iter-$2/questions.jsonl
-$1/iter-$2/challenger/rzero.json: $(call after,$1,$3) | needs-model
+$1/iter-$2/challenger/rzero.json: $(call after,$1,$3) | needs-model$(call guarded,$1,$3)
 	@mkdir -p $1/iter-$2
 	$$(RZERO) challenge --challenger $(call challenger,$1,$3) --solver $(call solver,$1,$3) $(call seed,$2) $$(CHALLENGE_FLAGS) $$(ON) -o $$(@D)
 
@@ -79,7 +92,7 @@ $1/iter-$2/labeled.jsonl: $1/iter-$2/questions.jsonl
 
 # 4. Questions it is unsure of are kept ...
 $1/iter-$2/train.jsonl: $1/iter-$2/labeled.jsonl
-	$$(RZERO) filter $$< $$(FILTER_FLAGS) $$(PRESET_FLAG) --force -o $$@
+	$$(RZERO) filter $$<$(call dedup,$1,$3) $$(FILTER_FLAGS) $$(PRESET_FLAG) --force -o $$@
 
 # 5. ... and learned from. A base Challenger may ask nothing that is kept: then nothing is learned.
 $1/iter-$2/solver/rzero.json: $1/iter-$2/train.jsonl
@@ -93,10 +106,11 @@ $1/iter-$2/graded.jsonl: $1/iter-$2/train.jsonl
 	$$(RZERO) grade --truth $$< --force -o $$@
 endef
 
+before = $(words $(wordlist 2,$1,$(STEPS)))
 # $(call chain,FOLDER,how questions come about)
 define chain
-$(foreach k,$(STEPS),$(eval $(call $2,$1,$k,$(shell expr $k - 1))))
-$(foreach k,$(STEPS),$(eval $(call label_filter_train,$1,$k,$(shell expr $k - 1))))
+$(foreach k,$(STEPS),$(eval $(call $2,$1,$k,$(call before,$k))))
+$(foreach k,$(STEPS),$(eval $(call label_filter_train,$1,$k,$(call before,$k))))
 endef
 results = $(R)/base/eval.json $(foreach k,$(STEPS),$1/iter-$k/eval.json $(if $(TRUTH),$1/iter-$k/graded.jsonl))
 
@@ -113,6 +127,31 @@ $(R)/shuffled-labels/%: private override SOLVER_FLAGS += --shuffle-labels
 $(R)/base/eval.json: | needs-model
 	@mkdir -p $(@D)
 	$(RZERO) eval --quiet --model $(MODEL) $(EXAM) $(EVAL_FLAGS) $(ON) -o $@
+
+# With GUARD, each model is put to the probe, and each iteration ends with a look at what became of
+# questions and scores. What is in guard.json decides on going on and is no part of what comes after.
+$(keep) $(R)/base/probe.json $(foreach k,$(STEPS),$(R)/iter-$k/probe.json $(R)/iter-$k/guard.json)
+$(R)/base/probe.json: $(R)/probed-with | needs-guard
+	@mkdir -p $(@D)
+	$(RZERO) eval --quiet --model $(MODEL) --data $(PROBE) $(PROBE_FLAGS) $(ON) -o $@
+$(R)/iter-%/probe.json: $(R)/iter-%/solver/rzero.json $(R)/probed-with | needs-guard
+	$(RZERO) eval --quiet --model $(<D) --data $(PROBE) $(PROBE_FLAGS) $(ON) -o $@
+
+looked_at = $(if $(findstring probe,$(GUARD)),$(R)/base/probe.json $(R)/iter-$1/probe.json) \
+  $(if $(findstring diversity,$(GUARD)),$(R)/iter-$1/labeled.jsonl)
+judge = $(RZERO) guard $(R) --guard $(GUARD) $(GUARD_FLAGS) $(PRESET_FLAG)
+define judge_iteration
+$(R)/iter-$1/guard.json: $(call looked_at,$1) $(R)/guarded-with
+	$$(judge) --iteration $1 --quiet --force -o $$@
+endef
+$(if $(GUARD),$(foreach k,$(STEPS),$(eval $(call judge_iteration,$k))))
+# Written where it says something else than before: then it is looked at, or answered, again.
+stamp = @echo "$1" | cmp -s - $@ || echo "$1" > $@
+$(R)/guarded-with: always | needs-guard
+	$(call stamp,$(GUARD) $(GUARD_FLAGS) $(PRESET_FLAG))
+$(R)/probed-with: always | needs-guard
+	$(call stamp,$(PROBE) $(PROBE_FLAGS))
+always:
 
 # How hard the questions of iteration K are for every Solver, and how many of their labels are true:
 # 200 of them, as in the paper, without those whose true answer the oracle does not know.   $1 = K
@@ -131,15 +170,31 @@ $(foreach k,$(STEPS),$(eval $(call ask_the_oracle,$k)))
 $(foreach k,$(STEPS),$(foreach j,0 $(STEPS),$(eval $(call examine_on,$k,$j,$(call named,$j)))))
 
 .PHONY: run base-challenger no-penalty no-filter shuffled-labels report compare lineage difficulty demo evidence
-.PHONY: needs-model needs-oracle help
+.PHONY: needs-model needs-oracle needs-guard guarded-run guarded-so-far verdict always help
 .DEFAULT_GOAL := help
 
-run: $(call results,$(R)) ## the loop, ITERATIONS times, from MODEL
-	$(MAKE) report
+run: $(if $(GUARD),guarded-run,$(call results,$(R))) ## the loop, ITERATIONS times, from MODEL
+	$(MAKE) $(if $(GUARD),verdict,report)
 base-challenger: $(call results,$(R)/base-challenger) ## baseline: the Challenger is never trained
 no-penalty: $(call results,$(R)/no-penalty) ## ablation: without the repetition penalty
 no-filter: $(call results,$(R)/no-filter) ## ablation: train on every labelled question
 shuffled-labels: $(call results,$(R)/shuffled-labels) ## null control: each question gets another's label
+
+# An iteration is begun by a make of its own when the one before has passed; `make -n` shows them all.
+TRIPPED := ^  "tripped": true
+stopped = $(if $(GUARD),$(firstword $(foreach k,$(STEPS),$(if $(shell grep -s '$(TRIPPED)' $(R)/iter-$k/guard.json),$k))))
+LAST = $(or $(stopped),$(ITERATIONS))
+only_shown = $(findstring n,$(filter-out --%,$(firstword -$(MAKEFLAGS))))
+guarded-run: needs-guard $(if $(only_shown),,$(R)/base/eval.json)
+	@for k in $(if $(only_shown),$(LAST),$(STEPS)); do \
+	  $(MAKE) --no-print-directory guarded-so-far ITERATIONS=$$k || exit $$?; \
+	  ! grep -qs '$(TRIPPED)' $(R)/iter-$$k/guard.json || break; \
+	done
+guarded-so-far: $(if $(GUARD),$(R)/summary.json)
+$(R)/summary.json: $(call results,$(R)) $(foreach k,$(STEPS),$(R)/iter-$k/guard.json)
+	$(MAKE) report
+verdict:
+	@$(judge)
 
 report: private LABELED = $(sort $(wildcard $(R)/iter-*/labeled.jsonl))
 report: ## table and picture of RUN and figures of its questions, into its folder
@@ -147,15 +202,23 @@ report: ## table and picture of RUN and figures of its questions, into its folde
 	$(if $(LABELED),$(RZERO) stats $(LABELED) > $(R)/stats.txt && cat $(R)/stats.txt)
 
 compare: ## the last iteration of RUN against its base, question by question, into its folder
-	$(RZERO) compare $(R)/base/eval.json $(R)/iter-$(ITERATIONS)/eval.json > $(R)/compare.txt && cat $(R)/compare.txt
+	$(RZERO) compare $(R)/base/eval.json $(R)/iter-$(LAST)/eval.json > $(R)/compare.txt && cat $(R)/compare.txt
 
 lineage: ## where the last Solver of RUN came from, and what has changed since
-	$(RZERO) lineage $(R)/iter-$(ITERATIONS)/solver
+	$(RZERO) lineage $(R)/iter-$(LAST)/solver
 
 difficulty: needs-oracle $(foreach k,$(STEPS),$(foreach j,0 $(STEPS),$(R)/difficulty/iter-$k/$(call named,$j).json)) ## every Solver of RUN on every iteration's questions, and how many labels are true
 	$(RZERO) report $(R) --difficulty -o $(R)/difficulty.json -o $(R)/difficulty.txt
 needs-oracle:
 	@test -n "$(ORACLE_FLAGS)" || { echo "ORACLE_FLAGS is not set: make difficulty ORACLE_FLAGS='--oracle-endpoint URL --oracle-model NAME'" >&2; exit 2; }
+
+needs-guard: needs-model
+	@test -n "$(GUARD)" || { echo "GUARD is not set: make run GUARD=probe PROBE=FILE, or GUARD=diversity" >&2; exit 2; }
+	@case "$(GUARD)" in probe|diversity|probe,diversity|diversity,probe) ;; \
+	  *) echo "GUARD=$(GUARD): must be probe, diversity or probe,diversity" >&2; exit 2;; esac
+	@case "$(GUARD)" in *probe*) \
+	  test -f "$(PROBE)" || { echo "PROBE=$(PROBE): no such file: give JSONL with true answers, other questions than HELDOUT" >&2; exit 2; }; \
+	  test "$(PROBE)" != "$(HELDOUT)" || { echo "PROBE is HELDOUT: stop by other questions than those you report" >&2; exit 2; };; esac
 
 # A run is of one model, preset and seed; under the same name another one would be mixed with it.
 MADE_WITH = model $(MODEL), preset $(or $(PRESET),default), seed $(SEED)
@@ -167,7 +230,7 @@ needs-model:
 # A base model made on this machine. SIZE=small is for a quick look.
 SIZE ?= demo
 base = $(RUNS)/tiny-base-$(SIZE)-$1
-tiny = PRESET=tiny TRUTH=1 SEED=$1 MODEL=$(base) HELDOUT=$(base)/heldout.jsonl
+tiny = PRESET=tiny TRUTH=1 SEED=$1 MODEL=$(base) HELDOUT=$(base)/heldout.jsonl$(if $(GUARD), PROBE=$(base)/probe.jsonl)
 DEMO := $(if $(filter r-zero,$(RUN)),demo$(addprefix -,$(filter-out demo,$(SIZE)))$(addprefix -,$(filter-out 0,$(SEED))),$(RUN))
 
 $(keep) $(RUNS)/tiny-base-%/rzero.json
@@ -181,9 +244,10 @@ demo: ## the whole loop on a small model made here, beside the base-Challenger b
 	$(MAKE) $(call base,$(SEED))/rzero.json
 	$(MAKE) -j2 chains RUN=$(DEMO) $(call tiny,$(SEED))
 	$(MAKE) report RUN=$(DEMO)
+	$(if $(GUARD),$(MAKE) verdict RUN=$(DEMO) $(call tiny,$(SEED)))
 
 .PHONY: chains all-chains
-chains: $(call results,$(R)) $(call results,$(R)/base-challenger)
+chains: $(if $(GUARD),guarded-run,$(call results,$(R))) $(call results,$(R)/base-challenger)
 all-chains: chains no-penalty no-filter shuffled-labels
 
 # Bases and held-out draws that no setting was chosen on.
@@ -192,11 +256,11 @@ evidence: export OMP_NUM_THREADS ?= 1
 evidence: ## every chain on several bases: means, spread, paired differences (an hour or more)
 	for seed in $(EVIDENCE); do \
 	  $(MAKE) $(call base,$$seed)/rzero.json SEED=$$seed && \
-	  $(MAKE) -j2 all-chains RUN=evidence-$(SIZE)-$$seed $(call tiny,$$seed) && \
+	  $(MAKE) -j2 all-chains RUN=evidence-$(SIZE)-$$seed $(call tiny,$$seed)$(if $(GUARD), GUARD=) && \
 	  $(MAKE) report RUN=evidence-$(SIZE)-$$seed || exit $$?; \
 	done
 	$(RZERO) report $(EVIDENCE:%=$(RUNS)/evidence-$(SIZE)-%) -o $(RUNS)/evidence-$(SIZE).txt -o $(RUNS)/evidence-$(SIZE).json
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "Variables: MODEL PRESET RUN ITERATIONS SEED HELDOUT TASKS SIZE, and {CHALLENGE,SAMPLE,LABEL,FILTER,SOLVER,EVAL,ORACLE,DIFFICULTY}_FLAGS"
+	@echo "Variables: MODEL PRESET RUN ITERATIONS SEED HELDOUT TASKS DEDUP GUARD PROBE SIZE, and {CHALLENGE,SAMPLE,LABEL,FILTER,SOLVER,EVAL,ORACLE,DIFFICULTY,PROBE,GUARD}_FLAGS"

@@ -1,0 +1,189 @@
+"""`rzero guard`: when a run is to stop, and which Solver it says to ship."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import Refused, Rzero
+from rzero_cli.core.guard import judge
+from rzero_cli.core.provenance import content_hash
+from stub_rzero import QUESTIONS, evaluation
+
+MODEL = "org/base"
+
+
+def names(count: int) -> list[str]:
+    return ["base", *(f"iter-{k}" for k in range(1, count))]
+
+
+def probed(run: Path, *right: int, **changes: Any) -> Path:
+    """A run whose models, the base first, get so many of 200 questions right."""
+    for name, count in zip(names(len(right)), right, strict=True):
+        (run / name).mkdir(parents=True, exist_ok=True)
+        found = evaluation(MODEL, "probe.jsonl", count)
+        (run / name / "probe.json").write_text(json.dumps(found))
+    return run
+
+
+def labelled(run: Path, *files: list[tuple[str, str | None]]) -> Path:
+    """A run with these questions and labels of each iteration."""
+    for name, rows in zip(names(len(files) + 1)[1:], files, strict=True):
+        (run / name).mkdir(parents=True, exist_ok=True)
+        text = "".join(
+            json.dumps({"question": q, "answer": a, "p_hat": 0.5}) + "\n" for q, a in rows
+        )
+        (run / name / "labeled.jsonl").write_text(text)
+    return run
+
+
+def test_a_fall_beyond_its_noise_trips(tmp_path: Path) -> None:
+    """All are right on the same questions, so of 200 the n that are lost are all that differ.
+
+    The share lost is binomial: for n = 4 of 200, 2 % with a standard error of 0.99 %, and the 95 %
+    interval of the resampled mean is from 0.5 % to 4 %: it ends below 0. For n = 2 it begins at 0.
+    """
+    found = judge(probed(tmp_path, 80, 120, 116), ["probe"])
+    assert (found["tripped"], found["iteration"], found["best"]) == (True, 2, 1)
+    probe = found["probe"]
+    assert (probe["from"], probe["to"]) == (0.6, 0.58)
+    assert probe["difference"] == pytest.approx(-0.02)
+    assert probe["ci95"] == pytest.approx([-0.04, -0.005])
+    assert not judge(probed(tmp_path, 80, 120, 118), ["probe"])["tripped"]
+
+
+def test_it_is_the_best_before_that_counts_not_the_last(tmp_path: Path) -> None:
+    # Each step down is within its noise, both together are not.
+    found = judge(probed(tmp_path, 80, 120, 118, 115), ["probe"])
+    assert (found["tripped"], found["iteration"], found["best"]) == (True, 3, 1)
+    assert found["ship"] == str(tmp_path / "iter-1" / "solver")
+    assert found["probe"]["scores"] == [0.4, 0.6, 0.59, 0.575]
+
+
+def test_what_comes_after_the_first_trip_is_not_looked_at(tmp_path: Path) -> None:
+    found = judge(probed(tmp_path, 80, 120, 60, 200), ["probe"])
+    assert (found["iteration"], found["best"]) == (2, 1)
+    assert judge(tmp_path, ["probe"], 1)["tripped"] is False
+
+
+def test_a_margin_can_be_asked_for(tmp_path: Path) -> None:
+    probed(tmp_path, 80, 120, 100)
+    assert judge(tmp_path, ["probe"], least_fall=0.05)["tripped"]
+    assert not judge(tmp_path, ["probe"], least_fall=0.1)["tripped"]
+
+
+def test_a_base_that_stays_the_best_is_what_to_ship(tmp_path: Path) -> None:
+    found = judge(probed(tmp_path, 100, 40), ["probe"])
+    assert (found["tripped"], found["best"], found["ship"]) == (True, 0, MODEL)
+    found = judge(probed(tmp_path, 100, 100), ["probe"])
+    assert found["verdict"] == (
+        "no guard tripped after iteration 1: best on the probe is the base model with 50.0 %; "
+        f"ship {MODEL}"
+    )
+
+
+WORDS = ["a", "b", "c", "d", "e", "f", "g", "h"]
+APART = [(f"{word} {word * 2} {word * 3} {word * 4}", word) for word in WORDS]
+
+
+@pytest.mark.parametrize(
+    ("later", "fell"),
+    [
+        (APART, []),
+        (APART[:4] + APART[:4], []),  # half is not below half
+        ([(question, str(n % 3)) for n, (question, _) in enumerate(APART)], ["distinct_answers"]),
+        # two spellings of one number are one answer, two white spaces two questions
+        (
+            [(q, a) for (q, _), a in zip(APART, ["2", "4/2", "2.0", "3"] * 2, strict=True)],
+            ["distinct_answers"],
+        ),
+        (
+            [(f"one two three four five {n}", w) for n, w in enumerate(WORDS)],
+            ["near_distinct_questions"],
+        ),
+        ([(question, None) for question, _ in APART], ["distinct_answers"]),
+        (APART[:3] * 3, ["distinct_answers", "distinct_questions", "near_distinct_questions"]),
+    ],
+)
+def test_diversity_is_measured_by_the_first_iteration(
+    tmp_path: Path, later: list[tuple[str, str | None]], fell: list[str]
+) -> None:
+    found = judge(labelled(tmp_path, list(APART), later), ["diversity"])
+    assert found["diversity"]["first"] == dict.fromkeys(found["diversity"]["first"], 1.0)
+    assert found["diversity"]["fell"] == fell
+    assert found["tripped"] == bool(fell)
+    shipped = 1 if fell else 2
+    assert found["ship"] == str(tmp_path / f"iter-{shipped}" / "solver")
+    assert found["best"] is None
+
+
+def test_with_both_guards_the_probe_says_which_is_best(tmp_path: Path) -> None:
+    probed(tmp_path, 80, 120, 119)
+    labelled(tmp_path, list(APART), APART[:3] * 3)
+    found = judge(tmp_path, ["probe", "diversity"])
+    assert not found["probe"]["tripped"] and found["diversity"]["tripped"]
+    assert found["verdict"].startswith(
+        "stopped after iteration 2: distinct answers fell from 100.0 %"
+    )
+    assert found["ship"] == str(tmp_path / "iter-1" / "solver")
+    fewer = judge(tmp_path, ["probe", "diversity"], least_share=0.3)
+    assert not fewer["tripped"]
+
+
+def test_the_command_prints_one_line_and_writes_it_all(rzero: Rzero, tmp_path: Path) -> None:
+    probed(tmp_path / "run", 80, 120, 100)
+    ended = rzero("guard", "run", "-o", "guard.json")
+    assert (ended.status, ended.stderr) == (0, "")
+    written = json.loads((tmp_path / "guard.json").read_text())
+    assert ended.stdout == written["verdict"] + "\n"
+    origin = written.pop("origin")
+    assert written == judge(tmp_path / "run", ["probe"]) | {
+        name: written[name] for name in ("ship", "verdict")
+    }
+    assert '\n  "tripped": true' in (tmp_path / "guard.json").read_text(), (
+        "the Makefile looks for it"
+    )
+    assert (origin["stage"], origin["settings"]["guard"]) == ("guard", "probe")
+    assert origin["parents"] == [
+        {
+            "path": f"run/{name}/probe.json",
+            "sha256": content_hash(tmp_path / "run" / name / "probe.json"),
+        }
+        for name in names(3)
+    ]
+    assert "guard.json" in rzero("lineage", "guard.json").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("run --guard answers", "--guard answers: unknown; known: probe, diversity"),
+        ("nowhere", "nowhere/base/probe.json: no such file: it is made by `make run GUARD=probe"),
+        ("run --guard diversity", "run/iter-1/labeled.jsonl: no such file: it is made by"),
+        ("run --iteration 3", "run/iter-3/probe.json: no such file"),
+        ("run -o run/base/probe.json", "run/base/probe.json exists"),
+        ("torn", "torn/iter-1/probe.json: "),
+        ("empty", "empty/base/probe.json: not a result of `rzero eval`"),
+        ("mixed", "mixed/base/probe.json, mixed/iter-1/probe.json: not of the same questions"),
+        ("other", "other/base/probe.json, other/iter-1/probe.json: no task in common"),
+        ("tuned", "tuned/base/probe.json: of the questions of tuned/base/eval.json"),
+    ],
+)
+def test_what_cannot_be_judged_is_one_clear_line(
+    refused: Refused, tmp_path: Path, arguments: str, message: str
+) -> None:
+    for name in ("run", "torn", "empty", "mixed", "other", "tuned"):
+        probed(tmp_path / name, 80, 120, 100)
+    (tmp_path / "torn/iter-1/probe.json").write_text('{"tasks": {')
+    (tmp_path / "empty/base/probe.json").write_text("{}")
+    mixed = evaluation(MODEL, "probe.jsonl", 1)
+    task: Any = mixed["tasks"]
+    del task["probe"]["samples"][QUESTIONS // 2 :]
+    (tmp_path / "mixed/iter-1/probe.json").write_text(json.dumps(mixed))
+    other = json.dumps(evaluation(MODEL, "other.jsonl", 1))
+    (tmp_path / "other/iter-1/probe.json").write_text(other)
+    (tmp_path / "tuned/base/eval.json").write_text((tmp_path / "tuned/base/probe.json").read_text())
+    assert refused("guard", *arguments.split()).startswith(message)
