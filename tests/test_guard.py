@@ -187,3 +187,19 @@ def test_what_cannot_be_judged_is_one_clear_line(
     (tmp_path / "other/iter-1/probe.json").write_text(other)
     (tmp_path / "tuned/base/eval.json").write_text((tmp_path / "tuned/base/probe.json").read_text())
     assert refused("guard", *arguments.split()).startswith(message)
+
+
+@pytest.mark.slow
+def test_a_solver_that_has_forgotten_everything_is_not_shipped(
+    rzero: Rzero, small_base: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    """The real evaluations: of a base on its probe, and of random weights in the Solver's place."""
+    for name, model in (("base", small_base), ("iter-1", tiny_model)):
+        (tmp_path / "run" / name).mkdir(parents=True)
+        given = ("--model", model, "--data", small_base / "probe.jsonl", "--preset", "tiny")
+        output = f"run/{name}/probe.json"
+        ended = rzero("eval", *given, "--limit", "120", "--k", "2", "-o", output)
+        assert ended.status == 0, ended.stderr
+    found = json.loads(rzero("guard", "run", "--json").stdout)
+    assert (found["tripped"], found["best"], found["ship"]) == (True, 0, str(small_base))
+    assert found["probe"]["scores"][1] < 0.1 < found["probe"]["scores"][0]
