@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import Ended, Refused, Rzero
@@ -179,6 +179,7 @@ records = st.lists(st.tuples(questions, st.sampled_from(["1", "2/2", "3", "x"]))
 most = st.none() | st.integers(1, 3)
 
 
+@settings(deadline=None)  # the first one loads numpy and the tokenizers
 @given(records, st.lists(questions, max_size=3), st.booleans(), most)
 def test_exact_guards_are_what_they_say(
     asked: list[tuple[str, str]], seen: list[str], dedup: bool, per_answer: int | None
@@ -197,6 +198,7 @@ def test_exact_guards_are_what_they_say(
             texts += [question.lower().split()] if dedup else []
 
 
+@settings(deadline=None)  # the first one loads numpy and the tokenizers
 @given(records, st.lists(questions, max_size=3))
 def test_near_drops_nothing_that_is_near_nothing(
     asked: list[tuple[str, str]], seen: list[str]
@@ -214,6 +216,7 @@ def test_near_drops_nothing_that_is_near_nothing(
             assert not (distances < 0.1).any()
 
 
+@settings(deadline=None)  # the first one loads numpy and the tokenizers
 @given(records, st.integers(1, 3))
 def test_a_cluster_is_a_leader_and_what_is_near_it(
     asked: list[tuple[str, str]], per_cluster: int
