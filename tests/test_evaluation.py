@@ -27,7 +27,7 @@ from rzero_cli.errors import DataError, RzeroError, UsageError  # noqa: E402
 from rzero_cli.evaluation.exams import evaluate_data  # noqa: E402
 from rzero_cli.evaluation.lm import EngineLM  # noqa: E402
 from rzero_cli.evaluation.loading import load_tasks  # noqa: E402
-from rzero_cli.evaluation.scores import summarize  # noqa: E402
+from rzero_cli.evaluation.scores import Answered, summarize  # noqa: E402
 from rzero_cli.evaluation.tables import results_table  # noqa: E402
 from rzero_cli.evaluation.tasks import evaluate_tasks  # noqa: E402
 
@@ -319,9 +319,16 @@ def test_the_counts_are_those_of_the_completions(
 
 
 def test_progress_reaches_its_end(engine: TransformersEngine, equivalence: Equivalence) -> None:
-    steps: list[int] = []
-    run(engine, equivalence, on_progress=steps.append)
-    assert steps == [1] * 5 + [4] * 5
+    steps: list[Answered] = []
+    result = run(engine, equivalence, on_progress=steps.append)
+    assert [step.answers for step in steps] == [1] * 5 + [4] * 5
+    assert sum(step.tokens for step in steps) == result["tokens"]
+    assert [step.right for step in steps[:5]] == [s["greedy"] for s in result["samples"]]
+    assert [step.right for step in steps[5:]] == [sum(s["correct"]) for s in result["samples"]]
+    assert not any(step.earlier for step in steps)
+    steps.clear()
+    run(engine, equivalence, on_progress=steps.append, done=result["log"][:7])
+    assert [step.earlier for step in steps] == [True] * 7 + [False] * 3
 
 
 @pytest.mark.parametrize("finished", [1, 5, 7, 10])

@@ -23,6 +23,7 @@ from rzero_cli.evaluation.judge import (
     messages_for,
     verdict_of,
 )
+from rzero_cli.evaluation.scores import Answered
 from scripted_server import Body, Reply, ScriptedServer, completion
 
 CASE = Case("What is half of 1?", "0.5", "one half")
@@ -177,18 +178,23 @@ def test_the_word_in_an_answer_can_still_be_denied() -> None:
 def test_an_interrupted_judging_goes_on() -> None:
     cases = [CASE._replace(answer=str(n)) for n in range(5)] + [CASE]
     whole: list[dict[str, Any]] = []
-    steps: list[int] = []
+    steps: list[Answered] = []
     with ScriptedServer(honest) as server:
         expected = ask(server, cases, log=whole.append, on_progress=steps.append)
         assert [record["answer"] for record in whole] == [case.answer for case in cases]
         keys = ["question", "reference", "answer", "reply", "equal"]
         assert all(list(record) == keys for record in whole)
-        assert steps == [1] * 6
+        assert [step.answers for step in steps] == [1] * 6
+        assert [bool(step.right) for step in steps] == [record["equal"] for record in whole]
         for done in range(7):
             server.requests.clear()
             rest: list[dict[str, Any]] = []
             earlier = json.loads(json.dumps(whole[:done]))
-            assert ask(server, cases, done=earlier, log=rest.append) == expected
+            steps.clear()
+            on_progress = steps.append
+            asked = ask(server, cases, done=earlier, log=rest.append, on_progress=on_progress)
+            assert asked == expected
+            assert [step.earlier for step in steps] == [True] * done + [False] * (6 - done)
             assert earlier + rest == whole
             assert len(server.requests) == 6 - done
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ import typer
 
 from rzero_cli.commands._run import say
 from rzero_cli.core.rejects import Rejects, open_rejects
-from rzero_cli.core.streams import Check, Line, Reject, read_lines
+from rzero_cli.core.shards import WHOLE, Shard
+from rzero_cli.core.streams import Check, Line, Reject, count_lines, read_lines
 from rzero_cli.errors import DataError, UsageError
 
 __all__ = ["Input"]
@@ -81,6 +82,17 @@ class Input:
             with self.rejecting():
                 deque(self.lines(), maxlen=0)
         return count
+
+    def at_most(self, part: Shard = WHOLE) -> int | None:
+        """How many good lines a part of the input may have, for whoever waits: nothing is parsed,
+        so bad and blank ones are counted. None for pipes."""
+        files = [Path(name) for name in self._names]
+        with suppress(OSError):
+            if all(path.is_file() for path in files):
+                count = sum(map(count_lines, files))
+                limit = self._how["limit"]
+                return part.size(count if limit is None else min(count, limit))
+        return None
 
     @contextmanager
     def rejecting(self) -> Iterator[None]:

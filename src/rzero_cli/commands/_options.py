@@ -22,11 +22,14 @@ from rzero_cli.core.answers.conventions import Percent, Units
 from rzero_cli.core.locks import check_free
 from rzero_cli.core.outputs import check_new_directory, check_part, part_of
 from rzero_cli.core.processes import rank
+from rzero_cli.core.progress import check_log_file
 from rzero_cli.core.reading import Rules
 from rzero_cli.core.rewards import BLEU_TOKENIZERS, RULES
 from rzero_cli.core.secrets import key_named_in
 from rzero_cli.engines import ENGINES, check_engine
 from rzero_cli.errors import UsageError
+
+REPORTERS = ("tensorboard", "trackio", "wandb")
 
 PRESET: Any = None
 """The declared default of an option whose value comes from the preset."""
@@ -78,6 +81,12 @@ def _read_config(path: str | None) -> dict[str, Any]:
     if path is None and not Path(settings.CONFIG_NAME).is_file():
         return {}
     return settings.load_config(Path(path or settings.CONFIG_NAME))
+
+
+def values_of(ctx: typer.Context, command: str) -> dict[str, Any]:
+    """What the preset and the configuration of this command give the options of another one."""
+    config = _read_config(ctx.params["config"])
+    return settings.merge([*settings.layers(ctx.params["preset"]), config], command)
 
 
 def chosen(ctx: typer.Context, name: str) -> bool:
@@ -134,6 +143,15 @@ def from_preset(
 
 def _plain(*flags: str, help: str, panel: str = OUTPUT, **kwargs: Any) -> Any:
     return typer.Option(*flags, help=help, rich_help_panel=panel, show_default=False, **kwargs)
+
+
+def _check_log_file(value: str | None) -> str | None:
+    """Refuse what no line can be appended to, before any work. Raises UsageError."""
+    if value == "-":
+        raise UsageError("--log-file -: standard output is for records: give a file")
+    if value and (reason := check_log_file(Path(value))):
+        raise UsageError(f"--log-file {value}: {reason}")
+    return value or None
 
 
 Files = Annotated[
@@ -421,6 +439,24 @@ Resume = Annotated[
     bool, _plain("--resume", help="Continue an interrupted run; nothing to do if it is done.")
 ]
 Force = Annotated[bool, _plain("--force", help="Replace the output if it exists.")]
+LogFile = Annotated[
+    str | None,
+    _plain(
+        "--log-file",
+        help="Append the figures of the stage here, as JSONL, while it works.",
+        envvar="RZERO_LOG_FILE",
+        metavar="FILE",
+        callback=_check_log_file,
+    ),
+]
+ReportTo = Annotated[
+    list[str] | None,
+    _plain(
+        "--report-to",
+        help=f"Send the figures of each update to {', '.join(REPORTERS)}, too. May be repeated.",
+        metavar="NAME",
+    ),
+]
 Quiet = Annotated[bool, _plain("--quiet", "-q", help="Print errors only.")]
 DryRun = Annotated[
     bool,

@@ -1,12 +1,12 @@
-"""What every command does around its work: input from a terminal, settings, progress, messages."""
+"""What every command does around its work: input from a terminal, settings, messages."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,6 @@ __all__ = [
     "parents_of",
     "part_seed",
     "print_json",
-    "progress",
     "say",
     "settings_of",
     "stdin_or_help",
@@ -45,6 +44,8 @@ _NOT_SETTINGS = {
     "as_json",
     "price",
     "log_samples",
+    "log_file",
+    "report_to",
     "endpoint",
     "solver_endpoint",
     "judge_endpoint",
@@ -129,18 +130,3 @@ class Clock:
     @property
     def seconds(self) -> float:
         return time.monotonic() - self._start
-
-
-@contextmanager
-def progress(title: str, total: int | None, *, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error, on a terminal only. Gives a function: how much more is done."""
-    if quiet or rank() or not sys.stderr.isatty():
-        yield lambda step: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as bars:
-        task = bars.add_task(title, total=total)
-        yield lambda step: bars.advance(task, step)

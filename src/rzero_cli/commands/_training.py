@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +15,8 @@ import typer
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._launch import processes_of
 from rzero_cli.commands._output import made_from
-from rzero_cli.commands._run import Clock, progress, say, settings_of
+from rzero_cli.commands._progress import progress
+from rzero_cli.commands._run import Clock, say, settings_of
 from rzero_cli.core import settings
 from rzero_cli.core.outputs import protect_stdout
 from rzero_cli.core.plan import Plan, make_plan
@@ -127,6 +129,7 @@ def check_training(ctx: typer.Context, model: str) -> Rollouts:
         return Rollouts()
     if options["as_json"]:
         raise UsageError("--json prints the plan for machines: it needs --dry-run")
+    reporters_of(options)
     _check_optim(options["optim"], known=settings.preset_value(str(ctx.command.name), "optim"))
     if options["lora_r"]:
         _check_lora(model, options["lora_r"], options["lora_alpha"])
@@ -137,6 +140,21 @@ def check_training(ctx: typer.Context, model: str) -> Rollouts:
         tensor_parallel_size=options["rollout_tensor_parallel_size"],
         processes=processes_of(options),
     )
+
+
+def reporters_of(options: Mapping[str, Any]) -> list[str]:
+    """Where --report-to sends the figures, by transformers' names.
+
+    Raises:
+        UsageError: one is unknown, or its package is not installed.
+    """
+    names = [name.strip() for text in options["report_to"] or () for name in text.split(",")]
+    for name in names:
+        if name not in opt.REPORTERS:
+            raise UsageError(f"--report-to {name}: unknown; known: {', '.join(opt.REPORTERS)}")
+        if find_spec(name) is None:
+            raise UsageError(f"--report-to {name}: {name} not installed: pip install {name}")
+    return names
 
 
 def _check_optim(name: str, *, known: str) -> None:
@@ -189,6 +207,8 @@ def run_training(
     bad = {} if rejected is None else {"rejected": rejected}
     options["processes"] = plan.processes  # as many as there are, however they were asked for
     hyper = Hyperparameters(**{name: options[name] for name in HYPER})
+    recent: deque[dict[str, Any]] = deque(maxlen=plan.updates_per_step)
+    seen: dict[str, float] = {}
     r, alpha, targets = (options[f"lora_{name}"] for name in ("r", "alpha", "targets"))
     with (
         protect_stdout(),
@@ -198,7 +218,14 @@ def run_training(
             resume=options["resume"],
             force=options["force"],
         ) as (part, finished),
-        progress(str(ctx.command.name), plan.updates, quiet=quiet) as advance,
+        progress(
+            ctx,
+            plan.updates,
+            lambda: seen,
+            unit="updates",
+            # A step draws its rollouts before the first of its updates.
+            points=2 * plan.updates_per_step + 1,
+        ) as tell,
     ):
         if finished:  # but for its name
             return
@@ -213,7 +240,13 @@ def run_training(
             say(f"{ctx.command.name}: {rollouts.notice}", quiet=quiet)
 
         def on_update(figures: dict[str, Any]) -> None:
-            advance(1)
+            nonlocal seen
+            recent.append(figures)
+            counts = {"done": figures["update"], "tokens": figures["num_tokens"]}
+            seen = counts | _means(recent)
+            if "loss" not in figures:  # nothing is trained yet
+                return
+            tell({"step": _step(figures, plan)} | figures)
             if "reward" in figures:
                 say(f"{ctx.command.name}: {_line(figures, plan)}", quiet=quiet)
 
@@ -230,6 +263,8 @@ def run_training(
             lora=Lora(r, alpha, targets) if r else None,
             rollouts=rollouts,
             template_args=opt.chat_template_args(options),
+            report_to=reporters_of(options),
+            run_name="/".join(Path(options["output"]).parts[-3:]).lstrip("/"),
         )
         if not rank():
             _write_record(ctx, part, plan, parents, clock, figures | bad)
@@ -265,6 +300,7 @@ def _write_record(
 _SHOWN = {
     "reward": "reward",
     "p_hat": "p_hat",
+    "r_unc": "r_unc",
     "r_rep": "r_rep",
     "valid": "valid",
     "clusters": "clusters",
@@ -272,12 +308,24 @@ _SHOWN = {
     "frac_reward_zero_std": "zero-variance",
     "kl": "kl",
     "entropy": "entropy",
-    "completions/mean_length": "tokens",
+    "completions/mean_length": "length",
 }
 
 
 def _line(figures: dict[str, Any], plan: Plan) -> str:
     """One step for the person who watches."""
-    step = (int(figures["update"]) - 1) // plan.updates_per_step + 1
     shown = [f"{name} {figures[key]:.3g}" for key, name in _SHOWN.items() if key in figures]
-    return f"step {step}/{plan.steps}: {', '.join(shown)}"
+    return f"step {_step(figures, plan)}/{plan.steps}: {', '.join(shown)}"
+
+
+def _step(figures: Mapping[str, Any], plan: Plan) -> int:
+    return (int(figures["update"]) - 1) // plan.updates_per_step + 1
+
+
+def _means(updates: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """Of the updates of a step; TRL gives what concerns rollouts with the first alone."""
+    found: dict[str, float] = {}
+    for key, name in _SHOWN.items():
+        if values := [figures[key] for figures in updates if key in figures]:
+            found[name] = sum(values) / len(values)
+    return found

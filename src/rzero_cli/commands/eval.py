@@ -14,7 +14,8 @@ import typer
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._input import Input
 from rzero_cli.commands._output import hashed, made_from
-from rzero_cli.commands._run import Clock, check_served, parents_of, progress, say, settings_of
+from rzero_cli.commands._progress import means, progress
+from rzero_cli.commands._run import Clock, check_served, parents_of, say, settings_of
 from rzero_cli.core.outputs import (
     Output,
     check_new_file,
@@ -163,6 +164,7 @@ def eval_(
     seed: opt.Seed = opt.PRESET,
     resume: opt.Resume = False,
     force: opt.Force = False,
+    log_file: opt.LogFile = None,
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
     preset: opt.Preset = opt.PRESET,
@@ -342,8 +344,10 @@ def _evaluate(
     requests = sum(len(exam.questions) * (exam.greedy + (exam.k > 0)) for exam in exams)
     ahead = Ahead(journal.ahead)
     parts = []
-    with progress("eval", None if others.get("tasks") else answers, quiet=options["quiet"]) as bar:
-        how["on_progress"] = bar
+    seen = _Answers()
+    how["on_progress"] = seen.add
+    total = None if others.get("tasks") else answers
+    with progress(ctx, total, seen.look, unit="answers"):
         if exams:
             with Equivalence(conventions=rules.conventions) as equivalence:
                 parts.append(
@@ -379,8 +383,27 @@ def _evaluate(
         result["protocol"]["engine"] = _name(engine)
     if judge is not None:
         asked = [results["tasks"][exam.name] for exam in exams if not exam.choices]
-        _judge_answers(judge, options, asked, journal, earlier)
+        _judge_answers(judge, ctx, asked, journal, earlier)
     return results | {"averages": averages(results["tasks"])}
+
+
+class _Answers:
+    """What there is so far, for the person who waits."""
+
+    def __init__(self) -> None:
+        self.done = self.before = self.tokens = self.graded = self.right = 0
+
+    def add(self, answered: Any) -> None:
+        self.done += answered.answers
+        self.before += answered.answers if answered.earlier else 0
+        self.tokens += 0 if answered.earlier else answered.tokens
+        if answered.right is not None:
+            self.right += answered.right
+            self.graded += answered.answers
+
+    def look(self) -> dict[str, float]:
+        counts = {"done": self.done, "before": self.before, "tokens": self.tokens}
+        return counts | means(self.graded, right=self.right)
 
 
 def _judge(name: str | None, judges: dict[str, Any] | None) -> AbstractContextManager[Any]:
@@ -415,7 +438,7 @@ def _check_judged(exams: list[Any], others: dict[str, Any], quiet: bool) -> None
 
 def _judge_answers(
     engine: Any,
-    options: dict[str, Any],
+    ctx: typer.Context,
     results: list[dict[str, Any]],
     journal: Output,
     done: Iterator[dict[str, Any]],
@@ -424,8 +447,9 @@ def _judge_answers(
     from rzero_cli.evaluation.judge import cases_of, judge, judged, prompt_sha256
 
     cases = [case for result in results for case in cases_of(result["samples"])]
-    with progress("judge", len(set(cases)), quiet=options["quiet"]) as bar:
-        verdicts = judge(engine, cases, on_progress=bar, done=done, log=journal.write)
+    seen = _Answers()
+    with progress(ctx, len(set(cases)), seen.look, unit="answers", title="judge"):
+        verdicts = judge(engine, cases, on_progress=seen.add, done=done, log=journal.write)
     said = dict(zip(cases, verdicts, strict=True))
     for result in results:
         samples = result.pop("samples")

@@ -12,7 +12,8 @@ import typer
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._input import Input
 from rzero_cli.commands._output import open_records
-from rzero_cli.commands._run import Clock, progress, say, stdin_or_help
+from rzero_cli.commands._progress import means, progress
+from rzero_cli.commands._run import Clock, say, stdin_or_help
 from rzero_cli.core.pool import default_workers, in_order
 from rzero_cli.core.shards import parse_shard
 from rzero_cli.core.streams import Line
@@ -58,6 +59,7 @@ def grade(
     output: opt.Out = None,
     resume: opt.Resume = False,
     force: opt.Force = False,
+    log_file: opt.LogFile = None,
     quiet: opt.Quiet = False,
     preset: opt.Preset = opt.PRESET,
     config: opt.Config = None,
@@ -83,11 +85,16 @@ def grade(
     keys = answer_key, completion_key
     known = question_key if truth else reference_key
     given = Input(ctx, names, lambda line: (line.text(known), _answer(line, *keys)))
-    lines = parse_shard(shard).of(given.lines())
+    part = parse_shard(shard)
+    lines = part.of(given.lines())
     count = right = timeouts = 0
+
+    def look() -> dict[str, float]:
+        return {"done": out.done + count, **means(count, right=right)}
+
     with (
         open_records(ctx, *names, clock=clock, metrics=_metrics, given=given) as out,
-        progress("grade", None, quiet=quiet) as advance,
+        progress(ctx, lambda: given.at_most(part), look, unit="answers", out=out),
     ):
 
         def inputs() -> Iterator[tuple[dict[str, Any], tuple[str | None, bool, str]]]:
@@ -107,7 +114,6 @@ def grade(
             out.write(record | {"extracted": graded.extracted, "correct": graded.correct})
             count, right = count + 1, right + graded.correct
             timeouts += graded.timeouts
-            advance(1)
     say(
         f"grade: {right} of {count} correct ({right / max(1, count):.1%}), "
         f"{timeouts} comparisons timed out",

@@ -10,12 +10,12 @@ from rzero_cli.commands import _options as opt
 from rzero_cli.commands._estimate import parse_price, print_estimate
 from rzero_cli.commands._input import Input
 from rzero_cli.commands._output import open_records
+from rzero_cli.commands._progress import kept_by_filter, means, progress
 from rzero_cli.commands._run import (
     Clock,
     check_served,
     parents_of,
     part_seed,
-    progress,
     say,
     stdin_or_help,
 )
@@ -95,6 +95,7 @@ def label(
     output: opt.Out = None,
     resume: opt.Resume = False,
     force: opt.Force = False,
+    log_file: opt.LogFile = None,
     quiet: opt.Quiet = False,
     preset: opt.Preset = opt.PRESET,
     config: opt.Config = None,
@@ -140,7 +141,14 @@ def label(
     total = None if total is None else part.size(total)
     seed = part_seed(seed, part)
     sampling = Sampling(m, temperature, top_p, top_k, max_tokens, seed, opt.stops(stop))
-    count = unlabelled = truncated = tokens = 0
+    keeps = kept_by_filter(ctx)
+    count = kept = unlabelled = truncated = tokens = 0
+    p_hats = 0.0
+
+    def look() -> dict[str, float]:
+        figures = means(count, p_hat=p_hats, kept=kept, unreadable=unlabelled)
+        return {"done": out.done + count, "tokens": tokens, **figures}
+
     with (
         open_records(
             ctx, *names, *parents_of(model, how), clock=clock, metrics=vote_metrics, given=given
@@ -153,14 +161,13 @@ def label(
             seed=derived_seed(seed, out.done),
             **how,
         ) as opened,
-        progress("label", total, quiet=quiet) as advance,
+        progress(ctx, total, look, unit="questions", out=out),
     ):
         asked = InStep(
             part.of(given.lines()),
             lambda line: line.text(question_key),
             start=out.done,
         )
-        advance(out.done)
         for labelled in opened.label(
             asked.questions(), start=out.done, ahead=Ahead(out.ahead, out.done)
         ):
@@ -170,9 +177,10 @@ def label(
             out.write(record)
             count += 1
             unlabelled += labelled.vote.answer is None
+            p_hats += labelled.vote.p_hat
+            kept += keeps(labelled.vote.answer, labelled.vote.p_hat)
             truncated += sum(c.truncated for c in labelled.completions)
             tokens += sum(c.tokens for c in labelled.completions)
-            advance(1)
         asked.end()
         out.tokens = tokens
         say(

@@ -13,11 +13,11 @@ import typer
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._input import Input
 from rzero_cli.commands._output import open_records
+from rzero_cli.commands._progress import means, progress
 from rzero_cli.commands._run import (
     Clock,
     parents_of,
     part_seed,
-    progress,
     say,
     stdin_or_help,
 )
@@ -33,8 +33,9 @@ from rzero_cli.stages.label import InStep, open_solver
 
 TEMPERATURE, TOP_P, TOP_K, MAX_TOKENS = opt.drawing("oracle")
 EXTRACT, UNITS, PERCENT = opt.answers("oracle")
-Ask = Callable[..., Iterator[str | None]]
-"""Of questions, and of how many to leave out at their start, gives the true answers."""
+Ask = Callable[..., Iterator[tuple[str | None, int]]]
+"""Of questions, and of how many to leave out at their start, gives the true answers, each with the
+tokens it took."""
 
 
 def oracle(
@@ -124,6 +125,7 @@ def oracle(
     output: opt.Out = None,
     resume: opt.Resume = False,
     force: opt.Force = False,
+    log_file: opt.LogFile = None,
     quiet: opt.Quiet = False,
     preset: opt.Preset = opt.PRESET,
     config: opt.Config = None,
@@ -156,7 +158,12 @@ def oracle(
     opt.answer_rules(ctx.params), opt.stops(stop), load_prompt(prompt_file, SOLVER)
     data = [oracle_data] if oracle_data else []
     total = given.count()
-    count = unknown = 0
+    count = unknown = tokens = 0
+
+    def look() -> dict[str, float]:
+        figures = means(count, known=count - unknown)
+        return {"done": out.done + count, "tokens": tokens, **figures}
+
     if output and output != "-":
         check_output(Path(output), force=force, resume=resume)
     with (
@@ -167,30 +174,34 @@ def oracle(
             *data,
             *(parents_of(answered_by["oracle"], how) if how else []),
             clock=clock,
-            metrics=lambda lines: _metrics(reference_key, count, lines),
+            metrics=lambda lines: _metrics(reference_key, out.done + count, lines),
             given=given,
             made_with=answered_by,
         ) as out,
-        progress("oracle", None if total is None else part.size(total), quiet=quiet) as advance,
+        progress(
+            ctx,
+            None if total is None else part.size(total),
+            look,
+            unit="questions",
+            out=out,
+        ),
     ):
         asked = InStep(
             part.of(given.lines()),
             lambda line: line.text(question_key),
             start=out.done,
         )
-        advance(out.done)
-        before = out.done
-        for reference in ask(asked.questions(), out.done, Ahead(out.ahead, out.done)):
+        for reference, spent in ask(asked.questions(), out.done, Ahead(out.ahead, out.done)):
             record = asked.next().record
             # One oracle after another: what an earlier one knew stays.
             reference = record.get(reference_key) if reference is None else reference
             record |= {reference_key: reference}
             out.write(None if known and reference is None else record)
             count, unknown = count + 1, unknown + (reference is None)
-            advance(1)
+            tokens += spent
         asked.end()
-        count += before
-    if output and before:  # the file has those of the earlier run, too
+    count += out.done
+    if output and out.done:  # the file has those of the earlier run, too
         unknown = count - _metrics(reference_key, count, read_lines([output]))["known"]
     say(f"oracle: {count} questions, {unknown} without a known answer", quiet=quiet)
 
@@ -232,16 +243,18 @@ def _open(
         ) as solver:
             served: Any = solver.engine
 
-            def ask(questions: Iterable[str], start: int, ahead: Ahead) -> Iterator[str | None]:
-                labelled = solver.label(questions, start=start, ahead=ahead)
-                return (one.vote.answer for one in labelled)
+            def ask(
+                questions: Iterable[str], start: int, ahead: Ahead
+            ) -> Iterator[tuple[str | None, int]]:
+                for one in solver.label(questions, start=start, ahead=ahead):
+                    yield one.vote.answer, sum(c.tokens for c in one.completions)
 
             yield ask, {"oracle": str(served.model)}
 
 
 def _each(find: Callable[[str], str | None]) -> Ask:
-    def ask(questions: Iterable[str], start: int, ahead: Ahead) -> Iterator[str | None]:
-        return map(find, islice(questions, start, None))
+    def ask(questions: Iterable[str], start: int, ahead: Ahead) -> Iterator[tuple[str | None, int]]:
+        return ((find(question), 0) for question in islice(questions, start, None))
 
     return ask
 

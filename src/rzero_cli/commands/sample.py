@@ -9,12 +9,12 @@ import typer
 
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._output import open_records
+from rzero_cli.commands._progress import means, progress
 from rzero_cli.commands._run import (
     Clock,
     check_served,
     parents_of,
     part_seed,
-    progress,
     say,
 )
 from rzero_cli.core.prompts import CHALLENGER, load_prompt
@@ -67,6 +67,7 @@ def sample(
     output: opt.Out = None,
     resume: opt.Resume = False,
     force: opt.Force = False,
+    log_file: opt.LogFile = None,
     quiet: opt.Quiet = False,
     preset: opt.Preset = opt.PRESET,
     config: opt.Config = None,
@@ -89,7 +90,12 @@ def sample(
     prompt = load_prompt(prompt_file, CHALLENGER)
     n, seed = part.size(n), part_seed(seed, part)
     sampling = Sampling(1, temperature, top_p, top_k, max_tokens, seed, opt.stops(stop))
-    malformed = truncated = tokens = 0
+    drawn = malformed = truncated = tokens = 0
+
+    def look() -> dict[str, float]:
+        figures = means(drawn, valid=drawn - malformed, truncated=truncated)
+        return {"done": out.done + drawn, "tokens": tokens, **figures}
+
     with (
         open_records(
             ctx,
@@ -98,7 +104,7 @@ def sample(
             metrics=lambda lines: _metrics(n, lines),
         ) as out,
         open_engine(model=model, seed=derived_seed(seed, out.done), **how) as loaded,
-        progress("sample", n - out.done, quiet=quiet) as advance,
+        progress(ctx, n, look, unit="draws", out=out),
     ):
         for record, completion in sample_questions(
             loaded,
@@ -114,9 +120,8 @@ def sample(
             malformed += record is None or record["question"] is None
             truncated += completion.truncated
             tokens += completion.tokens
-            advance(1)
+            drawn += 1
         out.tokens = tokens
-    drawn = n - out.done
     say(
         f"sample: {drawn - malformed} questions of {drawn} draws, {malformed} malformed, "
         f"{truncated} cut off at {max_tokens} tokens",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import cache
 from itertools import count, islice, takewhile
@@ -13,18 +13,18 @@ import typer
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._input import Input
 from rzero_cli.commands._output import open_records
+from rzero_cli.commands._progress import means, progress
 from rzero_cli.commands._run import (
     Clock,
     check_served,
     parents_of,
     part_seed,
-    progress,
     say,
     stdin_or_help,
 )
 from rzero_cli.core.prompts import SOLVER, load_prompt, prompt_for
 from rzero_cli.core.records import p_hat_of
-from rzero_cli.core.rewards import challenger_rewards, check_tokenizer
+from rzero_cli.core.rewards import ChallengerReward, challenger_rewards, check_tokenizer
 from rzero_cli.core.shards import WHOLE, parse_shard
 from rzero_cli.core.streams import Line
 from rzero_cli.engines import Sampling, derived_seed
@@ -88,6 +88,7 @@ def score(
     output: opt.Out = None,
     resume: opt.Resume = False,
     force: opt.Force = False,
+    log_file: opt.LogFile = None,
     quiet: opt.Quiet = False,
     preset: opt.Preset = opt.PRESET,
     config: opt.Config = None,
@@ -126,7 +127,15 @@ def score(
         "tau_bleu": tau_bleu,
         "lambda_rep": lambda_rep,
     }
-    count = truncated = tokens = 0
+    count = ready = answered = truncated = tokens = 0
+    p_hat_sum = 0.0
+    given_rewards = _Sums()
+
+    def look() -> dict[str, float]:
+        # Of a batch whose rewards are not there yet, those are done that have their p_hat.
+        figures = given_rewards.means() | means(answered, p_hat=p_hat_sum)
+        return {"done": max(out.done, count, ready), "tokens": tokens, **figures}
+
     with ExitStack() as stack:
         enter = stack.enter_context
         out = enter(
@@ -146,7 +155,9 @@ def score(
                 )
             )
 
-        advance = enter(progress("score", None, quiet=quiet))
+        enter(
+            progress(ctx, given.at_most if part == WHOLE else None, look, unit="questions", out=out)
+        )
         ahead = Ahead(out.ahead, out.done // batch * batch if batch else 0)
         for number, lines in part.of(enumerate(_batches(source, batch))):
             if count + len(lines) <= out.done:  # an earlier run has the whole batch
@@ -156,6 +167,7 @@ def score(
             missing = [
                 i for i, line in enumerate(lines) if _has_to_be_asked(line, question_key, asks)
             ]
+            ready = count + len(lines) - len(missing)
             if missing:
                 asked = [lines[i].text(question_key) for i in missing]
                 labelled = _label(opened(), asked, seed + number, ahead.after(count))
@@ -163,6 +175,8 @@ def score(
                     records[i] = label_record(records[i], label)
                     truncated += sum(c.truncated for c in label.completions)
                     tokens += sum(c.tokens for c in label.completions)
+                    ready, answered = ready + 1, answered + 1
+                    p_hat_sum += label.vote.p_hat
             questions = [record[question_key] for record in records]
             p_hats = [record.get("p_hat") for record in records]
             rewards = challenger_rewards(questions, p_hats, **reward)
@@ -170,10 +184,29 @@ def score(
                 count += 1
                 if count > out.done:
                     out.write(record | parts.as_keys())
-            advance(len(records))
+            given_rewards.add(rewards)
         out.tokens = tokens
     cut = f", {truncated} answers cut off at {max_tokens} tokens" if asks else ""
     say(f"score: {count} questions{cut}", quiet=quiet)
+
+
+class _Sums:
+    """Of the rewards so far and their parts, which malformed questions have not."""
+
+    def __init__(self) -> None:
+        self.reward = self.r_unc = self.r_rep = 0.0
+        self.count = self.valid = 0
+
+    def add(self, rewards: Sequence[ChallengerReward]) -> None:
+        valid = [one for one in rewards if one.cluster is not None]
+        self.reward += sum(one.reward for one in rewards)
+        self.r_unc += sum(one.r_unc or 0.0 for one in valid)
+        self.r_rep += sum(one.r_rep or 0.0 for one in valid)
+        self.count, self.valid = self.count + len(rewards), self.valid + len(valid)
+
+    def means(self) -> dict[str, float]:
+        parts = means(self.valid, r_unc=self.r_unc, r_rep=self.r_rep)
+        return means(self.count, reward=self.reward) | parts
 
 
 def _has_to_be_asked(line: Line, question_key: str, asks: bool) -> bool:

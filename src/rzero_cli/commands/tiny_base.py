@@ -14,7 +14,8 @@ from typing import Annotated
 import typer
 
 from rzero_cli.commands import _options as opt
-from rzero_cli.commands._run import Clock, progress, say, settings_of
+from rzero_cli.commands._progress import progress
+from rzero_cli.commands._run import Clock, say, settings_of
 from rzero_cli.core.outputs import check_new_directory, open_directory
 from rzero_cli.core.provenance import describe, write_checkpoint_meta
 from rzero_cli.engines.models import require
@@ -43,6 +44,7 @@ def tiny_base(
         int, typer.Option("--seed", help="Another seed is another base.", envvar="RZERO_SEED")
     ] = 0,
     force: opt.Force = False,
+    log_file: opt.LogFile = None,
     quiet: opt.Quiet = False,
 ) -> None:
     """Make a small base model by pre-training it here, with its held-out questions.
@@ -106,13 +108,12 @@ def _make(
     from rzero_cli.world.pretrain import SIZES, make_tiny_base
 
     transformers_logging.disable_progress_bar()
-    done = 0
-    with progress("tiny-base", SIZES[size].steps, quiet=quiet) as advance:
+    seen: dict[str, float] = {}
+    with progress(ctx, SIZES[size].steps, lambda: seen, unit="steps"):
 
         def on_progress(steps: int, total: int, loss: float) -> None:
-            nonlocal done
-            advance(steps - done)
-            done = steps
+            nonlocal seen
+            seen = {"done": steps, "loss": loss}
             if steps % (total // 5) == 0:
                 say(f"tiny-base: {steps} of {total} steps, loss {loss:.3f}", quiet=quiet)
 

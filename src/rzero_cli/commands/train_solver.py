@@ -101,6 +101,8 @@ def train_solver(
     as_json: opt.Json = False,
     resume: opt.Resume = False,
     force: opt.Force = False,
+    log_file: opt.LogFile = None,
+    report_to: opt.ReportTo = None,
     quiet: opt.Quiet = False,
     preset: opt.Preset = opt.PRESET,
     config: opt.Config = None,

@@ -12,7 +12,8 @@ import typer
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._input import Input
 from rzero_cli.commands._output import open_records
-from rzero_cli.commands._run import Clock, progress, say, stdin_or_help
+from rzero_cli.commands._progress import kept_by_filter, means, progress
+from rzero_cli.commands._run import Clock, say, stdin_or_help
 from rzero_cli.core.pool import default_workers, in_order
 from rzero_cli.core.records import texts_of
 from rzero_cli.core.shards import parse_shard
@@ -50,6 +51,7 @@ def vote(
     output: opt.Out = None,
     resume: opt.Resume = False,
     force: opt.Force = False,
+    log_file: opt.LogFile = None,
     quiet: opt.Quiet = False,
     preset: opt.Preset = opt.PRESET,
     config: opt.Config = None,
@@ -70,11 +72,19 @@ def vote(
     rules = opt.answer_rules(ctx.params, rule)
     names = stdin_or_help(ctx, files)
     given = Input(ctx, names, lambda line: _answers(line, answers_key, completions_key))
-    lines = parse_shard(shard).of(given.lines())
-    count = unlabelled = timeouts = 0
+    part = parse_shard(shard)
+    lines = part.of(given.lines())
+    keeps = kept_by_filter(ctx)
+    count = kept = unlabelled = timeouts = 0
+    p_hats = 0.0
+
+    def look() -> dict[str, float]:
+        figures = means(count, p_hat=p_hats, kept=kept, unreadable=unlabelled)
+        return {"done": out.done + count, **figures}
+
     with (
         open_records(ctx, *names, clock=clock, metrics=vote_metrics, given=given) as out,
-        progress("vote", None, quiet=quiet) as advance,
+        progress(ctx, lambda: given.at_most(part), look, unit="questions", out=out),
     ):
 
         def inputs() -> Iterator[tuple[Line, tuple[Sequence[str | None], bool]]]:
@@ -88,8 +98,9 @@ def vote(
             out.write(line.record | vote_keys(voted.vote, voted.answers))
             count += 1
             unlabelled += voted.vote.answer is None
+            p_hats += voted.vote.p_hat
+            kept += keeps(voted.vote.answer, voted.vote.p_hat)
             timeouts += voted.timeouts
-            advance(1)
     say(
         f"vote: {count} questions, {unlabelled} without a readable answer, {timeouts} comparisons "
         "timed out",

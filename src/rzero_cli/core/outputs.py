@@ -241,6 +241,11 @@ class Output:
         self._writer = jsonlines.Writer(stream, dumps=dumps)
         self._journal = journal
 
+    @property
+    def on_terminal(self) -> bool:
+        """Whether a person sees each record as it comes."""
+        return self._stream.isatty()
+
     def write(self, record: dict[str, Any] | None) -> None:
         """Write the record of the next input; None where that input gives no record."""
         if record is not None:

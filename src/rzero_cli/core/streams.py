@@ -32,6 +32,7 @@ __all__ = [
     "Line",
     "Reject",
     "checked",
+    "count_lines",
     "parse_line",
     "quick_parser",
     "read_batches",
@@ -223,6 +224,15 @@ def read_lines(
     loads = _shallow(_parser(exact=exact, strict=strict))
     lines = (line for name in names for line in _read_file(name, loads, reject))
     return islice(checked(lines, check, reject) if check else lines, limit)
+
+
+def count_lines(path: Path) -> int:
+    """How many lines a file has, whatever is in them; a last one without an end is one, too."""
+    count, last = 0, b"\n"
+    with path.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            count, last = count + chunk.count(b"\n"), chunk[-1:]
+    return count + (last != b"\n")
 
 
 def checked(lines: Iterable[Line], check: Check, reject: Reject | None) -> Iterator[Line]:

@@ -19,6 +19,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 import datasets
+from lm_eval.api.instance import Instance
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.evaluator import evaluate
 
@@ -28,12 +29,12 @@ from rzero_cli.core.reading import PAPER, Rules
 from rzero_cli.core.records import group_of, question_id
 from rzero_cli.core.streams import Line
 from rzero_cli.core.votes import vote
-from rzero_cli.engines import Engine
+from rzero_cli.engines import Completion, Engine
 from rzero_cli.engines.ahead import Ahead
 from rzero_cli.errors import DataError
 from rzero_cli.evaluation.lm import EngineLM, Spent, quiet
 from rzero_cli.evaluation.results import merged
-from rzero_cli.evaluation.scores import summarize
+from rzero_cli.evaluation.scores import Answered, summarize
 from rzero_cli.evaluation.suite.docs import choice_letter
 
 __all__ = ["GREEDY", "SAMPLED", "Exam", "Question", "evaluate_data", "evaluate_exams", "exam_of"]
@@ -152,7 +153,7 @@ def evaluate_exams(
     rules: Rules = PAPER,
     prompt: Messages = SOLVER,
     stop: Sequence[str] | None = None,
-    on_progress: Callable[[int], None] | None = None,
+    on_progress: Callable[[Answered], None] | None = None,
     log: Callable[[dict[str, Any]], None] | None = None,
     done: Iterable[Mapping[str, Any]] = (),
     ahead: Ahead | None = None,
@@ -170,7 +171,7 @@ def evaluate_exams(
         rules: take the answer out of a completion.
         prompt: what the question is put into.
         stop: texts that end a completion.
-        on_progress: called with how many more answers there are.
+        on_progress: called for each question and pass.
         log, done, ahead: the journal, see `EngineLM`.
         report: called in the end for each question and pass: `{"task", "pass", "id", "prompt",
             "reference", "completions", "answers", "correct", "tokens", "truncated"}`, pass being
@@ -191,19 +192,28 @@ def evaluate_exams(
     how = {GREEDY: {"do_sample": False, "temperature": 0.0}, SAMPLED: drawn}
     limits = {"max_gen_toks": max_tokens, "until": list(stop or ())}
     timeouts: dict[str, int] = {}
+    verdicts_of: dict[tuple[str, str], bool] = {}
+
+    def read(exam: Exam, text: str) -> str | None:
+        return choice_letter(rules.read(text)) if exam.choices else rules.read(text)
+
+    def equal(answer: str | None, reference: str) -> bool:
+        """Asked while the answers come in, and again by lm-eval when all are there."""
+        if answer is None:
+            return False
+        if (answer, reference) not in verdicts_of:
+            verdicts_of[answer, reference] = equivalence.equal(answer, reference)
+        return verdicts_of[answer, reference]
 
     def task(exam: Exam, name: str, which: str) -> ConfigurableTask:
-        reading = (lambda text: choice_letter(rules.read(text))) if exam.choices else rules.read
-
         def ask(doc: dict[str, int]) -> str:
             return json.dumps(prompt_for(prompt, exam.questions[doc["number"]].text))
 
         def grade(doc: dict[str, int], completions: list[list[str]]) -> dict[str, Any]:
             before = equivalence.timeouts
-            answers = [reading(text) for text in completions[0]]
+            answers = [read(exam, text) for text in completions[0]]
             reference = exam.questions[doc["number"]].reference
-            right = {a: a is not None and equivalence.equal(a, reference) for a in answers}
-            correct = [right[a] for a in answers]
+            correct = [equal(a, reference) for a in answers]
             graded = {
                 _metric(exam, which): sum(correct) / len(correct),
                 "unreadable": answers.count(None) / len(answers),
@@ -211,7 +221,7 @@ def evaluate_exams(
             }
             if which == SAMPLED:
                 majority = vote(answers, equivalence).answer
-                maj = majority is not None and equivalence.equal(majority, reference)
+                maj = equal(majority, reference)
                 graded |= {
                     "maj_at_k": float(maj),
                     _VERDICT: _Verdict(answers, correct, majority, maj),
@@ -229,7 +239,24 @@ def evaluate_exams(
         for which, wanted in ((GREEDY, exam.greedy), (SAMPLED, exam.k > 0))
         if wanted
     ]
-    lm = EngineLM(engine, seed=seed, log=log, done=done, ahead=ahead, on_progress=on_progress)
+    asked = {name: exam for exam, _, name in passes}
+
+    def right(request: Instance, completions: Sequence[Completion]) -> int:
+        exam = asked[str(request.task_name)]
+        before, reference = equivalence.timeouts, exam.questions[request.doc_id].reference
+        count = sum(equal(read(exam, c.text), reference) for c in completions)
+        timeouts[exam.name] = timeouts.get(exam.name, 0) + equivalence.timeouts - before
+        return count
+
+    lm = EngineLM(
+        engine,
+        seed=seed,
+        log=log,
+        done=done,
+        ahead=ahead,
+        on_progress=on_progress,
+        right=right,
+    )
     with quiet():
         tasks = {name: task(exam, name, which) for exam, which, name in passes}
         # Every pass has closed forms for its standard errors, so nothing is resampled.

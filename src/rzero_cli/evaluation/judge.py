@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from rzero_cli.core.prompts import Messages
 from rzero_cli.engines import Completion, Engine, Sampling
-from rzero_cli.evaluation.scores import Sample, summarize
+from rzero_cli.evaluation.scores import Answered, Sample, summarize
 
 __all__ = [
     "INSTRUCTION",
@@ -66,7 +66,7 @@ def judge(
     engine: Engine,
     cases: Iterable[Case],
     *,
-    on_progress: Callable[[int], None] | None = None,
+    on_progress: Callable[[Answered], None] | None = None,
     done: Iterable[Mapping[str, Any]] = (),
     log: Callable[[dict[str, Any]], None] | None = None,
 ) -> list[bool | None]:
@@ -75,7 +75,7 @@ def judge(
     Args:
         engine: an open engine with the judge.
         cases: what is to be judged; of those that are the same, one is asked about.
-        on_progress: called with how many more have been judged.
+        on_progress: called for each case; what is the same answer is right.
         done: records that `log` was given in an interrupted run with the same cases and judge;
             they are neither asked for nor logged again.
         log: called for each case asked about, in order, with `{"question", "reference", "answer",
@@ -87,22 +87,22 @@ def judge(
     """
     cases = list(cases)
     asked = list(dict.fromkeys(cases))
-    earlier = [(str(record["reply"]), record["equal"]) for record in done][: len(asked)]
+    earlier = [(str(record["reply"]), record["equal"], 0) for record in done][: len(asked)]
     prompts = (messages_for(case) for case in asked)
     sampling = Sampling(temperature=0.0, max_tokens=_MAX_TOKENS)
     drawn = engine.generate(prompts, sampling, start=len(earlier))
     rest = asked[len(earlier) :]
     new = (
-        (reply.text, verdict_of(reply, case.answer))
+        (reply.text, verdict_of(reply, case.answer), reply.tokens)
         for case, (reply,) in zip(rest, drawn, strict=True)
     )
     verdicts: dict[Case, bool | None] = {}
-    for case, (reply, verdict) in zip(asked, chain(earlier, new), strict=True):
+    for case, (reply, verdict, tokens) in zip(asked, chain(earlier, new), strict=True):
         if log is not None and len(verdicts) >= len(earlier):
             log({**case._asdict(), "reply": reply, "equal": verdict})
         verdicts[case] = verdict
         if on_progress is not None:
-            on_progress(1)
+            on_progress(Answered(1, tokens, int(verdict is True), len(verdicts) <= len(earlier)))
     return [verdicts[case] for case in cases]
 
 

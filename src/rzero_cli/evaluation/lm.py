@@ -14,7 +14,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -29,6 +29,7 @@ from lm_eval.models.utils import normalize_gen_kwargs
 from rzero_cli.engines import Completion, Engine, Sampling, chat
 from rzero_cli.engines.ahead import Ahead
 from rzero_cli.errors import RzeroError
+from rzero_cli.evaluation.scores import Answered
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
@@ -91,7 +92,8 @@ class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
         done: what `log` was given in an interrupted run of the same requests; it is neither
             answered nor logged again.
         ahead: what is answered before its turn is kept there; see `Engine.generate`.
-        on_progress: called with how many more answers there are.
+        on_progress: called for each request.
+        right: how many of the completions of a request are right.
     """
 
     def __init__(
@@ -103,12 +105,13 @@ class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
         log: Callable[[Record], None] | None = None,
         done: Iterable[Mapping[str, Any]] = (),
         ahead: Ahead | None = None,
-        on_progress: Callable[[int], None] | None = None,
+        on_progress: Callable[[Answered], None] | None = None,
+        right: Callable[[Instance, Sequence[Completion]], int] | None = None,
     ) -> None:
         super().__init__()
         self.engine, self.seed, self.chats = engine, seed, chats
         self.log, self.done, self.on_progress = log, iter(done), on_progress
-        self._ahead = ahead or Ahead(None)
+        self._ahead, self._right = ahead or Ahead(None), right
         self.spent: dict[str, Spent] = {}
         """By the name of the task."""
 
@@ -154,7 +157,11 @@ class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
                     tokens=[c.tokens for c in completions],
                     truncated=[c.truncated for c in completions],
                 )
-            self._advance(len(completions))
+            if self.on_progress is not None:
+                right = self._right(request, completions) if self._right else None
+                spent_tokens = sum(c.tokens for c in completions)
+                earlier = number < len(known)
+                self.on_progress(Answered(len(completions), spent_tokens, right, earlier))
             yield completions
 
     def _earlier(self, requests: list[Instance]) -> Iterator[Mapping[str, Any]]:
@@ -178,9 +185,9 @@ class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
         if self.log is not None:
             self.log({"task": str(request.task_name), "id": request.doc_id, **answer})
 
-    def _advance(self, answers: int) -> None:
+    def _scored(self, *, earlier: bool) -> None:
         if self.on_progress is not None:
-            self.on_progress(answers)
+            self.on_progress(Answered(1, 0, None, earlier))
 
     def _settings(self, request: Instance, repeats: int) -> Sampling:
         settings = normalize_gen_kwargs(request.args[1], DEFAULT_MAX_TOKENS)
@@ -245,7 +252,7 @@ class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
             raise no_loglikelihood(str(requests[0].task_name))
         known = [record["scores"] for record in self._earlier(requests)]
         for scores in known:
-            self._advance(1)
+            self._scored(earlier=True)
             yield scores
         # Whole blocks, so that what an interrupted run had of one does not change the others.
         for start in range(0, len(requests), _SCORED_AT_ONCE):
@@ -260,7 +267,7 @@ class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
                 if number >= len(known):
                     scores = list(value) if isinstance(value, tuple) else [value]
                     self._tell(request, scores=scores)
-                    self._advance(1)
+                    self._scored(earlier=False)
                     yield scores
 
     def _rendered(self, request: Instance) -> Instance:

@@ -16,14 +16,25 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from statistics import stdev
-from typing import Any
+from typing import Any, NamedTuple
 
 from rzero_cli.core.intervals import mean_interval, mean_of_means
 
-__all__ = ["Sample", "average", "score", "summarize"]
+__all__ = ["Answered", "Sample", "average", "score", "summarize"]
 
 Sample = Mapping[str, Any]
 """One question's verdicts: `greedy` (bool), `correct` (k bools), `maj` (bool), `group`."""
+
+
+class Answered(NamedTuple):
+    """A request more that is answered, for whoever waits."""
+
+    answers: int
+    tokens: int
+    right: int | None
+    """Of the answers; None where only the whole task can tell."""
+    earlier: bool
+    """It was an interrupted run that answered."""
 
 
 def score(values: Sequence[float]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from rzero_cli.errors import RzeroError, UsageError
 from rzero_cli.evaluation.lm import EngineLM, Spent, no_loglikelihood, quiet
 from rzero_cli.evaluation.loading import Tasks, union
 from rzero_cli.evaluation.results import merged
-from rzero_cli.evaluation.scores import score
+from rzero_cli.evaluation.scores import Answered, score
 
 __all__ = ["evaluate_tasks"]
 
@@ -48,7 +48,7 @@ def evaluate_tasks(
     num_fewshot: int | None = None,
     limit: int | None = None,
     chat: bool | None = None,
-    on_progress: Callable[[int], None] | None = None,
+    on_progress: Callable[[Answered], None] | None = None,
     log: Callable[[dict[str, Any]], None] | None = None,
     done: Iterable[Mapping[str, Any]] = (),
     ahead: Ahead | None = None,
@@ -67,7 +67,7 @@ def evaluate_tasks(
         limit: take the first questions of each task only.
         chat: put prompts into the chat template. None is what comes naturally: lm-eval's raw
             prompts, but chats with a server, where those are all that many have.
-        on_progress: called with how many more answers there are.
+        on_progress: called for each answer.
         log, done, ahead: the journal, see `EngineLM`.
         report: called in the end with the raw outputs of each question and run:
             `{"task", "pass", "id", "prompt", "reference", "completions", ...}` and the task's

@@ -8,6 +8,7 @@ letter, and rows laid out so that no epoch drops any.
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -43,6 +44,7 @@ from rzero_cli.training.rollouts import Rollouts
 __all__ = ["Hyperparameters", "lay_out_rows", "train"]
 
 LOG_NAME = "log.jsonl"
+_PROJECT = "rzero"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,8 @@ def train(
     lora: Lora | None = None,
     rollouts: Rollouts = Rollouts(),
     template_args: Mapping[str, Any] = {},
+    report_to: Sequence[str] = (),
+    run_name: str | None = None,
 ) -> dict[str, Any]:
     """Run GRPO from `model` and write the trained model, or adapter, into `part`.
 
@@ -114,11 +118,14 @@ def train(
         hyper: the rest.
         part: the unfinished directory; its `checkpoints/` continues an interrupted run.
         batch_size: rollouts that transformers generates at a time.
-        on_update: called with TRL's figures after each update.
+        on_update: called with TRL's figures after each update; before the first one with `update`
+            and `num_tokens` alone, as an interrupted run has left them.
         save_every: steps between two states that can be continued.
         lora: the adapter to train; None trains all weights.
         rollouts: where rollouts are generated.
         template_args: arguments of the model's chat template.
+        report_to: where TRL's figures go beside, by transformers' names ("tensorboard", ...).
+        run_name: what the training is called there.
 
     Returns:
         The figures of the last step, and of the first its KL.
@@ -128,7 +135,7 @@ def train(
         RzeroError: the model cannot be loaded; another process of the training has ended.
     """
     torch.manual_seed(hyper.seed)
-    with together(), _quiet_trl(), _memory_in_a_line():
+    with together(), _quiet_trl(), _memory_in_a_line(), _reporting(part):
         start = start_of(model, lora, part)
         tokenizer = load_tokenizer(start)
         dataset = Dataset.from_list([row | {"prompt": _prompt(tokenizer, row)} for row in rows])
@@ -140,7 +147,8 @@ def train(
             if not tokenizer.chat_template:  # as `cut_at_stop` where transformers generates
                 stops = {"stop": list(PLAIN_STOPS), "include_stop_str_in_output": True}
                 generation["generation_kwargs"] = stops
-        config = _config(plan, hyper, part / STATES, save_every, **generation)
+        reports = {"report_to": list(report_to), "run_name": run_name, "project": _PROJECT}
+        config = _config(plan, hyper, part / STATES, save_every, **reports, **generation)
         if config.n_gpu > 1:
             raise UsageError(
                 f"{config.n_gpu} GPUs are visible to one process: begin one for each (--processes "
@@ -227,7 +235,7 @@ def _prompt(tokenizer: Any, row: dict[str, Any]) -> Messages | str:
 
 
 def _config(
-    plan: Plan, hyper: Hyperparameters, states: Path, save_every: int, **generation: Any
+    plan: Plan, hyper: Hyperparameters, states: Path, save_every: int, **others: Any
 ) -> GRPOConfig:
     gpu = torch.cuda.is_available()
     checkpointing = gpu if hyper.gradient_checkpointing is None else hyper.gradient_checkpointing
@@ -260,7 +268,7 @@ def _config(
         top_p=hyper.top_p,
         top_k=hyper.top_k,
         max_completion_length=plan.max_tokens,
-        **generation,
+        **others,
         # The machine.
         use_cpu=not gpu,
         bf16=gpu,
@@ -272,7 +280,6 @@ def _config(
         save_strategy="steps",
         save_steps=save_every * plan.updates_per_step,
         logging_steps=1,
-        report_to=[],
         disable_tqdm=True,
         seed=hyper.seed,
         remove_unused_columns=False,
@@ -310,6 +317,20 @@ def _check_reference(trainer: Any, start: str) -> None:
     path = trainer.model.config._name_or_path
     if trainer.beta and path != start:
         raise RzeroError(f"the KL's reference would be {path} instead of {start}")
+
+
+@contextmanager
+def _reporting(part: Path) -> Iterator[None]:
+    """What those that figures are reported to take from the environment alone, where the user has
+    not said it: their files go with the checkpoint, below it, where nothing is a part of it."""
+    ours = {"TENSORBOARD_LOGGING_DIR": str(part / "tensorboard"), "WANDB_PROJECT": _PROJECT}
+    ours = {name: value for name, value in ours.items() if name not in os.environ}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name in ours:
+            del os.environ[name]
 
 
 @contextmanager
@@ -359,6 +380,8 @@ class _Log(TrainerCallback):  # type: ignore[misc]
         if state.is_world_process_zero:
             kept = [line for line in _read_log(self._path) if line["update"] <= state.global_step]
             write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
+            tokens = state.num_input_tokens_seen
+            self._on_update({"update": state.global_step, "num_tokens": tokens})
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Keep the new state alone, when every process has written its share of it."""
