@@ -53,6 +53,12 @@ def test_make_alone_says_what_there_is(folder: Path) -> None:
         assert f"  {target} " in done.stdout
 
 
+def test_one_log_is_named_to_every_stage(folder: Path) -> None:
+    for log in ("", "log.jsonl"):
+        done = make(folder, "lineage", f"LOG_FILE={log}", "RZERO=echo [$$RZERO_LOG_FILE]")
+        assert f"[{log}] lineage " in done.stdout
+
+
 def test_a_dry_run_reads_like_the_algorithm(folder: Path) -> None:
     plan = make(folder, "-n", "run", "MODEL=org/base", "ITERATIONS=2")
     assert plan.returncode == 0, plan.stderr

@@ -14,6 +14,7 @@ import pytest
 
 from forks import ForkServer
 from rzero_cli.core.plan import make_plan
+from rzero_cli.core.provenance import content_hash
 from rzero_cli.training.grpo import lay_out_rows
 from rzero_cli.training.solver import shuffle_labels
 
@@ -103,7 +104,8 @@ def test_a_step_makes_the_planned_updates_and_kl_starts_at_zero_in_every_iterati
 def test_what_a_step_is_watched_by_is_logged(
     rzero, small_base: Path, one_label: Path, tmp_path: Path
 ) -> None:
-    plan = ["--steps", "1", "--prompts", "4", "--batch", "4", "--group", "4"]
+    plan = ["--steps", "2", "--prompts", "4", "--batch", "2", "--group", "4"]
+    plan += ["--report-to", "tensorboard", "--log-file", "figures.jsonl"]
     assert challenge(rzero, small_base, tmp_path / "c", *plan).status == 0
     step = log_of(tmp_path / "c")[0]
     wanted = {"reward", "valid", "p_hat", "r_unc", "r_rep", "clusters", "largest_cluster"}
@@ -112,6 +114,46 @@ def test_what_a_step_is_watched_by_is_logged(
     assert 0 < step["largest_cluster"] <= 1
     assert train_solver(rzero, small_base, one_label, tmp_path / "s", *plan).status == 0
     assert {"reward", "readable", "agrees_with_label"} <= log_of(tmp_path / "s")[0].keys()
+    for name in "cs":
+        reported = scalars_of(tmp_path / name / "tensorboard")
+        logged = {
+            (f"train/{key}", line["update"]): value
+            for line in log_of(tmp_path / name)
+            for key, value in line.items()
+            if key != "update"
+        }
+        assert len(logged) > 50
+        for place, value in logged.items():
+            assert reported[place] == pytest.approx(value, rel=1e-5, abs=1e-9), place
+        # The checkpoint is what it is without what is told of it.
+        record = json.loads((tmp_path / name / "rzero.json").read_text())
+        assert not record["settings"].keys() & {"report_to", "log_file"}
+        shutil.rmtree(tmp_path / name / "tensorboard")
+        assert content_hash(tmp_path / name) == record["sha256"]
+    lines = [json.loads(line) for line in (tmp_path / "figures.jsonl").read_text().splitlines()]
+    assert [line["event"] for line in lines] == ["start", *["update"] * 4, "end"] * 2
+    for name, stage in zip("cs", (lines[:6], lines[6:]), strict=True):
+        assert {line["output"] for line in stage} == {str(tmp_path / name)}
+        assert [line["step"] for line in stage[1:-1]] == [1, 1, 2, 2]
+        for update, figures in zip(stage[1:-1], log_of(tmp_path / name), strict=True):
+            assert figures.items() <= update.items()
+            assert (update["done"], update["total"]) == (figures["update"], 4)
+        assert {"reward", "kl", "entropy", "zero-variance", "length"} < stage[-1].keys()
+        assert stage[-1]["status"] == 0
+    assert {"r_unc", "r_rep", "valid"} < lines[5].keys()
+
+
+def scalars_of(folder: Path) -> dict[tuple[str, int], float]:
+    """What TensorBoard itself reads in its folder, by name and update."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    read = EventAccumulator(str(folder))
+    read.Reload()
+    return {
+        (tag, event.step): event.value
+        for tag in read.Tags()["scalars"]
+        for event in read.Scalars(tag)
+    }
 
 
 def test_the_reward_in_training_is_that_of_score(rzero, small_base: Path, tmp_path: Path) -> None:
@@ -181,7 +223,7 @@ def test_an_interrupted_training_resumes_to_the_same_weights(
     assert train_solver(rzero, small_base, one_label, whole, *plan).status == 0
 
     command = ["train-solver", one_label, "--solver", small_base, "-o", broken, *FAST]
-    command += ["--beta", "0.001", "--top-p", "1", *plan]
+    command += ["--beta", "0.001", "--top-p", "1", *plan, "--log-file", tmp_path / "figures"]
     errors = tmp_path / "errors"
     running = forks.start(command, cwd=tmp_path, stderr=errors)
     part = tmp_path / "broken.part"
@@ -198,9 +240,16 @@ def test_an_interrupted_training_resumes_to_the_same_weights(
     again = train_solver(rzero, small_base, one_label, broken, *plan)
     assert again.status == 2
     assert "--resume" in again.stderr
-    done = train_solver(rzero, small_base, one_label, broken, *plan, "--resume")
+    goes_on = ["--resume", "--log-file", str(tmp_path / "figures")]
+    done = train_solver(rzero, small_base, one_label, broken, *plan, *goes_on)
     assert done.status == 0, done.stderr
     assert [s["update"] for s in log_of(broken)] == [s["update"] for s in log_of(whole)]
+    lines = [json.loads(line) for line in (tmp_path / "figures").read_text().splitlines()]
+    assert [line["status"] for line in lines if line["event"] == "end"] == [130, 0]
+    last = lines[[line["event"] for line in lines].index("end") + 2 : -1]
+    assert [line["update"] for line in last] == list(range(last[0]["update"], 25))
+    assert last[0]["update"] > 1
+    assert lines[-1]["tokens_per_second"] < last[-1]["num_tokens"]  # not those of before
     one, other = weights(whole), weights(broken)
     for name, tensor in one.items():
         assert tensor.allclose(other[name], atol=1e-6), name

@@ -242,8 +242,8 @@ def run_training(
         def on_update(figures: dict[str, Any]) -> None:
             nonlocal seen
             recent.append(figures)
-            counts = {"done": figures["update"], "tokens": figures["num_tokens"]}
-            seen = counts | _means(recent)
+            tokens = figures.get("num_tokens", seen.get("tokens", 0))  # there after rollouts
+            seen = {"done": figures["update"], "tokens": tokens} | _means(recent)
             if "loss" not in figures:  # nothing is trained yet
                 return
             tell({"step": _step(figures, plan)} | figures)

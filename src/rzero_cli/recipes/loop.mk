@@ -42,6 +42,12 @@ TRUTH ?=
 # '--oracle-endpoint URL --oracle-model NAME' or '--oracle-data FILE'.
 ORACLE_FLAGS ?= $(if $(TRUTH),--world)
 
+# One file for the figures of every stage while it works (--log-file), such as LOG_FILE=log.jsonl.
+LOG_FILE ?=
+ifneq ($(LOG_FILE),)
+export RZERO_LOG_FILE := $(LOG_FILE)
+endif
+
 R := $(RUNS)/$(RUN)
 STEPS := $(shell seq 1 $(ITERATIONS))
 EXAM = $(if $(HELDOUT),--data $(HELDOUT),--tasks $(TASKS))
@@ -263,4 +269,4 @@ evidence: ## every chain on several bases: means, spread, paired differences (an
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "Variables: MODEL PRESET RUN ITERATIONS SEED HELDOUT TASKS DEDUP GUARD PROBE SIZE, and {CHALLENGE,SAMPLE,LABEL,FILTER,SOLVER,EVAL,ORACLE,DIFFICULTY,PROBE,GUARD}_FLAGS"
+	@echo "Variables: MODEL PRESET RUN ITERATIONS SEED HELDOUT TASKS DEDUP GUARD PROBE SIZE LOG_FILE, and {CHALLENGE,SAMPLE,LABEL,FILTER,SOLVER,EVAL,ORACLE,DIFFICULTY,PROBE,GUARD}_FLAGS"
