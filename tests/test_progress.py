@@ -448,7 +448,9 @@ def test_a_line_now_and_then_where_there_is_no_terminal(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- where else figures go
 
 
-def test_unknown_and_missing_reporters_are_refused(refused: Refused, tmp_path: Path) -> None:
+def test_unknown_and_missing_reporters_are_refused(
+    refused: Refused, rzero: Rzero, tmp_path: Path
+) -> None:
     pytest.importorskip("trl")
     hollow_checkpoint(tmp_path / "base")
     train = ("train-solver", "-o", "s", "--solver", "base", "--report-to")
@@ -458,3 +460,19 @@ def test_unknown_and_missing_reporters_are_refused(refused: Refused, tmp_path: P
         if not any((Path(folder) / name).exists() for folder in sys.path):
             said = refused(*train, name)
             assert said == f"--report-to {name}: {name} not installed: pip install {name}\n"
+            (tmp_path / name).mkdir()
+            assert "not installed" in rzero(*train, name).stderr
+
+
+def test_the_hub_is_told_of_nothing() -> None:
+    """TRL would tell it of each training."""
+    pytest.importorskip("huggingface_hub")
+    code = (
+        "from rzero_cli.cli import run; run(['--version'])\nfrom huggingface_hub import constants"
+    )
+    code += "\nprint(constants.HF_HUB_DISABLE_TELEMETRY)"
+    names = {"HF_HUB_DISABLE_TELEMETRY", "DISABLE_TELEMETRY", "DO_NOT_TRACK"}
+    environment = {name: value for name, value in os.environ.items() if name not in names}
+    command = [sys.executable, "-c", code]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert ended.stdout.splitlines()[-1] == "True", ended.stderr

@@ -15,6 +15,7 @@ import pytest
 from forks import ForkServer
 from rzero_cli.core.plan import make_plan
 from rzero_cli.core.provenance import content_hash
+from rzero_cli.training.checkpoints import last_state
 from rzero_cli.training.grpo import lay_out_rows
 from rzero_cli.training.solver import shuffle_labels
 
@@ -228,7 +229,7 @@ def test_an_interrupted_training_resumes_to_the_same_weights(
     running = forks.start(command, cwd=tmp_path, stderr=errors)
     part = tmp_path / "broken.part"
     deadline = time.monotonic() + 120
-    while not list(part.glob("checkpoints/checkpoint-*/trainer_state.json")):
+    while not last_state(part):
         assert running.poll() is None, errors.read_text()
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -249,7 +250,6 @@ def test_an_interrupted_training_resumes_to_the_same_weights(
     last = lines[[line["event"] for line in lines].index("end") + 2 : -1]
     assert [line["update"] for line in last] == list(range(last[0]["update"], 25))
     assert last[0]["update"] > 1
-    assert lines[-1]["tokens_per_second"] < last[-1]["num_tokens"]  # not those of before
     one, other = weights(whole), weights(broken)
     for name, tensor in one.items():
         assert tensor.allclose(other[name], atol=1e-6), name

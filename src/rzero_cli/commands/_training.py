@@ -152,7 +152,8 @@ def reporters_of(options: Mapping[str, Any]) -> list[str]:
     for name in names:
         if name not in opt.REPORTERS:
             raise UsageError(f"--report-to {name}: unknown; known: {', '.join(opt.REPORTERS)}")
-        if find_spec(name) is None:
+        # A folder of that name, as wandb makes one to write to, is taken for a package, too.
+        if (found := find_spec(name)) is None or found.origin is None:
             raise UsageError(f"--report-to {name}: {name} not installed: pip install {name}")
     return names
 
