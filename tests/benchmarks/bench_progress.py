@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-RECORDS, ROUNDS = 60_000, 7
+RECORDS, ROUNDS = 60_000, 5
 BATCH = 64  # of score: small, so that records are what takes time
 
 

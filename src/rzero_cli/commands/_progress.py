@@ -79,11 +79,14 @@ def progress(
     if not talks and log is None:
         yield lambda figures: None
         return
-    began, window = time.monotonic(), Window(points)
-
+    began, window, one_at_a_time = time.monotonic(), Window(points), threading.RLock()
     find, known = (total, None) if callable(total) else (None, total)
 
     def moment() -> Moment:
+        with one_at_a_time:
+            return seen_now()
+
+    def seen_now() -> Moment:
         now, seen = time.monotonic(), dict(look())
         done, before = seen.pop("done", None), seen.pop("before", 0)
         if done is None:
