@@ -219,8 +219,6 @@ def _root(
 def run(arguments: list[str]) -> int:
     """Run one command; returns its exit status: 0, 1, 2, 130 or 143."""
     debug = "--debug" in arguments or bool(os.environ.get("RZERO_DEBUG"))
-    # TRL tells the hub of every training; it is read when the hub's library is imported.
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as of what nohup or `&` has begun
         signal.signal(signal.SIGINT, _end)
     signal.signal(signal.SIGTERM, _end)
@@ -309,6 +307,8 @@ def _open_closed_streams() -> None:
 def main() -> None:
     """The console script."""
     _open_closed_streams()
+    # TRL tells the hub of every training; it is read when the hub's library is imported.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     status = run(sys.argv[1:])
     # All is done or kept: from now on a signal has nobody to disturb.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
