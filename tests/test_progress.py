@@ -467,12 +467,16 @@ def test_unknown_and_missing_reporters_are_refused(
 def test_the_hub_is_told_of_nothing() -> None:
     """TRL would tell it of each training."""
     pytest.importorskip("huggingface_hub")
-    code = (
-        "from rzero_cli.cli import run; run(['--version'])\nfrom huggingface_hub import constants"
-    )
-    code += "\nprint(constants.HF_HUB_DISABLE_TELEMETRY)"
+    code = """
+import sys
+from rzero_cli.cli import main
+sys.exit = print
+main()
+from huggingface_hub import constants
+print(constants.HF_HUB_DISABLE_TELEMETRY)
+"""
     names = {"HF_HUB_DISABLE_TELEMETRY", "DISABLE_TELEMETRY", "DO_NOT_TRACK"}
     environment = {name: value for name, value in os.environ.items() if name not in names}
-    command = [sys.executable, "-c", code]
+    command = [sys.executable, "-c", code, "--version"]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert ended.stdout.splitlines()[-1] == "True", ended.stderr
