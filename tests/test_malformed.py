@@ -58,7 +58,7 @@ def _lines(name: str, **how: Any) -> list[Any]:
 def _filtered(name: str, *, strict: bool = False, reject: Any = None) -> list[Any]:
     out = io.BytesIO()
     how: dict[str, Any] = {"limit": None, "strict": strict, "reject": reject}
-    _copy(read_batches([name]), out, BAND, WHOLE, **how)
+    _copy(read_batches([name]), out, BAND, WHOLE, {}, **how)
     return [json.loads(line) for line in out.getvalue().splitlines()]
 
 
