@@ -110,7 +110,7 @@ def test_what_editors_do_to_a_file_is_read(tmp_path: Path, kind: str, strict: bo
     name = str(tmp_path / "in.jsonl")
     assert _lines(name, strict=strict) == list(map(json.loads, rows))
     out = io.BytesIO()
-    _copy(read_batches([name]), out, BAND, WHOLE, limit=None, strict=strict, reject=None)
+    _copy(read_batches([name]), out, BAND, WHOLE, {}, limit=None, strict=strict, reject=None)
     assert out.getvalue() == copied % rows
 
 
