@@ -22,7 +22,8 @@ from rzero_cli.errors import UsageError
 if TYPE_CHECKING:
     from rich.table import Table
 
-ENDINGS = (".json", ".txt", ".png", ".svg", ".html")
+ENDINGS = (".json", ".txt", ".png", ".svg", ".html", ".md")
+PAGES = (".html", ".md")
 
 
 def report(
@@ -51,14 +52,19 @@ def report(
     """Show what happened in a run: scores with intervals, labels, difficulty, time.
 
     Several runs give means over runs, their spread, and the paired differences to the base model
-    and to the base-Challenger baseline. --difficulty shows what `make difficulty` found: the greedy
-    score of every Solver on each iteration's questions, and how many of their labels are true.
+    and to the base-Challenger baseline. FILE.html is one page that needs nothing else: accuracy,
+    difficulty, training, questions with their votes, signs of collapse, time, lineage. FILE.md is
+    that in brief, with its pictures as SVG files beside it. Both show what is there of an
+    unfinished or damaged run, and say what is not. --difficulty shows what `make difficulty` found: the
+    greedy score of every Solver on each iteration's questions, and how many labels are true.
 
     [bold]Examples[/]
 
       rzero report runs/demo
 
       rzero report runs/demo -o report.html -o summary.png
+
+      rzero report runs/demo -o report.md
 
       rzero report runs/evidence-demo-11 runs/evidence-demo-12
 
@@ -77,7 +83,12 @@ def report(
             result = difficulty_of(runs[0], equivalence)
         table = _table_of_difficulty(result)
     elif len(runs) == 1:
-        result = summarize_run(runs[0])
+        pages = [target for target in targets if target.suffix in PAGES]
+        if pages:
+            result = _write_pages(pages, runs[0], quiet)
+        targets = [target for target in targets if target not in pages]
+        if targets or as_json or not pages:
+            result = summarize_run(runs[0])
         table = _table(result)
     else:
         rows = over_runs([summarize_run(run) for run in runs])
@@ -89,7 +100,7 @@ def report(
                 what = "--difficulty" if difficulty else "several runs"
                 raise UsageError(f"{what} can be written as .json and .txt")
     for target in targets:
-        _write(target, runs[0], result, table)
+        _write(target, result, table)
         say(f"report: {target}", quiet=quiet)
     if as_json:
         print_json(result)
@@ -97,20 +108,45 @@ def report(
         typer.echo(_as_text(table))
 
 
-def _write(target: Path, run: Path, result: dict[str, Any], table: Table) -> None:
-    content: str | bytes
-    if target.suffix == ".json":
-        content = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
-    elif target.suffix == ".txt":
-        content = _as_text(table)
-    else:
-        require("report", "matplotlib")
-        from rzero_cli.evaluation import pictures
+def _write_pages(targets: list[Path], folder: Path, quiet: bool) -> dict[str, Any]:
+    """Write what is there of a run, however broken; returns its summary, as far as there is one."""
+    require("report", "matplotlib", "jinja2")
+    from rzero_cli.report.content import report_of
+    from rzero_cli.report.reading import read_run
 
+    run = read_run(folder)
+    report = report_of(run, _columns(run.summary))
+    for target in targets:
         if target.suffix == ".html":
-            content = pictures.page(f"rzero run: {run.resolve().name}", result, _columns(result))
+            from rzero_cli.report.page import page
+
+            _write_file(target, page(report))
         else:
-            content = pictures.picture(result, target.suffix[1:])
+            from rzero_cli.report.markdown import markdown
+
+            text, pictures = markdown(report, target.stem)
+            for name, picture in pictures.items():
+                _write_file(target.with_name(name), picture)
+            _write_file(target, text)
+        say(f"report: {target}", quiet=quiet)
+    for remark in run.remarks["accuracy"]:
+        say(f"report: {remark}", quiet=quiet)
+    return run.summary
+
+
+def _write(target: Path, result: dict[str, Any], table: Table) -> None:
+    if target.suffix == ".json":
+        _write_file(target, json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+    elif target.suffix == ".txt":
+        _write_file(target, _as_text(table))
+    else:
+        require("report", "matplotlib", "jinja2")
+        from rzero_cli.report.picture import picture
+
+        _write_file(target, picture(result, target.suffix[1:]))
+
+
+def _write_file(target: Path, content: str | bytes) -> None:
     if isinstance(content, str):
         content = content.encode(errors="backslashreplace")  # a file's name may bring surrogates
     with open_copy(str(target), force=True) as stream:
@@ -136,7 +172,7 @@ def _interval(row: dict[str, Any]) -> str:
 def _columns(summary: dict[str, Any]) -> dict[str, list[str]]:
     """The table of one run, by column."""
     rows = summary["rows"]
-    k = rows[0]["k"]
+    k = next((row["k"] for row in rows if row["k"]), 0)
     # Tasks have protocols of their own: some are greedy, some sampled.
     named = f"mean@{k} %" if all(r["score"] == r["mean_at_k"] for r in rows) else "score %"
 
@@ -153,7 +189,7 @@ def _columns(summary: dict[str, Any]) -> dict[str, list[str]]:
         "p_hat": ["-" if r["p_hat_mean"] is None else f"{r['p_hat_mean']:.2f}" for r in rows],
         "questions": plain("questions"),
         "kept": plain("kept"),
-        "seconds": [f"{row['seconds']:.0f}" for row in rows],
+        "seconds": ["-" if row["seconds"] is None else f"{row['seconds']:.0f}" for row in rows],
     }
 
 

@@ -7,7 +7,8 @@ artefacts of each iteration, and a folder of such iterations for each baseline a
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -17,17 +18,23 @@ from rzero_cli.core.provenance import CHECKPOINT_META, file_meta_path
 from rzero_cli.core.streams import read_object
 from rzero_cli.errors import DataError, UsageError
 
-__all__ = ["CHAINS", "curves", "headline", "over_runs", "summarize_run"]
+__all__ = ["CHAINS", "curves", "forgiving", "headline", "iterations", "over_runs", "summarize_run"]
 
 CHAINS = ("base-challenger", "no-penalty", "no-filter", "shuffled-labels")
 _ARTEFACTS = ("questions.jsonl", "labeled.jsonl", "train.jsonl", "graded.jsonl")
 _CHECKPOINTS = ("challenger", "solver")
 
 Row = dict[str, Any]
+Remark = Callable[[str], object]
+"""Takes what is wrong with an artefact, in a line."""
 
 
-def summarize_run(run: Path) -> dict[str, Any]:
+def summarize_run(run: Path, *, remark: Remark | None = None) -> dict[str, Any]:
     """The summary of one run, as `summary.json` holds it.
+
+    Args:
+        remark: takes what is missing or broken, whose figures are then None; iterations that are
+            not evaluated yet have a row, too. By default the first broken artefact is an error.
 
     Returns:
         {"rows": [...], "settings": {...}, "chains": {...}}: rows "base", then each baseline after
@@ -35,46 +42,91 @@ def summarize_run(run: Path) -> dict[str, Any]:
         every chain.
 
     Raises:
-        UsageError: no evaluated run there.
+        UsageError: no evaluated run there; with `remark`, nothing of a run.
         DataError: an artefact cannot be read.
     """
     base = run / "base" / "eval.json"
-    if not base.is_file():
+    if remark is None and not base.is_file():
         raise UsageError(f"{run}: not the folder of a run (no base/eval.json)")
-    start = _row("base", base.parent)
-    chains = {"trained": _chain(run)} | {name: _chain(run / name) for name in CHAINS}
+    if not (base.parent.is_dir() or (run / "made-with").is_file() or iterations(run)):
+        raise UsageError(f"{run}: not the folder of a run (no base/eval.json)")
+    start = _row("base", base.parent, remark)
+    chains = {"trained": _chain(run, remark)}
+    chains |= {name: _chain(run / name, remark) for name in CHAINS}
     chains = {name: rows for name, rows in chains.items() if rows}
     others = [rows[-1] | {"model": name} for name, rows in chains.items() if name != "trained"]
     return {
         "rows": [start, *others, *chains.get("trained", [])],
-        "settings": _settings(run),
+        "settings": _settings(run, remark),
         "chains": chains,
     }
 
 
-def _chain(folder: Path) -> list[Row]:
-    found = [p.parent for p in folder.glob("iter-*/eval.json")]
-    numbered = sorted((int(p.name[5:]), p) for p in found if p.name[5:].isdecimal())
-    return [_row(p.name, p) for _, p in numbered]
+def iterations(folder: Path) -> list[Path]:
+    """`iter-1`, `iter-2`, ... of one chain, in order, finished or not."""
+    found = [p for p in folder.glob("iter-*") if p.is_dir() and p.name[5:].isdecimal()]
+    return sorted(found, key=lambda p: int(p.name[5:]))
 
 
-def _row(model: str, folder: Path) -> Row:
+@contextmanager
+def forgiving(remark: Remark | None, what: Path | str) -> Iterator[None]:
+    """Let what is wrong with an artefact, whatever it is, cost no more than its own figures.
+
+    With `remark` None only an error of ours goes on, as it is.
+    """
+    try:
+        yield
+    except Exception as error:
+        if remark is None:
+            raise
+        if isinstance(error, (DataError, UsageError)):
+            remark(str(error))
+        elif isinstance(error, OSError) and error.strerror:
+            remark(f"{what}: {error.strerror}")
+        else:  # a value of another type than its writer gives it, mostly
+            remark(f"{what}: cannot be shown ({type(error).__name__}: {error})")
+
+
+def _chain(folder: Path, remark: Remark | None) -> list[Row]:
+    found = iterations(folder)
+    if remark is None:
+        found = [path for path in found if (path / "eval.json").is_file()]
+    return [_row(path.name, path, remark) for path in found]
+
+
+def _row(model: str, folder: Path, remark: Remark | None) -> Row:
+    row: Row = dict.fromkeys(ROW) | {"model": model, "k": 0}
+    for figures in (_evaluated, _labelled, _spent):
+        with forgiving(remark, folder):
+            row |= figures(folder)
+    return row
+
+
+ROW = (
+    *("model", "mean_at_k", "k", "ci95", "greedy", "maj_at_k", "score"),
+    *("label_accuracy", "p_hat_mean", "questions", "kept", "seconds"),
+)
+
+
+def _evaluated(folder: Path) -> Row:
+    if not (folder / "eval.json").is_file():
+        raise DataError(f"{folder / 'eval.json'}: not there yet")
     results = read_object(folder / "eval.json")
     if "seconds" not in results.get("origin", {}) or "tasks" not in results:
         raise DataError(f'{folder / "eval.json"}: not a result of rzero eval (no "origin")')
-    scores = _scores(results)
+    return _scores(results)
+
+
+def _labelled(folder: Path) -> Row:
     graded, labelled, kept = (
         _metrics(folder / name) for name in ("graded.jsonl", "labeled.jsonl", "train.jsonl")
     )
     right, of = graded.get("correct"), graded.get("graded")
     return {
-        "model": model,
-        **scores,
         "label_accuracy": right / of if right is not None and of else None,
         "p_hat_mean": labelled.get("p_hat_mean"),
         "questions": labelled.get("questions"),
         "kept": kept.get("kept"),
-        "seconds": round(_seconds(folder), 1),
     }
 
 
@@ -117,21 +169,28 @@ def _metrics(artefact: Path) -> dict[str, Any]:
     return dict(read_object(meta).get("metrics", {})) if meta.is_file() else {}
 
 
-def _seconds(folder: Path) -> float:
+def _spent(folder: Path) -> Row:
     """Wall-clock time of all stages that left something in an iteration's folder."""
     records = [file_meta_path(folder / name) for name in _ARTEFACTS]
     records += [folder / name / CHECKPOINT_META for name in _CHECKPOINTS]
     spent = [read_object(path)["seconds"] for path in records if path.is_file()]
-    return math.fsum([*spent, read_object(folder / "eval.json")["origin"]["seconds"]])
+    if (folder / "eval.json").is_file():
+        spent.append(read_object(folder / "eval.json")["origin"]["seconds"])
+    return {"seconds": round(math.fsum(spent), 1)}
 
 
-def _settings(run: Path) -> dict[str, Any]:
+def _settings(run: Path, remark: Remark | None) -> dict[str, Any]:
     """The settings of each stage in the first iteration, by stage."""
     first = run / "iter-1"
     records = [first / name / CHECKPOINT_META for name in _CHECKPOINTS]
     records += [file_meta_path(first / name) for name in _ARTEFACTS]
-    found = [read_object(path) for path in records if path.is_file()]
-    return {record["stage"]: record["settings"] for record in found}
+    found: dict[str, Any] = {}
+    for path in records:
+        if path.is_file():
+            with forgiving(remark, path):
+                record = read_object(path)
+                found[record["stage"]] = record["settings"]
+    return found
 
 
 def curves(summary: dict[str, Any]) -> dict[str, list[Row]]:

@@ -1,40 +1,32 @@
-"""A run as a picture and as a page."""
+"""A run as one picture: `summary.png` and `summary.svg`, for a first look."""
 
 from __future__ import annotations
 
-import html
 import io
-import json
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-from matplotlib import pyplot
 from matplotlib.figure import Figure
 
 from rzero_cli.core.summary import curves, headline
 from rzero_cli.core.terminal import printable
+from rzero_cli.report.results import CHAIN_NAMES
 
-__all__ = ["page", "picture"]
-
-_NAMES = {"trained": "trained Challenger", "base-challenger": "base Challenger"}
+__all__ = ["picture"]
 
 
 def picture(summary: dict[str, Any], kind: str) -> bytes:
     """The picture of a run; `kind` is png or svg."""
     figure, stream = _figure(summary), io.BytesIO()
     figure.savefig(stream, format=kind, dpi=150)
-    pyplot.close(figure)
     return stream.getvalue()
 
 
 def _figure(summary: dict[str, Any]) -> Figure:
     """Accuracy over iterations, and beside it how many labels of the kept questions are true."""
-    figure: Figure = pyplot.figure(figsize=(10, 4), layout="constrained")
+    figure = Figure(figsize=(10, 4), layout="constrained")
     scores, labels = figure.subplots(1, 2)
     for number, (name, rows) in enumerate(curves(summary).items()):
-        _score_curve(scores, _shown(_NAMES.get(name, name)), f"C{number}", rows)
+        _score_curve(scores, _shown(CHAIN_NAMES.get(name, name)), f"C{number}", rows)
         _label_curve(labels, f"C{number}", rows[1:])
     k = summary["rows"][0]["k"]
     last = max((len(rows) for rows in curves(summary).values()), default=1) - 1
@@ -76,55 +68,3 @@ def _label_curve(axes: Any, color: str, rows: list[dict[str, Any]]) -> None:
     ]
     if known:
         axes.plot(*zip(*known, strict=True), marker="s", color=color)
-
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<title>{title}</title>
-<style>
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto }}
-table {{ border-collapse: collapse; margin: 1.5rem 0 }}
-th, td {{ padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #ddd }}
-th:first-child, td:first-child {{ text-align: left }}
-svg {{ max-width: 100%; height: auto }}
-pre {{ background: #f6f6f6; padding: 1rem; overflow: auto }}
-</style></head><body>
-<h1>{title}</h1>
-{table}
-{picture}
-<h2>Settings</h2>
-<p>Of each stage in the first iteration. Every artefact has its own record beside it.</p>
-<pre>{settings}</pre>
-</body></html>
-"""
-
-
-_NO_LINKS = dict.fromkeys(("Date", "Creator", "Format", "Type"))  # to what made the picture
-# Nothing runs and nothing is loaded, whatever the page says: a name can hold HTML.
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-
-
-def page(title: str, summary: dict[str, Any], columns: dict[str, list[str]]) -> str:
-    """A page of its own, with the table, the picture and the settings of a run."""
-    stream = io.StringIO()
-    figure = _figure(summary)
-    figure.savefig(stream, format="svg", metadata=_NO_LINKS)
-    pyplot.close(figure)
-    picture = stream.getvalue()
-    return _PAGE.format(
-        policy=_POLICY,
-        title=html.escape(printable(title)),
-        table=_table(columns),
-        picture=picture[picture.index("<svg") :],
-        settings=html.escape(json.dumps(summary["settings"], indent=2)),
-    )
-
-
-def _table(columns: dict[str, list[str]]) -> str:
-    head = "".join(f"<th>{html.escape(printable(name))}</th>" for name in columns)
-    rows = [
-        "<tr>" + "".join(f"<td>{html.escape(printable(cell))}</td>" for cell in cells) + "</tr>"
-        for cells in zip(*columns.values(), strict=True)
-    ]
-    return f"<table><tr>{head}</tr>{''.join(rows)}</table>"

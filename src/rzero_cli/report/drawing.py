@@ -1,0 +1,257 @@
+"""A chart as SVG: drawn by matplotlib, coloured by the page.
+
+matplotlib draws with stand-in colours, one for each role, which are then replaced by CSS variables,
+so that one picture does for light and dark. Series differ by marker, dash or hatch as well as by
+colour. Text stays text (`svg.fonttype` none), as large as on the page around it.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Any
+from xml.etree import ElementTree
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from rzero_cli.report.parts import Chart, shown
+
+__all__ = ["LIGHT", "alone", "draw"]
+
+# Colours that are told apart with any kind of colour vision, at 4.5:1 or more from the background:
+# the hues of Okabe and Ito, darkened. `page.css` has those of the dark page.
+LIGHT = {
+    "ink": "#1b2430",
+    "muted": "#596473",
+    "rule": "#d9dee5",
+    "paper": "#ffffff",
+    "c1": "#0a62a8",
+    "c2": "#b8430a",
+    "c3": "#00714f",
+    "c4": "#94397c",
+    "c5": "#7a5c00",
+    "c6": "#4d5866",
+}
+_STAND_IN = {name: f"#0a0b{i:02x}" for i, name in enumerate(LIGHT, 1)}
+_SERIES = [_STAND_IN[f"c{i}"] for i in range(1, 7)]
+_MARKERS = "osD^vX"
+_DASHES: list[Any] = ["-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (3, 1)), "-"]
+_HATCHES = ["", "///", "---", "\\\\\\", "xx", "++"]
+_SIZES = {False: (4.9, 3.3), True: (2.7, 2.0)}  # inches; 72 units of the picture each
+_MOST_MARKED = 24
+_STYLE = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 11,
+    "axes.labelsize": 11,
+    "axes.titlesize": 12,
+    "legend.fontsize": 11,
+    "text.color": _STAND_IN["ink"],
+    "axes.labelcolor": _STAND_IN["muted"],
+    "axes.edgecolor": _STAND_IN["muted"],
+    "xtick.color": _STAND_IN["muted"],
+    "ytick.color": _STAND_IN["muted"],
+    "grid.color": _STAND_IN["rule"],
+    "hatch.color": _STAND_IN["paper"],
+    "hatch.linewidth": 1.2,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "axes.unicode_minus": False,
+    "axes.formatter.useoffset": False,
+}
+_SVG = "http://www.w3.org/2000/svg"
+_XLINK = "http://www.w3.org/1999/xlink"
+_LONG_NUMBER = re.compile(r"(\d\.\d{2})\d+")
+_FONT = re.compile(r"font-family: [^;]*;? ?")
+ElementTree.register_namespace("", _SVG)
+ElementTree.register_namespace("xlink", _XLINK)
+
+
+def draw(chart: Chart) -> str:
+    """The chart as an `<svg>` element, with its title and its numbers in words for a screen reader.
+
+    All colours are `var(--NAME)` with the names of `LIGHT`. The same chart gives the same text.
+    """
+    with matplotlib.rc_context(_STYLE | {"svg.hashsalt": chart.id}):
+        figure = Figure(figsize=_SIZES[chart.small], layout="constrained")
+        axes = figure.add_subplot()
+        _KINDS[chart.kind](axes, chart)
+        _furnish(figure, axes, chart)
+        stream = io.StringIO()
+        figure.savefig(stream, format="svg", transparent=True)
+    return _of_the_page(stream.getvalue(), chart)
+
+
+def alone(svg: str) -> str:
+    """An SVG of a page as a file of its own, in the light colours."""
+    for name, colour in LIGHT.items():
+        svg = svg.replace(f"var(--{name})", colour)
+    start = svg.index(">")
+    paper = f'<rect width="100%" height="100%" fill="{LIGHT["paper"]}"/>'
+    return f'{svg[:start]} font-family="sans-serif">{paper}{svg[start + 1 :]}\n'
+
+
+def _text(text: str) -> str:
+    r"""Text for a figure, in which `$` would begin mathematics."""
+    return shown(text, 60).replace("$", r"\$").replace("\n", " ")
+
+
+def _lines(axes: Any, chart: Chart) -> None:
+    many = len(chart.series)
+    dodge = 0.06 if any(one.spans for one in chart.series) else 0.0
+    for i, one in enumerate(chart.series):
+        style: dict[str, Any] = {
+            "color": _SERIES[i % 6],
+            "linestyle": _DASHES[i % 6],
+            "linewidth": 1.8,
+            "label": _text(one.name),
+        }
+        if len(one.y) <= _MOST_MARKED:
+            style |= {"marker": _MARKERS[i % 6], "markersize": 5.5}
+        places = [x + dodge * (i - (many - 1) / 2) for x in one.x]
+        if not one.spans:
+            axes.plot(places, one.y, **style)
+            continue
+        spans = [span or (y, y) for span, y in zip(one.spans, one.y, strict=True)]
+        below = [max(0, y - low) for y, (low, _) in zip(one.y, spans, strict=True)]
+        above = [max(0, high - y) for y, (_, high) in zip(one.y, spans, strict=True)]
+        axes.errorbar(places, one.y, yerr=[below, above], capsize=3, elinewidth=1.3, **style)
+    _ticks(axes, chart)
+
+
+def _ticks(axes: Any, chart: Chart) -> None:
+    if chart.ticks:
+        axes.set_xticks(list(chart.ticks), [_text(label) for label in chart.ticks.values()])
+        if not chart.marks:
+            pad = 0.04 * max(1, max(chart.ticks) - min(chart.ticks)) + 0.1
+            axes.set_xlim(min(chart.ticks) - pad, max(chart.ticks) + pad)
+    for place in chart.marks:
+        axes.axvline(place, color=_STAND_IN["rule"], linewidth=1.2, zorder=0)
+    if chart.marks:
+        axes.tick_params(axis="x", length=0)
+
+
+def _bars(axes: Any, chart: Chart) -> None:
+    (one,) = chart.series
+    if chart.shade:
+        axes.axvspan(*chart.shade, color=_STAND_IN["rule"], alpha=0.55, linewidth=0)
+    axes.bar(one.x, one.y, width=0.092, align="edge", color=_SERIES[0])
+    axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+    axes.set_xlim(-0.02, 1.02)
+    axes.locator_params(axis="y", nbins=4, integer=True)
+
+
+def _stacked(axes: Any, chart: Chart) -> None:
+    bottom = dict.fromkeys(chart.ticks, 0.0)
+    for i, one in enumerate(chart.series):
+        axes.bar(
+            one.x,
+            one.y,
+            bottom=[bottom[x] for x in one.x],
+            width=0.62,
+            label=_text(one.name),
+            color=_SERIES[i % 6],
+            hatch=_HATCHES[i % 6],
+            edgecolor=_STAND_IN["paper"],
+            linewidth=0.8,
+        )
+        for x, y in zip(one.x, one.y, strict=True):
+            bottom[x] += y
+    _ticks(axes, chart)
+    axes.set_xlim(min(chart.ticks) - 0.6, max(chart.ticks) + 0.6)
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    axes.locator_params(axis="y", nbins=6)
+
+
+_KINDS = {"lines": _lines, "bars": _bars, "stacked": _stacked}
+
+
+def _furnish(figure: Any, axes: Any, chart: Chart) -> None:
+    axes.set(xlabel=_text(chart.x), ylabel="" if chart.small else _text(chart.y))
+    if chart.limits:
+        axes.set_ylim(*chart.limits)
+    elif axes.get_ylim()[0] > 0 and chart.kind != "lines":
+        axes.set_ylim(bottom=0)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    if chart.small:
+        axes.set_title(_text(chart.title), loc="left")
+    elif len(chart.series) > 1:
+        figure.legend(
+            loc="outside upper left",
+            ncols=_columns(chart.series),
+            frameon=False,
+            handlelength=2.6,
+            columnspacing=1.2,
+            borderaxespad=0.1,
+        )
+
+
+def _columns(series: Any) -> int:
+    """As many names side by side as fit over the picture."""
+    widest = max(len(one.name) for one in series)
+    return int(max(1, min(len(series), 60 // (widest + 7))))
+
+
+# ---------------------------------------------------------------- for the page
+
+
+def _of_the_page(svg: str, chart: Chart) -> str:
+    """matplotlib's SVG without what only a file needs, with ids and colours of the page."""
+    root = ElementTree.fromstring(svg[svg.index("<svg") :])
+    for child in list(root):
+        if child.tag == f"{{{_SVG}}}metadata" or child.find(f"{{{_SVG}}}style") is not None:
+            root.remove(child)  # that style would be the whole page's
+    _name_ids(root, chart.id)
+    for name in ("width", "height", "version"):
+        root.attrib.pop(name, None)
+    # matplotlib draws the background of the figure and of the axes even if nothing is seen of it.
+    for group in root.iter(f"{{{_SVG}}}g"):
+        for path in group.findall(f"{{{_SVG}}}path"):
+            if "fill: none" in path.get("style", "") and "stroke" not in path.get("style", ""):
+                group.remove(path)
+    for element in root.iter():
+        for key in ("d", "x", "y", "transform", "width", "height"):
+            if key in element.attrib:  # hundredths of a unit are not seen
+                element.set(key, _LONG_NUMBER.sub(r"\1", element.attrib[key]))
+        for key in ("style", "fill", "stroke"):
+            if key in element.attrib:
+                element.set(key, _of_variables(element.attrib[key]))
+    root.set("stroke-linejoin", "round")
+    root.set("role", "img")
+    root.set("aria-labelledby", f"{chart.id}-title {chart.id}-words")
+    root.set("class", "small chart" if chart.small else "chart")
+    for at, (tag, text) in enumerate((("title", chart.title), ("desc", chart.words()))):
+        element = ElementTree.Element(f"{{{_SVG}}}{tag}")
+        element.set("id", f"{chart.id}-{'words' if at else tag}")
+        element.text = shown(text, 4000)
+        root.insert(at, element)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _of_variables(style: str) -> str:
+    style = _FONT.sub("", style)  # the page's own
+    for name, colour in _STAND_IN.items():
+        style = style.replace(colour, f"var(--{name})")
+    return style
+
+
+def _name_ids(root: ElementTree.Element, prefix: str) -> None:
+    """Ids that something refers to get the chart's name before them, the others go."""
+    text = ElementTree.tostring(root, encoding="unicode")
+    used = set(re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', text))
+    names = {name for pair in used for name in pair if name}
+    for element in root.iter():
+        own = element.attrib.pop("id", None)
+        if own in names:
+            element.set("id", f"{prefix}-{own}")
+        for key, value in list(element.attrib.items()):
+            if key == f"{{{_XLINK}}}href" and value.startswith("#"):
+                element.set(key, f"#{prefix}-{value[1:]}")
+            elif "url(#" in value:
+                element.set(key, value.replace("url(#", f"url(#{prefix}-"))

@@ -1,0 +1,206 @@
+"""What a run came to in a few sentences: the best Solver, and what to be wary of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rzero_cli.core.compare import compare_evaluations
+from rzero_cli.core.statistics import falls
+from rzero_cli.core.streams import read_object
+from rzero_cli.core.summary import forgiving, headline
+from rzero_cli.report.parts import number, shown
+from rzero_cli.report.reading import Run
+
+__all__ = ["best_row", "facts", "verdict", "warnings"]
+
+_FEW_KEPT = 0.1
+_MANY_NEAR = 0.5
+_MANY_IDLE = 0.8
+
+
+def best_row(run: Run) -> dict[str, Any] | None:
+    """The iteration whose Solver scores highest, the first of equals; None where none is scored."""
+    rows = [row for row in run.summary["chains"].get("trained", []) if _score(row) is not None]
+    return max(rows, key=lambda row: _score(row) or 0.0, default=None)
+
+
+def _score(row: dict[str, Any]) -> float | None:
+    return number(headline(row))
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def verdict(run: Run) -> str:
+    """The best Solver, and how much better than the base it is."""
+    base, best = _score(run.summary["rows"][0]), best_row(run)
+    if best is None:
+        if base is None:
+            return "Nothing has been evaluated yet."
+        return f"No Solver has been evaluated yet; the base model answers {_percent(base)} right."
+    name, score = best["model"], _score(best) or 0.0
+    said = f"The best Solver is that of {name}: {_percent(score)} right{_interval(best)}"
+    if base is None:
+        return f"{said}. The base model's own result is not there, so nothing is compared with it."
+    points = 100 * (score - base)
+    said += f", {abs(points):.1f} points {'above' if points >= 0 else 'below'} the base model"
+    return f"{said} ({_percent(base)}){_difference(run, name)}."
+
+
+def _interval(row: dict[str, Any]) -> str:
+    if not row["ci95"]:
+        return ""
+    low, high = (100 * float(value) for value in row["ci95"])
+    return f" (95 % interval {low:.1f} to {high:.1f})"
+
+
+def _difference(run: Run, name: str) -> str:
+    """The interval of the difference to the base, question by question, where that is possible."""
+    found = ""
+    # What cannot be paired, such as a score that is no mean over questions, has no such interval.
+    with forgiving(lambda text: None, run.folder):
+        first, last = (read_object(run.folder / part / "eval.json") for part in ("base", name))
+        compared = compare_evaluations(first, last)
+        pairs = list(compared["averages"].values()) or [
+            task["mean_at_k"] or task["greedy"] for task in compared["tasks"].values()
+        ]
+        if len(pairs) == 1 and pairs[0]["ci95"]:
+            low, high = (100 * value for value in pairs[0]["ci95"])
+            found = f"; 95 % interval of the difference {low:+.1f} to {high:+.1f}"
+    return found
+
+
+def facts(run: Run) -> list[tuple[str, str]]:
+    """What was run: names and values."""
+    settings = run.summary["settings"]
+    first = settings.get("challenge") or settings.get("sample") or settings.get("label") or {}
+    made = dict(
+        part.split(" ", 1) for part in run.made_with.split(", ") if " " in part
+    )  # model M, preset P, seed S
+    model = made.get("model") or first.get("solver") or first.get("challenger") or "not recorded"
+    rows = run.summary["chains"].get("trained", [])
+    done = sum(_score(row) is not None for row in rows)
+    planned = (
+        f"of {run.planned} planned" if run.planned else "(how many were planned is not recorded)"
+    )
+    begun = f", {len(rows)} begun" if len(rows) > done else ""
+    seeds = [
+        str(record.get("settings", {}).get("seed"))
+        for found in run.iterations
+        for record in [found.records.get("challenge") or found.records.get("label") or {}]
+        if record
+    ]
+    chains = [name for name in run.summary["chains"] if name != "trained"]
+    return [
+        ("Run", shown(run.folder.resolve().name, 120)),
+        ("Base model", shown(model, 200)),
+        ("Preset", shown(made.get("preset") or first.get("preset") or "not recorded", 80)),
+        ("Seed", shown(made.get("seed") or "not recorded", 40)),
+        ("Seeds of the iterations", shown(", ".join(seeds) or "not recorded", 120)),
+        ("Iterations", f"{done} done {planned}{begun}"),
+        ("Beside it", ", ".join(chains) or "no baseline or ablation was run"),
+    ]
+
+
+def warnings(run: Run) -> list[str]:
+    """What a reader should be wary of, in plain words."""
+    return [*_of_scores(run), *_of_labels(run), *_of_questions(run), *_of_training(run)]
+
+
+def _of_scores(run: Run) -> Iterator[str]:
+    rows = run.summary["chains"].get("trained", [])
+    scored = [row for row in rows if _score(row) is not None]
+    best, base = best_row(run), _score(run.summary["rows"][0])
+    if best and scored and best is not scored[-1]:
+        lost = 100 * ((_score(best) or 0) - (_score(scored[-1]) or 0))
+        yield (
+            f"Accuracy fell by {lost:.1f} points from {best['model']} to {scored[-1]['model']}: "
+            f"the checkpoint to use is {best['model']}/solver, not the last one."
+        )
+    if best and base is not None and (_score(best) or 0) <= base:
+        yield "No iteration is better than the base model: nothing was gained."
+    baseline = run.summary["chains"].get("base-challenger", [])
+    if scored and baseline and _score(baseline[-1]) is not None:
+        ahead = (_score(scored[-1]) or 0) - (_score(baseline[-1]) or 0)
+        if ahead <= 0:
+            yield (
+                "The base Challenger, which is never trained, does as well or better by its last "
+                f"iteration ({-100 * ahead:+.1f} points): training the Challenger did not pay here."
+            )
+    if rows and len(scored) < len(rows):
+        waiting = ", ".join(row["model"] for row in rows if _score(row) is None)
+        yield f"The run is not finished: {waiting} has no evaluation yet."
+
+
+def _of_labels(run: Run) -> Iterator[str]:
+    rows = run.summary["chains"].get("trained", [])
+    for row in rows:
+        read, kept = number(row["questions"]), number(row["kept"])
+        if read and kept is not None and kept < _FEW_KEPT * read:
+            yield (
+                f"{row['model']}: only {kept:.0f} of {read:.0f} questions were kept; the Solver "
+                "trained on those few again and again."
+            )
+    known = [row for row in rows if number(row["label_accuracy"]) is not None]
+    low = [row for row in known if row["label_accuracy"] < 0.5]
+    if low:
+        told = ", ".join(f"{row['model']} {_percent(row['label_accuracy'])}" for row in low)
+        yield (
+            f"Fewer than half of the labels trained on are true ({told}): what the Solver gains "
+            "from there on is sureness, not knowledge. p_hat does not show this."
+        )
+    elif len(known) > 1 and known[-1]["label_accuracy"] < known[0]["label_accuracy"] - 0.1:
+        yield (
+            f"True labels fell from {_percent(known[0]['label_accuracy'])} to "
+            f"{_percent(known[-1]['label_accuracy'])} of those trained on."
+        )
+
+
+def _of_questions(run: Run) -> Iterator[str]:
+    there = [found for found in run.iterations if found.figures and found.figures.get("questions")]
+    if len(there) > 1:
+        first, last = there[0], there[-1]
+        for text in falls(first.figures or {}, last.figures or {}):
+            yield f"Diversity falls: from {first.name} to {last.name} {text}."
+    for found in there[-1:]:
+        near = number((found.figures or {}).get("near_duplicates"))
+        if near is not None and near > _MANY_NEAR:
+            yield (
+                f"{found.name}: {near:.0%} of the questions are near-copies of an earlier one: the "
+                "Challenger has settled on a few templates."
+            )
+
+
+def _of_training(run: Run) -> Iterator[str]:
+    for found in run.iterations:
+        for role, log in found.logs.items():
+            idle = [
+                value
+                for line in log
+                if (value := number(line.get("frac_reward_zero_std"))) is not None
+            ]
+            if idle and sum(idle) / len(idle) > _MANY_IDLE:
+                yield (
+                    f"{found.name}: in {sum(idle) / len(idle):.0%} of the {role}'s groups all "
+                    "rewards were equal; those taught it nothing."
+                )
+
+
+def settings_text(run: Run) -> str:
+    """The settings of each stage in the first iteration, as JSON."""
+    return json.dumps(run.summary["settings"], indent=2, ensure_ascii=False)
+
+
+def last_artefact(run: Run) -> Path | None:
+    """What the lineage is told of: the latest artefact with a record."""
+    for found in reversed(run.iterations):
+        for name in ("eval.json", "solver", "train.jsonl", "labeled.jsonl", "challenger"):
+            path = found.folder / name
+            if path.is_file() or (path / "rzero.json").is_file():
+                return path
+    base = run.folder / "base" / "eval.json"
+    return base if base.is_file() else None

@@ -1,0 +1,57 @@
+"""A report as one HTML file: no script, no network, readable on a phone, printed, and aloud.
+
+The template escapes whatever it is given; only our own drawings come in as they are. The policy in
+the page's head lets nothing run or load, whatever a question or a name says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
+from itertools import groupby
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from rzero_cli.report.content import Report
+from rzero_cli.report.drawing import draw
+from rzero_cli.report.loop import draw_loop
+from rzero_cli.report.parts import Block, Chart, Iteration, shown
+
+__all__ = ["drawing_of", "few", "page"]
+
+_FEW = 24
+
+
+def page(report: Report) -> str:
+    """The page of a report."""
+    here = files("rzero_cli.report")
+    environment = Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
+    )
+    environment.filters |= {"drawn": _drawn, "few": few, "runs": _runs, "text": shown}
+    template = environment.from_string((here / "page.html.jinja").read_text("utf-8"))
+    css = Markup((here / "page.css").read_text("utf-8").strip())
+    return template.render(report=report, css=css) + "\n"
+
+
+def drawing_of(block: Chart | Iteration) -> str:
+    """The `<svg>` element of what is a picture."""
+    return draw_loop(block) if isinstance(block, Iteration) else draw(block)
+
+
+def _drawn(block: Any) -> Markup:
+    return Markup(drawing_of(block))
+
+
+def _runs(blocks: Sequence[Block]) -> Iterator[list[Block]]:
+    """Blocks of the same kind that follow each other: pictures stand in one grid."""
+    for _, run in groupby(blocks, key=lambda block: (block.block, getattr(block, "small", False))):
+        yield list(run)
+
+
+def few(texts: Sequence[str]) -> list[str]:
+    """The first of very many remarks or files, and how many more there are."""
+    told = [shown(text, 300) for text in dict.fromkeys(texts)]
+    return told if len(told) <= _FEW else [*told[:_FEW], f"and {len(told) - _FEW} more"]

@@ -1,0 +1,210 @@
+"""What an iteration asked: figures, the largest clusters, and some questions with their votes.
+
+`labeled.jsonl` is read once, in bounded memory: beside `core.statistics` a sample of the questions
+is kept for the clusters, and the few records that are shown.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from rzero_cli.core.keep import Band, band, keep
+from rzero_cli.core.provenance import file_meta_path
+from rzero_cli.core.records import p_hat_of
+from rzero_cli.core.rewards import cluster_questions
+from rzero_cli.core.statistics import check, statistics
+from rzero_cli.core.streams import Line, read_lines, read_object
+from rzero_cli.report.parts import Questions, number, shown
+
+__all__ = ["asked", "kept_band"]
+
+CLUSTERED = 1000
+"""Questions among which clusters are looked for: a sample, drawn with a fixed seed."""
+_LONGEST_CLUSTERED = 1000  # characters: 50 kB of one question would take seconds
+_CLUSTERS = 5
+_QUESTION = 600
+_ANSWER = 80
+_MOST_ANSWERS = 32
+_MOST_VOTES = 6
+_MOST_OPENINGS = 5
+
+Record = dict[str, Any]
+
+
+def kept_band(folder: Path) -> Band:
+    """What the filter of an iteration kept, by its own record; the paper's where that is silent."""
+    settings: Record = {}
+    meta = file_meta_path(folder / "train.jsonl")
+    if meta.is_file():
+        settings = read_object(meta).get("settings", {})
+    low, high = settings.get("low"), settings.get("high")
+    if low is not None or high is not None:
+        return Decimal(str(low or 0)), Decimal(str(1 if high is None else high))
+    return band(Decimal(str(settings.get("delta", "0.25"))))
+
+
+def asked(
+    folder: Path, name: str, remark: Callable[[str], object]
+) -> tuple[dict[str, Any], Questions]:
+    """The figures of `labeled.jsonl` in an iteration's folder, and what of it is shown.
+
+    Args:
+        folder: of the iteration.
+        name: what it is called.
+        remark: told how many lines could not be read.
+
+    Raises:
+        DataError, UsageError, OSError: nothing of it can be read.
+    """
+    path, interval = folder / "labeled.jsonl", kept_band(folder)
+    bad: list[int] = []
+    picked: dict[str, Record] = {}
+    sample: list[str] = []
+    draw, read = random.Random(0), 0
+
+    def watched(lines: Iterable[Line]) -> Iterator[Line]:
+        nonlocal read
+        for line in lines:
+            _pick(picked, line, interval)
+            question = line.record.get("question")
+            if isinstance(question, str):
+                # Each question is in the sample with the same chance (reservoir sampling).
+                place = read if read < CLUSTERED else draw.randrange(read + 1)
+                read += 1
+                if place < CLUSTERED:
+                    sample[place : place + 1] = [question[:_LONGEST_CLUSTERED]]
+            yield line
+
+    lines = read_lines(
+        [str(path)], exact=True, check=check, reject=lambda source, line, raw, why: bad.append(line)
+    )
+    figures = statistics(watched(lines), band=interval) | {"band": tuple(map(float, interval))}
+    if bad:
+        remark(f"{path}: {len(bad):,} lines passed over that cannot be read, the first {bad[0]}")
+    _judge(folder / "graded.jsonl", picked)
+    return figures, Questions(
+        title=name,
+        clusters=_clusters(sample),
+        clustered=f"{len(sample):,} of {read:,} questions" if len(sample) < read else "",
+        examples=[_example(record, what) for what, record in _in_order(picked)],
+        openings=_openings(figures.get("openings")),
+    )
+
+
+def _pick(picked: dict[str, Record], line: Line, interval: Band) -> None:
+    """Keep the record if it is the first most of some kind so far."""
+    record = line.record
+    if record.get("p_hat") is None or not isinstance(record.get("question"), str):
+        return
+    p_hat = p_hat_of(line)
+    if not keep(record.get("answer"), p_hat, interval):
+        _prefer(picked, "dropped", line, Decimal(0))
+        return
+    _prefer(picked, "highest", line, -p_hat)
+    _prefer(picked, "middle", line, abs(p_hat - Decimal("0.5")))
+    _prefer(picked, "lowest", line, p_hat)
+
+
+def _prefer(picked: dict[str, Record], what: str, line: Line, distance: Decimal) -> None:
+    if what not in picked or distance < picked[what]["distance"]:
+        picked[what] = {"distance": distance, "line": line.number, "record": line.record}
+
+
+_WHAT = {
+    "highest": "kept, the Solver is most sure",
+    "middle": "kept, p_hat nearest to one half",
+    "lowest": "kept, the Solver is least sure",
+    "dropped": "dropped by the filter",
+}
+
+
+def _in_order(picked: dict[str, Record]) -> list[tuple[str, Record]]:
+    """Each record once, even if it is the first of several kinds."""
+    chosen: dict[int, tuple[str, Record]] = {}
+    for what, words in _WHAT.items():
+        if what in picked:
+            chosen.setdefault(picked[what]["line"], (words, picked[what]))
+    return list(chosen.values())
+
+
+def _judge(graded: Path, picked: dict[str, Record]) -> None:
+    """Add to the records what `graded.jsonl` says of their labels, if it is there."""
+    if not graded.is_file():
+        return
+    wanted = {_key(found["record"]): found for found in picked.values()}
+    waiting = set(wanted)
+    for line in read_lines([str(graded)], reject=lambda *bad: None):
+        if (key := _key(line.record)) in waiting:
+            waiting.remove(key)
+            same = [found for found in picked.values() if _key(found["record"]) == key]
+            for found in same:
+                found["correct"] = line.record.get("correct")
+                found["reference"] = line.record.get("reference")
+            if not waiting:
+                return
+
+
+def _key(record: Record) -> tuple[str, str]:
+    return str(record.get("question")), str(record.get("answer"))
+
+
+def _example(found: Record, what: str) -> Record:
+    """A record as it is shown: every text cut."""
+    record = found["record"]
+    answers = record.get("answers") if isinstance(record.get("answers"), list) else []
+    votes = record.get("votes") if isinstance(record.get("votes"), dict) else {}
+    counts = [(shown(k, _ANSWER), n) for k, n in votes.items() if number(n) is not None]
+    m = number(record.get("m")) or len(answers) or sum(n for _, n in counts) or 1
+    unread = sum(answer is None for answer in answers)
+    rest = sum(n for _, n in counts[_MOST_VOTES:])
+    shares = [*counts[:_MOST_VOTES], ("other answers", rest), ("no answer read", unread)]
+    given = [shown("none" if a is None else a, _ANSWER) for a in answers[:_MOST_ANSWERS]]
+    if len(answers) > len(given):
+        given.append(f"and {len(answers) - len(given)} more")
+    reference, correct = found.get("reference"), found.get("correct")
+    label = record.get("answer")
+    return {
+        "what": what,
+        "line": found["line"],
+        "question": shown(record["question"], _QUESTION),
+        "label": None if label is None else shown(label, _ANSWER),
+        "p_hat": float(record["p_hat"]),
+        "m": int(m),
+        "votes": [
+            {"answer": answer, "n": int(n), "share": min(100, round(100 * n / m))}
+            for answer, n in shares
+            if n
+        ],
+        "answers": given,
+        "correct": correct if isinstance(correct, bool) else None,
+        "reference": None if reference is None else shown(reference, _ANSWER),
+    }
+
+
+def _clusters(sample: list[str]) -> list[Record]:
+    """The largest clusters of the Challenger's own measure, each with its first question."""
+    members: dict[int, list[str]] = {}
+    for question, cluster in zip(sample, cluster_questions(sample), strict=True):
+        members.setdefault(cluster, []).append(question)
+    largest = sorted(members.values(), key=len, reverse=True)
+    return [
+        {
+            "n": len(questions),
+            "share": round(100 * len(questions) / len(sample)),
+            "question": shown(questions[0], 160),
+            "of": len(members),
+        }
+        for questions in largest[:_CLUSTERS]
+    ]
+
+
+def _openings(found: Any) -> list[str]:
+    """The commonest first words, where the figures have them: pairs of words and a number."""
+    if isinstance(found, dict):
+        found = list(found.items())
+    pairs = [pair for pair in found or () if isinstance(pair, (list, tuple)) and len(pair) == 2]
+    return [f"{shown(words, 60)} ({n})" for words, n in pairs[:_MOST_OPENINGS]]

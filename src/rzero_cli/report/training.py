@@ -1,0 +1,144 @@
+"""What happened in the trainings: figures over updates, from `log.jsonl` of every iteration.
+
+The updates of one iteration follow those of the one before, so that a line runs through the whole
+loop; long ones are drawn as means of as many updates each as give `MOST_POINTS` in all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rzero_cli.core.streams import read_lines
+from rzero_cli.report.parts import Chart, Series, number
+
+__all__ = ["read_log", "training_charts"]
+
+MOST_POINTS = 240
+"""Points of a line: more than that nobody sees at this size."""
+
+Log = list[dict[str, Any]]
+
+# (name of the chart, title, y axis, {key of the log: name of the line}, limits)
+_SHARES = (0.0, 1.02)
+_OF_BOTH: list[tuple[str, str, str, dict[str, str], tuple[float, float] | None]] = [
+    ("kl", "KL to the model it began with", "KL, nats per token", {"kl": "KL"}, None),
+    ("entropy", "entropy of the tokens drawn", "nats per token", {"entropy": "entropy"}, None),
+    (
+        "length",
+        "length of what it wrote",
+        "tokens",
+        {"completions/mean_length": "mean", "completions/max_length": "longest"},
+        None,
+    ),
+    (
+        "idle",
+        "groups that teach nothing, texts cut off",
+        "share",
+        {"frac_reward_zero_std": "all rewards equal", "completions/clipped_ratio": "cut off"},
+        _SHARES,
+    ),
+]
+_REWARDS: dict[str, dict[str, str]] = {
+    "challenger": {
+        "reward": "reward",
+        "r_unc": "uncertainty r_unc",
+        "r_rep": "repetition r_rep",
+        "valid": "valid questions",
+    },
+    "solver": {
+        "reward": "reward",
+        "agrees_with_label": "agrees with the label",
+        "readable": "readable answers",
+    },
+}
+
+
+def read_log(folder: Path, role: str) -> tuple[Path, Log]:
+    """The log of a training and where it lies: of the finished one, else of the unfinished one.
+
+    A torn line, as a crash leaves it, is passed over. Raises DataError where there is none.
+    """
+    places = [folder / role / "log.jsonl", folder / f"{role}.part" / "log.jsonl"]
+    path = next((place for place in places if place.is_file()), places[0])
+    lines = read_lines([str(path)], reject=lambda *bad: None)
+    return path, [line.record for line in lines if number(line.record.get("update")) is not None]
+
+
+def training_charts(role: str, logs: Sequence[tuple[str, Log]]) -> list[Chart]:
+    """The charts of one role.
+
+    Args:
+        role: "challenger" or "solver".
+        logs: of each iteration its name and its updates, in order.
+    """
+    logs = [(name, log) for name, log in logs if log]
+    if not logs:
+        return []
+    starts, end = list[float](), 0.0
+    for _, log in logs:
+        starts.append(end)
+        end += max(number(line["update"]) or 0 for line in log)
+    bucket = max(1, -(-sum(len(log) for _, log in logs) // MOST_POINTS))
+    middle = [(a + b) / 2 for a, b in zip(starts, [*starts[1:], end], strict=True)]
+    several = len(logs) > 1
+    every = -(-len(logs) // 8)
+    place: dict[str, Any] = {
+        "x": "update, running on through the iterations" if several else "update",
+        "ticks": {
+            x: name.removeprefix("iter-") if i % every == 0 else ""
+            for i, (x, (name, _)) in enumerate(zip(middle, logs, strict=True))
+        }
+        if several
+        else {},
+        "marks": starts[1:],
+        "note": f"Each point is the mean of {bucket} updates." if bucket > 1 else "",
+        "format": ".3g",
+    }
+    kinds = [
+        ("reward", "reward and its parts", "mean over rollouts", _REWARDS[role], _SHARES),
+        *_OF_BOTH,
+    ]
+    charts = []
+    for kind, title, y, keys, limits in kinds:
+        lines = [_line(name, key, starts, logs, bucket) for key, name in keys.items()]
+        lines = _told_apart([line for line in lines if line.y])
+        if lines:
+            values = [y for line in lines for y in line.y]
+            within = limits is not None and limits[0] <= min(values) <= max(values) <= limits[1]
+            charts.append(
+                Chart(
+                    id=f"{role}-{kind}",
+                    title=f"{role.capitalize()}: {title}",
+                    series=lines,
+                    y=y,
+                    limits=limits if within else None,
+                    **place,
+                )
+            )
+    return charts
+
+
+def _told_apart(lines: Sequence[Series]) -> list[Series]:
+    """Lines that lie on each other, as a reward on its only part does, as one with both names."""
+    found: dict[tuple[float, ...], Series] = {}
+    for line in lines:
+        same = found.get(tuple(line.y))
+        name = f"{same.name} = {line.name}" if same else line.name
+        found[tuple(line.y)] = Series(name, line.x, line.y)
+    return list(found.values())
+
+
+def _line(
+    name: str, key: str, starts: Sequence[float], logs: Sequence[tuple[str, Log]], bucket: int
+) -> Series:
+    """One figure over all iterations, as means of `bucket` updates that have it."""
+    points: list[tuple[float, float]] = []
+    for start, (_, log) in zip(starts, logs, strict=True):
+        found = [(number(line["update"]), number(line.get(key))) for line in log]
+        there = [(start + x, y) for x, y in found if x is not None and y is not None]
+        for i in range(0, len(there), bucket):
+            xs, ys = zip(*there[i : i + bucket], strict=True)
+            points.append((sum(xs) / len(xs), sum(ys) / len(ys)))
+    return Series(name, [x for x, _ in points], [y for _, y in points])

@@ -1,0 +1,266 @@
+"""The sections on how it came about: training, questions, signs of collapse, time, settings."""
+
+from __future__ import annotations
+
+import os.path
+from pathlib import Path
+from typing import Any
+
+from rzero_cli.core.lineage import Node, trace
+from rzero_cli.core.summary import forgiving
+from rzero_cli.report.headline import last_artefact, settings_text
+from rzero_cli.report.parts import Chart, Section, Series, Table, Text, Tree, number, shown
+from rzero_cli.report.reading import STAGES, Run
+from rzero_cli.report.results import PERCENT, over_iterations
+from rzero_cli.report.training import training_charts
+
+__all__ = ["asked", "collapse", "settings", "spent", "training"]
+
+
+# ---------------------------------------------------------------- training, questions
+
+
+def training(run: Run) -> Section:
+    charts = [
+        chart
+        for role in ("challenger", "solver")
+        for chart in training_charts(
+            role, [(found.name, found.logs.get(role, [])) for found in run.iterations]
+        )
+    ]
+    return Section(
+        "training",
+        "Training",
+        "Reward, distance from the model that training began with (KL), entropy, length and idle "
+        "groups, update by update. Vertical lines part the iterations.",
+        [*charts],
+        run.sources["training"],
+        run.remarks["training"] or ([] if charts else ["nothing has been trained yet"]),
+    )
+
+
+def asked(run: Run) -> Section:
+    blocks = [found.questions for found in run.iterations if found.questions]
+    return Section(
+        "questions",
+        "What was asked",
+        "The largest groups of alike questions, by the measure of the Challenger's own repetition "
+        "penalty, and some questions with the Solver's votes: those it was most, half and least "
+        "sure of among the kept, and one that was dropped.",
+        [*blocks],
+        run.sources["questions"],
+        [] if blocks else ["no questions to show yet"],
+    )
+
+
+# Key of core.statistics, name, and whether it is a share.
+_INDICATORS: tuple[tuple[str, str, bool], ...] = (
+    ("questions", "questions", False),
+    ("valid", "valid", True),
+    ("distinct_questions", "distinct questions", False),
+    ("distinct_answers", "distinct answers", False),
+    ("near_duplicates", "near-copies %", True),
+    ("self_bleu", "self-BLEU", False),
+    ("top_10_answers", "top 10 answers %", True),
+    ("clusters", "clusters", False),
+    ("largest_cluster", "largest cluster %", True),
+    ("vote_entropy", "vote entropy", False),
+    ("words", "words each", False),
+)
+
+
+def collapse(run: Run) -> Section:
+    there = [found for found in run.iterations if found.figures and found.figures.get("questions")]
+    figures = [found.figures or {} for found in there]
+    rows = [
+        {
+            "distinct_questions": _ratio(one, "distinct_questions", "questions"),
+            "distinct_answers": _ratio(one, "distinct_answers", "labelled"),
+        }
+        | {key: one.get(key) for key in ("near_duplicates", "top_10_answers", "self_bleu")}
+        for one in figures
+    ]
+    numbers = {float(i): found.name.removeprefix("iter-") for i, found in enumerate(there, 1)}
+    blocks: list[Chart | Table] = []
+    pictures = (
+        (
+            "distinct",
+            "What is left of the diversity",
+            {"distinct_questions": "distinct questions", "distinct_answers": "distinct answers"},
+        ),
+        (
+            "alike",
+            "Repetition",
+            {
+                "near_duplicates": "near-copies",
+                "top_10_answers": "10 commonest answers",
+                "self_bleu": "self-BLEU",
+            },
+        ),
+    )
+    shape: dict[str, Any] = {"x": "iteration", "y": "%", "format": ".1f", "limits": PERCENT}
+    for name, title, keys in pictures:
+        lines = [over_iterations(rows, key, what) for key, what in keys.items()]
+        if any(line.y for line in lines):
+            there_are = [line for line in lines if line.y]
+            blocks.append(Chart(name, title, there_are, ticks=numbers, **shape))
+    shown_keys = [
+        one for one in _INDICATORS if any(number(f.get(one[0])) is not None for f in figures)
+    ]
+    if shown_keys:
+        blocks.append(
+            Table(
+                "Collapse indicators of the labelled questions",
+                ("iteration", *(name for _, name, _ in shown_keys)),
+                [
+                    [
+                        found.name,
+                        *(
+                            _indicator((found.figures or {}).get(key), share)
+                            for key, _, share in shown_keys
+                        ),
+                    ]
+                    for found in there
+                ],
+            )
+        )
+    return Section(
+        "collapse",
+        "Signs of collapse",
+        "A loop that collapses asks ever fewer kinds of questions with ever fewer answers, while "
+        "p_hat looks as before. Falling diversity and rising repetition are the sign.",
+        [*blocks],
+        [name for name in run.sources["questions"] if name.endswith("labeled.jsonl")],
+        [] if blocks else ["no questions to count yet"],
+    )
+
+
+def _ratio(figures: dict[str, Any], part: str, of: str) -> float | None:
+    return figures[part] / figures[of] if figures.get(of) and part in figures else None
+
+
+def _indicator(value: Any, share: bool) -> str:
+    found = number(value)
+    if found is None:
+        return "-"
+    if share and 0 <= found <= 1:
+        return f"{100 * found:.1f}"
+    return f"{value:,}" if isinstance(value, int) else f"{found:.2f}"
+
+
+# ---------------------------------------------------------------- time, settings
+
+
+def spent(run: Run) -> Section:
+    stages = [*STAGES, "eval"]
+    ticks = {float(i): f.name.removeprefix("iter-") for i, f in enumerate(run.iterations, 1)}
+    spent: dict[str, dict[str, list[float]]] = {"seconds": {}, "tokens": {}}
+    rows = []
+    for stage in stages:
+        cells = []
+        for key in ("seconds", "tokens"):
+            spent[key][stage] = [
+                _cost(found.records.get(stage, {}), key, found.logs) for found in run.iterations
+            ]
+        for i in range(len(run.iterations)):
+            seconds, tokens = spent["seconds"][stage][i], spent["tokens"][stage][i]
+            cells += [f"{seconds:,.1f}" if seconds else "-", f"{tokens:,.0f}" if tokens else "-"]
+        if any(cell != "-" for cell in cells):
+            rows.append([stage, *cells])
+    blocks: list[Chart | Table] = []
+    for key in ("seconds", "tokens"):
+        series = [
+            Series(stage, [*ticks], values) for stage, values in spent[key].items() if any(values)
+        ]
+        # Stages too short to be seen would only crowd the legend; the table has them.
+        most = max(
+            (sum(column) for column in zip(*(one.y for one in series), strict=True)), default=0
+        )
+        seen = [one for one in series if max(one.y) > 0.005 * most]
+        if seen:
+            blocks.append(
+                Chart(
+                    key,
+                    f"{key.capitalize()} of each stage",
+                    seen,
+                    "iteration",
+                    key if key == "seconds" else "tokens generated",
+                    kind="stacked",
+                    format=",.0f",
+                    ticks=ticks,
+                )
+            )
+    if rows:
+        head = [f"{found.name} {unit}" for found in run.iterations for unit in ("s", "tokens")]
+        blocks.append(Table("Seconds and tokens of each stage", ("stage", *head), rows))
+    return Section(
+        "time",
+        "Time and tokens",
+        "Wall-clock time and generated tokens of each stage; of a stage that was interrupted, "
+        "those of its last process.",
+        [*blocks],
+        run.sources["time"],
+        run.remarks["time"] if blocks or run.remarks["time"] else ["no stage has finished yet"],
+    )
+
+
+_ROLE_OF = {"challenge": "challenger", "train-solver": "solver"}
+
+
+def _cost(record: dict[str, Any], key: str, logs: dict[str, Any]) -> float:
+    found = number(record.get(key))
+    if found is None and key == "tokens" and record.get("stage") in _ROLE_OF:
+        # Of a training, TRL's own count, which runs on from update to update.
+        log = logs.get(_ROLE_OF[record["stage"]], [])
+        found = max((number(line.get("num_tokens")) or 0 for line in log), default=None)
+    return found or 0.0
+
+
+def settings(run: Run) -> Section:
+    remarks: list[str] = run.remarks["headline"]
+    blocks: list[Text | Tree] = []
+    if run.summary["settings"]:
+        blocks.append(
+            Text("Settings of each stage in the first iteration", shown(settings_text(run), 20_000))
+        )
+    last = last_artefact(run)
+    if last is not None:
+        with forgiving(lambda text: remarks.append(text.replace(f"{run.folder}/", "")), last):
+            tree = trace(str(last))
+            name = os.path.relpath(last, run.folder)
+            blocks.append(
+                Tree(f"Lineage of {shown(name)}: what it was made from", [_item(tree, run.folder)])
+            )
+    return Section(
+        "settings",
+        "Settings and lineage",
+        "What each stage was told, and the files that the last artefact was made from, back to the "
+        "base model, with what has become of them since.",
+        [*blocks],
+        ["iter-1/*.meta.json", "iter-1/{challenger,solver}/rzero.json", "made-with"],
+        remarks,
+    )
+
+
+_MOST_ITEMS = 12
+
+
+def _item(node: Node, folder: Path, depth: int = 0) -> tuple[str, str, list[Any]]:
+    """(what, remark, what it was made from) of an artefact."""
+    path = node["path"]
+    inside = Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+    name = os.path.relpath(path, folder) if inside else path
+    facts = [node["stage"], (node["sha256"] or "")[:12]]
+    facts += [f"{key} {node[key]}" for key in ("seed", "preset") if node[key] is not None]
+    state = {"unchanged": "", "changed": "changed since", "unchecked": "not hashed"}
+    remarks = [
+        state.get(node["state"], node["state"]),
+        node["note"],
+        "see above" if node["above"] else "",
+    ]
+    parents = node["parents"][:_MOST_ITEMS]
+    return (
+        shown("  ".join([name, *filter(None, facts)]), 300),
+        shown(", ".join(filter(None, remarks)), 200),
+        [_item(parent, folder, depth + 1) for parent in parents] if depth < 60 else [],
+    )
