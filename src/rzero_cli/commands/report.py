@@ -55,8 +55,8 @@ def report(
     and to the base-Challenger baseline. FILE.html is one page that needs nothing else: accuracy,
     difficulty, training, questions with their votes, signs of collapse, time, lineage. FILE.md is
     that in brief, with its pictures as SVG files beside it. Both show what is there of an
-    unfinished or damaged run, and say what is not. --difficulty shows what `make difficulty` found: the
-    greedy score of every Solver on each iteration's questions, and how many labels are true.
+    unfinished or damaged run, and say what is not. --difficulty shows what `make difficulty` found:
+    the greedy score of every Solver on each iteration's questions, and how many labels are true.
 
     [bold]Examples[/]
 
@@ -174,7 +174,8 @@ def _columns(summary: dict[str, Any]) -> dict[str, list[str]]:
     rows = summary["rows"]
     k = next((row["k"] for row in rows if row["k"]), 0)
     # Tasks have protocols of their own: some are greedy, some sampled.
-    named = f"mean@{k} %" if all(r["score"] == r["mean_at_k"] for r in rows) else "score %"
+    sampled = k and all(row["score"] == row["mean_at_k"] for row in rows)
+    named = f"mean@{k} %" if sampled else "score %"
 
     def plain(name: str) -> list[str]:
         return ["-" if row[name] is None else str(row[name]) for row in rows]

@@ -96,9 +96,11 @@ def _chain(folder: Path, remark: Remark | None) -> list[Row]:
 
 def _row(model: str, folder: Path, remark: Remark | None) -> Row:
     row: Row = dict.fromkeys(ROW) | {"model": model, "k": 0}
-    for figures in (_evaluated, _labelled, _spent):
-        with forgiving(remark, folder):
-            row |= figures(folder)
+    with forgiving(remark, folder / "eval.json"):
+        row |= _evaluated(folder)
+    row |= _labelled(folder, remark)
+    with forgiving(remark, folder):
+        row |= _spent(folder)
     return row
 
 
@@ -117,13 +119,16 @@ def _evaluated(folder: Path) -> Row:
     return _scores(results)
 
 
-def _labelled(folder: Path) -> Row:
+def _labelled(folder: Path, remark: Remark | None) -> Row:
     graded, labelled, kept = (
-        _metrics(folder / name) for name in ("graded.jsonl", "labeled.jsonl", "train.jsonl")
+        _metrics(folder / name, remark) for name in ("graded.jsonl", "labeled.jsonl", "train.jsonl")
     )
     right, of = graded.get("correct"), graded.get("graded")
+    true = None
+    with forgiving(remark, file_meta_path(folder / "graded.jsonl")):
+        true = right / of if right is not None and of else None
     return {
-        "label_accuracy": right / of if right is not None and of else None,
+        "label_accuracy": true,
         "p_hat_mean": labelled.get("p_hat_mean"),
         "questions": labelled.get("questions"),
         "kept": kept.get("kept"),
@@ -164,9 +169,12 @@ def _scores(results: dict[str, Any]) -> Row:
     }
 
 
-def _metrics(artefact: Path) -> dict[str, Any]:
-    meta = file_meta_path(artefact)
-    return dict(read_object(meta).get("metrics", {})) if meta.is_file() else {}
+def _metrics(artefact: Path, remark: Remark | None) -> dict[str, Any]:
+    meta, metrics = file_meta_path(artefact), dict[str, Any]()
+    with forgiving(remark, meta):
+        if meta.is_file():
+            metrics |= read_object(meta).get("metrics", {})
+    return metrics
 
 
 def _spent(folder: Path) -> Row:
@@ -176,7 +184,7 @@ def _spent(folder: Path) -> Row:
     spent = [read_object(path)["seconds"] for path in records if path.is_file()]
     if (folder / "eval.json").is_file():
         spent.append(read_object(folder / "eval.json")["origin"]["seconds"])
-    return {"seconds": round(math.fsum(spent), 1)}
+    return {"seconds": round(math.fsum(spent), 1) if spent else None}
 
 
 def _settings(run: Path, remark: Remark | None) -> dict[str, Any]:

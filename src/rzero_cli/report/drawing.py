@@ -13,6 +13,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from rzero_cli.report.parts import Chart, shown
@@ -78,12 +79,13 @@ def draw(chart: Chart) -> str:
     All colours are `var(--NAME)` with the names of `LIGHT`. The same chart gives the same text.
     """
     with matplotlib.rc_context(_STYLE | {"svg.hashsalt": chart.id}):
-        figure = Figure(figsize=_SIZES[chart.small], layout="constrained")
-        axes = figure.add_subplot()
+        figure = Figure(figsize=_SIZES[chart.small], layout="constrained", frameon=False)
+        axes = figure.add_subplot(frame_on=True)
+        axes.patch.set_visible(False)  # the background is the page's
         _KINDS[chart.kind](axes, chart)
         _furnish(figure, axes, chart)
         stream = io.StringIO()
-        figure.savefig(stream, format="svg", transparent=True)
+        FigureCanvasSVG(figure).print_svg(stream)  # once; savefig draws twice
     return _of_the_page(stream.getvalue(), chart)
 
 
@@ -210,11 +212,6 @@ def _of_the_page(svg: str, chart: Chart) -> str:
     _name_ids(root, chart.id)
     for name in ("width", "height", "version"):
         root.attrib.pop(name, None)
-    # matplotlib draws the background of the figure and of the axes even if nothing is seen of it.
-    for group in root.iter(f"{{{_SVG}}}g"):
-        for path in group.findall(f"{{{_SVG}}}path"):
-            if "fill: none" in path.get("style", "") and "stroke" not in path.get("style", ""):
-                group.remove(path)
     for element in root.iter():
         for key in ("d", "x", "y", "transform", "width", "height"):
             if key in element.attrib:  # hundredths of a unit are not seen

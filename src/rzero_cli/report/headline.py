@@ -133,7 +133,7 @@ def _of_scores(run: Run) -> Iterator[str]:
             )
     if rows and len(scored) < len(rows):
         waiting = ", ".join(row["model"] for row in rows if _score(row) is None)
-        yield f"The run is not finished: {waiting} has no evaluation yet."
+        yield f"The run is not finished: no evaluation yet of {waiting}."
 
 
 def _of_labels(run: Run) -> Iterator[str]:

@@ -152,6 +152,7 @@ class Questions:
     clustered: str
     examples: Sequence[Mapping[str, Any]]
     openings: Sequence[str] = ()
+    unfolded: bool = True
     block: str = "questions"
 
 

@@ -38,7 +38,7 @@ def loop(run: Run) -> Section:
                 *_first_to_last(found.logs.get("challenger"), "r_rep"),
             ],
             "Questions": list(_question_lines(found.records, found.figures or {})),
-            "Labels": list(_label_lines(found.records, row)),
+            "Labels": list(_label_lines(found.records, found.figures or row)),
             "Filter": list(_filter_lines(row)),
             "Solver": [*_score_line(before, row), *_first_to_last(found.logs.get("solver"))],
         }
@@ -237,8 +237,8 @@ def p_hats(run: Run) -> Section:
     return Section(
         "p-hat",
         "How sure the Solver was",
-        "Questions by p_hat, a picture for each iteration: at the left the Solver is unsure, at the "
-        "right it is sure. The filter keeps what is shaded.",
+        "Questions by p_hat, a picture for each iteration: at the left the Solver is unsure, at "
+        "the right it is sure. The filter keeps what is shaded.",
         [*charts],
         [name for name in run.sources["questions"] if name.endswith("labeled.jsonl")],
         run.remarks["questions"] or ([] if charts else ["nothing has been labelled yet"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os.path
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,14 @@ def training(run: Run) -> Section:
     )
 
 
+_UNFOLDED = 3
+
+
 def asked(run: Run) -> Section:
-    blocks = [found.questions for found in run.iterations if found.questions]
+    there = [found.questions for found in run.iterations if found.questions]
+    # Of many iterations the first and the last stand open: between them lies what happened.
+    ends = there if len(there) <= _UNFOLDED else (there[0], there[-1])
+    blocks = [replace(one, unfolded=one in ends) for one in there]
     return Section(
         "questions",
         "What was asked",

@@ -1,0 +1,126 @@
+"""Folders of runs as the loop's Makefile leaves them, made by code: all but the weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+__all__ = ["evaluation", "grow_iteration", "grow_run", "labelled"]
+
+QUESTIONS = 24
+
+
+def write(path: Path, *values: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(value) + "\n" for value in values))
+
+
+def evaluation(right: int, *, of: int = 50, seconds: float = 3.0) -> dict[str, Any]:
+    """An eval.json in which so many of the questions are answered right, greedily and each time."""
+    from rzero_cli.core.intervals import mean_interval
+
+    verdicts = [i < right for i in range(of)]
+    mean, *interval = mean_interval([float(v) for v in verdicts])
+    score = {"score": mean, "stderr": 0.05, "ci95": interval}
+    samples = [
+        {
+            "id": f"q{i}",
+            "question": f"question {i}",
+            "reference": "1",
+            "greedy": verdict,
+            "correct": [verdict] * 4,
+            "maj": verdict,
+        }
+        for i, verdict in enumerate(verdicts)
+    ]
+    task = {"metric": "mean_at_k", **score, "k": 4, "n": of, "tokens": 2500, "samples": samples}
+    task |= dict.fromkeys(("greedy", "mean_at_k", "maj_at_k"), score)
+    return {"tasks": {"heldout": task}, "origin": {"stage": "eval", "seconds": seconds}}
+
+
+def labelled(number: int, *, templates: int = 6) -> dict[str, Any]:
+    """The record of one question; how sure its votes are depends on its number alone."""
+    sure = number % 10 + 1
+    answer, other = str(100 + number), str(900 + number)
+    answers = [answer] * sure + [other] * (9 - sure) + [None] * (sure < 10)
+    question = f"template {number % templates}: what comes after {number} of {number * 7 % 11}"
+    return {
+        "id": f"id{number}",
+        "question": question,
+        "answer": answer,
+        "p_hat": sure / 10,
+        "m": 10,
+        "majority": sure,
+        "answers": answers,
+        "votes": {answer: sure, **({other: 9 - sure} if sure < 9 else {})},
+    }
+
+
+def _log(role: str, updates: int) -> list[dict[str, float]]:
+    """As TRL logs: what is of a whole step stands in its first update alone."""
+    parts = {
+        "challenger": {"r_unc": 0.5, "r_rep": 0.2, "valid": 0.97, "p_hat": 0.6},
+        "solver": {"agrees_with_label": 0.4, "readable": 1.0},
+    }[role]
+    lines = []
+    for update in range(1, updates + 1):
+        line: dict[str, float] = {"update": update, "loss": 0.1, "kl": 0.001 * update}
+        line |= {"entropy": 1 / update}
+        if update % 2:
+            line |= {"reward": 0.3 + 0.4 * update / updates, "num_tokens": 100.0 * update, **parts}
+            line |= {"completions/mean_length": 12.5, "completions/max_length": 20.0}
+            line |= {"completions/clipped_ratio": 0.0, "frac_reward_zero_std": 0.25}
+        lines.append(line)
+    return lines
+
+
+def grow_iteration(
+    folder: Path, right: int, *, graded: bool = True, updates: int = 6, templates: int = 6
+) -> None:
+    """One iteration: 24 questions, of which 14 are kept, half of them with true labels."""
+    rows = [labelled(number, templates=templates) for number in range(QUESTIONS)]
+    kept = [row for row in rows if 0.25 <= row["p_hat"] <= 0.75]
+    judged = [
+        row | {"reference": row["answer"] if i % 2 else "0", "correct": bool(i % 2)}
+        for i, row in enumerate(kept)
+    ]
+    mean = sum(row["p_hat"] for row in rows) / len(rows)
+    true = sum(row["correct"] for row in judged)
+    files: dict[str, tuple[str, Sequence[dict[str, Any]], dict[str, Any]]] = {
+        "questions.jsonl": ("sample", rows, {"drawn": 25, "questions": QUESTIONS}),
+        "labeled.jsonl": ("label", rows, {"questions": QUESTIONS, "p_hat_mean": mean}),
+        "train.jsonl": ("filter", kept, {"read": QUESTIONS, "kept": len(kept)}),
+    }
+    if graded:
+        files["graded.jsonl"] = ("grade", judged, {"graded": len(kept), "correct": true})
+    settings = {"seed": 1, "preset": "tiny", "m": 10, "delta": "0.25", "solver": "base-model"}
+    for name, (stage, records, metrics) in files.items():
+        write(folder / name, *records)
+        meta = {"stage": stage, "settings": settings, "metrics": metrics, "seconds": 2.5}
+        if stage in ("sample", "label"):
+            meta["tokens"] = 1234
+        write(folder / f"{name}.meta.json", meta)
+    for role, stage in (("challenger", "challenge"), ("solver", "train-solver")):
+        write(folder / role / "log.jsonl", *_log(role, updates))
+        meta = {"stage": stage, "settings": settings, "metrics": {}, "seconds": 30.0}
+        write(folder / role / "rzero.json", meta)
+    write(folder / "eval.json", evaluation(right))
+
+
+def grow_run(
+    folder: Path,
+    rights: Sequence[int],
+    *,
+    base: int = 20,
+    baseline: Sequence[int] = (),
+    **iteration: Any,
+) -> Path:
+    """A run whose Solvers answer so many of 50 questions right, one iteration after the other."""
+    write(folder / "base" / "eval.json", evaluation(base))
+    (folder / "made-with").write_text("model base-model, preset tiny, seed 7\n")
+    for chain, scores in (("", rights), ("base-challenger", baseline)):
+        for number, right in enumerate(scores, 1):
+            grow_iteration(folder / chain / f"iter-{number}", right, **iteration)
+    return folder
