@@ -106,7 +106,7 @@ def test_files_that_a_page_names_are_there(page: Path) -> None:
     for name in re.findall(r"`((?:src|tests|docs)/[\w./-]+)`", text):
         assert (ROOT / name).exists(), f"{_name(page)}: {name}"
     package = ROOT / "src" / "rzero_cli"
-    folders = "core|engines|stages|training|evaluation|world|commands|recipes"
+    folders = "core|engines|stages|training|evaluation|report|world|commands|recipes"
     for name in re.findall(rf"`((?:{folders})/[\w./]+)`", text):
         assert (package / name).exists(), f"{_name(page)}: {name}"
 
@@ -119,8 +119,9 @@ ARROWS: dict[str, set[str]] = {
     "stages": {"core", "engines"},
     "training": {"core", "engines", "stages"},
     "evaluation": {"core", "engines"},
+    "report": {"core"},
     "world": set(),
-    "commands": {"core", "engines", "stages", "training", "evaluation", "world"},
+    "commands": {"core", "engines", "stages", "training", "evaluation", "report", "world"},
 }
 
 

@@ -232,6 +232,7 @@ needs-model:
 	@test -n "$(MODEL)" || { echo "MODEL is not set: make run MODEL=Qwen/Qwen3-4B-Base, or make demo" >&2; exit 2; }
 	@mkdir -p $(R); test -e $(R)/made-with || echo "$(MADE_WITH)" > $(R)/made-with
 	@grep -qxF "$(MADE_WITH)" $(R)/made-with || { echo "$(R) is a run with $$(cat $(R)/made-with): choose another RUN" >&2; exit 2; }
+	@echo $(ITERATIONS) > $(R)/iterations
 
 # A base model made on this machine. SIZE=small is for a quick look.
 SIZE ?= demo
