@@ -397,7 +397,10 @@ def test_the_demo_runs_is_interrupted_goes_on_and_reports(folder: Path) -> None:
         assert row["kept"] <= row["questions"]
         assert 0 <= row["label_accuracy"] <= 1
     assert (run / "summary.png").read_bytes().startswith(b"\x89PNG")
-    assert "<svg" in (run / "report.html").read_text()
+    page = (run / "report.html").read_text()
+    assert "<svg" in page
+    assert "1 done of 1 planned" in page
+    assert 'class="remarks"' not in page, "a whole run lacks nothing"
 
     again = make(folder, *arguments)
     assert again.returncode == 0

@@ -23,7 +23,7 @@ from rzero_cli.core.summary import summarize_run
 from rzero_cli.report.content import Report, report_of
 from rzero_cli.report.drawing import LIGHT, draw
 from rzero_cli.report.markdown import markdown
-from rzero_cli.report.page import page
+from rzero_cli.report.page import page, patterns
 from rzero_cli.report.parts import Chart, Section, Series
 from rzero_cli.report.reading import read_run
 
@@ -135,11 +135,11 @@ def test_warnings_say_what_went_wrong_in_plain_words(of_whole: Report, tmp_path:
 
 def test_warnings_tell_of_a_collapse(tmp_path: Path) -> None:
     run = grow_run(tmp_path / "run", [30, 40])
-    same = [labelled(0) | {"id": f"id{i}"} for i in range(24)]
-    write(run / "iter-2" / "labeled.jsonl", *same)
+    write(run / "iter-1" / "labeled.jsonl", *map(labelled, range(60)))
+    write(run / "iter-2" / "labeled.jsonl", *[labelled(0) | {"id": f"id{i}"} for i in range(60)])
     said = " ".join(reported(run).warnings)
-    assert "from iter-1 to iter-2 distinct questions fell from 100% to 4% of all" in said
-    assert "iter-2: 96% of the questions are near-copies" in said
+    assert "Diversity falls: from iter-1 to iter-2 distinct questions fell from" in said
+    assert "iter-2: 98% of the questions are near-copies" in said
 
 
 def test_few_true_labels_and_few_kept_questions_are_warned_of(tmp_path: Path) -> None:
@@ -544,3 +544,9 @@ def test_an_iteration_that_has_begun_has_a_row_in_the_page_alone(
     assert [row["model"] for row in summarize_run(run)["rows"]] == ["base", "iter-1"]
     assert [row["model"] for row in found.summary["rows"]] == ["base", "iter-1", "iter-2"]
     assert found.remarks["accuracy"] == ["iter-2/eval.json: not there yet"]
+
+
+def test_files_of_many_iterations_are_named_by_one_pattern() -> None:
+    names = ["base/eval.json", *(f"iter-{i}/eval.json" for i in range(1, 11)), "made-with"]
+    assert patterns(names) == ["base/eval.json", "iter-*/eval.json", "made-with"]
+    assert patterns(names[:3]) == names[:3]

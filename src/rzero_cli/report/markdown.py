@@ -11,7 +11,7 @@ from typing import Any
 
 from rzero_cli.report.content import Report
 from rzero_cli.report.drawing import alone
-from rzero_cli.report.page import drawing_of, few
+from rzero_cli.report.page import drawing_of, few, patterns
 from rzero_cli.report.parts import Block, Chart, Iteration, Questions, Section, Table, Text, shown
 
 __all__ = ["markdown"]
@@ -36,7 +36,10 @@ def markdown(report: Report, stem: str) -> tuple[str, dict[str, str]]:
         ]
         lines += [f"- {_plain(remark)}" for remark in few(section.remarks)]
         if section.sources:
-            lines += ["", "From " + ", ".join(_code(name) for name in few(section.sources)) + "."]
+            lines += [
+                "",
+                "From " + ", ".join(_code(name) for name in patterns(section.sources)) + ".",
+            ]
     return "\n".join(lines) + "\n", pictures
 
 

@@ -6,6 +6,7 @@ the page's head lets nothing run or load, whatever a question or a name says.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from itertools import groupby
@@ -19,9 +20,11 @@ from rzero_cli.report.drawing import draw
 from rzero_cli.report.loop import draw_loop
 from rzero_cli.report.parts import Block, Chart, Iteration, shown
 
-__all__ = ["drawing_of", "few", "page"]
+__all__ = ["drawing_of", "few", "page", "patterns"]
 
 _FEW = 24
+_ALIKE = 2
+_ITERATION = re.compile(r"iter-\d+/")
 
 
 def page(report: Report) -> str:
@@ -31,6 +34,7 @@ def page(report: Report) -> str:
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
     )
     environment.filters |= {"drawn": _drawn, "few": few, "runs": _runs, "text": shown}
+    environment.filters["patterns"] = patterns
     template = environment.from_string((here / "page.html.jinja").read_text("utf-8"))
     css = Markup((here / "page.css").read_text("utf-8").strip())
     return template.render(report=report, css=css) + "\n"
@@ -55,3 +59,17 @@ def few(texts: Sequence[str]) -> list[str]:
     """The first of very many remarks or files, and how many more there are."""
     told = [shown(text, 300) for text in dict.fromkeys(texts)]
     return told if len(told) <= _FEW else [*told[:_FEW], f"and {len(told) - _FEW} more"]
+
+
+def patterns(names: Sequence[str]) -> list[str]:
+    """Files by name; those that more than two iterations have by one pattern."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(_ITERATION.sub("iter-*/", name), []).append(name)
+    return few(
+        [
+            name
+            for pattern, same in found.items()
+            for name in ([pattern] if len(same) > _ALIKE else same)
+        ]
+    )

@@ -207,4 +207,8 @@ def _openings(found: Any) -> list[str]:
     if isinstance(found, dict):
         found = list(found.items())
     pairs = [pair for pair in found or () if isinstance(pair, (list, tuple)) and len(pair) == 2]
-    return [f"{shown(words, 60)} ({n})" for words, n in pairs[:_MOST_OPENINGS]]
+    return [f"{shown(words, 60)} {_share(n)}" for words, n in pairs[:_MOST_OPENINGS]]
+
+
+def _share(n: Any) -> str:
+    return f"({n:.0%})" if isinstance(n, float) else f"({n})"

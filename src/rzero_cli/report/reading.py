@@ -120,6 +120,7 @@ def _found(path: Path, run: Run, remarks: Callable[[str], Callable[[str], None]]
     if (path / "eval.json").is_file():
         with forgiving(remarks("time"), path / "eval.json"):
             results = read_object(path / "eval.json")
+            run.sources["time"].append(_within(run.folder, path / "eval.json"))
             tokens = [task.get("tokens") for task in results["tasks"].values()]
             found.records["eval"] = results["origin"] | {
                 "tokens": sum(tokens) if tokens and all(tokens) else None

@@ -63,7 +63,7 @@ def asked(run: Run) -> Section:
 # Key of core.statistics, name, and whether it is a share.
 _INDICATORS: tuple[tuple[str, str, bool], ...] = (
     ("questions", "questions", False),
-    ("valid", "valid", True),
+    ("valid", "valid %", True),
     ("distinct_questions", "distinct questions", False),
     ("distinct_answers", "distinct answers", False),
     ("near_duplicates", "near-copies %", True),
