@@ -550,3 +550,38 @@ def test_files_of_many_iterations_are_named_by_one_pattern() -> None:
     names = ["base/eval.json", *(f"iter-{i}/eval.json" for i in range(1, 11)), "made-with"]
     assert patterns(names) == ["base/eval.json", "iter-*/eval.json", "made-with"]
     assert patterns(names[:3]) == names[:3]
+
+
+def test_a_question_of_many_lines_is_cut(tmp_path: Path) -> None:
+    run = grow_run(tmp_path / "run", [30])
+    question = "\n".join(map(str, range(100)))
+    write(run / "iter-1" / "labeled.jsonl", labelled(4) | {"question": question})
+    (one,) = section(reported(run), "questions").blocks[0].examples  # type: ignore[union-attr]
+    assert one["question"].split("\n") == [*map(str, range(14)), "…"]
+
+
+def test_format_writes_into_the_folder_of_the_run(rzero: Rzero, tmp_path: Path) -> None:
+    run = grow_run(tmp_path / "run", [])
+    write(run / "iter-1" / "eval.json", evaluation(30))
+    ended = rzero("report", "run", "--format", "md")
+    assert ended.status == 0, ended.stderr
+    assert "report: run/report.md" in ended.stderr
+    assert (run / "report-accuracy.svg").is_file()
+    assert "(<report-accuracy.svg>)" in (run / "report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "--format", "pdf"], "--format pdf: unknown; known: html, md"),
+        (["run", "run", "--format", "md"], "several runs can be written as .json and .txt"),
+        (["nowhere", "--format", "html"], "nowhere: not the folder of a run"),
+    ],
+)
+def test_what_cannot_be_formatted_is_refused(
+    refused: Refused, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    run = grow_run(tmp_path / "run", [])
+    before = sorted(run.rglob("*"))
+    assert message in refused("report", *arguments)
+    assert sorted(run.rglob("*")) == before

@@ -39,6 +39,14 @@ def report(
             help=f"Write it here, as the ending says: {', '.join(ENDINGS)}. May be repeated.",
         ),
     ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="html|md",
+            help="Write the page or its Markdown as report.html or report.md into RUN_DIR.",
+        ),
+    ] = None,
     difficulty: Annotated[
         bool,
         typer.Option(
@@ -64,18 +72,22 @@ def report(
 
       rzero report runs/demo -o report.html -o summary.png
 
-      rzero report runs/demo -o report.md
+      rzero report runs/demo --format md
 
       rzero report runs/evidence-demo-11 runs/evidence-demo-12
 
       rzero report runs/demo --difficulty
     """
-    targets = output or []
+    targets = list(output or [])
     for target in targets:
         if target.suffix not in ENDINGS:
             raise UsageError(f"-o {target}: unknown ending; known: {', '.join(ENDINGS)}")
         if not target.absolute().parent.is_dir():
             raise UsageError(f"-o {target}: no such folder")
+    if form is not None:
+        if f".{form}" not in PAGES:
+            raise UsageError(f"--format {form}: unknown; known: html, md; -o FILE has more")
+        targets.append(runs[0] / f"report.{form}")
     if difficulty:
         if len(runs) > 1:
             raise UsageError("--difficulty is of one run")
@@ -185,7 +197,7 @@ def _columns(summary: dict[str, Any]) -> dict[str, list[str]]:
         named: [_percent(row["score"]) for row in rows],
         "95 % interval": [_interval(row) for row in rows],
         "greedy %": [_percent(row["greedy"]) for row in rows],
-        f"maj@{k} %": [_percent(row["maj_at_k"]) for row in rows],
+        f"maj@{k or 'k'} %": [_percent(row["maj_at_k"]) for row in rows],
         "true labels %": [_percent(row["label_accuracy"]) for row in rows],
         "p_hat": ["-" if r["p_hat_mean"] is None else f"{r['p_hat_mean']:.2f}" for r in rows],
         "questions": plain("questions"),

@@ -26,7 +26,7 @@ CLUSTERED = 1000
 """Questions among which clusters are looked for: a sample, drawn with a fixed seed."""
 _LONGEST_CLUSTERED = 1000  # characters: 50 kB of one question would take seconds
 _CLUSTERS = 5
-_QUESTION = 600
+_QUESTION, _LINES = 600, 14  # characters, lines
 _ANSWER = 80
 _MOST_ANSWERS = 32
 _MOST_VOTES = 6
@@ -170,7 +170,7 @@ def _example(found: Record, what: str) -> Record:
     return {
         "what": what,
         "line": found["line"],
-        "question": shown(record["question"], _QUESTION),
+        "question": _few_lines(shown(record["question"], _QUESTION)),
         "label": None if label is None else shown(label, _ANSWER),
         "p_hat": float(record["p_hat"]),
         "m": int(m),
@@ -183,6 +183,11 @@ def _example(found: Record, what: str) -> Record:
         "correct": correct if isinstance(correct, bool) else None,
         "reference": None if reference is None else shown(reference, _ANSWER),
     }
+
+
+def _few_lines(text: str) -> str:
+    lines = text.split("\n", _LINES)
+    return "\n".join([*lines[:_LINES], "…"] if len(lines) > _LINES else lines)
 
 
 def _clusters(sample: list[str]) -> list[Record]:
