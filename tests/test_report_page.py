@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import shutil
 from html.parser import HTMLParser
@@ -18,7 +19,7 @@ from grown_runs import evaluation, grow_iteration, grow_run, labelled, write
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
 
-from rzero_cli.commands.report import report
+from rzero_cli.commands.report import _columns, report
 from rzero_cli.core.summary import summarize_run
 from rzero_cli.report.content import Report, report_of
 from rzero_cli.report.drawing import LIGHT, draw
@@ -446,6 +447,40 @@ def test_what_is_broken_costs_its_own_part_of_the_page(tmp_path: Path) -> None:
     assert "no evaluation yet of iter-2, iter-3." in " ".join(found.warnings)
     assert str(run) not in " ".join(one for s in found.sections for one in s.remarks)
     check_page(page(found))
+
+
+WRONG = (None, True, -1, 1e308, 10**400, float("nan"), "", [], [1], {"a": 1}, "\ud800\0<b>")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("base/eval.json", "iter-1/eval.json", "iter-1/labeled.jsonl", "iter-1/graded.jsonl"),
+        *("iter-1/labeled.jsonl.meta.json", "iter-1/train.jsonl.meta.json"),
+        *("iter-1/challenger/rzero.json", "iter-1/solver/log.jsonl"),
+    ],
+)
+def test_whatever_stands_in_a_file_the_rest_is_told(tmp_path: Path, name: str) -> None:
+    path = grow_run(tmp_path / "run", [30], updates=2) / name
+    whole = path.read_text()
+    record = json.loads(whole.splitlines()[0] if path.suffix == ".jsonl" else whole)
+    inner = [record, *(v for v in record.values() if isinstance(v, dict))]
+    inner += [v for one in inner[1:] for v in one.values() if isinstance(v, dict)]
+    draw_of = random.Random(0)
+    for _ in range(12):
+        place = draw_of.choice([one for one in inner if one])
+        key, wrong = draw_of.choice(list(place)), draw_of.choice(WRONG)
+        before, place[key] = place[key], wrong
+        path.write_text(json.dumps(record) + "\n")
+        place[key] = before
+        found = read_run(tmp_path / "run")
+        told = report_of(found, _columns(found.summary))
+        assert not [one.id for one in told.sections if "cannot be shown:" in one.lead], (key, wrong)
+        assert "cannot be said" not in told.verdict, (key, wrong)
+    for raw in (b"", b"[" * 20_000, b"\xff", b"{}"):
+        path.write_bytes(raw)
+        found = read_run(tmp_path / "run")
+        assert len(report_of(found, _columns(found.summary)).sections) == 9
 
 
 @pytest.mark.parametrize("left", ["made-with", "iter-1", "base/eval.json"])

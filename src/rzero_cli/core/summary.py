@@ -24,6 +24,8 @@ CHAINS = ("base-challenger", "no-penalty", "no-filter", "shuffled-labels")
 _ARTEFACTS = ("questions.jsonl", "labeled.jsonl", "train.jsonl", "graded.jsonl")
 _CHECKPOINTS = ("challenger", "solver")
 
+_LARGEST = 1e15  # of a figure that is one
+
 Row = dict[str, Any]
 Remark = Callable[[str], object]
 """Takes what is wrong with an artefact, in a line."""
@@ -101,6 +103,17 @@ def _row(model: str, folder: Path, remark: Remark | None) -> Row:
     row |= _labelled(folder, remark)
     with forgiving(remark, folder):
         row |= _spent(folder)
+    return row if remark is None else _sound(row, folder, remark)
+
+
+def _sound(row: Row, folder: Path, remark: Remark) -> Row:
+    """The row without figures that are none."""
+    for name in [name for name in row if name not in ("model", "k") and row[name] is not None]:
+        values = row[name] if name == "ci95" else [row[name]]
+        of_kind = isinstance(values, list) and len(values) == (2 if name == "ci95" else 1)
+        if not (of_kind and all(type(v) in (int, float) and abs(v) < _LARGEST for v in values)):
+            remark(f'{folder}: "{name}" is no figure')
+            row[name] = None
     return row
 
 

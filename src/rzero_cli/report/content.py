@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
+from rzero_cli.core.summary import forgiving
 from rzero_cli.report import results, workings
 from rzero_cli.report.headline import facts, verdict, warnings
 from rzero_cli.report.parts import Section, Table, shown
@@ -35,9 +37,27 @@ def report_of(run: Run, columns: Mapping[str, list[str]]) -> Report:
     rows = [list(cells) for cells in zip(*columns.values(), strict=True)]
     return Report(
         title=f"rzero run: {shown(run.folder.resolve().name, 120)}",
-        verdict=verdict(run),
-        facts=facts(run),
-        warnings=warnings(run),
+        verdict=_guarded(verdict, run, "What it came to cannot be said: its files are damaged."),
+        facts=_guarded(facts, run, [("Run", shown(run.folder.resolve().name, 120))]),
+        warnings=_guarded(
+            warnings, run, ["Warnings cannot be given: the run's files are damaged."]
+        ),
         table=Table("The base model, every baseline and every iteration", list(columns), rows),
-        sections=[section(run) for section in _SECTIONS],
+        sections=[_guarded(section, run, _lost(section)) for section in _SECTIONS],
     )
+
+
+Made = TypeVar("Made")
+
+
+def _guarded(make: Callable[[Run], Made], run: Run, instead: Made) -> Made:
+    """What `make` makes, or `instead` of it where a file holds what its writer never writes."""
+    made = [instead]
+    with forgiving(run.remarks[make.__name__].append, run.folder):
+        made.append(make(run))
+    return made[-1]
+
+
+def _lost(maker: Callable[[Run], Section]) -> Section:
+    title = maker.__name__.replace("_", " ").capitalize()
+    return Section(maker.__name__, title, "This part cannot be shown: its files are damaged.")

@@ -52,10 +52,9 @@ def verdict(run: Run) -> str:
 
 
 def _interval(row: dict[str, Any]) -> str:
-    if not row["ci95"]:
-        return ""
-    low, high = (100 * float(value) for value in row["ci95"])
-    return f" (95 % interval {low:.1f} to {high:.1f})"
+    found = row["ci95"] if isinstance(row["ci95"], list) else []
+    ends = [100 * end for value in found if (end := number(value)) is not None]
+    return " (95 % interval {:.1f} to {:.1f})".format(*ends) if len(ends) == 2 else ""
 
 
 def _difference(run: Run, name: str) -> str:

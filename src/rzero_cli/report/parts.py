@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite
 from typing import Any, Literal
 
 from rzero_cli.core.terminal import printable
@@ -28,6 +27,7 @@ __all__ = [
 ]
 
 Point = tuple[float, float]
+_LARGEST = 1e15
 _MOST_SAID = 12
 _MOST_ROWS = 60
 
@@ -204,11 +204,12 @@ def shown(text: Any, most: int = 400) -> str:
 
 
 def number(value: Any) -> float | None:
-    """`value` if it is a finite number, else None: whatever a file holds in its place."""
+    """`value` if it is a number of a size that can be drawn, else None: a file may hold anything
+    in its place."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
         value = float(value)
     except OverflowError:
         return None
-    return value if isfinite(value) else None
+    return value if abs(value) < _LARGEST else None  # neither is NaN

@@ -86,8 +86,14 @@ def read_run(folder: Path) -> Run:
             run.planned = int((folder / "iterations").read_text("utf-8")[:20])
     with forgiving(remarks("difficulty"), folder / "difficulty.json"):
         if (folder / "difficulty.json").is_file():
+            rows = read_object(folder / "difficulty.json")["rows"]
             run.difficulty = [
-                row for row in read_object(folder / "difficulty.json")["rows"] if row["scores"]
+                {
+                    "model": str(row["questions"]),
+                    "score": row["scores"].get("base", {}).get("score"),
+                    "label_accuracy": row.get("label_accuracy"),
+                }
+                for row in rows
             ]
             run.sources["difficulty"].append("difficulty.json")
     run.iterations = [_found(path, run, remarks) for path in iterations(folder)]
@@ -115,7 +121,7 @@ def _found(path: Path, run: Run, remarks: Callable[[str], Callable[[str], None]]
         meta = path / name / CHECKPOINT_META if "." not in name else file_meta_path(path / name)
         if meta.is_file():
             with forgiving(remarks("time"), meta):
-                found.records[stage] = read_object(meta)
+                found.records[stage] = _record(meta, remarks("time"))
                 run.sources["time"].append(_within(run.folder, meta))
     if (path / "eval.json").is_file():
         with forgiving(remarks("time"), path / "eval.json"):
@@ -126,6 +132,16 @@ def _found(path: Path, run: Run, remarks: Callable[[str], Callable[[str], None]]
                 "tokens": sum(tokens) if tokens and all(tokens) else None
             }
     return found
+
+
+def _record(path: Path, remark: Callable[[str], None]) -> dict[str, Any]:
+    """The record of an artefact, whose settings and metrics are objects."""
+    record = read_object(path)
+    for key in ("settings", "metrics"):
+        if not isinstance(record.setdefault(key, {}), dict):
+            remark(f'{path}: "{key}" must be an object')
+            record[key] = {}
+    return record
 
 
 def _read_training(found: Found, role: str, run: Run, remark: Callable[[str], None]) -> None:

@@ -170,8 +170,8 @@ def over_iterations(rows: Sequence[dict[str, Any]], key: str, name: str) -> Seri
 
 def difficulty(run: Run) -> Section:
     rows = run.summary["chains"].get("trained", [])
-    asked_of = {row["questions"]: row for row in run.difficulty}
-    hard = [_of_base(asked_of.get(row["model"], {})) for row in rows]
+    asked_of = {row["model"]: row for row in run.difficulty}
+    hard = [asked_of.get(row["model"], {}) for row in rows]
     lines = [
         over_iterations(rows, "p_hat_mean", "mean p_hat"),
         over_iterations(rows, "label_accuracy", "true labels among the kept"),
@@ -206,12 +206,6 @@ def difficulty(run: Run) -> Section:
         files + run.sources["difficulty"],
         run.remarks["difficulty"] + ([] if charts else ["no labels have been made yet"]),
     )
-
-
-def _of_base(row: dict[str, Any]) -> dict[str, Any]:
-    """Of a row of difficulty.json: the base model's score, and the labels."""
-    base = row.get("scores", {}).get("base", {})
-    return {"score": base.get("score"), "label_accuracy": row.get("label_accuracy")}
 
 
 def p_hats(run: Run) -> Section:

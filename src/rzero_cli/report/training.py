@@ -13,7 +13,7 @@ from typing import Any
 from rzero_cli.core.streams import read_lines
 from rzero_cli.report.parts import Chart, Series, number
 
-__all__ = ["read_log", "training_charts"]
+__all__ = ["Log", "read_log", "training_charts"]
 
 MOST_POINTS = 240
 """Points of a line: more than that nobody sees at this size."""

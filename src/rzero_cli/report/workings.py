@@ -13,7 +13,7 @@ from rzero_cli.report.headline import last_artefact, settings_text
 from rzero_cli.report.parts import Chart, Section, Series, Table, Text, Tree, number, shown
 from rzero_cli.report.reading import STAGES, Run
 from rzero_cli.report.results import PERCENT, over_iterations
-from rzero_cli.report.training import training_charts
+from rzero_cli.report.training import Log, training_charts
 
 __all__ = ["asked", "collapse", "settings", "spent", "training"]
 
@@ -167,7 +167,10 @@ def spent(run: Run) -> Section:
         cells = []
         for key in ("seconds", "tokens"):
             spent[key][stage] = [
-                _cost(found.records.get(stage, {}), key, found.logs) for found in run.iterations
+                _cost(
+                    found.records.get(stage, {}), key, found.logs.get(_ROLE_OF.get(stage, ""), [])
+                )
+                for found in run.iterations
             ]
         for i in range(len(run.iterations)):
             seconds, tokens = spent["seconds"][stage][i], spent["tokens"][stage][i]
@@ -214,11 +217,11 @@ def spent(run: Run) -> Section:
 _ROLE_OF = {"challenge": "challenger", "train-solver": "solver"}
 
 
-def _cost(record: dict[str, Any], key: str, logs: dict[str, Any]) -> float:
+def _cost(record: dict[str, Any], key: str, log: Log) -> float:
+    """Seconds or tokens of a stage; tokens of a training are TRL's own count, which runs on from
+    update to update."""
     found = number(record.get(key))
-    if found is None and key == "tokens" and record.get("stage") in _ROLE_OF:
-        # Of a training, TRL's own count, which runs on from update to update.
-        log = logs.get(_ROLE_OF[record["stage"]], [])
+    if found is None and key == "tokens":
         found = max((number(line.get("num_tokens")) or 0 for line in log), default=None)
     return found or 0.0
 
