@@ -449,6 +449,18 @@ def test_what_is_broken_costs_its_own_part_of_the_page(tmp_path: Path) -> None:
     check_page(page(found))
 
 
+def test_iterations_are_placed_by_their_number_where_one_is_missing(tmp_path: Path) -> None:
+    run = grow_run(tmp_path / "run", [30, 40, 35], updates=2)
+    shutil.rmtree(run / "iter-2")
+    found = reported(run)
+    assert points(chart(found, "accuracy"), "trained Challenger") == [(0, 40), (1, 60), (3, 70)]
+    assert [x for x, _ in points(chart(found, "ways"), "greedy")] == [0, 1, 3]
+    assert [x for x, _ in points(chart(found, "difficulty"), "mean p_hat")] == [1, 3]
+    assert [x for x, _ in points(chart(found, "distinct"), "distinct answers")] == [1, 3]
+    assert [*chart(found, "seconds").ticks.values()] == ["1", "3"]
+    assert [*chart(found, "solver-kl").ticks.values()] == ["1", "3"]
+
+
 WRONG = (None, True, -1, 1e308, 10**400, float("nan"), "", [], [1], {"a": 1}, "\ud800\0<b>")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 from rzero_cli.core.summary import curves, headline
@@ -101,27 +100,27 @@ def _score_line(before: dict[str, Any], row: dict[str, Any]) -> list[str]:
 # ---------------------------------------------------------------- accuracy and difficulty
 
 
-def _iteration_ticks(last: int) -> dict[float, str]:
-    every = -(-(last + 1) // 12)
-    return {float(i): ("base" if i == 0 else str(i)) for i in range(0, last + 1, every)}
+def _iteration_ticks(last: float) -> dict[float, str]:
+    every = int(last // 12) + 1
+    return {float(i): ("base" if i == 0 else str(i)) for i in range(0, int(last) + 1, every)}
 
 
 def accuracy(run: Run) -> Section:
     found = [
         (name, scored)
         for name, rows in curves(run.summary).items()
-        if (scored := [(i, row) for i, row in enumerate(rows) if number(headline(row)) is not None])
+        if (scored := [row for row in rows if number(headline(row)) is not None])
     ]
     series = [
         Series(
             CHAIN_NAMES.get(name, name),
-            [float(i) for i, _ in rows],
-            [100 * float(headline(row) or 0) for _, row in rows],
-            [_span(row["ci95"]) for _, row in rows],
+            [_place(row) for row in rows],
+            [100 * float(headline(row) or 0) for row in rows],
+            [_span(row["ci95"]) for row in rows],
         )
         for name, rows in found
     ]
-    last = max((len(rows) for rows in curves(run.summary).values()), default=1) - 1
+    last = max((_place(rows[-1]) for rows in curves(run.summary).values()), default=0)
     blocks = []
     shape: dict[str, Any] = {"x": "iteration", "y": "% right", "format": ".1f"}
     ticks = _iteration_ticks(last)
@@ -140,8 +139,8 @@ def accuracy(run: Run) -> Section:
         over_iterations(run.summary["rows"][:1] + run.summary["chains"].get("trained", []), *one)
         for one in (("mean_at_k", "mean@k"), ("greedy", "greedy"), ("maj_at_k", "maj@k"))
     ]
-    if sum(bool(line.y) for line in ways) > 1:
-        lines = [replace(line, x=[x - 1 for x in line.x]) for line in ways if line.y]
+    lines = [line for line in ways if line.y]
+    if len(lines) > 1:
         title = "The same Solvers, counted in other ways"
         blocks.append(Chart("ways", title, lines, limits=PERCENT, ticks=ticks, **shape))
     return Section(
@@ -163,15 +162,22 @@ def _span(interval: Any) -> tuple[float, float] | None:
     return None if low is None or high is None else (100 * low, 100 * high)
 
 
+def _place(row: dict[str, Any]) -> float:
+    """The iteration of a row by its name, since one may be missing; 0 of the base."""
+    name = row["model"]
+    return float(name[5:]) if name.startswith("iter-") else 0.0
+
+
 def over_iterations(rows: Sequence[dict[str, Any]], key: str, name: str) -> Series:
-    known = [(i, y) for i, row in enumerate(rows, 1) if (y := number(row.get(key))) is not None]
-    return Series(name, [float(i) for i, _ in known], [100 * y for _, y in known])
+    """A share in %, by the iterations that `model` names."""
+    known = [(_place(row), y) for row in rows if (y := number(row.get(key))) is not None]
+    return Series(name, [x for x, _ in known], [100 * y for _, y in known])
 
 
 def difficulty(run: Run) -> Section:
     rows = run.summary["chains"].get("trained", [])
     asked_of = {row["model"]: row for row in run.difficulty}
-    hard = [asked_of.get(row["model"], {}) for row in rows]
+    hard = [asked_of[row["model"]] for row in rows if row["model"] in asked_of]
     lines = [
         over_iterations(rows, "p_hat_mean", "mean p_hat"),
         over_iterations(rows, "label_accuracy", "true labels among the kept"),
@@ -179,7 +185,8 @@ def difficulty(run: Run) -> Section:
         over_iterations(hard, "label_accuracy", "true labels in a sample"),
     ]
     shape: dict[str, Any] = {"x": "iteration", "y": "%", "format": ".1f", "limits": PERCENT}
-    ticks = {x: label for x, label in _iteration_ticks(len(rows)).items() if x}
+    last = max((_place(found[-1]) for found in run.summary["chains"].values()), default=0)
+    ticks = {x: label for x, label in _iteration_ticks(last).items() if x}
     charts = []
     if any(line.y for line in lines):
         there = [line for line in lines if line.y]

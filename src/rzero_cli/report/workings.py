@@ -81,13 +81,14 @@ def collapse(run: Run) -> Section:
     figures = [found.figures or {} for found in there]
     rows = [
         {
+            "model": found.name,
             "distinct_questions": _ratio(one, "distinct_questions", "questions"),
             "distinct_answers": _ratio(one, "distinct_answers", "labelled"),
         }
         | {key: one.get(key) for key in ("near_duplicates", "top_10_answers", "self_bleu")}
-        for one in figures
+        for found, one in zip(there, figures, strict=True)
     ]
-    numbers = {float(i): found.name.removeprefix("iter-") for i, found in enumerate(there, 1)}
+    numbers = {float(n): n for n in (found.name.removeprefix("iter-") for found in there)}
     blocks: list[Chart | Table] = []
     pictures = (
         (
