@@ -40,7 +40,7 @@ def markdown(report: Report, stem: str) -> tuple[str, dict[str, str]]:
                 "",
                 "From " + ", ".join(_code(name) for name in patterns(section.sources)) + ".",
             ]
-    return "\n".join(lines) + "\n", pictures
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n", pictures
 
 
 def _section(section: Section, stem: str, pictures: dict[str, str]) -> Iterator[str]:
