@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import re
@@ -25,7 +26,7 @@ from rzero_cli.report.content import Report, report_of
 from rzero_cli.report.drawing import LIGHT, draw
 from rzero_cli.report.markdown import markdown
 from rzero_cli.report.page import page, patterns
-from rzero_cli.report.parts import Chart, Section, Series
+from rzero_cli.report.parts import Chart, Section, Series, Tree
 from rzero_cli.report.reading import read_run
 
 
@@ -632,3 +633,27 @@ def test_what_cannot_be_formatted_is_refused(
     before = sorted(run.rglob("*"))
     assert message in refused("report", *arguments)
     assert sorted(run.rglob("*")) == before
+
+
+def test_the_lineage_is_told_from_the_run_and_names_what_has_changed(tmp_path: Path) -> None:
+    run = grow_run(tmp_path / "run", [])
+    labels = run / "iter-1" / "labeled.jsonl"
+    write(labels, labelled(0))
+    known = hashlib.sha256(labels.read_bytes()).hexdigest()
+    origin = {"finished": "2026-01-01T00:00:00+00:00", "settings": {"seed": 3}, "metrics": {}}
+    origin |= {"sha256": known, "directory": str(run), "stage": "label", "seconds": 1.0}
+    parents = [{"path": "org/model", "sha256": None}]
+    write(labels.with_name("labeled.jsonl.meta.json"), origin | {"parents": parents})
+    write(run / "iter-1" / "train.jsonl", labelled(0))
+    made_from = [{"path": "iter-1/labeled.jsonl", "sha256": known}]
+    record = origin | {"stage": "filter", "parents": made_from, "output": "iter-1/train.jsonl"}
+    write(run / "iter-1" / "train.jsonl.meta.json", record)
+    labels.write_text(labels.read_text() + "\n")
+    tree = next(b for b in section(reported(run), "settings").blocks if isinstance(b, Tree))
+    (top,) = tree.items
+    assert top.text.startswith("iter-1/train.jsonl · filter · ")
+    (below,) = top.items
+    assert below.text.startswith("iter-1/labeled.jsonl · label · ")
+    assert (below.remark, below.is_wrong) == ("changed since", True)
+    assert [(one.text, one.remark) for one in below.items] == [("org/model", "hub name")]
+    assert '<em class="wrong">changed since</em>' in page(reported(run))

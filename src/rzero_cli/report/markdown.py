@@ -12,7 +12,17 @@ from typing import Any
 from rzero_cli.report.content import Report
 from rzero_cli.report.drawing import alone
 from rzero_cli.report.page import drawing_of, few, patterns
-from rzero_cli.report.parts import Block, Chart, Iteration, Questions, Section, Table, Text, shown
+from rzero_cli.report.parts import (
+    Block,
+    Chart,
+    Item,
+    Iteration,
+    Questions,
+    Section,
+    Table,
+    Text,
+    shown,
+)
 
 __all__ = ["markdown"]
 
@@ -96,10 +106,11 @@ def _table(table: Table, code: int = 0) -> Iterator[str]:
         yield "| " + " | ".join(cells) + " |"
 
 
-def _items(items: Sequence[Any], depth: int) -> Iterator[str]:
-    for text, remark, inner in items:
-        yield "  " * depth + f"- {_code(text)}" + (f" ({_plain(remark)})" if remark else "")
-        yield from _items(inner, depth + 1)
+def _items(items: Sequence[Item], depth: int) -> Iterator[str]:
+    for one in items:
+        remark = f" ({_plain(one.remark)})" if one.remark else ""
+        yield "  " * depth + f"- {_code(one.text)}{remark}"
+        yield from _items(one.items, depth + 1)
 
 
 def _plain(text: Any) -> str:

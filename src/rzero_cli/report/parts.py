@@ -15,6 +15,7 @@ from rzero_cli.core.terminal import printable
 __all__ = [
     "Block",
     "Chart",
+    "Item",
     "Iteration",
     "Questions",
     "Section",
@@ -157,11 +158,21 @@ class Questions:
 
 
 @dataclass(frozen=True, slots=True)
+class Item:
+    """An artefact in a lineage, and what it was made from."""
+
+    text: str
+    remark: str
+    is_wrong: bool
+    items: Sequence[Item]
+
+
+@dataclass(frozen=True, slots=True)
 class Tree:
-    """Text with nested items: (text, remark, items)."""
+    """A lineage."""
 
     title: str
-    items: Sequence[Any]
+    items: Sequence[Item]
     block: str = "tree"
 
 

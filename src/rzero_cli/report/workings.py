@@ -10,7 +10,7 @@ from typing import Any
 from rzero_cli.core.lineage import Node, trace
 from rzero_cli.core.summary import forgiving
 from rzero_cli.report.headline import last_artefact, settings_text
-from rzero_cli.report.parts import Chart, Section, Series, Table, Text, Tree, number, shown
+from rzero_cli.report.parts import Chart, Item, Section, Series, Table, Text, Tree, number, shown
 from rzero_cli.report.reading import STAGES, Run
 from rzero_cli.report.results import PERCENT, over_iterations
 from rzero_cli.report.training import Log, training_charts
@@ -253,25 +253,27 @@ def settings(run: Run) -> Section:
     )
 
 
-_MOST_ITEMS = 12
+_MOST_ITEMS, _DEEPEST = 12, 60
 
 
-def _item(node: Node, folder: Path, depth: int = 0) -> tuple[str, str, list[Any]]:
-    """(what, remark, what it was made from) of an artefact."""
-    path = node["path"]
-    inside = Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
-    name = os.path.relpath(path, folder) if inside else path
+def _item(node: Node, folder: Path, depth: int = 0) -> Item:
     facts = [node["stage"], (node["sha256"] or "")[:12]]
     facts += [f"{key} {node[key]}" for key in ("seed", "preset") if node[key] is not None]
     state = {"unchanged": "", "changed": "changed since", "unchecked": "not hashed"}
-    remarks = [
-        state.get(node["state"], node["state"]),
-        node["note"],
-        "see above" if node["above"] else "",
-    ]
-    parents = node["parents"][:_MOST_ITEMS]
-    return (
-        shown("  ".join([name, *filter(None, facts)]), 300),
-        shown(", ".join(filter(None, remarks)), 200),
-        [_item(parent, folder, depth + 1) for parent in parents] if depth < 60 else [],
+    above = "see above" if node["above"] else ""
+    remarks = [state.get(node["state"], node["state"]), node["note"], above]
+    parents = node["parents"][:_MOST_ITEMS] if depth < _DEEPEST else []
+    return Item(
+        text=shown(" · ".join([_beside(node["path"], folder), *filter(None, facts)]), 300),
+        remark=shown(", ".join(filter(None, remarks)), 200),
+        is_wrong=node["state"] in ("changed", "missing") or bool(node["note"]),
+        items=[_item(parent, folder, depth + 1) for parent in parents],
     )
+
+
+def _beside(path: str, folder: Path) -> str:
+    """A path as seen from the run, where it is near: a page that is passed on tells no more."""
+    if not Path(path).is_absolute():  # a hub name, a pipe
+        return path
+    way = os.path.relpath(os.path.realpath(path), os.path.realpath(folder))
+    return path if way.startswith("../../../") else way
