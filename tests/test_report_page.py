@@ -351,6 +351,20 @@ def test_the_same_chart_gives_the_same_picture() -> None:
     assert "$x$ &amp; &lt;b&gt;" in draw(made)
 
 
+def test_a_line_is_parted_where_an_iteration_ends() -> None:
+    lines = [Series("", [1, 2, 3, 4], [1, 2, 3, 4])]
+    (whole,) = _strokes(draw(Chart("one", "t", lines, "x", "y")))
+    (parted,) = _strokes(draw(Chart("one", "t", lines, "x", "y", marks=[2])))
+    # M begins a stroke, L goes on with it.
+    assert (whole.count("M"), whole.count("L")) == (1, 3)
+    assert (parted.count("M"), parted.count("L")) == (2, 2)
+
+
+def _strokes(svg: str) -> list[str]:
+    found = re.findall(r'<path d="([^"]*)"[^>]*style="fill: none; stroke: var\(--c1\)', svg)
+    return [path for path in found if path.count("L") > 1]
+
+
 # ---------------------------------------------------------------- broken runs
 
 HOSTILE = (

@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import io
 import re
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import groupby
+from math import nan
 from typing import Any
 from xml.etree import ElementTree
 
@@ -117,13 +121,25 @@ def _lines(axes: Any, chart: Chart) -> None:
             style |= {"marker": _MARKERS[i % 6], "markersize": 5.5}
         places = [x + dodge * (i - (many - 1) / 2) for x in one.x]
         if not one.spans:
-            axes.plot(places, one.y, **style)
+            axes.plot(*_parted(places, one.y, chart.marks), **style)
             continue
         spans = [span or (y, y) for span, y in zip(one.spans, one.y, strict=True)]
         below = [max(0, y - low) for y, (low, _) in zip(one.y, spans, strict=True)]
         above = [max(0, high - y) for y, (_, high) in zip(one.y, spans, strict=True)]
         axes.errorbar(places, one.y, yerr=[below, above], capsize=3, elinewidth=1.3, **style)
     _ticks(axes, chart)
+
+
+def _parted(
+    xs: Sequence[float], ys: Sequence[float], marks: Sequence[float]
+) -> tuple[list[float], list[float]]:
+    """A line that is not drawn across a mark."""
+    parts = [
+        list(part)
+        for _, part in groupby(zip(xs, ys, strict=True), lambda at: bisect_left(marks, at[0]))
+    ]
+    points = [point for part in parts for point in [*part, (nan, nan)]]
+    return [x for x, _ in points], [y for _, y in points]
 
 
 def _ticks(axes: Any, chart: Chart) -> None:
