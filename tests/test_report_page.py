@@ -144,6 +144,17 @@ def test_warnings_tell_of_a_collapse(tmp_path: Path) -> None:
     assert "iter-2: 98% of the questions are near-copies" in said
 
 
+def test_a_guard_that_stopped_the_loop_is_told_first(tmp_path: Path) -> None:
+    run = grow_run(tmp_path / "run", [30, 40], updates=2)
+    write(run / "iter-1" / "guard.json", {"tripped": False, "verdict": "all is well"})
+    write(run / "iter-2" / "guard.json", {"tripped": True, "verdict": "ship <iter-1/solver>"})
+    assert reported(run).warnings[0] == "The loop was stopped at iter-2: ship <iter-1/solver>"
+    (run / "iter-2" / "guard.json").write_text("{")
+    found = reported(run)
+    assert not [one for one in found.warnings if "stopped" in one]
+    assert "guard.json: cannot be read" in " ".join(section(found, "settings").remarks)
+
+
 def test_few_true_labels_and_few_kept_questions_are_warned_of(tmp_path: Path) -> None:
     run = grow_run(tmp_path / "run", [30, 40])
     write(run / "iter-2/graded.jsonl.meta.json", {"metrics": {"graded": 10, "correct": 1}})

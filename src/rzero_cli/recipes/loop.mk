@@ -232,7 +232,8 @@ needs-model:
 	@test -n "$(MODEL)" || { echo "MODEL is not set: make run MODEL=Qwen/Qwen3-4B-Base, or make demo" >&2; exit 2; }
 	@mkdir -p $(R); test -e $(R)/made-with || echo "$(MADE_WITH)" > $(R)/made-with
 	@grep -qxF "$(MADE_WITH)" $(R)/made-with || { echo "$(R) is a run with $$(cat $(R)/made-with): choose another RUN" >&2; exit 2; }
-	@echo $(ITERATIONS) > $(R)/iterations
+# The most that was ever asked for: a report tells how many are missing.
+	@test $(ITERATIONS) -le "$$(cat $(R)/iterations 2> /dev/null || echo 0)" || echo $(ITERATIONS) > $(R)/iterations
 
 # A base model made on this machine. SIZE=small is for a quick look.
 SIZE ?= demo

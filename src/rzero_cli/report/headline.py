@@ -107,7 +107,19 @@ def facts(run: Run) -> list[tuple[str, str]]:
 
 def warnings(run: Run) -> list[str]:
     """What a reader should be wary of, in plain words."""
-    return [*_of_scores(run), *_of_labels(run), *_of_questions(run), *_of_training(run)]
+    parts = (_of_guards, _of_scores, _of_labels, _of_questions, _of_training)
+    return [text for part in parts for text in part(run)]
+
+
+def _of_guards(run: Run) -> list[str]:
+    """The verdict of a guard that has stopped the loop, where `guard.json` has one."""
+    said: list[str] = []
+    for found in run.iterations:
+        path = found.folder / "guard.json"
+        with forgiving(run.remarks["headline"].append, f"{found.name}/guard.json"):
+            if path.is_file() and (guard := read_object(path)).get("tripped") is True:
+                said.append(f"The loop was stopped at {found.name}: {shown(guard['verdict'], 300)}")
+    return said
 
 
 def _of_scores(run: Run) -> Iterator[str]:
