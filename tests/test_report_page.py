@@ -7,6 +7,7 @@ import json
 import random
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from rzero_cli.report.content import Report, report_of
 from rzero_cli.report.drawing import LIGHT, draw
 from rzero_cli.report.markdown import markdown
 from rzero_cli.report.page import page, patterns
-from rzero_cli.report.parts import Chart, Section, Series, Tree
+from rzero_cli.report.parts import Chart, Questions, Section, Series, Table, Tree
 from rzero_cli.report.reading import read_run
 
 
@@ -232,6 +233,24 @@ def test_clusters_are_the_largest_with_a_question_each(of_whole: Report) -> None
     assert sizes == sorted(sizes, reverse=True)
     assert sum(sizes) <= 24
     assert first.clusters[0]["question"].startswith("template")  # type: ignore[union-attr]
+
+
+def test_the_figures_of_a_collapse_stand_side_by_side(of_whole: Report) -> None:
+    table = next(b for b in section(of_whole, "collapse").blocks if isinstance(b, Table))
+    assert list(table.head) == ["", "iter-1", "iter-2", "iter-3"]
+    found = {name: cells for name, *cells in table.rows}
+    assert found["questions"] == ["24"] * 3
+    assert found["distinct answers"] == ["24"] * 3
+    assert found["top 10 answers %"] == ["41.7"] * 3  # ten of 24
+
+
+def test_openings_are_shown_with_their_share(of_whole: Report) -> None:
+    (first, *_) = section(of_whole, "questions").blocks
+    assert isinstance(first, Questions)
+    told = replace(first, openings=[("what <is> the", "40%"), ("find", "7%")])
+    part = replace(section(of_whole, "questions"), blocks=[told])
+    text = page(replace(of_whole, sections=[part]))
+    assert '<q dir="auto">what &lt;is&gt; the</q> 40%, <q dir="auto">find</q> 7%' in text
 
 
 def test_time_and_tokens_of_every_stage(of_whole: Report) -> None:

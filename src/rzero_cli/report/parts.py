@@ -152,7 +152,8 @@ class Questions:
     clusters: Sequence[Mapping[str, Any]]
     clustered: str
     examples: Sequence[Mapping[str, Any]]
-    openings: Sequence[str] = ()
+    openings: Sequence[tuple[str, str]] = ()
+    """The commonest first words, and how common they are."""
     unfolded: bool = True
     block: str = "questions"
 

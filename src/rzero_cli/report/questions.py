@@ -207,13 +207,7 @@ def _clusters(sample: list[str]) -> list[Record]:
     ]
 
 
-def _openings(found: Any) -> list[str]:
-    """The commonest first words, where the figures have them: pairs of words and a number."""
-    if isinstance(found, dict):
-        found = list(found.items())
+def _openings(found: Any) -> list[tuple[str, str]]:
+    """The commonest first words and their share, where the figures have them."""
     pairs = [pair for pair in found or () if isinstance(pair, (list, tuple)) and len(pair) == 2]
-    return [f"{shown(words, 60)} {_share(n)}" for words, n in pairs[:_MOST_OPENINGS]]
-
-
-def _share(n: Any) -> str:
-    return f"({n:.0%})" if isinstance(n, float) else f"({n})"
+    return [(shown(words, 60), f"{share:.0%}") for words, share in pairs[:_MOST_OPENINGS]]

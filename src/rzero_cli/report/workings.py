@@ -119,16 +119,10 @@ def collapse(run: Run) -> Section:
         blocks.append(
             Table(
                 "Collapse indicators of the labelled questions",
-                ("iteration", *(name for _, name, _ in shown_keys)),
+                ("", *(found.name for found in there)),
                 [
-                    [
-                        found.name,
-                        *(
-                            _indicator((found.figures or {}).get(key), share)
-                            for key, _, share in shown_keys
-                        ),
-                    ]
-                    for found in there
+                    [name, *(_indicator(one.get(key), share) for one in figures)]
+                    for key, name, share in shown_keys
                 ],
             )
         )
