@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["evaluation", "grow_iteration", "grow_run", "labelled"]
+__all__ = [
+    *("HOSTILE", "damage", "evaluation", "grow_iteration", "grow_run", "hostile_run"),
+    *("labelled", "write"),
+]
 
 QUESTIONS = 24
 
@@ -124,3 +128,49 @@ def grow_run(
         for number, right in enumerate(scores, 1):
             grow_iteration(folder / chain / f"iter-{number}", right, **iteration)
     return folder
+
+
+HOSTILE = (
+    "</style></svg><script>alert(1)</script><img src=x onerror=alert(1)> \u202etxet $\\frac$ "
+    "\x1b[31m ``` `x` | [x](http://evil.example) ![x](http://evil.example/y) {{ 7*7 }} --> "
+)
+
+
+def hostile_run(folder: Path) -> Path:
+    run = grow_run(folder, [30])
+    record = labelled(4) | {
+        "question": HOSTILE + "long " * 10_000,
+        "answer": HOSTILE,
+        "answers": [HOSTILE, None, *["x" * 50_000] * 100],
+        "votes": {HOSTILE: 5, "x" * 50_000: 100},
+    }
+    write(run / "iter-1" / "labeled.jsonl", record)
+    settings = {HOSTILE: HOSTILE, "seed": HOSTILE}
+    write(run / "iter-1" / "challenger" / "rzero.json", {"stage": HOSTILE, "settings": settings})
+    (run / "made-with").write_text(f"model {HOSTILE}, preset {HOSTILE}, seed 7")
+    return run
+
+
+def damage(run: Path) -> dict[str, str]:
+    """Break a run in many places; returns what is said of each, by the section that says it."""
+    (run / "iter-2" / "eval.json").unlink()
+    (run / "iter-3" / "eval.json").write_text("{")
+    (run / "iter-2" / "labeled.jsonl").unlink()
+    with (run / "iter-1" / "labeled.jsonl").open("ab") as stream:
+        stream.write(b'{"question": 3}\n\xff\xfe\n{"question": "x", "p_hat": 7}\n{"torn')
+    (run / "iter-3" / "labeled.jsonl").write_bytes(b"\0" * 1000)
+    (run / "iter-1" / "graded.jsonl").unlink()
+    (run / "iter-2" / "challenger" / "log.jsonl").unlink()
+    (run / "iter-3" / "challenger" / "log.jsonl").write_text("nothing\n")
+    shutil.move(run / "iter-3" / "solver", run / "iter-3" / "solver.part")
+    with (run / "iter-3" / "solver.part" / "log.jsonl").open("a") as stream:
+        stream.write('{"update": 7, "kl')
+    (run / "iter-1" / "questions.jsonl.meta.json").write_text("[]")
+    (run / "difficulty.json").write_text('{"rows": 3}')
+    return {
+        "accuracy": "iter-2/eval.json: not there yet",
+        "difficulty": "difficulty.json: cannot be shown",
+        "p-hat": "iter-2/labeled.jsonl: not there yet",
+        "training": "iter-3/solver.part/log.jsonl: of an unfinished training, 6 updates so far",
+        "time": "iter-1/questions.jsonl.meta.json: expected a JSON object",
+    }

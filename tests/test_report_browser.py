@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from grown_runs import grow_run
+from grown_runs import HOSTILE, damage, grow_run, hostile_run
 from rzero_cli.commands.report import report
-from test_report_page import HOSTILE, damage, hostile_run
 
 pytestmark = pytest.mark.slow
+pytest.importorskip("matplotlib")
+pytest.importorskip("jinja2")
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

@@ -1,14 +1,11 @@
-"""The page and the Markdown of a run: what stands in them, of whole runs and of broken ones."""
+"""The page and the Markdown of a run: what stands in them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import random
 import re
-import shutil
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -21,77 +18,14 @@ from grown_runs import evaluation, grow_iteration, grow_run, labelled, write
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
 
-from rzero_cli.commands.report import _columns, report
+from rzero_cli.commands.report import report
 from rzero_cli.core.summary import summarize_run
-from rzero_cli.report.content import Report, report_of
+from rzero_cli.report.content import Report
 from rzero_cli.report.drawing import LIGHT, draw
-from rzero_cli.report.markdown import markdown
 from rzero_cli.report.page import page, patterns
-from rzero_cli.report.parts import Chart, Questions, Section, Series, Table, Tree
+from rzero_cli.report.parts import Chart, Questions, Series, Table, Tree
 from rzero_cli.report.reading import read_run
-
-
-def reported(folder: Path) -> Report:
-    return report_of(read_run(folder), {"model": ["base"]})
-
-
-def section(report: Report, name: str) -> Section:
-    return next(one for one in report.sections if one.id == name)
-
-
-def chart(report: Report, name: str) -> Chart:
-    charts = [b for s in report.sections for b in s.blocks if isinstance(b, Chart)]
-    return next(one for one in charts if one.id == name)
-
-
-def points(chart: Chart, name: str = "") -> list[tuple[float, float]]:
-    (line,) = [one for one in chart.series if one.name == name]
-    return list(zip(line.x, line.y, strict=True))
-
-
-class Outline(HTMLParser):
-    """What a page is made of, and whether what is opened is closed."""
-
-    EMPTY = frozenset({"meta", "rect", "path", "use"})
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.headings: list[int] = []
-        self.tags: list[str] = []
-        self.ids: list[str] = []
-        self.referred: list[str] = []
-        self.texts: list[str] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        if re.fullmatch("h[1-6]", tag):
-            self.headings.append(int(tag[1]))
-        if tag not in self.EMPTY:
-            self.open.append(tag)
-        for name, value in attrs:
-            if name == "id":
-                self.ids.append(value or "")
-            elif name in ("aria-labelledby", "aria-describedby"):
-                self.referred += (value or "").split()
-            elif name in ("href", "xlink:href"):
-                assert value and value.startswith("#"), value
-                self.referred.append(value[1:])
-            assert not name.startswith("on") and name not in ("src", "srcset", "action"), name
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        if tag not in self.EMPTY:
-            self.open.pop()
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in self.EMPTY:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
+from shown_reports import chart, check_page, points, reported, section
 
 
 @pytest.fixture(scope="module")
@@ -291,33 +225,6 @@ def test_difficulty_of_later_questions_for_the_base_is_drawn(tmp_path: Path) -> 
 # ---------------------------------------------------------------- the page
 
 
-def check_page(text: str) -> Outline:
-    outline = Outline(text)
-    assert outline.open == ["html"][:0]
-    assert not {"script", "img", "iframe", "link", "object", "embed", "form"} & set(outline.tags)
-    assert len(outline.ids) == len(set(outline.ids))
-    assert set(outline.referred) <= set(outline.ids)
-    assert outline.headings[0] == 1
-    assert outline.headings.count(1) == 1
-    for before, after in zip(outline.headings, outline.headings[1:], strict=False):
-        assert after <= before + 1
-    for svg in re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL):
-        root = ElementTree.fromstring(svg)
-        assert root.get("role") == "img"
-        assert len(list(root.iter("{http://www.w3.org/2000/svg}style"))) == 0
-        title, words = (
-            root.find(f"{{http://www.w3.org/2000/svg}}{tag}") for tag in ("title", "desc")
-        )
-        assert title is not None and title.text
-        assert words is not None and words.text
-        assert root.get("aria-labelledby") == f"{title.get('id')} {words.get('id')}"
-        assert not re.search("#[0-9a-f]{6}", svg)  # colours are the page's
-    assert "default-src 'none'" in text
-    assert text.index("Content-Security-Policy") < text.index("<style")
-    assert not re.search(r"url\((?!#)|@import", text)
-    return outline
-
-
 @pytest.mark.parametrize("iterations", [1, 10])
 def test_a_page_of_any_number_of_iterations_is_well_formed(tmp_path: Path, iterations: int) -> None:
     run = grow_run(tmp_path / "run", [20 + 2 * i for i in range(iterations)])
@@ -393,214 +300,6 @@ def test_a_line_is_parted_where_an_iteration_ends() -> None:
 def _strokes(svg: str) -> list[str]:
     found = re.findall(r'<path d="([^"]*)"[^>]*style="fill: none; stroke: var\(--c1\)', svg)
     return [path for path in found if path.count("L") > 1]
-
-
-# ---------------------------------------------------------------- broken runs
-
-HOSTILE = (
-    "</style></svg><script>alert(1)</script><img src=x onerror=alert(1)> \u202etxet $\\frac$ "
-    "\x1b[31m ``` `x` | [x](http://evil.example) ![x](http://evil.example/y) {{ 7*7 }} --> "
-)
-
-
-def hostile_run(folder: Path) -> Path:
-    run = grow_run(folder, [30])
-    record = labelled(4) | {
-        "question": HOSTILE + "long " * 10_000,
-        "answer": HOSTILE,
-        "answers": [HOSTILE, None, *["x" * 50_000] * 100],
-        "votes": {HOSTILE: 5, "x" * 50_000: 100},
-    }
-    write(run / "iter-1" / "labeled.jsonl", record)
-    settings = {HOSTILE: HOSTILE, "seed": HOSTILE}
-    write(run / "iter-1" / "challenger" / "rzero.json", {"stage": HOSTILE, "settings": settings})
-    (run / "made-with").write_text(f"model {HOSTILE}, preset {HOSTILE}, seed 7")
-    return run
-
-
-@pytest.fixture(scope="module")
-def hostile(tmp_path_factory: pytest.TempPathFactory) -> Report:
-    return reported(hostile_run(tmp_path_factory.mktemp("hostile") / "run"))
-
-
-def test_what_a_model_wrote_is_text_and_cut(hostile: Report) -> None:
-    text = page(hostile)
-    outline = check_page(text)
-    assert len(text) < 400_000
-    assert "cut: 50," in text
-    shown = "".join(outline.texts)
-    assert shown.count("<script>alert(1)</script>") >= 4
-    for bad in ("\x1b", "\u202e"):
-        assert bad not in text
-    assert "49" not in re.findall(r"\{\{ 7\*7 \}\}|--> 49", shown)
-
-
-def test_markdown_holds_what_a_model_wrote_in_code(hostile: Report) -> None:
-    text, pictures = markdown(hostile, "report")
-    assert len(text) < 100_000
-    # Outside of code nothing of it is markup: neither HTML nor a link nor a picture.
-    outside = re.sub(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", "", text, flags=re.DOTALL)
-    outside = outside.replace("<details><summary>", "").replace("</summary>", "")
-    outside = outside.replace("</details>", "")
-    assert not re.search(r"(?<!\\)<(?!report)", outside)
-    assert not re.search(r"(?<!\\)\]\((?!<report-)", outside)
-    for bad in ("\x1b", "\u202e"):
-        assert bad not in text
-    for picture in pictures.values():
-        ElementTree.fromstring(picture)
-
-
-def damage(run: Path) -> dict[str, str]:
-    """Break a run in many places; returns what is said of each, by the section that says it."""
-    (run / "iter-2" / "eval.json").unlink()
-    (run / "iter-3" / "eval.json").write_text("{")
-    (run / "iter-2" / "labeled.jsonl").unlink()
-    with (run / "iter-1" / "labeled.jsonl").open("ab") as stream:
-        stream.write(b'{"question": 3}\n\xff\xfe\n{"question": "x", "p_hat": 7}\n{"torn')
-    (run / "iter-3" / "labeled.jsonl").write_bytes(b"\0" * 1000)
-    (run / "iter-1" / "graded.jsonl").unlink()
-    (run / "iter-2" / "challenger" / "log.jsonl").unlink()
-    (run / "iter-3" / "challenger" / "log.jsonl").write_text("nothing\n")
-    shutil.move(run / "iter-3" / "solver", run / "iter-3" / "solver.part")
-    with (run / "iter-3" / "solver.part" / "log.jsonl").open("a") as stream:
-        stream.write('{"update": 7, "kl')
-    (run / "iter-1" / "questions.jsonl.meta.json").write_text("[]")
-    (run / "difficulty.json").write_text('{"rows": 3}')
-    return {
-        "accuracy": "iter-2/eval.json: not there yet",
-        "difficulty": "difficulty.json: cannot be shown",
-        "p-hat": "iter-2/labeled.jsonl: not there yet",
-        "training": "iter-3/solver.part/log.jsonl: of an unfinished training, 6 updates so far",
-        "time": "iter-1/questions.jsonl.meta.json: expected a JSON object",
-    }
-
-
-def test_what_is_broken_costs_its_own_part_of_the_page(tmp_path: Path) -> None:
-    run = grow_run(tmp_path / "run", [30, 40, 35])
-    said = damage(run)
-    found = reported(run)
-    for name, text in said.items():
-        assert any(one.startswith(text) for one in section(found, name).remarks), name
-    remarks = section(found, "p-hat").remarks
-    assert "iter-1/labeled.jsonl: 4 lines passed over that cannot be read, the first 25" in remarks
-    assert "iter-3/eval.json: cannot be read" in " ".join(section(found, "accuracy").remarks)
-    # All the rest is there.
-    assert points(chart(found, "accuracy"), "trained Challenger") == [(0, 40), (1, 60)]
-    assert chart(found, "p-hat-iter-1")
-    assert chart(found, "challenger-kl").marks == []
-    assert len(points(chart(found, "solver-kl"), "KL")) == 18
-    assert "no evaluation yet of iter-2, iter-3." in " ".join(found.warnings)
-    assert str(run) not in " ".join(one for s in found.sections for one in s.remarks)
-    check_page(page(found))
-
-
-def test_iterations_are_placed_by_their_number_where_one_is_missing(tmp_path: Path) -> None:
-    run = grow_run(tmp_path / "run", [30, 40, 35], updates=2)
-    shutil.rmtree(run / "iter-2")
-    found = reported(run)
-    assert points(chart(found, "accuracy"), "trained Challenger") == [(0, 40), (1, 60), (3, 70)]
-    assert [x for x, _ in points(chart(found, "ways"), "greedy")] == [0, 1, 3]
-    assert [x for x, _ in points(chart(found, "difficulty"), "mean p_hat")] == [1, 3]
-    assert [x for x, _ in points(chart(found, "distinct"), "distinct answers")] == [1, 3]
-    assert [*chart(found, "seconds").ticks.values()] == ["1", "3"]
-    assert [*chart(found, "solver-kl").ticks.values()] == ["1", "3"]
-
-
-WRONG = (None, True, -1, 1e308, 10**400, float("nan"), "", [], [1], {"a": 1}, "\ud800\0<b>")
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("base/eval.json", "iter-1/eval.json", "iter-1/labeled.jsonl", "iter-1/graded.jsonl"),
-        *("iter-1/labeled.jsonl.meta.json", "iter-1/train.jsonl.meta.json"),
-        *("iter-1/challenger/rzero.json", "iter-1/solver/log.jsonl"),
-    ],
-)
-def test_whatever_stands_in_a_file_the_rest_is_told(tmp_path: Path, name: str) -> None:
-    path = grow_run(tmp_path / "run", [30], updates=2) / name
-    whole = path.read_text()
-    record = json.loads(whole.splitlines()[0] if path.suffix == ".jsonl" else whole)
-    inner = [record, *(v for v in record.values() if isinstance(v, dict))]
-    inner += [v for one in inner[1:] for v in one.values() if isinstance(v, dict)]
-    draw_of = random.Random(0)
-    for _ in range(12):
-        place = draw_of.choice([one for one in inner if one])
-        key, wrong = draw_of.choice(list(place)), draw_of.choice(WRONG)
-        before, place[key] = place[key], wrong
-        path.write_text(json.dumps(record) + "\n")
-        place[key] = before
-        found = read_run(tmp_path / "run")
-        told = report_of(found, _columns(found.summary))
-        assert not [one.id for one in told.sections if "cannot be shown:" in one.lead], (key, wrong)
-        assert "cannot be said" not in told.verdict, (key, wrong)
-    for raw in (b"", b"[" * 20_000, b"\xff", b"{}"):
-        path.write_bytes(raw)
-        found = read_run(tmp_path / "run")
-        assert len(report_of(found, _columns(found.summary)).sections) == 9
-
-
-@pytest.mark.parametrize("left", ["made-with", "iter-1", "base/eval.json"])
-def test_a_run_that_has_only_just_begun_has_a_page(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, left: str
-) -> None:
-    run = tmp_path / "run"
-    if left == "iter-1":
-        (run / left).mkdir(parents=True)
-    else:
-        whole = grow_run(tmp_path / "whole", [])
-        (run / left).parent.mkdir(parents=True)
-        shutil.copy(whole / left, run / left)
-    report([run], output=[tmp_path / "page.html", tmp_path / "page.md"])
-    outline = check_page((tmp_path / "page.html").read_text())
-    assert "evaluated yet" in "".join(outline.texts)
-    if left != "base/eval.json":
-        assert "report: base/eval.json: not there yet" in capsys.readouterr().err
-
-
-def test_other_files_of_a_broken_run_are_refused_after_its_page(
-    rzero: Rzero, tmp_path: Path
-) -> None:
-    run = grow_run(tmp_path / "run", [])
-    (run / "base" / "eval.json").write_text("{")
-    ended = rzero("report", "run", "-o", "s.json", "-o", "page.html")
-    assert ended.status == 2
-    assert "base/eval.json: cannot be read" in ended.stderr.splitlines()[-1]
-    assert (tmp_path / "page.html").is_file()
-    assert not (tmp_path / "s.json").exists()
-
-
-def test_a_folder_without_anything_of_a_run_is_refused(refused: Refused, tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    assert "not the folder of a run" in refused("report", "empty", "-o", "page.html")
-    assert not (tmp_path / "page.html").exists()
-
-
-def test_a_run_on_tasks_without_grades_or_baselines_has_a_page(tmp_path: Path) -> None:
-    run = grow_run(tmp_path / "run", [30], graded=False)
-    for name, score in (("base", 0.5), ("iter-1", 0.75)):
-        found = evaluation(25)
-        scored = {"score": score, "stderr": 0.02, "ci95": [score - 0.1, score + 0.1]}
-        task = {"metric": "exact_match,none", **scored, "k": 0, "n": 50, "samples": []}
-        task |= {"greedy": scored, "mean_at_k": None, "maj_at_k": None}
-        found["tasks"] = {"gsm8k": task, "arc": task}
-        write(run / name / "eval.json", found)
-    found = reported(run)
-    assert points(chart(found, "accuracy"), "trained Challenger") == [(0, 50), (1, 75)]
-    assert "75.0 % right" in found.verdict
-    assert [one.name for one in chart(found, "difficulty").series] == ["mean p_hat"]
-
-
-def test_many_questions_are_sampled_and_few_are_shown(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from rzero_cli.report import questions
-
-    monkeypatch.setattr(questions, "CLUSTERED", 10)
-    run = grow_run(tmp_path / "run", [30])
-    first, again = (section(reported(run), "questions").blocks[0] for _ in range(2))
-    assert first.clustered == "10 of 24 questions"  # type: ignore[union-attr]
-    assert first == again
 
 
 # ---------------------------------------------------------------- Markdown

@@ -1,0 +1,185 @@
+"""The page and the Markdown of runs that are unfinished, damaged, or hostile."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import shutil
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from conftest import Refused, Rzero
+from grown_runs import damage, evaluation, grow_run, hostile_run, write
+
+pytest.importorskip("matplotlib")
+pytest.importorskip("jinja2")
+
+from rzero_cli.commands.report import _columns, report
+from rzero_cli.report.content import Report, report_of
+from rzero_cli.report.markdown import markdown
+from rzero_cli.report.page import page
+from rzero_cli.report.reading import read_run
+from shown_reports import chart, check_page, points, reported, section
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    return reported(hostile_run(tmp_path_factory.mktemp("hostile") / "run"))
+
+
+def test_what_a_model_wrote_is_text_and_cut(hostile: Report) -> None:
+    text = page(hostile)
+    outline = check_page(text)
+    assert len(text) < 400_000
+    assert "cut: 50," in text
+    shown = "".join(outline.texts)
+    assert shown.count("<script>alert(1)</script>") >= 4
+    for bad in ("\x1b", "\u202e"):
+        assert bad not in text
+    assert "49" not in re.findall(r"\{\{ 7\*7 \}\}|--> 49", shown)
+
+
+def test_markdown_holds_what_a_model_wrote_in_code(hostile: Report) -> None:
+    text, pictures = markdown(hostile, "report")
+    assert len(text) < 100_000
+    # Outside of code nothing of it is markup: neither HTML nor a link nor a picture.
+    outside = re.sub(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", "", text, flags=re.DOTALL)
+    outside = outside.replace("<details><summary>", "").replace("</summary>", "")
+    outside = outside.replace("</details>", "")
+    assert not re.search(r"(?<!\\)<(?!report)", outside)
+    assert not re.search(r"(?<!\\)\]\((?!<report-)", outside)
+    for bad in ("\x1b", "\u202e"):
+        assert bad not in text
+    for picture in pictures.values():
+        ElementTree.fromstring(picture)
+
+
+def test_what_is_broken_costs_its_own_part_of_the_page(tmp_path: Path) -> None:
+    run = grow_run(tmp_path / "run", [30, 40, 35])
+    said = damage(run)
+    found = reported(run)
+    for name, text in said.items():
+        assert any(one.startswith(text) for one in section(found, name).remarks), name
+    remarks = section(found, "p-hat").remarks
+    assert "iter-1/labeled.jsonl: 4 lines passed over that cannot be read, the first 25" in remarks
+    assert "iter-3/eval.json: cannot be read" in " ".join(section(found, "accuracy").remarks)
+    # All the rest is there.
+    assert points(chart(found, "accuracy"), "trained Challenger") == [(0, 40), (1, 60)]
+    assert chart(found, "p-hat-iter-1")
+    assert chart(found, "challenger-kl").marks == []
+    assert len(points(chart(found, "solver-kl"), "KL")) == 18
+    assert "no evaluation yet of iter-2, iter-3." in " ".join(found.warnings)
+    assert str(run) not in " ".join(one for s in found.sections for one in s.remarks)
+    check_page(page(found))
+
+
+def test_iterations_are_placed_by_their_number_where_one_is_missing(tmp_path: Path) -> None:
+    run = grow_run(tmp_path / "run", [30, 40, 35], updates=2)
+    shutil.rmtree(run / "iter-2")
+    found = reported(run)
+    assert points(chart(found, "accuracy"), "trained Challenger") == [(0, 40), (1, 60), (3, 70)]
+    assert [x for x, _ in points(chart(found, "ways"), "greedy")] == [0, 1, 3]
+    assert [x for x, _ in points(chart(found, "difficulty"), "mean p_hat")] == [1, 3]
+    assert [x for x, _ in points(chart(found, "distinct"), "distinct answers")] == [1, 3]
+    assert [*chart(found, "seconds").ticks.values()] == ["1", "3"]
+    assert [*chart(found, "solver-kl").ticks.values()] == ["1", "3"]
+
+
+WRONG = (None, True, -1, 1e308, 10**400, float("nan"), "", [], [1], {"a": 1}, "\ud800\0<b>")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("base/eval.json", "iter-1/eval.json", "iter-1/labeled.jsonl", "iter-1/graded.jsonl"),
+        *("iter-1/labeled.jsonl.meta.json", "iter-1/train.jsonl.meta.json"),
+        *("iter-1/challenger/rzero.json", "iter-1/solver/log.jsonl"),
+    ],
+)
+def test_whatever_stands_in_a_file_the_rest_is_told(tmp_path: Path, name: str) -> None:
+    path = grow_run(tmp_path / "run", [30], updates=2) / name
+    whole = path.read_text()
+    record = json.loads(whole.splitlines()[0] if path.suffix == ".jsonl" else whole)
+    inner = [record, *(v for v in record.values() if isinstance(v, dict))]
+    inner += [v for one in inner[1:] for v in one.values() if isinstance(v, dict)]
+    draw_of = random.Random(0)
+    for _ in range(12):
+        place = draw_of.choice([one for one in inner if one])
+        key, wrong = draw_of.choice(list(place)), draw_of.choice(WRONG)
+        before, place[key] = place[key], wrong
+        path.write_text(json.dumps(record) + "\n")
+        place[key] = before
+        found = read_run(tmp_path / "run")
+        told = report_of(found, _columns(found.summary))
+        assert not [one.id for one in told.sections if "cannot be shown:" in one.lead], (key, wrong)
+        assert "cannot be said" not in told.verdict, (key, wrong)
+    for raw in (b"", b"[" * 20_000, b"\xff", b"{}"):
+        path.write_bytes(raw)
+        found = read_run(tmp_path / "run")
+        assert len(report_of(found, _columns(found.summary)).sections) == 9
+
+
+@pytest.mark.parametrize("left", ["made-with", "iter-1", "base/eval.json"])
+def test_a_run_that_has_only_just_begun_has_a_page(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, left: str
+) -> None:
+    run = tmp_path / "run"
+    if left == "iter-1":
+        (run / left).mkdir(parents=True)
+    else:
+        whole = grow_run(tmp_path / "whole", [])
+        (run / left).parent.mkdir(parents=True)
+        shutil.copy(whole / left, run / left)
+    report([run], output=[tmp_path / "page.html", tmp_path / "page.md"])
+    outline = check_page((tmp_path / "page.html").read_text())
+    assert "evaluated yet" in "".join(outline.texts)
+    if left != "base/eval.json":
+        assert "report: base/eval.json: not there yet" in capsys.readouterr().err
+
+
+def test_other_files_of_a_broken_run_are_refused_after_its_page(
+    rzero: Rzero, tmp_path: Path
+) -> None:
+    run = grow_run(tmp_path / "run", [])
+    (run / "base" / "eval.json").write_text("{")
+    ended = rzero("report", "run", "-o", "s.json", "-o", "page.html")
+    assert ended.status == 2
+    assert "base/eval.json: cannot be read" in ended.stderr.splitlines()[-1]
+    assert (tmp_path / "page.html").is_file()
+    assert not (tmp_path / "s.json").exists()
+
+
+def test_a_folder_without_anything_of_a_run_is_refused(refused: Refused, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "not the folder of a run" in refused("report", "empty", "-o", "page.html")
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_a_run_on_tasks_without_grades_or_baselines_has_a_page(tmp_path: Path) -> None:
+    run = grow_run(tmp_path / "run", [30], graded=False)
+    for name, score in (("base", 0.5), ("iter-1", 0.75)):
+        found = evaluation(25)
+        scored = {"score": score, "stderr": 0.02, "ci95": [score - 0.1, score + 0.1]}
+        task = {"metric": "exact_match,none", **scored, "k": 0, "n": 50, "samples": []}
+        task |= {"greedy": scored, "mean_at_k": None, "maj_at_k": None}
+        found["tasks"] = {"gsm8k": task, "arc": task}
+        write(run / name / "eval.json", found)
+    found = reported(run)
+    assert points(chart(found, "accuracy"), "trained Challenger") == [(0, 50), (1, 75)]
+    assert "75.0 % right" in found.verdict
+    assert [one.name for one in chart(found, "difficulty").series] == ["mean p_hat"]
+
+
+def test_many_questions_are_sampled_and_few_are_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rzero_cli.report import questions
+
+    monkeypatch.setattr(questions, "CLUSTERED", 10)
+    run = grow_run(tmp_path / "run", [30])
+    first, again = (section(reported(run), "questions").blocks[0] for _ in range(2))
+    assert first.clustered == "10 of 24 questions"  # type: ignore[union-attr]
+    assert first == again
