@@ -171,7 +171,7 @@ def test_clusters_are_the_largest_with_a_question_each(of_whole: Report) -> None
 
 def test_the_figures_of_a_collapse_stand_side_by_side(of_whole: Report) -> None:
     table = next(b for b in section(of_whole, "collapse").blocks if isinstance(b, Table))
-    assert list(table.head) == ["", "iter-1", "iter-2", "iter-3"]
+    assert list(table.head) == ["indicator", "iter-1", "iter-2", "iter-3"]
     found = {name: cells for name, *cells in table.rows}
     assert found["questions"] == ["24"] * 3
     assert found["distinct answers"] == ["24"] * 3

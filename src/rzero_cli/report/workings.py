@@ -119,7 +119,7 @@ def collapse(run: Run) -> Section:
         blocks.append(
             Table(
                 "Collapse indicators of the labelled questions",
-                ("", *(found.name for found in there)),
+                ("indicator", *(found.name for found in there)),
                 [
                     [name, *(_indicator(one.get(key), share) for one in figures)]
                     for key, name, share in shown_keys
