@@ -577,6 +577,27 @@ def test_a_directory_in_its_place_can_be_read_by_all(tmp_path: Path) -> None:
     assert len(modes) == 1
 
 
+@pytest.mark.parametrize("old", [False, True])
+def test_an_interruption_before_the_name_leaves_no_record_of_nothing(
+    tmp_path: Path, old: bool
+) -> None:
+    target, record = tmp_path / "out", tmp_path / "out.meta.json"
+    if old:
+        target.write_text("old")
+
+    def at_end(finished: Path) -> None:
+        record.write_text("{}")
+        raise KeyboardInterrupt
+
+    with (
+        pytest.raises(KeyboardInterrupt),
+        open_output(str(target), settings={}, force=True, at_end=at_end) as output,
+    ):
+        output.write({"a": 1})
+    assert record.exists() == old
+    assert (tmp_path / "out.part").read_bytes() == b'{"a":1}\n'
+
+
 def test_another_users_lock_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".out.lock").mkdir()  # what cannot be opened, even by root
     with (

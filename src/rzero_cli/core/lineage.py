@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rzero_cli.core.provenance import CHECKPOINT_META, content_hash, file_meta_path
+from rzero_cli.core.outputs import file_meta_path
+from rzero_cli.core.provenance import CHECKPOINT_META, content_hash
 from rzero_cli.core.streams import read_object
 from rzero_cli.errors import DataError, UsageError
 

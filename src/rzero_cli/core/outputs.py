@@ -31,6 +31,7 @@ __all__ = [
     "check_new_file",
     "check_output",
     "check_part",
+    "file_meta_path",
     "held_to_make",
     "named",
     "open_copy",
@@ -67,6 +68,24 @@ def _kept() -> str:
 
 def _nothing(finished: Path) -> None:
     pass
+
+
+def _put_described(finished: Path, target: Path, at_end: AtEnd) -> None:
+    """Describe a finished file and put it in its place; a Ctrl-C between the two leaves no record
+    of what is not there."""
+    new = not target.exists()
+    try:
+        at_end(finished)
+        put_in_place(finished, target)
+    except BaseException:
+        if new and not target.exists():
+            file_meta_path(target).unlink(missing_ok=True)
+        raise
+
+
+def file_meta_path(path: Path) -> Path:
+    """Where the record of a JSONL file lies."""
+    return path.with_name(path.name + ".meta.json")
 
 
 def put_in_place(part: Path, target: Path) -> None:
@@ -290,8 +309,7 @@ def open_output(
         try:
             with named(clean, _kept), part.open("rb") as journal, clean.open("wb") as stream:
                 stream.writelines(raw for raw in journal if raw != _NO_RECORD)
-            at_end(clean)
-            put_in_place(clean, target)
+            _put_described(clean, target, at_end)
         finally:
             clean.unlink(missing_ok=True)
 
@@ -511,7 +529,6 @@ def _copy_file(target: Path, force: bool, at_end: AtEnd) -> Iterator[IO[bytes]]:
         try:
             with named(target), part.open("wb") as stream:
                 yield stream
-            at_end(part)
-            put_in_place(part, target)
+            _put_described(part, target, at_end)
         finally:
             part.unlink(missing_ok=True)

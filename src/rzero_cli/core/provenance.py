@@ -18,7 +18,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from rzero_cli.core.outputs import write_json
+from rzero_cli.core.outputs import file_meta_path, write_json
 from rzero_cli.core.processes import available_cores
 from rzero_cli.errors import UsageError
 
@@ -27,7 +27,6 @@ __all__ = [
     "adapter_base",
     "content_hash",
     "describe",
-    "file_meta_path",
     "hashed_parents",
     "write_checkpoint_meta",
     "write_file_meta",
@@ -195,11 +194,6 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def file_meta_path(path: Path) -> Path:
-    """Where the record of a JSONL file lies."""
-    return path.with_name(path.name + ".meta.json")
 
 
 def write_file_meta(target: Path, finished: Path, record: dict[str, Any]) -> None:

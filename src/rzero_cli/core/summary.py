@@ -14,7 +14,8 @@ from statistics import mean, stdev
 from typing import Any
 
 from rzero_cli.core.intervals import mean_of_means
-from rzero_cli.core.provenance import CHECKPOINT_META, file_meta_path
+from rzero_cli.core.outputs import file_meta_path
+from rzero_cli.core.provenance import CHECKPOINT_META
 from rzero_cli.core.streams import read_object
 from rzero_cli.errors import DataError, UsageError
 

@@ -309,14 +309,16 @@ class TransformersEngine:
     ) -> list[Completion]:
         stops = chat.stop_strings(self.tokenizer, sampling.stop, raw=raw)
         ends = chat.end_tokens(self.tokenizer, self._declared, sampling.stop, raw=raw)
-        padded = self.tokenizer.pad({"input_ids": list(prompts)}, return_tensors="pt")
-        width = padded["input_ids"].shape[1]
+        padded = self.tokenizer.pad({"input_ids": list(prompts)})
+        # Made here: where there is no memory for them, transformers calls the prompts wrong.
+        tensors = {name: torch.tensor(rows) for name, rows in padded.items()}
+        width = tensors["input_ids"].shape[1]
         devices = [self.model.device] if self.model.device.type == "cuda" else []
         # The caller may be a trainer whose own random numbers must not be disturbed.
         with torch.inference_mode(), torch.random.fork_rng(devices=devices):
             torch.manual_seed(seed)
             output = self.model.generate(
-                **padded.to(self.model.device),
+                **{name: rows.to(self.model.device) for name, rows in tensors.items()},
                 generation_config=self._config(sampling, ends),
                 # Under ZeRO-3 it would wait for the other processes, which draw as often as they
                 # have to: what is whole here need not.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rzero_cli.core.compare import compare_evaluations
-from rzero_cli.core.statistics import falls
+from rzero_cli.core.drift import falls
 from rzero_cli.core.streams import read_object
 from rzero_cli.core.summary import forgiving, headline
 from rzero_cli.report.parts import number, shown

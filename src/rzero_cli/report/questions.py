@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rzero_cli.core.keep import Band, band, keep
-from rzero_cli.core.provenance import file_meta_path
+from rzero_cli.core.outputs import file_meta_path
 from rzero_cli.core.records import p_hat_of
 from rzero_cli.core.rewards import cluster_questions
 from rzero_cli.core.statistics import check, statistics

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rzero_cli.core.provenance import CHECKPOINT_META, file_meta_path
+from rzero_cli.core.outputs import file_meta_path
+from rzero_cli.core.provenance import CHECKPOINT_META
 from rzero_cli.core.streams import read_object
 from rzero_cli.core.summary import CHAINS, forgiving, iterations, summarize_run
 from rzero_cli.report.parts import Questions
