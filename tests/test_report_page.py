@@ -47,7 +47,9 @@ def test_the_headline_names_the_best_solver_and_its_difference(of_whole: Report)
     # 40 of 50 right, the base 20 of 50; the same 20 questions changed.
     assert of_whole.verdict.startswith("The best Solver is that of iter-2: 80.0 % right (95 % ")
     assert "40.0 points above the base model (40.0 %)" in of_whole.verdict
-    low, high = re.search(r"difference \+(\d+\.\d) to \+(\d+\.\d)\.$", of_whole.verdict).groups()  # type: ignore[union-attr]
+    low, high = re.search(
+        r"difference \+(\d+\.\d) to \+(\d+\.\d)\. It was chosen among 3", of_whole.verdict
+    ).groups()  # type: ignore[union-attr]
     assert 20 < float(low) < 40 < float(high) < 60
     facts = dict(of_whole.facts)
     assert facts["Base model"] == "base-model"
@@ -64,10 +66,12 @@ def test_warnings_say_what_went_wrong_in_plain_words(of_whole: Report, tmp_path:
     run = grow_run(tmp_path / "worse", [19], baseline=[25])
     said = " ".join(reported(run).warnings)
     assert "nothing was gained" in said
-    assert "+12.0 points" in said
-    fine = " ".join(reported(grow_run(tmp_path / "fine", [30, 40])).warnings)
+    assert "does better by its last iteration (-12.0 points for the trained one; 95 %" in said
+    # A fall by one question is noise, and a gain by one is none.
+    fine = " ".join(reported(grow_run(tmp_path / "fine", [30, 40, 39])).warnings)
     assert "fell" not in fine
     assert "gained" not in fine
+    assert "no more than the noise" in " ".join(reported(grow_run(tmp_path / "s", [21])).warnings)
 
 
 def test_warnings_tell_of_a_collapse(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from rzero_cli.report.reading import Run
 
 __all__ = ["best_row", "facts", "verdict", "warnings"]
 
+Row = dict[str, Any]
+
 _FEW_KEPT = 0.1
 _MANY_NEAR = 0.5
 _MANY_IDLE = 0.8
@@ -48,7 +50,12 @@ def verdict(run: Run) -> str:
         return f"{said}. The base model's own result is not there, so nothing is compared with it."
     points = 100 * (score - base)
     said += f", {abs(points):.1f} points {'above' if points >= 0 else 'below'} the base model"
-    return f"{said} ({_percent(base)}){_difference(run, name)}."
+    found = _paired(run, "base", name)
+    said += f" ({_percent(base)}){f'; {_between(*found[1:])}' if found else ''}."
+    several = sum(_score(row) is not None for row in run.summary["chains"]["trained"])
+    if several > 1:
+        said += f" It was chosen among {several} by these same questions, which flatters it."
+    return said
 
 
 def _interval(row: dict[str, Any]) -> str:
@@ -57,20 +64,24 @@ def _interval(row: dict[str, Any]) -> str:
     return " (95 % interval {:.1f} to {:.1f})".format(*ends) if len(ends) == 2 else ""
 
 
-def _difference(run: Run, name: str) -> str:
-    """The interval of the difference to the base, question by question, where that is possible."""
-    found = ""
+def _paired(run: Run, one: str, other: str) -> tuple[float, float, float] | None:
+    """How many points `other` is above `one`, both folders of the run, with its 95 % interval,
+    paired by question; None where that is not possible."""
     # What cannot be paired, such as a score that is no mean over questions, has no such interval.
     with forgiving(lambda text: None, run.folder):
-        first, last = (read_object(run.folder / part / "eval.json") for part in ("base", name))
+        first, last = (read_object(run.folder / part / "eval.json") for part in (one, other))
         compared = compare_evaluations(first, last)
         pairs = list(compared["averages"].values()) or [
             task["mean_at_k"] or task["greedy"] for task in compared["tasks"].values()
         ]
         if len(pairs) == 1 and pairs[0]["ci95"]:
             low, high = (100 * value for value in pairs[0]["ci95"])
-            found = f"; 95 % interval of the difference {low:+.1f} to {high:+.1f}"
-    return found
+            return 100 * pairs[0]["difference"], low, high
+    return None
+
+
+def _between(low: float, high: float) -> str:
+    return f"95 % interval of the difference {low:+.1f} to {high:+.1f}"
 
 
 def facts(run: Run) -> list[tuple[str, str]]:
@@ -127,24 +138,45 @@ def _of_scores(run: Run) -> Iterator[str]:
     scored = [row for row in rows if _score(row) is not None]
     best, base = best_row(run), _score(run.summary["rows"][0])
     if best and scored and best is not scored[-1]:
-        lost = 100 * ((_score(best) or 0) - (_score(scored[-1]) or 0))
-        yield (
-            f"Accuracy fell by {lost:.1f} points from {best['model']} to {scored[-1]['model']}: "
-            f"the checkpoint to use is {best['model']}/solver, not the last one."
-        )
-    if best and base is not None and (_score(best) or 0) <= base:
-        yield "No iteration is better than the base model: nothing was gained."
+        yield from _fall(run, best, scored[-1])
+    if best and base is not None:
+        gain = _paired(run, "base", best["model"])
+        if (_score(best) or 0) <= base:
+            yield "No iteration is better than the base model: nothing was gained."
+        elif gain and gain[1] <= 0:
+            yield "The best Solver is above the base model by no more than the noise."
     baseline = run.summary["chains"].get("base-challenger", [])
     if scored and baseline and _score(baseline[-1]) is not None:
-        ahead = (_score(scored[-1]) or 0) - (_score(baseline[-1]) or 0)
-        if ahead <= 0:
-            yield (
-                "The base Challenger, which is never trained, does as well or better by its last "
-                f"iteration ({-100 * ahead:+.1f} points): training the Challenger did not pay here."
-            )
+        yield from _beside(run, scored[-1], baseline[-1])
     if rows and len(scored) < len(rows):
         waiting = ", ".join(row["model"] for row in rows if _score(row) is None)
         yield f"The run is not finished: no evaluation yet of {waiting}."
+
+
+def _fall(run: Run, best: Row, last: Row) -> Iterator[str]:
+    """Of the last Solver below the best one, where that is more than noise."""
+    found = _paired(run, best["model"], last["model"])
+    lost = 100 * ((_score(best) or 0) - (_score(last) or 0))
+    if (found is None and lost > 0) or (found and found[2] < 0):
+        yield (
+            f"Accuracy fell by {lost:.1f} points from {best['model']} to {last['model']}"
+            f"{f' ({_between(*found[1:])})' if found else ''}: the checkpoint to use is "
+            f"{best['model']}/solver, not the last one."
+        )
+
+
+def _beside(run: Run, last: Row, baseline: Row) -> Iterator[str]:
+    """Of the base Challenger's last Solver, where the loop's is not above it by more than noise."""
+    found = _paired(run, f"base-challenger/{baseline['model']}", last["model"])
+    ahead = 100 * ((_score(last) or 0) - (_score(baseline) or 0))
+    if ahead <= 0 or (found and found[1] <= 0):
+        better = "does better" if found and found[2] < 0 else "does about as well"
+        told = f"{ahead:+.1f} points for the trained one"
+        yield (
+            f"The base Challenger, which is never trained, {better} by its last iteration "
+            f"({told}{f'; {_between(*found[1:])}' if found else ''}): training the Challenger did "
+            "not pay here."
+        )
 
 
 def _of_labels(run: Run) -> Iterator[str]:

@@ -33,7 +33,8 @@ def markdown(report: Report, stem: str) -> tuple[str, dict[str, str]]:
     """The text of `STEM.md`, and the pictures it shows: the SVG of each file by its name."""
     pictures: dict[str, str] = {}
     lines = [f"# {_plain(report.title)}", "", _plain(report.verdict), ""]
-    lines += [f"- **To be wary of:** {_plain(warning)}" for warning in report.warnings]
+    if report.warnings:
+        lines += ["**To be wary of**", "", *(f"- {_plain(text)}" for text in report.warnings)]
     lines += ["", *_table(Table("", ("", ""), report.facts)), "", *_table(report.table)]
     for section in report.sections:
         lines += [
