@@ -69,6 +69,9 @@ def test_figures_as_a_person_reads_them() -> None:
         *("1,234/8,000 questions", "12.3/s", "4,561 tokens/s", "9 min left"),
         *("p_hat 0.525", "kept 0.75"),
     ]
+    # Beside a bar on 80 columns: both rates, and the first figure before the second.
+    texts = moment.texts()
+    assert fitting(texts, 52) == [text for _, text in texts[:-1]]
     slow = Moment(75, 3, None, 0.05, None).texts()
     assert [text for _, text in slow] == ["3", "3/min", "1 min"]
     assert [text for _, text in Moment(7).texts("updates")] == ["7 s"]

@@ -104,13 +104,15 @@ class Moment:
         if self.per_second is not None:
             shown.append((2, _rate(self.per_second)))
         if self.tokens_per_second:
-            shown.append((99, _rate(self.tokens_per_second, " tokens")))
+            shown.append((4, _rate(self.tokens_per_second, " tokens")))
         if self.seconds_left:
             shown.append((1, f"{duration(self.seconds_left)} left"))
         else:
             shown.append((1, duration(self.seconds)))
-        figures = self.figures.items()
-        return shown + [(n, f"{name} {value:.3g}") for n, (name, value) in enumerate(figures, 3)]
+        # The first figure goes before the tokens, the others after them.
+        ranks = [3, *range(5, 5 + len(self.figures))]
+        figures = zip(ranks, self.figures.items(), strict=False)
+        return shown + [(rank, f"{name} {value:.3g}") for rank, (name, value) in figures]
 
 
 def fitting(texts: Sequence[tuple[int, str]], width: int, *, gap: int = 2) -> list[str]:
