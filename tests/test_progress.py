@@ -71,7 +71,7 @@ def test_figures_as_a_person_reads_them() -> None:
     ]
     # Beside a bar on 80 columns: both rates, and the first figure before the second.
     texts = moment.texts()
-    assert fitting(texts, 52) == [text for _, text in texts[:-1]]
+    assert fitting(texts, 80 - len("label") - 9) == [text for _, text in texts[:-1]]
     slow = Moment(75, 3, None, 0.05, None).texts()
     assert [text for _, text in slow] == ["3", "3/min", "1 min"]
     assert [text for _, text in Moment(7).texts("updates")] == ["7 s"]
