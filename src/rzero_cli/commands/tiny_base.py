@@ -87,7 +87,7 @@ def _fill(
         shutil.copytree(kept, part, dirs_exist_ok=True)
         say(f"tiny-base: copied from {kept}", quiet=quiet)
     else:
-        _make(ctx, part, seed, size, heldout_seed, clock, quiet=quiet)
+        _make(ctx, part, seed, size, heldout_seed, clock)
         with suppress(OSError):  # a cache is never required
             _keep(part, kept)
         say(f"tiny-base: made in {clock.seconds:.0f} s", quiet=quiet)
@@ -100,8 +100,6 @@ def _make(
     size: str,
     heldout_seed: int | None,
     clock: Clock,
-    *,
-    quiet: bool,
 ) -> None:
     from transformers.utils import logging as transformers_logging
 
@@ -114,8 +112,6 @@ def _make(
         def on_progress(steps: int, total: int, loss: float) -> None:
             nonlocal seen
             seen = {"done": steps, "loss": loss}
-            if steps % (total // 5) == 0:
-                say(f"tiny-base: {steps} of {total} steps, loss {loss:.3f}", quiet=quiet)
 
         metrics = make_tiny_base(
             part, seed=seed, size=size, heldout_seed=heldout_seed, on_progress=on_progress
