@@ -19,7 +19,7 @@ from rzero_cli.commands._progress import progress
 from rzero_cli.commands._run import Clock, say, settings_of
 from rzero_cli.core import settings
 from rzero_cli.core.outputs import protect_stdout
-from rzero_cli.core.plan import Plan, make_plan
+from rzero_cli.core.plan import Plan, make_plan, tokens_written
 from rzero_cli.core.processes import rank
 from rzero_cli.core.provenance import describe, write_checkpoint_meta
 from rzero_cli.engines import DEFAULT_BATCH_SIZE
@@ -243,7 +243,9 @@ def run_training(
         def on_update(figures: dict[str, Any]) -> None:
             nonlocal seen
             recent.append(figures)
-            tokens = figures.get("num_tokens", seen.get("tokens", 0))  # there after rollouts
+            # Told at the beginning; of an update, what the rollouts of its step have written.
+            tokens = figures.get("tokens", seen.get("tokens", 0))
+            tokens += tokens_written([figures], plan.rollouts_per_step)
             seen = {"done": figures["update"], "tokens": tokens} | _means(recent)
             if "loss" not in figures:  # nothing is trained yet
                 return

@@ -7,12 +7,16 @@ and 4 for the Solver.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from rzero_cli.errors import UsageError
 
-__all__ = ["Plan", "make_plan"]
+__all__ = ["LENGTH", "Plan", "make_plan", "tokens_written"]
+
+LENGTH = "completions/mean_length"
+"""TRL's figure of the rollouts of a step, which stands with its first update alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,3 +119,14 @@ def make_plan(
             "process"
         )
     return Plan(steps, prompts, batch, group, chosen, processes, max_tokens)
+
+
+def tokens_written(log: Iterable[Mapping[str, float]], rollouts_per_step: int) -> int:
+    """The tokens of all completions of the policy that updates were made of.
+
+    TRL's own `num_tokens` counts the prompts, too.
+
+    Args:
+        log: TRL's figures of each update.
+    """
+    return round(sum(figures.get(LENGTH, 0.0) for figures in log) * rollouts_per_step)

@@ -22,7 +22,7 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from rzero_cli.core.outputs import write_text
-from rzero_cli.core.plan import Plan
+from rzero_cli.core.plan import Plan, tokens_written
 from rzero_cli.core.processes import rank
 from rzero_cli.core.prompts import Messages, plain_text
 from rzero_cli.engines.chat import PLAIN_STOPS, end_tokens, render
@@ -119,7 +119,7 @@ def train(
         part: the unfinished directory; its `checkpoints/` continues an interrupted run.
         batch_size: rollouts that transformers generates at a time.
         on_update: called with TRL's figures after each update; before the first one with `update`
-            and `num_tokens` alone, as an interrupted run has left them.
+            and `tokens` alone, those written before the training was interrupted.
         save_every: steps between two states that can be continued.
         lora: the adapter to train; None trains all weights.
         rollouts: where rollouts are generated.
@@ -168,7 +168,7 @@ def train(
                 train_dataset=dataset,
                 processing_class=tokenizer,
                 peft_config=new_adapter(start, lora),
-                callbacks=[_Log(part / LOG_NAME, on_update)],
+                callbacks=[_Log(part / LOG_NAME, on_update, plan.rollouts_per_step)],
             )
         trainer.remove_callback(PrinterCallback)  # it prints to standard output
         if lora:
@@ -372,16 +372,19 @@ def _quiet_trl() -> Iterator[None]:
 class _Log(TrainerCallback):  # type: ignore[misc]
     """Writes TRL's figures, one JSON object an update, and passes them on."""
 
-    def __init__(self, path: Path, on_update: Callable[[dict[str, float]], None]) -> None:
+    def __init__(
+        self, path: Path, on_update: Callable[[dict[str, float]], None], rollouts_per_step: int
+    ) -> None:
         self._path, self._on_update = path, on_update
+        self._rollouts_per_step = rollouts_per_step
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Drop the figures of updates that a continued run makes again."""
         if state.is_world_process_zero:
             kept = [line for line in _read_log(self._path) if line["update"] <= state.global_step]
             write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
-            tokens = state.num_input_tokens_seen
-            self._on_update({"update": state.global_step, "num_tokens": tokens})
+            tokens = tokens_written(kept, self._rollouts_per_step)
+            self._on_update({"update": state.global_step, "tokens": tokens})
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Keep the new state alone, when every process has written its share of it."""
