@@ -70,6 +70,7 @@ def statistics(
     bleu: str = "13a",
     equivalence: Equivalence | None = None,
     earlier: Distinct | None = None,
+    clustered: list[tuple[str, int]] | None = None,
 ) -> dict[str, Any]:
     """The figures of one file, in one pass.
 
@@ -82,6 +83,7 @@ def statistics(
         equivalence: compares answers with the `reference` of a record; by default it is not looked
             at. Its worker is started where some answer has no canonical key.
         earlier: the questions of earlier files, to which this one's are added at the end.
+        clustered: takes the `sampled` questions, in order, each with the number of its cluster.
 
     Returns:
         `records`; where there are questions `questions`, `malformed` (null ones), `valid` (share
@@ -105,7 +107,7 @@ def statistics(
         DataError: as `check`.
     """
     records = 0
-    questions, labels, truth = _Questions(earlier), _Labels(band), _Truth(equivalence)
+    questions, labels, truth = _Questions(earlier, clustered), _Labels(band), _Truth(equivalence)
     for line in lines:
         records += 1
         if question_key in line.record:
@@ -127,8 +129,9 @@ def statistics(
 class _Questions:
     """How many questions there are, how different and how long."""
 
-    def __init__(self, earlier: Distinct | None) -> None:
+    def __init__(self, earlier: Distinct | None, clustered: list[tuple[str, int]] | None) -> None:
         self.asked = self.valid = self.words = 0
+        self.clustered = clustered
         self.distinct, self.earlier = Distinct(), earlier
         self.looked_for = self.seen_before = 0
         self.lengths = [0] * (_MOST_WORDS + 1)
@@ -189,11 +192,14 @@ class _Questions:
         for question in compared:
             smaller.add(question)
         sampled = smaller.in_order()
-        alike, error, sizes = 0.0, 0.0, Counter([0] * len(sampled))
+        alike, error, clusters = 0.0, 0.0, [0] * len(sampled)
         if len(sampled) > 1:
             distances = condensed_distances(sampled, bleu)
             alike, error = self_bleu(distances)
-            sizes = Counter(clusters_of(distances, tau_bleu))
+            clusters = clusters_of(distances, tau_bleu)
+        if self.clustered is not None:
+            self.clustered += zip(sampled, clusters, strict=True)
+        sizes = Counter(clusters)
         largest = max(sizes.values(), default=0) / max(1, len(sampled))
         of_all = len(sampled) / max(1, self.valid)
         errors["self_bleu"] = error * math.sqrt(1 - of_all)
