@@ -109,7 +109,7 @@ def grow_iteration(
     for role, stage in (("challenger", "challenge"), ("solver", "train-solver")):
         write(folder / role / "log.jsonl", *_log(role, updates))
         meta = {"stage": stage, "settings": settings, "metrics": {}, "seconds": 30.0}
-        write(folder / role / "rzero.json", meta)
+        write(folder / role / "rzero.json", meta | {"plan": {"rollouts_per_step": 40}})
     write(folder / "eval.json", evaluation(right))
 
 

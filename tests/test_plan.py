@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rzero_cli.core.plan import Plan, make_plan
+from rzero_cli.core.plan import Plan, make_plan, tokens_written
 from rzero_cli.errors import UsageError
 
 SOLVER = {"steps": 15, "prompts": 512, "batch": 128, "group": 5, "max_tokens": 4096}
@@ -24,6 +24,13 @@ def test_the_solver_of_the_paper() -> None:
     assert plan.tokens == 157_286_400  # 38400 * 4096
     text = "15 steps x 4 updates = 60 updates; 38,400 rollouts (512 prompts x 5 a step), "
     assert plan.describe() == text + "at most 157,286,400 tokens"
+
+
+def test_tokens_are_counted_once_a_generation() -> None:
+    # Two steps of two updates each; the log has figures of rollouts with the first ones.
+    log = [{"completions/mean_length": n} if n else {"loss": 0.1} for n in (12.5, 0, 10.0, 0)]
+    assert tokens_written(log, 8) == 180  # 8 * 12.5 + 8 * 10
+    assert tokens_written([], 8) == 0
 
 
 def test_the_challenger_of_the_paper() -> None:

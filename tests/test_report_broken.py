@@ -21,6 +21,7 @@ from rzero_cli.commands.report import _columns, report
 from rzero_cli.report.content import Report, report_of
 from rzero_cli.report.markdown import markdown
 from rzero_cli.report.page import page
+from rzero_cli.report.parts import Table
 from rzero_cli.report.reading import read_run
 from shown_reports import chart, check_page, points, reported, section
 
@@ -84,7 +85,7 @@ def test_iterations_are_placed_by_their_number_where_one_is_missing(tmp_path: Pa
     assert [x for x, _ in points(chart(found, "ways"), "greedy")] == [0, 1, 3]
     assert [x for x, _ in points(chart(found, "difficulty"), "mean p_hat")] == [1, 3]
     assert [x for x, _ in points(chart(found, "distinct"), "distinct answers")] == [1, 3]
-    assert [*chart(found, "seconds").ticks.values()] == ["1", "3"]
+    assert [*chart(found, "seconds").ticks.values()] == ["base", "1", "3"]
     assert [*chart(found, "solver-kl").ticks.values()] == ["1", "3"]
 
 
@@ -176,10 +177,38 @@ def test_a_run_on_tasks_without_grades_or_baselines_has_a_page(tmp_path: Path) -
 def test_many_questions_are_sampled_and_few_are_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rzero_cli.report import questions
+    from rzero_cli.core import statistics
 
-    monkeypatch.setattr(questions, "CLUSTERED", 10)
+    monkeypatch.setattr(statistics, "MOST_SAMPLED", 10)
     run = grow_run(tmp_path / "run", [30])
-    first, again = (section(reported(run), "questions").blocks[0] for _ in range(2))
+    found = reported(run)
+    first, again = (section(one, "questions").blocks[0] for one in (found, reported(run)))
     assert first.clustered == "10 of 24 questions"  # type: ignore[union-attr]
     assert first == again
+    table = next(b for b in section(found, "collapse").blocks if isinstance(b, Table))
+    counted = {name: cells for name, *cells in table.rows}
+    there = first.clusters[0]["of"]  # type: ignore[union-attr]
+    assert counted["clusters, of a sample of 10"] == [str(there)]
+    assert "near-duplicates %" in counted  # among all
+
+
+def test_of_a_base_that_is_evaluated_its_score_and_its_time_are_shown(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    write(run / "base" / "eval.json", evaluation(20, seconds=31.0))
+    found = reported(run)
+    assert points(chart(found, "accuracy"), "base model") == [(0, 40)]
+    assert section(found, "accuracy").remarks == []
+    assert points(chart(found, "seconds"), "eval") == [(0, 31)]
+    check_page(page(found))
+
+
+def test_a_result_of_another_tool_costs_its_own_figures(tmp_path: Path) -> None:
+    run = grow_run(tmp_path / "run", [30, 40], updates=1)
+    write(run / "iter-2" / "eval.json", {"tasks": {}})
+    write(run / "iter-1" / "train.jsonl.meta.json", {"settings": {}})
+    read = read_run(run)
+    assert [row["seconds"] for row in read.summary["rows"]] == [3.0, 70.5, 70.0]
+    said = [text for part in read.remarks.values() for text in part]
+    assert 'iter-2/eval.json: no "origin": not a result of rzero eval' in said
+    assert 'iter-1/train.jsonl.meta.json: no "seconds": not a record of rzero' in said
+    assert not [text for text in said if "cannot be shown" in text or str(run) in text]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -66,7 +68,7 @@ def test_warnings_say_what_went_wrong_in_plain_words(of_whole: Report, tmp_path:
     run = grow_run(tmp_path / "worse", [19], baseline=[25])
     said = " ".join(reported(run).warnings)
     assert "nothing was gained" in said
-    assert "does better by its last iteration (-12.0 points for the trained one; 95 %" in said
+    assert "does better by iter-1, the last iteration of which both are scored (-12.0" in said
     # A fall by one question is noise, and a gain by one is none.
     fine = " ".join(reported(grow_run(tmp_path / "fine", [30, 40, 39])).warnings)
     assert "fell" not in fine
@@ -80,18 +82,65 @@ def test_warnings_tell_of_a_collapse(tmp_path: Path) -> None:
     write(run / "iter-2" / "labeled.jsonl", *[labelled(0) | {"id": f"id{i}"} for i in range(60)])
     said = " ".join(reported(run).warnings)
     assert "Diversity falls: from iter-1 to iter-2 distinct questions fell from" in said
-    assert "iter-2: 98% of the questions are near-copies" in said
+    assert (
+        "near-duplicates of earlier ones, from the first iteration on: 90.0 % in iter-1, 98.3"
+        in said
+    )
+
+
+def test_near_duplicates_are_told_with_both_values_and_only_where_many_or_more(
+    tmp_path: Path,
+) -> None:
+    def said(*apart: int) -> str:
+        """Of as many iterations, with so many of 60 questions that are like no other."""
+        run = grow_run(tmp_path / f"run-{apart}", [30] * len(apart), updates=1)
+        for i, n in enumerate(apart, 1):
+            texts = [" ".join(f"{w}{k}" for w in "abcdefgh") for k in range(n)] + ["a b c d"] * 60
+            rows = [labelled(k) | {"question": text} for k, text in enumerate(texts[:60])]
+            write(run / f"iter-{i}" / "labeled.jsonl", *rows)
+        return " ".join(reported(run).warnings)
+
+    assert "rose from 15.0 % in iter-1 to 31.7 % in iter-2" in said(50, 40)
+    assert "first iteration on: 81.7 % in iter-1, 65.0 % in iter-2." in said(10, 20)
+    for fine in (said(10, 50), said(40, 44), said(50, 50)):
+        assert "ear-duplicates of" not in fine
+
+
+def test_a_chain_that_is_longer_is_compared_where_both_are_scored(tmp_path: Path) -> None:
+    # At iter-1 the baseline is ahead; the longer chain's later iterations are nobody's equal.
+    for name, rights, baseline in (("a", [22, 40], [30]), ("b", [22], [30, 10])):
+        run = grow_run(tmp_path / name, rights, baseline=baseline, updates=1)
+        said = " ".join(reported(run).warnings)
+        assert "does better by iter-1, the last iteration of which both are scored (-16.0" in said
+
+
+def test_what_to_ship_is_said_once(tmp_path: Path) -> None:
+    worse = grow_run(tmp_path / "run", [18, 10], updates=1)
+    found = reported(worse)
+    assert found.verdict.startswith("The base model is best. The best iteration is iter-1: 36.0 %")
+    assert "4.0 points below the base model (40.0 %)" in found.verdict
+    assert "checkpoint to use" not in " ".join(found.warnings)
+    better = grow_run(tmp_path / "better", [40, 30], updates=1)
+    assert "the checkpoint to use is iter-1/solver" in " ".join(reported(better).warnings)
+    guard = {"tripped": False, "verdict": "all is well; ship X", "ship": "runs/b/iter-2/solver"}
+    write(better / "iter-2" / "guard.json", guard)
+    found = reported(better)
+    assert dict(found.facts)["What to ship"] == "runs/b/iter-2/solver, says the guard"
+    assert found.verdict.startswith("The Solver of iter-1 has the highest score here: 80.0 %")
+    assert "Accuracy fell by 20.0 points" in found.warnings[0]
+    assert "checkpoint to use" not in " ".join(found.warnings)
 
 
 def test_a_guard_that_stopped_the_loop_is_told_first(tmp_path: Path) -> None:
     run = grow_run(tmp_path / "run", [30, 40], updates=2)
-    write(run / "iter-1" / "guard.json", {"tripped": False, "verdict": "all is well"})
-    write(run / "iter-2" / "guard.json", {"tripped": True, "verdict": "ship <iter-1/solver>"})
+    write(run / "iter-1" / "guard.json", {"tripped": False, "verdict": "fine", "ship": "x"})
+    guard = {"tripped": True, "verdict": "ship <iter-1/solver>", "ship": "<iter-1/solver>"}
+    write(run / "iter-2" / "guard.json", guard)
     assert reported(run).warnings[0] == "The loop was stopped at iter-2: ship <iter-1/solver>"
     (run / "iter-2" / "guard.json").write_text("{")
     found = reported(run)
     assert not [one for one in found.warnings if "stopped" in one]
-    assert "guard.json: cannot be read" in " ".join(section(found, "settings").remarks)
+    assert section(found, "settings").remarks[0].startswith("iter-2/guard.json: cannot be read")
 
 
 def test_few_true_labels_and_few_kept_questions_are_warned_of(tmp_path: Path) -> None:
@@ -149,10 +198,10 @@ def test_a_long_training_is_drawn_as_means(tmp_path: Path) -> None:
 
 
 def test_examples_are_chosen_by_p_hat_with_votes_and_verdict(of_whole: Report) -> None:
-    (first, *_) = section(of_whole, "questions").blocks
-    found = {one["what"]: one for one in first.examples}  # type: ignore[union-attr]
+    found = _examples(of_whole)
     # p_hat is 0.1 (number % 10 + 1): line 7 is the first of 0.7, line 5 of 0.5, line 3 of 0.3.
     assert [one["line"] for one in found.values()] == [7, 5, 3, 1]
+    assert [*found][-1] == "outside of the interval"
     sure = found["kept, the Solver is most sure"]
     assert (sure["label"], sure["p_hat"], sure["m"]) == ("106", 0.7, 10)
     assert [(v["answer"], v["n"], v["share"]) for v in sure["votes"]] == [
@@ -163,6 +212,45 @@ def test_examples_are_chosen_by_p_hat_with_votes_and_verdict(of_whole: Report) -
     # The kept are lines 3 to 7, 13 to 17 and so on; every other one is true, the second first.
     assert [one["correct"] for one in found.values()] == [False, False, False, None]
     assert sure["reference"] == "0"
+
+
+def _examples(report: Report) -> dict[str, dict[str, Any]]:
+    (first, *_) = section(report, "questions").blocks
+    assert isinstance(first, Questions)
+    return {one["what"]: dict(one) for one in first.examples}
+
+
+def test_an_example_is_called_kept_where_it_was_trained_on(tmp_path: Path) -> None:
+    run = grow_run(tmp_path / "run", [30], updates=1)
+    train = run / "iter-1" / "train.jsonl"
+    lines = train.read_text().splitlines(keepends=True)
+    train.write_text("".join(line for line in lines if '"id6"' not in line))  # as --dedup may do
+    assert [*_examples(reported(run))] == [
+        "within the interval, dropped by another guard, the Solver is most sure",
+        "kept, p_hat nearest to one half",
+        "kept, the Solver is least sure",
+        "outside of the interval",
+    ]
+    train.unlink()
+    assert "within the interval, the Solver is most sure" in _examples(reported(run))
+
+
+def test_questions_are_alike_by_the_measure_of_the_penalty(tmp_path: Path) -> None:
+    run = grow_run(tmp_path / "run", [30], updates=1)
+    record = json.loads((run / "iter-1" / "challenger" / "rzero.json").read_text())
+    near = {}
+    for tau_bleu in (0.01, 0.9):
+        settings = record["settings"] | {"bleu": "char", "tau_bleu": tau_bleu}
+        write(run / "iter-1" / "challenger" / "rzero.json", record | {"settings": settings})
+        near[tau_bleu] = points(chart(reported(run), "alike"), "near-duplicates")[0][1]
+    assert near[0.01] == 0
+    assert near[0.9] > 90
+    settings = record["settings"] | {"bleu": "no such"}
+    write(run / "iter-1" / "challenger" / "rzero.json", record | {"settings": settings})
+    found = reported(run)
+    assert points(chart(found, "alike"), "near-duplicates") == [(1, 75)]
+    said = section(found, "p-hat").remarks[0]
+    assert said.startswith('iter-1/challenger/rzero.json: "bleu" no such: unknown; known: 13a')
 
 
 def test_clusters_are_the_largest_with_a_question_each(of_whole: Report) -> None:
@@ -180,6 +268,16 @@ def test_the_figures_of_a_collapse_stand_side_by_side(of_whole: Report) -> None:
     assert found["questions"] == ["24"] * 3
     assert found["distinct answers"] == ["24"] * 3
     assert found["top 10 answers %"] == ["41.7"] * 3  # ten of 24
+    assert found["valid %"] == ["96.0"] * 3  # 24 of 25 drawn
+    (first, *_) = section(of_whole, "questions").blocks
+    assert found["clusters"][0] == str(first.clusters[0]["of"])  # type: ignore[union-attr]
+
+
+def test_pictures_of_p_hat_have_one_scale(tmp_path: Path) -> None:
+    run = grow_run(tmp_path / "run", [30, 40], updates=1)
+    write(run / "iter-2" / "labeled.jsonl", *[labelled(4)] * 40)
+    found = reported(run)
+    assert {chart(found, f"p-hat-iter-{i}").limits for i in (1, 2)} == {(0, 42)}
 
 
 def test_openings_are_shown_with_their_share(of_whole: Report) -> None:
@@ -193,25 +291,80 @@ def test_openings_are_shown_with_their_share(of_whole: Report) -> None:
 
 def test_time_and_tokens_of_every_stage(of_whole: Report) -> None:
     seconds = {one.name: one.y for one in chart(of_whole, "seconds").series}
-    assert seconds["challenge"] == [30, 30, 30]
-    assert seconds["label"] == [2.5, 2.5, 2.5]
+    assert chart(of_whole, "seconds").ticks == {0: "base", 1: "1", 2: "2", 3: "3"}
+    assert seconds["challenge"] == [0, 30, 30, 30]
+    assert seconds["label"] == [0, 2.5, 2.5, 2.5]
     tokens = {one.name: one.y for one in chart(of_whole, "tokens").series}
-    assert tokens["eval"] == [2500] * 3
-    assert tokens["challenge"] == [500.0] * 3  # of the log's last step
-    assert tokens["label"] == [1234] * 3
+    assert tokens["eval"] == [2500] * 4
+    # Three of six updates have new rollouts, 40 each, of 12.5 tokens on average.
+    assert tokens["challenge"] == [0] + [1500] * 3
+    assert tokens["label"] == [0] + [1234] * 3
 
 
 def test_every_section_names_files_of_the_run_and_nothing_is_amiss(
     of_whole: Report, whole: Path
 ) -> None:
+    assert {"made-with", "iterations", "base/eval.json"} <= set(of_whole.sources)
+    named = of_whole.sources + [name for one in of_whole.sections for name in one.sources]
+    assert [name for name in named if not (whole / name).is_file()] == []
+    parts = {one.id: set(one.sources) for one in of_whole.sections}
+    assert {"base/eval.json", "iter-1/labeled.jsonl"} <= parts["loop"]
+    assert "base-challenger/iter-1/graded.jsonl.meta.json" in parts["difficulty"]
     for one in of_whole.sections:
         assert one.lead
         assert one.sources, one.id
-        for name in one.sources:
-            pattern = re.sub(r"\{[^}]*\}", "*", name)
-            assert list(whole.glob(pattern)), name
+        for pattern in patterns(one.sources):
+            inside = re.search(r"\{(.*)\}", pattern)
+            for name in inside[1].split(", ") if inside else [""]:
+                assert list(whole.glob(re.sub(r"\{.*\}", name, pattern))), pattern
         if one.id != "settings":  # these records name no parents
             assert one.remarks == [], one.id
+
+
+_WATCHED = """
+import sys
+opened, folder = set(), sys.argv[1] + "/"
+def watch(event, arguments):
+    if event == "open" and str(arguments[0]).startswith(folder):
+        opened.add(str(arguments[0])[len(folder):])
+sys.addaudithook(watch)
+sys.path.insert(0, sys.argv[2])
+from pathlib import Path
+from shown_reports import reported
+reported(Path(sys.argv[1]))
+print(*sorted(opened), sep="\\n")
+"""
+
+
+def test_every_file_that_is_read_is_named(tmp_path: Path) -> None:
+    run = grow_run(tmp_path / "run", [30, 40], baseline=[25], updates=1)
+    write(run / "difficulty.json", {"solvers": [], "rows": []})
+    (run / "iterations").write_text("2")
+    guard = {"tripped": False, "verdict": "", "ship": ""}
+    write(run / "iter-2" / "guard.json", guard)
+    origin = {"finished": "", "settings": {}, "metrics": {}, "seconds": 1.0, "directory": str(run)}
+    known = [("train.jsonl", "filter", ["labeled.jsonl"]), ("labeled.jsonl", "label", ["seeds"])]
+    for name, stage, parents in known:
+        record = {"stage": stage, "sha256": "", "output": f"iter-1/{name}"}
+        record["parents"] = [{"path": f"iter-1/{parent}", "sha256": ""} for parent in parents]
+        write(run / "iter-1" / f"{name}.meta.json", origin | record)
+    write(run / "iter-1" / "seeds", "not named by a stage")
+    evaluated = evaluation(40)
+    evaluated["origin"] |= origin | {"output": "iter-2/eval.json"}
+    evaluated["origin"]["parents"] = [{"path": "iter-1/train.jsonl", "sha256": ""}]
+    write(run / "iter-2" / "eval.json", evaluated)
+    ended = subprocess.run(
+        [sys.executable, "-c", _WATCHED, str(run), str(Path(__file__).parent)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    opened = set(ended.stdout.split())
+    assert {"iter-1/seeds", "iter-2/guard.json", "base-challenger/iter-1/eval.json"} <= opened
+    found = reported(run)
+    named = {name for one in found.sections for name in one.sources} | set(found.sources)
+    assert opened - named == set()
+    assert {name for name in named if not (run / name).is_file()} == set()
 
 
 def test_difficulty_of_later_questions_for_the_base_is_drawn(tmp_path: Path) -> None:
@@ -344,7 +497,9 @@ def test_an_iteration_that_has_begun_has_a_row_in_the_page_alone(
 def test_files_of_many_iterations_are_named_by_one_pattern() -> None:
     names = ["base/eval.json", *(f"iter-{i}/eval.json" for i in range(1, 11)), "made-with"]
     assert patterns(names) == ["base/eval.json", "iter-*/eval.json", "made-with"]
-    assert patterns(names[:3]) == names[:3]
+    assert patterns(names[:2]) == names[:2]
+    names += ["iter-1/a", "iter-3/a", "iter-1/solver/b", "iter-2/guard.json"]
+    assert patterns(names)[1:4] == ["iter-*/{eval.json, a}", "iter-1/solver/b", "iter-2/guard.json"]
 
 
 def test_a_question_of_many_lines_is_cut(tmp_path: Path) -> None:
@@ -363,6 +518,26 @@ def test_format_writes_into_the_folder_of_the_run(rzero: Rzero, tmp_path: Path) 
     assert "report: run/report.md" in ended.stderr
     assert (run / "report-accuracy.svg").is_file()
     assert "(<report-accuracy.svg>)" in (run / "report.md").read_text()
+
+
+def test_what_is_there_is_replaced_only_if_that_is_asked_for(
+    rzero: Rzero, refused: Refused, tmp_path: Path
+) -> None:
+    grow_run(tmp_path / "run", [])
+    (tmp_path / "page-accuracy.svg").write_text("mine")
+    # A name that --format would have chosen otherwise; and a picture beside it is there.
+    said = refused("report", "run", "--format", "md", "-o", "page.md")
+    assert said.startswith("page-accuracy.svg exists: choose another name, or replace it with")
+    assert not (tmp_path / "page.md").exists()
+    (tmp_path / "s.json").write_text("mine")
+    assert "s.json exists" in refused("report", "run", "-o", "page.html", "-o", "s.json")
+    assert (tmp_path / "s.json").read_text() == "mine"
+    assert not (tmp_path / "page.html").exists()
+    ended = rzero("report", "run", "--force", "--format", "md", "-o", "page.md", "-o", "s.json")
+    assert ended.status == 0, ended.stderr
+    assert "<svg" in (tmp_path / "page-accuracy.svg").read_text()
+    assert "rows" in json.loads((tmp_path / "s.json").read_text())
+    assert [path.name for path in tmp_path.rglob("*.md")] == ["page.md"]
 
 
 @pytest.mark.parametrize(

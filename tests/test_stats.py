@@ -36,6 +36,20 @@ def found(path: Path, **how: Any) -> dict[str, Any]:
     return statistics(lines, band=band(Decimal("0.25")), **how)
 
 
+def test_the_sample_is_handed_over_with_its_clusters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(core, "MOST_SAMPLED", 6)
+    path = tmp_path / "x.jsonl"
+    path.write_text(jsonl(*[{"question": f"{'ab'[k % 2] * 3} is it {k}"} for k in range(20)]))
+    sample: list[tuple[str, int]] = []
+    told = found(path, tau_bleu=0.0, clustered=sample)
+    assert len(sample) == told["sampled"] == 6
+    assert len({cluster for _, cluster in sample}) == told["clusters"] == 6
+    numbers = [int(question.split()[-1]) for question, _ in sample]
+    assert numbers == sorted(set(numbers))
+
+
 def test_figures_by_hand(rzero: Rzero) -> None:
     rows = [
         {"question": "how many apples are there here", "answer": "1/2", "p_hat": 0.25},

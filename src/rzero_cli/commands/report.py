@@ -13,11 +13,12 @@ from rzero_cli.commands import _options as opt
 from rzero_cli.commands._run import print_json, say
 from rzero_cli.core.difficulty import difficulty as difficulty_of
 from rzero_cli.core.equivalence import Equivalence
-from rzero_cli.core.outputs import open_copy
+from rzero_cli.core.outputs import check_new_file, open_copy
 from rzero_cli.core.summary import over_runs, summarize_run
 from rzero_cli.core.terminal import plain
 from rzero_cli.engines.models import require
 from rzero_cli.errors import UsageError
+from rzero_cli.report.parts import percent
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -54,6 +55,7 @@ def report(
             help="Show how hard each iteration's questions are for every Solver instead.",
         ),
     ] = False,
+    force: opt.Force = False,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:
@@ -87,7 +89,11 @@ def report(
     if form is not None:
         if f".{form}" not in PAGES:
             raise UsageError(f"--format {form}: unknown; known: html, md; -o FILE has more")
-        targets.append(runs[0] / f"report.{form}")
+        if not any(target.suffix == f".{form}" for target in targets):
+            targets.append(runs[0] / f"report.{form}")
+    for target in targets:
+        if target.parent.is_dir():  # of RUN_DIR something else may be said
+            check_new_file(target, force=force)
     if difficulty:
         if len(runs) > 1:
             raise UsageError("--difficulty is of one run")
@@ -97,7 +103,7 @@ def report(
     elif len(runs) == 1:
         pages = [target for target in targets if target.suffix in PAGES]
         if pages:
-            result = _write_pages(pages, runs[0], quiet)
+            result = _write_pages(pages, runs[0], force=force, quiet=quiet)
         targets = [target for target in targets if target not in pages]
         if targets or as_json or not pages:
             result = summarize_run(runs[0])
@@ -112,7 +118,7 @@ def report(
                 what = "--difficulty" if difficulty else "several runs"
                 raise UsageError(f"{what} can be written as .json and .txt")
     for target in targets:
-        _write(target, result, table)
+        _write(target, result, table, force=force)
         say(f"report: {target}", quiet=quiet)
     if as_json:
         print_json(result)
@@ -120,7 +126,7 @@ def report(
         typer.echo(_as_text(table))
 
 
-def _write_pages(targets: list[Path], folder: Path, quiet: bool) -> dict[str, Any]:
+def _write_pages(targets: list[Path], folder: Path, *, force: bool, quiet: bool) -> dict[str, Any]:
     """Write what is there of a run, however broken; returns its summary, as far as there is one."""
     require("report", "matplotlib", "jinja2")
     from rzero_cli.report.content import report_of
@@ -132,36 +138,39 @@ def _write_pages(targets: list[Path], folder: Path, quiet: bool) -> dict[str, An
         if target.suffix == ".html":
             from rzero_cli.report.page import page
 
-            _write_file(target, page(report))
+            _write_file(target, page(report), force=force)
         else:
             from rzero_cli.report.markdown import markdown
 
             text, pictures = markdown(report, target.stem)
-            for name, picture in pictures.items():
-                _write_file(target.with_name(name), picture)
-            _write_file(target, text)
+            beside = {target.with_name(name): picture for name, picture in pictures.items()}
+            for path in beside:
+                check_new_file(path, force=force)
+            for path, picture in beside.items():
+                _write_file(path, picture, force=force)
+            _write_file(target, text, force=force)
         say(f"report: {target}", quiet=quiet)
     for remark in run.remarks["accuracy"]:
         say(f"report: {remark}", quiet=quiet)
     return run.summary
 
 
-def _write(target: Path, result: dict[str, Any], table: Table) -> None:
+def _write(target: Path, result: dict[str, Any], table: Table, *, force: bool) -> None:
     if target.suffix == ".json":
-        _write_file(target, json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+        _write_file(target, json.dumps(result, indent=2, ensure_ascii=False) + "\n", force=force)
     elif target.suffix == ".txt":
-        _write_file(target, _as_text(table))
+        _write_file(target, _as_text(table), force=force)
     else:
         require("report", "matplotlib", "jinja2")
         from rzero_cli.report.picture import picture
 
-        _write_file(target, picture(result, target.suffix[1:]))
+        _write_file(target, picture(result, target.suffix[1:]), force=force)
 
 
-def _write_file(target: Path, content: str | bytes) -> None:
+def _write_file(target: Path, content: str | bytes, *, force: bool) -> None:
     if isinstance(content, str):
         content = content.encode(errors="backslashreplace")  # a file's name may bring surrogates
-    with open_copy(str(target), force=True) as stream:
+    with open_copy(str(target), force=force) as stream:
         stream.write(content)
 
 
@@ -173,12 +182,8 @@ def _as_text(table: Table) -> str:
     return stream.getvalue()
 
 
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
-
-
 def _interval(row: dict[str, Any]) -> str:
-    return "-" if row["ci95"] is None else "{}-{}".format(*map(_percent, row["ci95"]))
+    return "-" if row["ci95"] is None else "{}-{}".format(*map(percent, row["ci95"]))
 
 
 def _columns(summary: dict[str, Any]) -> dict[str, list[str]]:
@@ -194,11 +199,11 @@ def _columns(summary: dict[str, Any]) -> dict[str, list[str]]:
 
     return {
         "model": [row["model"] for row in rows],
-        named: [_percent(row["score"]) for row in rows],
+        named: [percent(row["score"]) for row in rows],
         "95 % interval": [_interval(row) for row in rows],
-        "greedy %": [_percent(row["greedy"]) for row in rows],
-        f"maj@{k or 'k'} %": [_percent(row["maj_at_k"]) for row in rows],
-        "true labels %": [_percent(row["label_accuracy"]) for row in rows],
+        "greedy %": [percent(row["greedy"]) for row in rows],
+        f"maj@{k or 'k'} %": [percent(row["maj_at_k"]) for row in rows],
+        "true labels %": [percent(row["label_accuracy"]) for row in rows],
         "p_hat": ["-" if r["p_hat_mean"] is None else f"{r['p_hat_mean']:.2f}" for r in rows],
         "questions": plain("questions"),
         "kept": plain("kept"),
@@ -214,7 +219,7 @@ def _table_of_difficulty(result: dict[str, Any]) -> Table:
     """A row for each set of questions, a column for each Solver's greedy score on it."""
     rows = result["rows"]
     scores = {
-        f"{solver} %": [_percent(row["scores"].get(solver, {}).get("score")) for row in rows]
+        f"{solver} %": [percent(row["scores"].get(solver, {}).get("score")) for row in rows]
         for solver in result["solvers"]
     }
     return _rich(
@@ -224,7 +229,7 @@ def _table_of_difficulty(result: dict[str, Any]) -> Table:
             **scores,
             "p_hat": ["-" if r["p_hat_mean"] is None else f"{r['p_hat_mean']:.2f}" for r in rows],
             # Of all that were asked about, where a run's own table has those that were kept.
-            "true labels, all %": [_percent(row["label_accuracy"]) for row in rows],
+            "true labels, all %": [percent(row["label_accuracy"]) for row in rows],
         }
     )
 

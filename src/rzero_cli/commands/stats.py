@@ -86,7 +86,7 @@ def stats(
     """Show how difficult and how different questions and labels are, file beside file.
 
     Self-play can fail quietly: p_hat stays near one half while the questions become a few
-    templates. Distinct questions and answers, the share of the commonest answers, near-copies,
+    templates. Distinct questions and answers, the share of the commonest answers, near-duplicates,
     self-BLEU, clusters and openings show it, and a line on standard error warns where they fall
     from the first file to a later one. Reads any JSONL with questions, `answer` or `p_hat`, in
     bounded memory; what is an estimate has its error beside it. --limit holds for each file.

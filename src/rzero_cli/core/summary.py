@@ -19,7 +19,10 @@ from rzero_cli.core.provenance import CHECKPOINT_META
 from rzero_cli.core.streams import read_object
 from rzero_cli.errors import DataError, UsageError
 
-__all__ = ["CHAINS", "curves", "forgiving", "headline", "iterations", "over_runs", "summarize_run"]
+__all__ = [
+    *("CHAINS", "curves", "forgiving", "iterations", "over_runs", "read_evaluation"),
+    *("records_of", "summarize_run"),
+]
 
 CHAINS = ("base-challenger", "no-penalty", "no-filter", "shuffled-labels")
 _ARTEFACTS = ("questions.jsonl", "labeled.jsonl", "train.jsonl", "graded.jsonl")
@@ -86,6 +89,8 @@ def forgiving(remark: Remark | None, what: Path | str) -> Iterator[None]:
             remark(str(error))
         elif isinstance(error, OSError) and error.strerror:
             remark(f"{what}: {error.strerror}")
+        elif isinstance(error, KeyError):
+            remark(f'{what}: no "{error.args[0]}"')
         else:  # a value of another type than its writer gives it, mostly
             remark(f"{what}: cannot be shown ({type(error).__name__}: {error})")
 
@@ -102,8 +107,7 @@ def _row(model: str, folder: Path, remark: Remark | None) -> Row:
     with forgiving(remark, folder / "eval.json"):
         row |= _evaluated(folder)
     row |= _labelled(folder, remark)
-    with forgiving(remark, folder):
-        row |= _spent(folder)
+    row |= _spent(folder, remark)
     return row if remark is None else _sound(row, folder, remark)
 
 
@@ -127,10 +131,24 @@ ROW = (
 def _evaluated(folder: Path) -> Row:
     if not (folder / "eval.json").is_file():
         raise DataError(f"{folder / 'eval.json'}: not there yet")
-    results = read_object(folder / "eval.json")
-    if "seconds" not in results.get("origin", {}) or "tasks" not in results:
-        raise DataError(f'{folder / "eval.json"}: not a result of rzero eval (no "origin")')
-    return _scores(results)
+    return _scores(read_evaluation(folder / "eval.json"))
+
+
+def read_evaluation(path: Path) -> dict[str, Any]:
+    """What `rzero eval` wrote. Raises DataError where it did not write it."""
+    results = read_object(path)
+    for key in ("origin", "tasks"):
+        if not isinstance(results.get(key), dict):
+            raise DataError(f'{path}: no "{key}": not a result of rzero eval')
+    _seconds(results["origin"], path)
+    return results
+
+
+def _seconds(record: dict[str, Any], path: Path) -> float:
+    seconds = record.get("seconds")
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise DataError(f'{path}: no "seconds": not a record of rzero')
+    return float(seconds)
 
 
 def _labelled(folder: Path, remark: Remark | None) -> Row:
@@ -191,34 +209,40 @@ def _metrics(artefact: Path, remark: Remark | None) -> dict[str, Any]:
     return metrics
 
 
-def _spent(folder: Path) -> Row:
+def records_of(folder: Path) -> list[Path]:
+    """The records of what the stages left in an iteration's folder, those that are there."""
+    records = [folder / name / CHECKPOINT_META for name in _CHECKPOINTS]
+    records += [file_meta_path(folder / name) for name in _ARTEFACTS]
+    return [path for path in records if path.is_file()]
+
+
+def _spent(folder: Path, remark: Remark | None) -> Row:
     """Wall-clock time of all stages that left something in an iteration's folder."""
-    records = [file_meta_path(folder / name) for name in _ARTEFACTS]
-    records += [folder / name / CHECKPOINT_META for name in _CHECKPOINTS]
-    spent = [read_object(path)["seconds"] for path in records if path.is_file()]
-    if (folder / "eval.json").is_file():
-        spent.append(read_object(folder / "eval.json")["origin"]["seconds"])
+    spent = list[float]()
+    for path in records_of(folder):
+        with forgiving(remark, path):
+            spent.append(_seconds(read_object(path), path))
+    if (path := folder / "eval.json").is_file():
+        with forgiving(remark, path):
+            spent.append(_seconds(read_evaluation(path)["origin"], path))
     return {"seconds": round(math.fsum(spent), 1) if spent else None}
 
 
 def _settings(run: Path, remark: Remark | None) -> dict[str, Any]:
     """The settings of each stage in the first iteration, by stage."""
-    first = run / "iter-1"
-    records = [first / name / CHECKPOINT_META for name in _CHECKPOINTS]
-    records += [file_meta_path(first / name) for name in _ARTEFACTS]
     found: dict[str, Any] = {}
-    for path in records:
-        if path.is_file():
-            with forgiving(remark, path):
-                record = read_object(path)
-                found[record["stage"]] = record["settings"]
+    for path in records_of(run / "iter-1"):
+        with forgiving(remark, path):
+            record = read_object(path)
+            found[record["stage"]] = record["settings"]
     return found
 
 
 def curves(summary: dict[str, Any]) -> dict[str, list[Row]]:
-    """Each chain's rows from the base on, for a plot over iterations."""
+    """Each chain's rows from the base on, for a plot over iterations; the base's alone where there
+    is no chain."""
     base = summary["rows"][0]
-    return {name: [base, *rows] for name, rows in summary["chains"].items()}
+    return {name: [base, *rows] for name, rows in summary["chains"].items()} or {"base": [base]}
 
 
 def over_runs(summaries: Sequence[dict[str, Any]]) -> list[Row]:
@@ -255,16 +279,10 @@ def over_runs(summaries: Sequence[dict[str, Any]]) -> list[Row]:
 def _finals(summary: dict[str, Any]) -> dict[str, float]:
     last = {name: rows[-1] for name, rows in summary["chains"].items()}
     scores = {"base": summary["rows"][0]} | last
-    finals = {name: headline(row) for name, row in scores.items()}
+    finals: dict[str, float | None] = {name: row["score"] for name, row in scores.items()}
     if None in finals.values():
         raise UsageError("a run without a score per question cannot be compared")
     return {name: value for name, value in finals.items() if value is not None}
-
-
-def headline(row: Row) -> float | None:
-    """The score a row is compared by: mean@k, or greedy where nothing was sampled."""
-    score: float | None = row["score"]
-    return score
 
 
 def _spread(values: Sequence[float]) -> Row:

@@ -204,7 +204,7 @@ verdict:
 
 report: private LABELED = $(sort $(wildcard $(R)/iter-*/labeled.jsonl))
 report: ## table and picture of RUN and figures of its questions, into its folder
-	$(RZERO) report $(R) -o $(R)/summary.json -o $(R)/summary.txt -o $(R)/summary.png -o $(R)/report.html
+	$(RZERO) report $(R) --force -o $(R)/summary.json -o $(R)/summary.txt -o $(R)/summary.png -o $(R)/report.html
 	$(if $(LABELED),$(RZERO) stats $(LABELED) > $(R)/stats.txt && cat $(R)/stats.txt)
 
 compare: ## the last iteration of RUN against its base, question by question, into its folder
@@ -214,7 +214,7 @@ lineage: ## where the last Solver of RUN came from, and what has changed since
 	$(RZERO) lineage $(R)/iter-$(LAST)/solver
 
 difficulty: needs-oracle $(foreach k,$(STEPS),$(foreach j,0 $(STEPS),$(R)/difficulty/iter-$k/$(call named,$j).json)) ## every Solver of RUN on every iteration's questions, and how many labels are true
-	$(RZERO) report $(R) --difficulty -o $(R)/difficulty.json -o $(R)/difficulty.txt
+	$(RZERO) report $(R) --difficulty --force -o $(R)/difficulty.json -o $(R)/difficulty.txt
 needs-oracle:
 	@test -n "$(ORACLE_FLAGS)" || { echo "ORACLE_FLAGS is not set: make difficulty ORACLE_FLAGS='--oracle-endpoint URL --oracle-model NAME'" >&2; exit 2; }
 
@@ -267,7 +267,7 @@ evidence: ## every chain on several bases: means, spread, paired differences (an
 	  $(MAKE) -j2 all-chains RUN=evidence-$(SIZE)-$$seed $(call tiny,$$seed)$(if $(GUARD), GUARD=) && \
 	  $(MAKE) report RUN=evidence-$(SIZE)-$$seed || exit $$?; \
 	done
-	$(RZERO) report $(EVIDENCE:%=$(RUNS)/evidence-$(SIZE)-%) -o $(RUNS)/evidence-$(SIZE).txt -o $(RUNS)/evidence-$(SIZE).json
+	$(RZERO) report $(EVIDENCE:%=$(RUNS)/evidence-$(SIZE)-%) --force -o $(RUNS)/evidence-$(SIZE).txt -o $(RUNS)/evidence-$(SIZE).json
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -29,6 +29,8 @@ class Report:
     facts: list[tuple[str, str]]
     warnings: list[str]
     table: Table
+    sources: list[str]
+    """The files that all the above is from, as those of a section."""
     sections: list[Section]
 
 
@@ -43,6 +45,7 @@ def report_of(run: Run, columns: Mapping[str, list[str]]) -> Report:
             warnings, run, ["Warnings cannot be given: the run's files are damaged."]
         ),
         table=Table("The base model, every baseline and every iteration", list(columns), rows),
+        sources=run.sources["headline"],
         sections=[_guarded(section, run, _lost(section)) for section in _SECTIONS],
     )
 

@@ -8,19 +8,30 @@ from pathlib import Path
 from typing import Any
 
 from rzero_cli.core.compare import compare_evaluations
-from rzero_cli.core.drift import falls
+from rzero_cli.core.drift import FEWEST, falls
 from rzero_cli.core.streams import read_object
-from rzero_cli.core.summary import forgiving, headline
-from rzero_cli.report.parts import number, shown
-from rzero_cli.report.reading import Run
+from rzero_cli.core.summary import forgiving
+from rzero_cli.report.parts import number, percent, shown
+from rzero_cli.report.reading import Found, Run
 
 __all__ = ["best_row", "facts", "verdict", "warnings"]
 
 Row = dict[str, Any]
 
 _FEW_KEPT = 0.1
+"""Of the questions: steps being as many, each of fewer is trained on again and again."""
+_FEW_TRUE = 0.5
+"""Of the labels trained on: below it, most of what is rewarded is a mistake."""
+_TRUE_FELL = 0.1
+"""By so much the share of true labels may fall unsaid: as the paper's does from its first iteration
+to the second, 79 % to 69 %."""
 _MANY_NEAR = 0.5
+"""Share of questions with an earlier near-duplicate: above it, most are an earlier one anew."""
+_NEAR_ROSE = 0.1
+"""By so much that share may rise unsaid, as self-BLEU may in `core.drift`."""
 _MANY_IDLE = 0.8
+"""Share of groups whose rewards are equal: above it, of five rollouts less than one teaches
+something."""
 
 
 def best_row(run: Run) -> dict[str, Any] | None:
@@ -30,11 +41,13 @@ def best_row(run: Run) -> dict[str, Any] | None:
 
 
 def _score(row: dict[str, Any]) -> float | None:
-    return number(headline(row))
+    return number(row["score"])
 
 
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f} %"
+def _guard(run: Run) -> dict[str, Any] | None:
+    """What the last `guard.json` says: where there is one, what to ship is its matter alone."""
+    told = [found.guard for found in run.iterations if found.guard]
+    return told[-1] if told else None
 
 
 def verdict(run: Run) -> str:
@@ -43,15 +56,22 @@ def verdict(run: Run) -> str:
     if best is None:
         if base is None:
             return "Nothing has been evaluated yet."
-        return f"No Solver has been evaluated yet; the base model answers {_percent(base)} right."
+        right = f"{percent(base)} % right"
+        return f"No Solver has been evaluated yet; the base model answers {right}."
     name, score = best["model"], _score(best) or 0.0
-    said = f"The best Solver is that of {name}: {_percent(score)} right{_interval(best)}"
+    said = f"{percent(score)} % right{_interval(best)}"
+    if base is not None and score <= base:
+        said = f"The base model is best. The best iteration is {name}: {said}"
+    elif _guard(run):  # which may ask other questions, and ship another one
+        said = f"The Solver of {name} has the highest score here: {said}"
+    else:
+        said = f"The best Solver is that of {name}: {said}"
     if base is None:
         return f"{said}. The base model's own result is not there, so nothing is compared with it."
     points = 100 * (score - base)
     said += f", {abs(points):.1f} points {'above' if points >= 0 else 'below'} the base model"
     found = _paired(run, "base", name)
-    said += f" ({_percent(base)}){f'; {_between(*found[1:])}' if found else ''}."
+    said += f" ({percent(base)} %){f'; {_between(*found[1:])}' if found else ''}."
     several = sum(_score(row) is not None for row in run.summary["chains"]["trained"])
     if several > 1:
         said += f" It was chosen among {several} by these same questions, which flatters it."
@@ -105,6 +125,8 @@ def facts(run: Run) -> list[tuple[str, str]]:
         if record
     ]
     chains = [name for name in run.summary["chains"] if name != "trained"]
+    guard = _guard(run)
+    advice = [("What to ship", shown(f"{guard['ship']}, says the guard", 200))] if guard else []
     return [
         ("Run", shown(run.folder.resolve().name, 120)),
         ("Base model", shown(model, 200)),
@@ -113,6 +135,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
         ("Seeds of the iterations", shown(", ".join(seeds) or "not recorded", 120)),
         ("Iterations", f"{done} done {planned}{begun}"),
         ("Beside it", ", ".join(chains) or "no baseline or ablation was run"),
+        *advice,
     ]
 
 
@@ -123,14 +146,12 @@ def warnings(run: Run) -> list[str]:
 
 
 def _of_guards(run: Run) -> list[str]:
-    """The verdict of a guard that has stopped the loop, where `guard.json` has one."""
-    said: list[str] = []
-    for found in run.iterations:
-        path = found.folder / "guard.json"
-        with forgiving(run.remarks["headline"].append, f"{found.name}/guard.json"):
-            if path.is_file() and (guard := read_object(path)).get("tripped") is True:
-                said.append(f"The loop was stopped at {found.name}: {shown(guard['verdict'], 300)}")
-    return said
+    """The verdict of a guard that has stopped the loop."""
+    return [
+        f"The loop was stopped at {found.name}: {shown(found.guard['verdict'], 300)}"
+        for found in run.iterations
+        if found.guard and found.guard["tripped"]
+    ]
 
 
 def _of_scores(run: Run) -> Iterator[str]:
@@ -145,9 +166,10 @@ def _of_scores(run: Run) -> Iterator[str]:
             yield "No iteration is better than the base model: nothing was gained."
         elif gain and gain[1] <= 0:
             yield "The best Solver is above the base model by no more than the noise."
-    baseline = run.summary["chains"].get("base-challenger", [])
-    if scored and baseline and _score(baseline[-1]) is not None:
-        yield from _beside(run, scored[-1], baseline[-1])
+    others = {row["model"]: row for row in run.summary["chains"].get("base-challenger", [])}
+    both = [row for row in scored if _score(others.get(row["model"], {"score": None})) is not None]
+    if both:
+        yield from _beside(run, both[-1], others[both[-1]["model"]])
     if rows and len(scored) < len(rows):
         waiting = ", ".join(row["model"] for row in rows if _score(row) is None)
         yield f"The run is not finished: no evaluation yet of {waiting}."
@@ -158,24 +180,27 @@ def _fall(run: Run, best: Row, last: Row) -> Iterator[str]:
     found = _paired(run, best["model"], last["model"])
     lost = 100 * ((_score(best) or 0) - (_score(last) or 0))
     if (found is None and lost > 0) or (found and found[2] < 0):
-        yield (
-            f"Accuracy fell by {lost:.1f} points from {best['model']} to {last['model']}"
-            f"{f' ({_between(*found[1:])})' if found else ''}: the checkpoint to use is "
-            f"{best['model']}/solver, not the last one."
-        )
+        said = f"Accuracy fell by {lost:.1f} points from {best['model']} to {last['model']}"
+        said += f" ({_between(*found[1:])})" if found else ""
+        base = _score(run.summary["rows"][0])
+        if not _guard(run) and (base is None or base < (_score(best) or 0)):
+            said += f": the checkpoint to use is {best['model']}/solver, not the last one"
+        yield f"{said}."
 
 
 def _beside(run: Run, last: Row, baseline: Row) -> Iterator[str]:
-    """Of the base Challenger's last Solver, where the loop's is not above it by more than noise."""
+    """Of the base Challenger's Solver after as many iterations, where the loop's is not above it by
+    more than noise."""
     found = _paired(run, f"base-challenger/{baseline['model']}", last["model"])
     ahead = 100 * ((_score(last) or 0) - (_score(baseline) or 0))
     if ahead <= 0 or (found and found[1] <= 0):
         better = "does better" if found and found[2] < 0 else "does about as well"
         told = f"{ahead:+.1f} points for the trained one"
+        told += f"; {_between(*found[1:])}" if found else ""
         yield (
-            f"The base Challenger, which is never trained, {better} by its last iteration "
-            f"({told}{f'; {_between(*found[1:])}' if found else ''}): training the Challenger did "
-            "not pay here."
+            f"The base Challenger, which is never trained, {better} by {last['model']}, the last "
+            f"iteration of which both are scored ({told}): training the Challenger did not pay "
+            "here."
         )
 
 
@@ -189,17 +214,17 @@ def _of_labels(run: Run) -> Iterator[str]:
                 "trained on those few again and again."
             )
     known = [row for row in rows if number(row["label_accuracy"]) is not None]
-    low = [row for row in known if row["label_accuracy"] < 0.5]
+    low = [row for row in known if row["label_accuracy"] < _FEW_TRUE]
     if low:
-        told = ", ".join(f"{row['model']} {_percent(row['label_accuracy'])}" for row in low)
+        told = ", ".join(f"{row['model']} {percent(row['label_accuracy'])} %" for row in low)
         yield (
             f"Fewer than half of the labels trained on are true ({told}): what the Solver gains "
             "from there on is sureness, not knowledge. p_hat does not show this."
         )
-    elif len(known) > 1 and known[-1]["label_accuracy"] < known[0]["label_accuracy"] - 0.1:
+    elif len(known) > 1 and known[-1]["label_accuracy"] < known[0]["label_accuracy"] - _TRUE_FELL:
         yield (
-            f"True labels fell from {_percent(known[0]['label_accuracy'])} to "
-            f"{_percent(known[-1]['label_accuracy'])} of those trained on."
+            f"True labels fell from {percent(known[0]['label_accuracy'])} % to "
+            f"{percent(known[-1]['label_accuracy'])} % of those trained on."
         )
 
 
@@ -209,13 +234,24 @@ def _of_questions(run: Run) -> Iterator[str]:
         first, last = there[0], there[-1]
         for text in falls(first.figures or {}, last.figures or {}):
             yield f"Diversity falls: from {first.name} to {last.name} {text}."
-    for found in there[-1:]:
-        near = number((found.figures or {}).get("near_duplicates"))
-        if near is not None and near > _MANY_NEAR:
-            yield (
-                f"{found.name}: {near:.0%} of the questions are near-copies of an earlier one: the "
-                "Challenger has settled on a few templates."
-            )
+    if there:
+        yield from _of_near_duplicates(there[0], there[-1])
+
+
+def _of_near_duplicates(first: Found, last: Found) -> Iterator[str]:
+    had, has = ((found.figures or {})["near_duplicates"] for found in (first, last))
+    enough = all((found.figures or {})["compared"] >= FEWEST for found in (first, last))
+    if enough and has > had + _NEAR_ROSE:
+        yield (
+            f"Near-duplicates of earlier questions rose from {percent(had)} % in {first.name} to "
+            f"{percent(has)} % in {last.name}: the Challenger settles on a few templates."
+        )
+    elif min(had, has) > _MANY_NEAR:
+        until = f", {percent(has)} % in {last.name}" if last is not first else ""
+        yield (
+            "Most questions are near-duplicates of earlier ones, from the first iteration on: "
+            f"{percent(had)} % in {first.name}{until}. The Challenger asks by a few templates."
+        )
 
 
 def _of_training(run: Run) -> Iterator[str]:

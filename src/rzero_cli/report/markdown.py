@@ -36,6 +36,7 @@ def markdown(report: Report, stem: str) -> tuple[str, dict[str, str]]:
     if report.warnings:
         lines += ["**To be wary of**", "", *(f"- {_plain(text)}" for text in report.warnings)]
     lines += ["", *_table(Table("", ("", ""), report.facts)), "", *_table(report.table)]
+    lines += _from(report.sources)
     for section in report.sections:
         lines += [
             "",
@@ -46,12 +47,12 @@ def markdown(report: Report, stem: str) -> tuple[str, dict[str, str]]:
             *_section(section, stem, pictures),
         ]
         lines += [f"- {_plain(remark)}" for remark in few(section.remarks)]
-        if section.sources:
-            lines += [
-                "",
-                "From " + ", ".join(_code(name) for name in patterns(section.sources)) + ".",
-            ]
+        lines += _from(section.sources)
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n", pictures
+
+
+def _from(sources: Sequence[str]) -> list[str]:
+    return ["", f"From {', '.join(map(_code, patterns(sources)))}."] if sources else []
 
 
 def _section(section: Section, stem: str, pictures: dict[str, str]) -> Iterator[str]:

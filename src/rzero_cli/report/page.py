@@ -23,7 +23,6 @@ from rzero_cli.report.parts import Block, Chart, Iteration, shown
 __all__ = ["drawing_of", "few", "page", "patterns"]
 
 _FEW = 24
-_ALIKE = 2
 _ITERATION = re.compile(r"iter-\d+/")
 
 
@@ -62,14 +61,19 @@ def few(texts: Sequence[str]) -> list[str]:
 
 
 def patterns(names: Sequence[str]) -> list[str]:
-    """Files by name; those that more than two iterations have by one pattern."""
-    found: dict[str, list[str]] = {}
-    for name in names:
-        found.setdefault(_ITERATION.sub("iter-*/", name), []).append(name)
+    """Files by name: those of one folder together, and one pattern for several iterations."""
+    iterations: dict[str, list[str]] = {}
+    for name in dict.fromkeys(names):
+        iterations.setdefault(_ITERATION.sub("iter-*/", name), []).append(name)
+    folders: dict[str, list[str]] = {}
+    for pattern, same in iterations.items():
+        folder, slash, name = (pattern if len(same) > 1 else same[0]).rpartition("/")
+        folders.setdefault(folder + slash, []).append(name)
     return few(
         [
-            name
-            for pattern, same in found.items()
-            for name in ([pattern] if len(same) > _ALIKE else same)
+            folder + (f"{{{', '.join(inside)}}}" if folder and len(inside) > 1 else inside[0])
+            for folder, inside in folders.items()
+            if folder
         ]
+        + folders.get("", [])
     )

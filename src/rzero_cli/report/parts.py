@@ -24,6 +24,7 @@ __all__ = [
     "Text",
     "Tree",
     "number",
+    "percent",
     "shown",
 ]
 
@@ -225,3 +226,8 @@ def number(value: Any) -> float | None:
     except OverflowError:
         return None
     return value if abs(value) < _LARGEST else None  # neither is NaN
+
+
+def percent(share: float | None) -> str:
+    """A share in %, without the sign."""
+    return "-" if share is None else f"{100 * share:.1f}"

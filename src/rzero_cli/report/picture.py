@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from rzero_cli.core.summary import curves, headline
+from rzero_cli.core.summary import curves
 from rzero_cli.core.terminal import printable
 from rzero_cli.report.results import CHAIN_NAMES
 
@@ -48,7 +48,7 @@ def _shown(text: str) -> str:
 
 
 def _score_curve(axes: Any, name: str, color: str, rows: list[dict[str, Any]]) -> None:
-    scored = [(i, headline(row), row["ci95"]) for i, row in enumerate(rows)]
+    scored = [(i, row["score"], row["ci95"]) for i, row in enumerate(rows)]
     points = [(i, 100 * v, ci or (v, v)) for i, v, ci in scored if v is not None]
     if not points:
         return

@@ -1,12 +1,11 @@
 """What an iteration asked: figures, the largest clusters, and some questions with their votes.
 
-`labeled.jsonl` is read once, in bounded memory: beside `core.statistics` a sample of the questions
-is kept for the clusters, and the few records that are shown.
+`labeled.jsonl` is read once, in bounded memory: by `core.statistics`, whose clusters these are, and
+for the few records that are shown.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -15,16 +14,12 @@ from typing import Any
 from rzero_cli.core.keep import Band, band, keep
 from rzero_cli.core.outputs import file_meta_path
 from rzero_cli.core.records import p_hat_of
-from rzero_cli.core.rewards import cluster_questions
 from rzero_cli.core.statistics import check, statistics
 from rzero_cli.core.streams import Line, read_lines, read_object
 from rzero_cli.report.parts import Questions, number, shown
 
 __all__ = ["asked", "kept_band"]
 
-CLUSTERED = 1000
-"""Questions among which clusters are looked for: a sample, drawn with a fixed seed."""
-_LONGEST_CLUSTERED = 1000  # characters: 50 kB of one question would take seconds
 _CLUSTERS = 5
 _QUESTION, _LINES = 600, 14  # characters, lines
 _ANSWER = 80
@@ -48,7 +43,7 @@ def kept_band(folder: Path) -> Band:
 
 
 def asked(
-    folder: Path, name: str, remark: Callable[[str], object]
+    folder: Path, name: str, remark: Callable[[str], object], **measure: Any
 ) -> tuple[dict[str, Any], Questions]:
     """The figures of `labeled.jsonl` in an iteration's folder, and what of it is shown.
 
@@ -56,6 +51,7 @@ def asked(
         folder: of the iteration.
         name: what it is called.
         remark: told how many lines could not be read.
+        measure: of alike questions, `bleu` and `tau_bleu` of `core.statistics`.
 
     Raises:
         DataError, UsageError, OSError: nothing of it can be read.
@@ -63,34 +59,28 @@ def asked(
     path, interval = folder / "labeled.jsonl", kept_band(folder)
     bad: list[int] = []
     picked: dict[str, Record] = {}
-    sample: list[str] = []
-    draw, read = random.Random(0), 0
+    sample: list[tuple[str, int]] = []
 
     def watched(lines: Iterable[Line]) -> Iterator[Line]:
-        nonlocal read
         for line in lines:
             _pick(picked, line, interval)
-            question = line.record.get("question")
-            if isinstance(question, str):
-                # Each question is in the sample with the same chance (reservoir sampling).
-                place = read if read < CLUSTERED else draw.randrange(read + 1)
-                read += 1
-                if place < CLUSTERED:
-                    sample[place : place + 1] = [question[:_LONGEST_CLUSTERED]]
             yield line
 
     lines = read_lines(
         [str(path)], exact=True, check=check, reject=lambda source, line, raw, why: bad.append(line)
     )
-    figures = statistics(watched(lines), band=interval) | {"band": tuple(map(float, interval))}
+    figures = statistics(watched(lines), band=interval, clustered=sample, **measure)
+    figures["band"] = tuple(map(float, interval))
     if bad:
         remark(f"{path}: {len(bad):,} lines passed over that cannot be read, the first {bad[0]}")
     _judge(folder / "graded.jsonl", picked)
+    _look_up(folder / "train.jsonl", picked)
+    read = figures.get("questions", 0)
     return figures, Questions(
         title=name,
         clusters=_clusters(sample),
         clustered=f"{len(sample):,} of {read:,} questions" if len(sample) < read else "",
-        examples=[_example(record, what) for what, record in _in_order(picked)],
+        examples=[_example(found, what) for what, found in _in_order(picked)],
         openings=_openings(figures.get("openings")),
     )
 
@@ -115,11 +105,11 @@ def _prefer(picked: dict[str, Record], what: str, line: Line, distance: Decimal)
 
 
 _WHAT = {
-    "highest": "kept, the Solver is most sure",
-    "middle": "kept, p_hat nearest to one half",
-    "lowest": "kept, the Solver is least sure",
-    "dropped": "dropped by the filter",
+    "highest": "the Solver is most sure",
+    "middle": "p_hat nearest to one half",
+    "lowest": "the Solver is least sure",
 }
+_KEPT = {True: "kept", False: "within the interval, dropped by another guard"}
 
 
 def _in_order(picked: dict[str, Record]) -> list[tuple[str, Record]]:
@@ -127,7 +117,11 @@ def _in_order(picked: dict[str, Record]) -> list[tuple[str, Record]]:
     chosen: dict[int, tuple[str, Record]] = {}
     for what, words in _WHAT.items():
         if what in picked:
-            chosen.setdefault(picked[what]["line"], (words, picked[what]))
+            kept = picked[what].get("kept")
+            which = "within the interval" if kept is None else _KEPT[kept]
+            chosen.setdefault(picked[what]["line"], (f"{which}, {words}", picked[what]))
+    if "dropped" in picked:
+        chosen[picked["dropped"]["line"]] = ("outside of the interval", picked["dropped"])
     return list(chosen.values())
 
 
@@ -135,15 +129,29 @@ def _judge(graded: Path, picked: dict[str, Record]) -> None:
     """Add to the records what `graded.jsonl` says of their labels, if it is there."""
     if not graded.is_file():
         return
-    wanted = {_key(found["record"]): found for found in picked.values()}
-    waiting = set(wanted)
-    for line in read_lines([str(graded)], reject=lambda *bad: None):
+    for found, record in _same(graded, picked):
+        found["correct"], found["reference"] = record.get("correct"), record.get("reference")
+
+
+def _look_up(train: Path, picked: dict[str, Record]) -> None:
+    """Say of the records whether they are in `train.jsonl`, if it is there: the interval is not all
+    that `filter` may go by."""
+    if train.is_file():
+        for found in picked.values():
+            found["kept"] = False
+        for found, _ in _same(train, picked):
+            found["kept"] = True
+
+
+def _same(path: Path, picked: dict[str, Record]) -> Iterator[tuple[Record, Record]]:
+    """What was picked with its first record in another file, read as far as need be."""
+    waiting = {_key(found["record"]) for found in picked.values()}
+    for line in read_lines([str(path)], reject=lambda *bad: None):
         if (key := _key(line.record)) in waiting:
             waiting.remove(key)
-            same = [found for found in picked.values() if _key(found["record"]) == key]
-            for found in same:
-                found["correct"] = line.record.get("correct")
-                found["reference"] = line.record.get("reference")
+            for found in picked.values():
+                if _key(found["record"]) == key:
+                    yield found, line.record
             if not waiting:
                 return
 
@@ -190,10 +198,10 @@ def _few_lines(text: str) -> str:
     return "\n".join([*lines[:_LINES], "…"] if len(lines) > _LINES else lines)
 
 
-def _clusters(sample: list[str]) -> list[Record]:
-    """The largest clusters of the Challenger's own measure, each with its first question."""
+def _clusters(sample: list[tuple[str, int]]) -> list[Record]:
+    """The largest clusters, each with its first question."""
     members: dict[int, list[str]] = {}
-    for question, cluster in zip(sample, cluster_questions(sample), strict=True):
+    for question, cluster in sample:
         members.setdefault(cluster, []).append(question)
     largest = sorted(members.values(), key=len, reverse=True)
     return [

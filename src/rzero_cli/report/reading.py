@@ -10,9 +10,18 @@ from typing import Any
 
 from rzero_cli.core.outputs import file_meta_path
 from rzero_cli.core.provenance import CHECKPOINT_META
+from rzero_cli.core.rewards import check_tokenizer
 from rzero_cli.core.streams import read_object
-from rzero_cli.core.summary import CHAINS, forgiving, iterations, summarize_run
-from rzero_cli.report.parts import Questions
+from rzero_cli.core.summary import (
+    CHAINS,
+    forgiving,
+    iterations,
+    read_evaluation,
+    records_of,
+    summarize_run,
+)
+from rzero_cli.errors import DataError
+from rzero_cli.report.parts import Questions, number
 from rzero_cli.report.questions import asked
 from rzero_cli.report.training import Log, read_log
 
@@ -41,6 +50,8 @@ class Found:
     logs: dict[str, Log] = field(default_factory=dict)
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By stage, "eval" among them: the artefact's record, see `core/provenance.py`."""
+    guard: dict[str, Any] | None = None
+    """What `guard.json` says: it has a `verdict` and what to `ship`."""
 
 
 @dataclass(slots=True)
@@ -49,6 +60,7 @@ class Run:
 
     folder: Path
     summary: dict[str, Any]
+    base: Found
     iterations: list[Found]
     difficulty: list[dict[str, Any]]
     made_with: str
@@ -58,6 +70,13 @@ class Run:
     sources: defaultdict[str, list[str]]
     """The files that were read, relative to the run, by the part of the report."""
 
+    def uses(self, path: Path, *parts: str) -> None:
+        """Name a file of the run among the sources of some parts."""
+        name = str(path.relative_to(self.folder))
+        for part in parts:
+            if name not in self.sources[part]:
+                self.sources[part].append(name)
+
 
 def read_run(folder: Path) -> Run:
     """Read what a report shows of a run.
@@ -65,7 +84,8 @@ def read_run(folder: Path) -> Run:
     Raises:
         UsageError: nothing of a run is there.
     """
-    run = Run(folder, {}, [], [], "", None, defaultdict(list), defaultdict(list))
+    base = Found("base", folder / "base")
+    run = Run(folder, {}, base, [], [], "", None, defaultdict(list), defaultdict(list))
 
     def remarks(part: str) -> Callable[[str], None]:
         def add(text: str) -> None:
@@ -77,16 +97,19 @@ def read_run(folder: Path) -> Run:
 
     run.summary = summarize_run(folder, remark=remarks("accuracy"))
     for chain in (folder, *(folder / name for name in CHAINS)):
-        files = [chain / "base" / "eval.json", *(p / "eval.json" for p in iterations(chain))]
-        run.sources["accuracy"] += [_within(folder, path) for path in files if path.is_file()]
+        for one in iterations(chain) if chain != folder else [folder / "base", *iterations(chain)]:
+            _name_summarized(one, run)
     with forgiving(remarks("headline"), folder / "made-with"):
         if (folder / "made-with").is_file():
+            run.uses(folder / "made-with", "headline")
             run.made_with = (folder / "made-with").read_text("utf-8", "replace")[:2000].strip()
     with forgiving(remarks("headline"), folder / "iterations"):
         if (folder / "iterations").is_file():
+            run.uses(folder / "iterations", "headline")
             run.planned = int((folder / "iterations").read_text("utf-8")[:20])
     with forgiving(remarks("difficulty"), folder / "difficulty.json"):
         if (folder / "difficulty.json").is_file():
+            run.uses(folder / "difficulty.json", "difficulty")
             rows = read_object(folder / "difficulty.json")["rows"]
             run.difficulty = [
                 {
@@ -96,49 +119,104 @@ def read_run(folder: Path) -> Run:
                 }
                 for row in rows
             ]
-            run.sources["difficulty"].append("difficulty.json")
+    _read_records(base, run, remarks("time"))
     run.iterations = [_found(path, run, remarks) for path in iterations(folder)]
     return run
 
 
-def _within(folder: Path, path: Path) -> str:
-    return str(path.relative_to(folder))
+def _name_summarized(folder: Path, run: Run) -> None:
+    """Name what the summary has read of an iteration, of whatever chain."""
+    if (results := folder / "eval.json").is_file():
+        run.uses(results, "headline", "accuracy")
+    for path in records_of(folder):
+        run.uses(path, "headline")
+    if (graded := file_meta_path(folder / "graded.jsonl")).is_file():
+        run.uses(graded, "difficulty")
+    labelled = file_meta_path(folder / "labeled.jsonl")
+    if folder.parent == run.folder and labelled.is_file():
+        run.uses(labelled, "difficulty")
 
 
 def _found(path: Path, run: Run, remarks: Callable[[str], Callable[[str], None]]) -> Found:
     found = Found(path.name, path)
-    labelled = path / "labeled.jsonl"
-    if labelled.is_file():
-        with forgiving(remarks("questions"), labelled):
-            found.figures, found.questions = asked(path, path.name, remarks("questions"))
-            run.sources["questions"].append(_within(run.folder, labelled))
-            if (path / "graded.jsonl").is_file():
-                run.sources["questions"].append(_within(run.folder, path / "graded.jsonl"))
-    else:
-        remarks("questions")(f"{labelled}: not there yet")
+    _read_records(found, run, remarks("time"))
+    if (guard := path / "guard.json").is_file():
+        with forgiving(remarks("headline"), guard):
+            run.uses(guard, "headline")
+            said = read_object(guard)
+            found.guard = {key: str(said[key]) for key in ("verdict", "ship")}
+            found.guard["tripped"] = said["tripped"] is True
     for role in ROLES:
         _read_training(found, role, run, remarks("training"))
-    for stage, name in STAGES.items():
-        meta = path / name / CHECKPOINT_META if "." not in name else file_meta_path(path / name)
-        if meta.is_file():
-            with forgiving(remarks("time"), meta):
-                found.records[stage] = _record(meta, remarks("time"))
-                run.sources["time"].append(_within(run.folder, meta))
-    if (path / "eval.json").is_file():
-        with forgiving(remarks("time"), path / "eval.json"):
-            results = read_object(path / "eval.json")
-            run.sources["time"].append(_within(run.folder, path / "eval.json"))
+    if (path / "labeled.jsonl").is_file():
+        with forgiving(remarks("questions"), path / "labeled.jsonl"):
+            _read_questions(found, run, remarks("questions"))
+    else:
+        remarks("questions")(f"{path / 'labeled.jsonl'}: not there yet")
+    return found
+
+
+def _read_questions(found: Found, run: Run, remark: Callable[[str], None]) -> None:
+    folder = found.folder
+    run.uses(folder / "labeled.jsonl", "headline", "loop", "p-hat", "questions", "collapse")
+    for name in ("graded.jsonl", "train.jsonl"):
+        if (folder / name).is_file():
+            run.uses(folder / name, "questions")
+    if (band := file_meta_path(folder / "train.jsonl")).is_file():
+        run.uses(band, "p-hat", "questions")
+    measure: dict[str, Any] = {}
+    for stage in ("challenge", "label"):  # labeled.jsonl may be of `rzero score`
+        settings = found.records.get(stage, {}).get("settings", {})
+        if "bleu" in settings and not measure:
+            meta = _record_path(found, stage)
+            with forgiving(remark, meta):
+                run.uses(meta, "headline", "loop", "questions", "collapse")
+                measure = _measure(settings, meta)
+    found.figures, found.questions = asked(folder, found.name, remark, **measure)
+    # Only what was valid is labelled, so that share is the record's of what was drawn.
+    found.figures.pop("valid", None)
+    metrics = found.records.get("sample", {}).get("metrics", {})
+    valid, drawn = number(metrics.get("questions")), number(metrics.get("drawn"))
+    if valid is not None and drawn:
+        found.figures["valid"] = valid / drawn
+        run.uses(file_meta_path(folder / "questions.jsonl"), "collapse")
+
+
+def _measure(settings: dict[str, Any], meta: Path) -> dict[str, Any]:
+    """How the distance of two questions is taken: that of the penalty they were rewarded with."""
+    bleu, tau_bleu = settings["bleu"], number(settings.get("tau_bleu", 0.5))
+    check_tokenizer(f'{meta}: "bleu"', bleu)
+    if tau_bleu is None or not 0 <= tau_bleu <= 1:
+        raise DataError(f'{meta}: "tau_bleu" must be a number from 0 to 1')
+    return {"bleu": bleu, "tau_bleu": tau_bleu}
+
+
+def _record_path(found: Found, stage: str) -> Path:
+    path = found.folder / STAGES[stage]
+    return file_meta_path(path) if path.suffix else path / CHECKPOINT_META
+
+
+def _read_records(found: Found, run: Run, remark: Callable[[str], None]) -> None:
+    """What each stage says of itself, and the evaluation of itself."""
+    for stage in STAGES:
+        if (meta := _record_path(found, stage)).is_file():
+            with forgiving(remark, meta):
+                run.uses(meta, "time", *(["loop"] if found is not run.base else []))
+                found.records[stage] = _record(meta, remark)
+    if (path := found.folder / "eval.json").is_file():
+        with forgiving(remark, path):
+            run.uses(path, "time", "loop")
+            results = read_evaluation(path)
             tokens = [task.get("tokens") for task in results["tasks"].values()]
             found.records["eval"] = results["origin"] | {
                 "tokens": sum(tokens) if tokens and all(tokens) else None
             }
-    return found
 
 
 def _record(path: Path, remark: Callable[[str], None]) -> dict[str, Any]:
-    """The record of an artefact, whose settings and metrics are objects."""
+    """The record of an artefact, whose settings, metrics and plan are objects."""
     record = read_object(path)
-    for key in ("settings", "metrics"):
+    for key in ("settings", "metrics", "plan"):
         if not isinstance(record.setdefault(key, {}), dict):
             remark(f'{path}: "{key}" must be an object')
             record[key] = {}
@@ -153,10 +231,10 @@ def _read_training(found: Found, role: str, run: Run, remark: Callable[[str], No
         return
     with forgiving(remark, path / "log.jsonl"):
         where, log = read_log(found.folder, role)
+        run.uses(where, "headline", "loop", "training", "time")
         if not log:
             remark(f"{where}: no updates in it that can be read")
             return
         found.logs[role] = log
-        run.sources["training"].append(_within(run.folder, where))
         if where.parent == part:
             remark(f"{where}: of an unfinished training, {len(log):,} updates so far")

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from rzero_cli.core.summary import curves, headline
+from rzero_cli.core.summary import curves
 from rzero_cli.report.parts import Chart, Iteration, Section, Series, number
 from rzero_cli.report.reading import Run
 
 __all__ = ["CHAIN_NAMES", "PERCENT", "accuracy", "difficulty", "loop", "over_iterations", "p_hats"]
 
 CHAIN_NAMES = {
+    "base": "base model",
     "trained": "trained Challenger",
     "base-challenger": "base Challenger",
     "no-penalty": "no repetition penalty",
@@ -50,7 +51,7 @@ def loop(run: Run) -> Section:
         "The Solver answers each question many times, the majority becomes the label, the filter "
         "keeps what is neither easy nor hopeless, and the Solver trains on that.",
         [*cards],
-        ["iter-*/*.meta.json", "iter-*/{challenger,solver}/log.jsonl", "iter-*/eval.json"],
+        run.sources["loop"] if cards else [],
         [] if cards else ["no iteration has begun yet"],
     )
 
@@ -69,7 +70,7 @@ def _question_lines(records: dict[str, Any], figures: dict[str, Any]) -> Iterato
         yield f"{figures['questions']} questions"
     if figures.get("questions"):
         yield f"{figures['distinct_questions'] / figures['questions']:.0%} distinct"
-        yield f"{figures['near_duplicates']:.0%} near-copies"
+        yield f"{figures['near_duplicates']:.0%} near-duplicates"
 
 
 def _label_lines(records: dict[str, Any], row: dict[str, Any]) -> Iterator[str]:
@@ -109,13 +110,13 @@ def accuracy(run: Run) -> Section:
     found = [
         (name, scored)
         for name, rows in curves(run.summary).items()
-        if (scored := [row for row in rows if number(headline(row)) is not None])
+        if (scored := [row for row in rows if number(row["score"]) is not None])
     ]
     series = [
         Series(
             CHAIN_NAMES.get(name, name),
             [_place(row) for row in rows],
-            [100 * float(headline(row) or 0) for row in rows],
+            [100 * row["score"] for row in rows],
             [_span(row["ci95"]) for row in rows],
         )
         for name, rows in found
@@ -202,7 +203,6 @@ def difficulty(run: Run) -> Section:
         charts.append(
             Chart("labels", "True labels among the kept, by chain", there, ticks=ticks, **shape)
         )
-    files = [f"iter-*/{name}.jsonl.meta.json" for name in ("labeled", "graded")]
     return Section(
         "difficulty",
         "Difficulty and labels",
@@ -210,13 +210,16 @@ def difficulty(run: Run) -> Section:
         "Challenger does its work. It does not say whether the agreed answer is true: where p_hat "
         "holds and true labels fall, the loop teaches mistakes, and p_hat does not show it.",
         [*charts],
-        files + run.sources["difficulty"],
+        run.sources["difficulty"],
         run.remarks["difficulty"] + ([] if charts else ["no labels have been made yet"]),
     )
 
 
 def p_hats(run: Run) -> Section:
     charts = []
+    most = max(
+        (max((f.figures or {}).get("p_hat_histogram", [0])) for f in run.iterations), default=0
+    )
     for found in run.iterations:
         counts = (found.figures or {}).get("p_hat_histogram")
         if counts:
@@ -231,6 +234,7 @@ def p_hats(run: Run) -> Section:
                     "questions",
                     kind="bars",
                     format=".0f",
+                    limits=(0, 1.05 * most),  # one scale, so that heights can be compared
                     shade=figures["band"],
                     small=True,
                 )
@@ -241,6 +245,6 @@ def p_hats(run: Run) -> Section:
         "Questions by p_hat, a picture for each iteration: at the left the Solver is unsure, at "
         "the right it is sure. The filter keeps what is shaded.",
         [*charts],
-        [name for name in run.sources["questions"] if name.endswith("labeled.jsonl")],
+        run.sources["p-hat"],
         run.remarks["questions"] or ([] if charts else ["nothing has been labelled yet"]),
     )

@@ -7,8 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rzero_cli.core.lineage import Node, trace
-from rzero_cli.core.summary import forgiving
+from rzero_cli.core.lineage import Node, nodes, trace
+from rzero_cli.core.outputs import file_meta_path
+from rzero_cli.core.plan import LENGTH, tokens_written
+from rzero_cli.core.provenance import CHECKPOINT_META
+from rzero_cli.core.summary import forgiving, records_of
 from rzero_cli.report.headline import last_artefact, settings_text
 from rzero_cli.report.parts import Chart, Item, Section, Series, Table, Text, Tree, number, shown
 from rzero_cli.report.reading import STAGES, Run
@@ -53,7 +56,7 @@ def asked(run: Run) -> Section:
         "What was asked",
         "The largest groups of alike questions, by the measure of the Challenger's own repetition "
         "penalty, and some questions with the Solver's votes: those it was most, half and least "
-        "sure of among the kept, and one that was dropped.",
+        "sure of within the filter's interval, and one outside of it.",
         [*blocks],
         run.sources["questions"],
         [] if blocks else ["no questions to show yet"],
@@ -66,7 +69,7 @@ _INDICATORS: tuple[tuple[str, str, bool], ...] = (
     ("valid", "valid %", True),
     ("distinct_questions", "distinct questions", False),
     ("distinct_answers", "distinct answers", False),
-    ("near_duplicates", "near-copies %", True),
+    ("near_duplicates", "near-duplicates %", True),
     ("self_bleu", "self-BLEU", False),
     ("top_10_answers", "top 10 answers %", True),
     ("clusters", "clusters", False),
@@ -100,7 +103,7 @@ def collapse(run: Run) -> Section:
             "alike",
             "Repetition",
             {
-                "near_duplicates": "near-copies",
+                "near_duplicates": "near-duplicates",
                 "top_10_answers": "10 commonest answers",
                 "self_bleu": "self-BLEU",
             },
@@ -121,7 +124,10 @@ def collapse(run: Run) -> Section:
                 "Collapse indicators of the labelled questions",
                 ("indicator", *(found.name for found in there)),
                 [
-                    [name, *(_indicator(one.get(key), share) for one in figures)]
+                    [
+                        name + _of_a_sample(key, figures),
+                        *(_indicator(one.get(key), share) for one in figures),
+                    ]
                     for key, name, share in shown_keys
                 ],
             )
@@ -132,9 +138,26 @@ def collapse(run: Run) -> Section:
         "A loop that collapses asks ever fewer kinds of questions with ever fewer answers, while "
         "p_hat looks as before. Falling diversity and rising repetition are the sign.",
         [*blocks],
-        [name for name in run.sources["questions"] if name.endswith("labeled.jsonl")],
+        run.sources["collapse"],
         [] if blocks else ["no questions to count yet"],
     )
+
+
+_SAMPLES = {
+    "near_duplicates": "compared",
+    "self_bleu": "sampled",
+    "clusters": "sampled",
+    "largest_cluster": "sampled",
+}
+"""Among how many questions a figure was looked for."""
+
+
+def _of_a_sample(key: str, figures: list[dict[str, Any]]) -> str:
+    among = _SAMPLES.get(key, "")
+    sizes = [one[among] for one in figures if among in one and one[among] < one["questions"]]
+    if not sizes:
+        return ""
+    return f", of a sample of {max(sizes):,}{'' if len(sizes) == len(figures) else ' at most'}"
 
 
 def _ratio(figures: dict[str, Any], part: str, of: str) -> float | None:
@@ -155,7 +178,8 @@ def _indicator(value: Any, share: bool) -> str:
 
 def spent(run: Run) -> Section:
     stages = [*STAGES, "eval"]
-    ticks = {float(i): f.name.removeprefix("iter-") for i, f in enumerate(run.iterations, 1)}
+    there = [run.base, *run.iterations] if run.base.records else run.iterations
+    ticks = {float(i): found.name.removeprefix("iter-") for i, found in enumerate(there)}
     spent: dict[str, dict[str, list[float]]] = {"seconds": {}, "tokens": {}}
     rows = []
     for stage in stages:
@@ -165,9 +189,9 @@ def spent(run: Run) -> Section:
                 _cost(
                     found.records.get(stage, {}), key, found.logs.get(_ROLE_OF.get(stage, ""), [])
                 )
-                for found in run.iterations
+                for found in there
             ]
-        for i in range(len(run.iterations)):
+        for i in range(len(there)):
             seconds, tokens = spent["seconds"][stage][i], spent["tokens"][stage][i]
             cells += [f"{seconds:,.1f}" if seconds else "-", f"{tokens:,.0f}" if tokens else "-"]
         if any(cell != "-" for cell in cells):
@@ -189,20 +213,22 @@ def spent(run: Run) -> Section:
                     f"{key.capitalize()} of each stage",
                     seen,
                     "iteration",
-                    key if key == "seconds" else "tokens generated",
+                    key if key == "seconds" else "tokens written",
                     kind="stacked",
                     format=",.0f",
                     ticks=ticks,
                 )
             )
     if rows:
-        head = [f"{found.name} {unit}" for found in run.iterations for unit in ("s", "tokens")]
+        head = [f"{found.name} {unit}" for found in there for unit in ("s", "tokens")]
         blocks.append(Table("Seconds and tokens of each stage", ("stage", *head), rows))
     return Section(
         "time",
         "Time and tokens",
-        "Wall-clock time and generated tokens of each stage; of a stage that was interrupted, "
-        "those of its last process.",
+        "Seconds are wall-clock time. Of a stage that was interrupted they are those of its last "
+        "process alone, and so are the tokens of sample and label; of eval and of a finished "
+        "training all tokens are told. A training's are those of the policy's completions: the "
+        "Solver's answers in challenge are not counted.",
         [*blocks],
         run.sources["time"],
         run.remarks["time"] if blocks or run.remarks["time"] else ["no stage has finished yet"],
@@ -213,17 +239,20 @@ _ROLE_OF = {"challenge": "challenger", "train-solver": "solver"}
 
 
 def _cost(record: dict[str, Any], key: str, log: Log) -> float:
-    """Seconds or tokens of a stage; tokens of a training are TRL's own count, which runs on from
-    update to update."""
+    """Seconds or tokens of a stage; 0 where they are not known."""
     found = number(record.get(key))
     if found is None and key == "tokens":
-        found = max((number(line.get("num_tokens")) or 0 for line in log), default=None)
+        lengths = [{LENGTH: number(line.get(LENGTH)) or 0.0} for line in log]
+        rollouts = number(record.get("plan", {}).get("rollouts_per_step")) or 0
+        found = number(tokens_written(lengths, int(rollouts)))
     return found or 0.0
 
 
 def settings(run: Run) -> Section:
     remarks: list[str] = run.remarks["headline"]
     blocks: list[Text | Tree] = []
+    for path in records_of(run.folder / "iter-1"):
+        run.uses(path, "settings")
     if run.summary["settings"]:
         blocks.append(
             Text("Settings of each stage in the first iteration", shown(settings_text(run), 20_000))
@@ -232,6 +261,7 @@ def settings(run: Run) -> Section:
     if last is not None:
         with forgiving(lambda text: remarks.append(text.replace(f"{run.folder}/", "")), last):
             tree = trace(str(last))
+            _name_traced(tree, run)
             name = os.path.relpath(last, run.folder)
             blocks.append(
                 Tree(f"Lineage of {shown(name)}: what it was made from", [_item(tree, run.folder)])
@@ -242,9 +272,22 @@ def settings(run: Run) -> Section:
         "What each stage was told, and the files that the last artefact was made from, back to the "
         "base model, with what has become of them since.",
         [*blocks],
-        ["iter-1/*.meta.json", "iter-1/{challenger,solver}/rzero.json", "made-with"],
+        run.sources["settings"],
         remarks,
     )
+
+
+def _name_traced(tree: Node, run: Run) -> None:
+    """Name the files of the run that a lineage was found by: those hashed, and the records."""
+    for node in nodes(tree):
+        path = Path(node["path"])
+        for read in (path, file_meta_path(path), path / CHECKPOINT_META):
+            try:
+                within = read.resolve().relative_to(run.folder.resolve())
+                if read.is_file():
+                    run.uses(run.folder / within, "settings")
+            except (OSError, ValueError):  # elsewhere, or no path at all
+                continue
 
 
 _MOST_ITEMS, _DEEPEST = 12, 60
