@@ -120,13 +120,17 @@ def test_what_to_ship_is_said_once(tmp_path: Path) -> None:
     assert found.verdict.startswith("The base model is best. The best iteration is iter-1: 36.0 %")
     assert "4.0 points below the base model (40.0 %)" in found.verdict
     assert "checkpoint to use" not in " ".join(found.warnings)
+    guard = {"tripped": False, "verdict": "all is well; ship X", "ship": "runs/b/iter-2/solver"}
+    write(worse / "iter-2" / "guard.json", guard)
+    assert "The base model is best" not in reported(worse).verdict
     better = grow_run(tmp_path / "better", [40, 30], updates=1)
     assert "the checkpoint to use is iter-1/solver" in " ".join(reported(better).warnings)
-    guard = {"tripped": False, "verdict": "all is well; ship X", "ship": "runs/b/iter-2/solver"}
     write(better / "iter-2" / "guard.json", guard)
     found = reported(better)
     assert dict(found.facts)["What to ship"] == "runs/b/iter-2/solver, says the guard"
-    assert found.verdict.startswith("The Solver of iter-1 has the highest score here: 80.0 %")
+    assert found.verdict.startswith(
+        "The Solver of iter-1 has the highest score of the iterations: 80"
+    )
     assert "Accuracy fell by 20.0 points" in found.warnings[0]
     assert "checkpoint to use" not in " ".join(found.warnings)
 

@@ -60,10 +60,10 @@ def verdict(run: Run) -> str:
         return f"No Solver has been evaluated yet; the base model answers {right}."
     name, score = best["model"], _score(best) or 0.0
     said = f"{percent(score)} % right{_interval(best)}"
-    if base is not None and score <= base:
+    if _guard(run):  # which may ask other questions, and ship another one
+        said = f"The Solver of {name} has the highest score of the iterations: {said}"
+    elif base is not None and score <= base:
         said = f"The base model is best. The best iteration is {name}: {said}"
-    elif _guard(run):  # which may ask other questions, and ship another one
-        said = f"The Solver of {name} has the highest score here: {said}"
     else:
         said = f"The best Solver is that of {name}: {said}"
     if base is None:
