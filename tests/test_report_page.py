@@ -117,12 +117,13 @@ def test_a_chain_that_is_longer_is_compared_where_both_are_scored(tmp_path: Path
 def test_what_to_ship_is_said_once(tmp_path: Path) -> None:
     worse = grow_run(tmp_path / "run", [18, 10], updates=1)
     found = reported(worse)
-    assert found.verdict.startswith("The base model is best. The best iteration is iter-1: 36.0 %")
+    assert found.verdict.startswith("The base model is the best of the loop. The best iteration is")
+    assert "iter-1: 36.0 % right (95 % " in found.verdict
     assert "4.0 points below the base model (40.0 %)" in found.verdict
     assert "checkpoint to use" not in " ".join(found.warnings)
     guard = {"tripped": False, "verdict": "all is well; ship X", "ship": "runs/b/iter-2/solver"}
     write(worse / "iter-2" / "guard.json", guard)
-    assert "The base model is best" not in reported(worse).verdict
+    assert "The base model is the best" not in reported(worse).verdict
     better = grow_run(tmp_path / "better", [40, 30], updates=1)
     assert "the checkpoint to use is iter-1/solver" in " ".join(reported(better).warnings)
     write(better / "iter-2" / "guard.json", guard)

@@ -63,7 +63,7 @@ def verdict(run: Run) -> str:
     if _guard(run):  # which may ask other questions, and ship another one
         said = f"The Solver of {name} has the highest score of the iterations: {said}"
     elif base is not None and score <= base:
-        said = f"The base model is best. The best iteration is {name}: {said}"
+        said = f"The base model is the best of the loop. The best iteration is {name}: {said}"
     else:
         said = f"The best Solver is that of {name}: {said}"
     if base is None:
