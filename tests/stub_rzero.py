@@ -1,7 +1,7 @@
 """`rzero` for a test of the loop: stages that need a model leave what was prepared for them.
 
 `plan.json` in the working directory says what: for the probe how many of 200 questions each model
-gets right (the base first), for the labels how many of 40 questions and answers differ. `guard` is
+gets right (the base first), for the labels how many of 100 questions and answers differ (of none there is nothing). `guard` is
 the real one. Each command is noted in `commands.log`.
 """
 
@@ -50,9 +50,10 @@ def main(arguments: list[str]) -> None:
         right = plan["probe"][iteration] if "probe" in data else QUESTIONS // 2
         text = json.dumps(evaluation(model, data, right))
     elif name == "label":
+        different = plan["different"][iteration - 1]
         rows = [
             {"question": f"{'abcdefgh'[n % 8]} {n} of {iteration}", "answer": str(n), "p_hat": 0.5}
-            for n in (k % plan["different"][iteration - 1] for k in range(40))
+            for n in (k % different for k in range(100 if different else 0))
         ]
         text = "".join(json.dumps(row) + "\n" for row in rows)
     output.write_text(text)

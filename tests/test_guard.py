@@ -85,48 +85,85 @@ def test_a_base_that_stays_the_best_is_what_to_ship(tmp_path: Path) -> None:
     )
 
 
-WORDS = ["a", "b", "c", "d", "e", "f", "g", "h"]
-APART = [(f"{word} {word * 2} {word * 3} {word * 4}", word) for word in WORDS]
+def apart(count: int) -> list[tuple[str, str | None]]:
+    """So many questions that share nothing, each with an answer of its own."""
+    return [(f"a{n} b{n} c{n} d{n}", f"x{n}") for n in range(count)]
+
+
+APART = apart(64)
+KINDS = ["distinct_questions", "without_near_duplicate", "distinct_answers"]
 
 
 @pytest.mark.parametrize(
     ("later", "fell"),
     [
         (APART, []),
-        (APART[:4] + APART[:4], []),  # half is not below half
-        ([(question, str(n % 3)) for n, (question, _) in enumerate(APART)], ["distinct_answers"]),
+        (APART[:32] * 2, []),  # half is not below half
+        ([(question, str(n % 3)) for n, (question, _) in enumerate(APART)], KINDS[2:]),
         # two spellings of one number are one answer, two white spaces two questions
         (
-            [(q, a) for (q, _), a in zip(APART, ["2", "4/2", "2.0", "3"] * 2, strict=True)],
-            ["distinct_answers"],
+            [(q, a) for (q, _), a in zip(APART, ["2", "4/2", "2.0", "3"] * 16, strict=True)],
+            KINDS[2:],
         ),
-        (
-            [(f"one two three four five {n}", w) for n, w in enumerate(WORDS)],
-            ["near_distinct_questions"],
-        ),
-        ([(question, None) for question, _ in APART], ["distinct_answers"]),
-        (APART[:3] * 3, ["distinct_answers", "distinct_questions", "near_distinct_questions"]),
+        ([(f"one two three four five {n}", a) for n, (_, a) in enumerate(APART)], KINDS[1:2]),
+        (APART[:20] * 3, KINDS),
+        (APART[:10] * 4, []),  # of fewer than 50 nothing can be told ...
+        ([], ["labelled"]),  # ... but that there are none
+        ([(question, None) for question, _ in APART], ["labelled"]),
+        # of more there may be more alike, but not fewer that differ
+        (apart(64) * 5, []),
+        (apart(31) * 5, KINDS),
+        # and of fewer fewer differ
+        (apart(50), []),
     ],
 )
 def test_diversity_is_measured_by_the_first_iteration(
     tmp_path: Path, later: list[tuple[str, str | None]], fell: list[str]
 ) -> None:
-    found = judge(labelled(tmp_path, list(APART), later), ["diversity"])
-    assert found["diversity"]["first"] == dict.fromkeys(found["diversity"]["first"], 1.0)
-    assert found["diversity"]["fell"] == fell
+    found = judge(labelled(tmp_path, APART, later), ["diversity"])
+    assert found["diversity"]["first"] == dict.fromkeys(KINDS, (64, 64))
+    assert list(found["diversity"]["fell"]) == fell
     assert found["tripped"] == bool(fell)
     shipped = 1 if fell else 2
     assert found["ship"] == str(tmp_path / f"iter-{shipped}" / "solver")
     assert found["best"] is None
 
 
+def test_the_guard_and_the_warnings_of_stats_are_one_rule(rzero: Rzero, tmp_path: Path) -> None:
+    """Of one kind of question, with 90 answers and few phrasings, there are five times as many."""
+    rows = [(f"{'abcdefgh'[n % 8]} {n % 500} of it", str(n % 90)) for n in range(589)]
+    labelled(tmp_path / "run", rows[:120], rows, rows[:40] * 3)
+    ended = rzero("guard", "run", "--guard", "diversity")
+    warned = rzero("stats", *(f"run/iter-{k}/labeled.jsonl" for k in (1, 2, 3))).stderr
+    to_second, to_third = (f"stats: run/iter-1/labeled.jsonl -> run/iter-{k}" for k in (2, 3))
+    assert to_second not in warned
+    said = ended.stdout.removeprefix("stopped after iteration 3: ").split("; ")
+    assert said[-1] == "ship run/iter-2/solver\n"
+    assert said[0] == "distinct questions fell from 120 of 120 (100%) to 40 of 120 (33%)"
+    for line in said[:-1]:
+        assert f"{to_third}/labeled.jsonl: {line}" in warned.splitlines()
+
+
+def test_where_nothing_is_left_to_learn_from_the_one_before_is_shipped(tmp_path: Path) -> None:
+    found = judge(labelled(tmp_path, APART, []), ["diversity"])
+    assert found["verdict"] == (
+        f"stopped after iteration 2: no labelled question is left; ship {tmp_path}/iter-1/solver"
+    )
+    found = judge(labelled(tmp_path, [], APART), ["diversity"])
+    assert found["verdict"] == (
+        "stopped after iteration 1: no labelled question is left; ship the base model"
+    )
+    probed(tmp_path, 80, 120, 120)
+    assert judge(tmp_path, ["probe", "diversity"])["ship"] == str(tmp_path / "iter-1/solver")
+
+
 def test_with_both_guards_the_probe_says_which_is_best(tmp_path: Path) -> None:
     probed(tmp_path, 80, 120, 119)
-    labelled(tmp_path, list(APART), APART[:3] * 3)
+    labelled(tmp_path, APART, APART[:24] * 3)
     found = judge(tmp_path, ["probe", "diversity"])
     assert not found["probe"]["tripped"] and found["diversity"]["tripped"]
     assert found["verdict"].startswith(
-        "stopped after iteration 2: distinct answers fell from 100.0 %"
+        "stopped after iteration 2: distinct questions fell from 64 of 64 (100%) to 24 of 72 (33%); "
     )
     assert found["ship"] == str(tmp_path / "iter-1" / "solver")
     fewer = judge(tmp_path, ["probe", "diversity"], least_share=0.3)
@@ -157,12 +194,21 @@ def test_the_command_prints_one_line_and_writes_it_all(rzero: Rzero, tmp_path: P
     assert "guard.json" in rzero("lineage", "guard.json").stdout
 
 
+def test_the_whole_verdict_can_go_to_standard_output(rzero: Rzero, tmp_path: Path) -> None:
+    probed(tmp_path / "run", 80, 120, 100)
+    ended = rzero("guard", "run", "-o", "-", "--quiet")
+    assert json.loads(ended.stdout) == judge(tmp_path / "run", ["probe"]) | {
+        name: json.loads(ended.stdout)[name] for name in ("ship", "verdict")
+    }
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ("run --guard answers", "--guard answers: unknown; known: probe, diversity"),
         ("nowhere", "nowhere/base/probe.json: no such file: it is made by `make run GUARD=probe"),
         ("run --guard diversity", "run/iter-1/labeled.jsonl: no such file: it is made by"),
+        ("other --guard diversity", "other/iter-1/labeled.jsonl: no questions"),
         ("run --iteration 3", "run/iter-3/probe.json: no such file"),
         ("run -o run/base/probe.json", "run/base/probe.json exists"),
         ("torn", "torn/iter-1/probe.json: "),
@@ -186,6 +232,7 @@ def test_what_cannot_be_judged_is_one_clear_line(
     other = json.dumps(evaluation(MODEL, "other.jsonl", 1))
     (tmp_path / "other/iter-1/probe.json").write_text(other)
     (tmp_path / "tuned/base/eval.json").write_text((tmp_path / "tuned/base/probe.json").read_text())
+    (tmp_path / "other/iter-1/labeled.jsonl").write_text('{"prompt": "a"}\n')
     assert refused("guard", *arguments.split()).startswith(message)
 
 

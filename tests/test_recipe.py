@@ -176,7 +176,7 @@ def stubbed(folder: Path, tmp_path: Path) -> Path:
 def guarded(folder: Path, *arguments: str, **plan: list[int]) -> tuple[str, list[str]]:
     """What `make run` of three iterations says, and the commands that it ran."""
     if plan:
-        (folder / "plan.json").write_text(json.dumps({"different": [40] * 3} | plan))
+        (folder / "plan.json").write_text(json.dumps({"different": [100] * 3} | plan))
     (folder / "commands.log").write_text("")
     given = ("MODEL=org/base", "HELDOUT=heldout.jsonl", "RUN=x", STUB)
     done = make(folder, "run", "--no-print-directory", *given, *arguments)
@@ -206,10 +206,10 @@ def test_the_loop_stops_when_the_probe_falls_and_says_what_to_ship(stubbed: Path
 
 
 def test_the_loop_stops_when_answers_become_the_same_and_goes_on_if_it_may(stubbed: Path) -> None:
-    said, _ = guarded(stubbed, "GUARD=diversity", different=[36, 16, 40])
+    said, _ = guarded(stubbed, "GUARD=diversity", different=[90, 40, 100])
     line = said.splitlines()[-1]
     assert line.startswith(
-        "stopped after iteration 2: distinct answers fell from 90.0 % to 40.0 % of the labelled; "
+        "stopped after iteration 2: distinct questions fell from 90 of 100 (90%) to 40 of 100 (40%)"
     )
     assert line.endswith("; ship runs/x/iter-1/solver")
     assert iterations(stubbed) == ["iter-1", "iter-2"]
@@ -228,6 +228,14 @@ def test_the_loop_stops_when_answers_become_the_same_and_goes_on_if_it_may(stubb
     )
     made = [command.split()[-1] for command in ran if command.startswith(("challenge", "train"))]
     assert made == ["runs/x/iter-3/challenger", "runs/x/iter-3/solver"]
+
+
+def test_the_loop_stops_where_nothing_is_asked_any_more(stubbed: Path) -> None:
+    said, _ = guarded(stubbed, "GUARD=diversity", different=[0, 100, 100])
+    assert said.splitlines()[-1] == (
+        "stopped after iteration 1: no labelled question is left; ship the base model"
+    )
+    assert iterations(stubbed) == ["iter-1"]
 
 
 @pytest.mark.parametrize(

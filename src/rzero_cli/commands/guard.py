@@ -10,7 +10,8 @@ import typer
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._output import hashed
 from rzero_cli.commands._run import Clock, print_json, settings_of
-from rzero_cli.core.guard import GUARDS, LEAST_FALL, LEAST_SHARE, judge, sources
+from rzero_cli.core.drift import LEAST_DISTINCT
+from rzero_cli.core.guard import GUARDS, LEAST_FALL, judge, sources
 from rzero_cli.core.outputs import check_new_file, write_json
 from rzero_cli.core.provenance import describe
 from rzero_cli.core.rewards import check_tokenizer
@@ -52,11 +53,11 @@ def guard(
         float,
         typer.Option(
             "--least-share",
-            help="diversity: below this share of the first iteration's figure.",
+            help="diversity: so much must be left of what differed in the first iteration.",
             min=0.0,
             max=1.0,
         ),
-    ] = LEAST_SHARE,
+    ] = LEAST_DISTINCT,
     bleu: Annotated[str, BLEU] = opt.PRESET,
     tau_bleu: Annotated[float, TAU_BLEU] = opt.PRESET,
     seed: opt.Seed = opt.PRESET,
@@ -71,8 +72,9 @@ def guard(
 
     The loop's Makefile calls it after each iteration where GUARD is set. `probe`: the Solver's
     score on a held-out file, iter-K/probe.json, fell below the best one before by more than the
-    noise of their difference, paired by question. `diversity`: answers or questions of
-    iter-K/labeled.jsonl became fewer. Prints one line; ends with status 0 either way.
+    noise of their difference, paired by question. `diversity`: iter-K/labeled.jsonl has fewer
+    different answers or questions than that of iteration 1, as `rzero stats` warns of it, or none.
+    Prints one line; ends with status 0 either way.
 
     [bold]Examples[/]
 
@@ -111,7 +113,7 @@ def guard(
             metrics={name: found[name] for name in ("iteration", "tripped", "best")},
         )
         write_json(target, found | {"origin": record})
-    if as_json:
+    if as_json or output == "-":
         print_json(found)
     elif not quiet:
         typer.echo(printable(found["verdict"]))

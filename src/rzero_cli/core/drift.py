@@ -6,12 +6,13 @@ passed long before a collapse is complete.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 Figures = dict[str, Any]
+Counts = Mapping[str, tuple[int, int]]
 
-__all__ = ["falls"]
+__all__ = ["LEAST_DISTINCT", "counts", "falls", "fewer"]
 
 FEWEST = 50
 """Questions that both files must have: among fewer, a share is mostly chance."""
@@ -31,21 +32,8 @@ MOST_FREQUENT = 0.25
 
 
 def falls(first: Figures, later: Figures) -> Iterator[str]:
-    """A line for each figure of `core.statistics` that tells of lost diversity.
-
-    Distinct questions, answers and questions without near-duplicate are compared as counts. Of a
-    larger file there should not be fewer, and of a smaller one not a smaller share.
-    """
-    for what, count, of in _COUNTS:
-        if not _enough(first, later, of):
-            continue
-        had, has = count(first), count(later)
-        size, now = first[of], later[of]
-        if has < LEAST_DISTINCT * had * min(1, now / size):
-            yield (
-                f"{what} fell from {had:,} of {size:,} ({had / size:.0%}) to "
-                f"{has:,} of {now:,} ({has / now:.0%})"
-            )
+    """A line for each figure of `core.statistics` that tells of lost diversity."""
+    yield from fewer(counts(first), counts(later)).values()
     for what, share, of, most in _SHARES:
         if not _enough(first, later, of):
             continue
@@ -54,19 +42,49 @@ def falls(first: Figures, later: Figures) -> Iterator[str]:
             yield f"{what} rose from {before:.2f} to {after:.2f}"
 
 
+def counts(figures: Figures) -> Counts:
+    """By the key of `_COUNTS` how many different ones a file has, and of how many."""
+    return {
+        key: (count(figures), figures[of])
+        for key, (_, count, of) in _COUNTS.items()
+        if of in figures
+    }
+
+
+def fewer(first: Counts, later: Counts, least: float = LEAST_DISTINCT) -> dict[str, str]:
+    """By key a line for each count that has become too small.
+
+    Of a larger file there should not be fewer different ones, and of a smaller one not a smaller
+    share.
+
+    Args:
+        first, later: of two files, by `counts`.
+        least: of what there was, so much must be left.
+    """
+    told = {}
+    for key, (had, size) in first.items():
+        has, now = later.get(key, (0, 0))
+        if min(size, now) >= FEWEST and has < least * had * min(1, now / size):
+            told[key] = (
+                f"{_COUNTS[key][0]} fell from {had:,} of {size:,} ({had / size:.0%}) to "
+                f"{has:,} of {now:,} ({has / now:.0%})"
+            )
+    return told
+
+
 def _enough(first: Figures, later: Figures, of: str) -> bool:
     return all(figures.get(of, 0) >= FEWEST for figures in (first, later))
 
 
-_COUNTS: tuple[tuple[str, Callable[[Figures], int], str], ...] = (
-    ("distinct questions", lambda f: f["distinct_questions"], "questions"),
-    (
+_COUNTS: dict[str, tuple[str, Callable[[Figures], int], str]] = {
+    "distinct_questions": ("distinct questions", lambda f: f["distinct_questions"], "questions"),
+    "without_near_duplicate": (
         "questions without an earlier near-duplicate",
         lambda f: round(f["compared"] * (1 - f["near_duplicates"])),
         "compared",
     ),
-    ("distinct answers", lambda f: f["distinct_answers"], "labelled"),
-)
+    "distinct_answers": ("distinct answers", lambda f: f["distinct_answers"], "labelled"),
+}
 _SHARES: tuple[tuple[str, Callable[[Figures], float], str, float], ...] = (
     ("self-BLEU", lambda f: f["self_bleu"], "sampled", MOST_ALIKE),
     ("the largest cluster's share", lambda f: f["largest_cluster"], "sampled", MOST_IN_A_CLUSTER),

@@ -5,9 +5,9 @@
 | probe     | the Solver's score on held-out questions, the probe, fell below that of the best  |
 |           | one before it: the whole 95 % interval of the difference, paired by question, is  |
 |           | below -least_fall                                                                 |
-| diversity | of its labelled questions, distinct answers (as a share of the labelled), distinct |
-|           | questions, or those without an earlier near-duplicate (as shares of the questions) |
-|           | fell below least_share of what they were in iteration 1                           |
+| diversity | its labelled questions have fewer distinct answers, distinct questions, or ones   |
+|           | without an earlier near-duplicate than least_share of those of iteration 1, as    |
+|           | `rzero stats` warns of it (`core.drift`); or there are none                       |
 
 The base model counts as iteration 0 of the probe. To ship is the best Solver by the probe; where
 only diversity is looked at, the last one before the fall. The probe must not be what is reported:
@@ -25,18 +25,17 @@ from pathlib import Path
 from typing import Any
 
 from rzero_cli.core.compare import check_evaluation, compare_evaluations
+from rzero_cli.core.drift import LEAST_DISTINCT, counts, fewer
 from rzero_cli.core.keep import band
 from rzero_cli.core.statistics import check, statistics
 from rzero_cli.core.streams import read_lines, read_object
 from rzero_cli.errors import DataError, UsageError
 
-__all__ = ["GUARDS", "LEAST_FALL", "LEAST_SHARE", "judge", "sources"]
+__all__ = ["GUARDS", "LEAST_FALL", "judge", "sources"]
 
 GUARDS = ("probe", "diversity")
 LEAST_FALL = 0.0
 """Beyond its noise, any fall of the probe counts."""
-LEAST_SHARE = 0.5
-"""Half of the diversity of the first iteration, as `stats` warns of."""
 
 Json = dict[str, Any]
 
@@ -75,7 +74,7 @@ def judge(
     iteration: int | None = None,
     *,
     least_fall: float = LEAST_FALL,
-    least_share: float = LEAST_SHARE,
+    least_share: float = LEAST_DISTINCT,
     seed: int = 0,
     tau_bleu: float = 0.5,
     bleu: str = "13a",
@@ -85,7 +84,7 @@ def judge(
     Args:
         run, guards, iteration: as for `sources`.
         least_fall: of the score, a share of 1.
-        least_share: of the first iteration's figure.
+        least_share: of the first iteration's count, see `core.drift.fewer`.
         seed: of the interval, see `core.compare`.
         tau_bleu, bleu: of near-duplicates, see `core.near`.
 
@@ -95,8 +94,8 @@ def judge(
         `verdict`, all this in a line. With the guard, `probe`: `tripped`, `least_fall`, `score`
         ("mean_at_k", or "greedy" where not every model was sampled), `scores` from the base on,
         `best` (of the earlier ones), and of the last one against that `from`, `to`, `difference`,
-        `ci95`. With the guard, `diversity`: `tripped`, `least_share`, `first`, `last` (figures of
-        two iterations by name, shares of 1) and `fell` (names).
+        `ci95`. With the guard, `diversity`: `tripped`, `least_share`, `first`, `last` (of two
+        iterations, by name how many differ and of how many) and `fell` (by name, in words).
 
     Raises:
         UsageError: as `sources`; the probe is what the run reports.
@@ -106,7 +105,7 @@ def judge(
     probes = [_read(paths[0]) for paths in files] if "probe" in guards else []
     if probes:
         _check_apart(run, files[0][0], probes[0])
-    first: Json = {}
+    first: Json | None = None
     last = 0
     found: Json = {}
     tripped: list[str] = []
@@ -116,9 +115,9 @@ def judge(
         if probes:
             found["probe"] = _probe(probes[: last + 1], files, least_fall, seed)
         if "diversity" in guards:
-            figures = _figures(files[last][-1], tau_bleu, bleu)
-            first = first or figures
-            found["diversity"] = _diversity(first, figures, least_share)
+            there = _counts(files[last][-1], tau_bleu, bleu)
+            first = there if first is None else first
+            found["diversity"] = _diversity(first, there, least_share)
         tripped = [name for name, of in found.items() if of["tripped"]]
     best = _best(found["probe"]["scores"]) if probes else None
     shipped = best if best is not None else last - 1 if tripped else last
@@ -222,39 +221,28 @@ def _best(scores: Sequence[float]) -> int:
 
 
 def _base(probes: list[Json]) -> str:
-    """What the base model was called when it was put to the probe."""
-    settings = probes[0].get("origin", {}).get("settings")
+    """What the base model was called when it was put to the probe, if it was."""
+    settings = probes[0].get("origin", {}).get("settings") if probes else None
     model = settings.get("model") if isinstance(settings, dict) else None
     return str(model or "the base model")
 
 
 # ---------------------------------------------------------------- diversity
 
-_OF = {
-    "distinct_answers": "the labelled",
-    "distinct_questions": "the questions",
-    "near_distinct_questions": "the questions",
-}
 
-
-def _figures(path: Path, tau_bleu: float, bleu: str) -> dict[str, float]:
-    """Shares of different ones among the questions and labels of a file. Raises DataError."""
+def _counts(path: Path, tau_bleu: float, bleu: str) -> Json:
+    """Of the questions and labels of a file how many differ; nothing of a file from which nothing
+    can be learned. Raises DataError."""
     lines = read_lines([str(path)], exact=True, check=check)
     found = statistics(lines, band=band(Decimal(0)), tau_bleu=tau_bleu, bleu=bleu)
-    figures = {}
-    if "labelled" in found:
-        figures["distinct_answers"] = found["distinct_answers"] / max(1, found["labelled"])
-    if "questions" in found:
-        asked = max(1, found["questions"])
-        figures["distinct_questions"] = found["distinct_questions"] / asked
-        figures["near_distinct_questions"] = 1 - found["near_duplicates"]
-    if not figures:
+    there = counts(found)
+    if found["records"] and not there:
         raise DataError(f'{path}: no questions ("question") and no labels ("answer") in it')
-    return figures
+    return there if all(of for _, of in there.values()) else {}
 
 
 def _diversity(first: Json, last: Json, least_share: float) -> Json:
-    fell = [name for name in first if last.get(name, 0.0) < least_share * first[name]]
+    fell = fewer(first, last, least_share) if last else {"labelled": "no labelled question is left"}
     return {
         "tripped": bool(fell),
         "least_share": least_share,
@@ -280,12 +268,7 @@ def _tell_probe(found: Json) -> str:
 
 
 def _tell_diversity(found: Json) -> str:
-    return "; ".join(
-        f"{name.replace('_', ' ').replace('near ', 'near-')} fell from "
-        f"{_percent(found['first'][name])} to {_percent(found['last'].get(name, 0.0))} of "
-        f"{_OF[name]}"
-        for name in found["fell"]
-    )
+    return "; ".join(found["fell"].values())
 
 
 _TELL = {"probe": _tell_probe, "diversity": _tell_diversity}
