@@ -1,8 +1,8 @@
 """`rzero` for a test of the loop: stages that need a model leave what was prepared for them.
 
 `plan.json` in the working directory says what: for the probe how many of 200 questions each model
-gets right (the base first), for the labels how many of 100 questions and answers differ (of none there is nothing). `guard` is
-the real one. Each command is noted in `commands.log`.
+gets right (the base first), for the labels how many of 100 questions and answers differ (0: there
+are none). `guard` is the real one. Each command is noted in `commands.log`.
 """
 
 from __future__ import annotations

@@ -238,6 +238,21 @@ def test_the_loop_stops_where_nothing_is_asked_any_more(stubbed: Path) -> None:
     assert iterations(stubbed) == ["iter-1"]
 
 
+def test_the_figures_of_a_report_are_in_the_order_of_the_iterations(stubbed: Path) -> None:
+    def stats(*arguments: str) -> list[str]:
+        shown = make(stubbed, "-n", "report", "RUN=x", *arguments).stdout
+        return [line.split("stats ")[1] for line in shown.splitlines() if "stats " in line]
+
+    assert stats() == []
+    for k in (1, 2, 10):
+        (stubbed / f"runs/x/iter-{k}").mkdir(parents=True)
+        (stubbed / f"runs/x/iter-{k}/labeled.jsonl").write_text("")
+    files = " ".join(f"runs/x/iter-{k}/labeled.jsonl" for k in (1, 2, 10))
+    told = " > runs/x/stats.txt && cat runs/x/stats.txt"
+    assert stats() == [f"{files} {told}"]
+    assert stats("PRESET=official") == [f"{files} --preset official{told}"]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -88,6 +88,27 @@ def test_figures_by_hand(rzero: Rzero) -> None:
     assert narrow[0]["kept"] == 0.0
 
 
+def test_kept_is_what_filter_keeps_with_this_preset_and_configuration(
+    rzero: Rzero, tmp_path: Path
+) -> None:
+    def kept(*given: str) -> list[str]:
+        ended = rzero("stats", "a.jsonl", *given)
+        assert ended.status == 0, ended.stderr
+        return next(line for line in ended.lines if "kept" in line).split()[1:]
+
+    rows = [{"answer": "1", "p_hat": k / 100} for k in (25, 30, 75, 80)]
+    (tmp_path / "a.jsonl").write_text(jsonl(*rows))
+    assert kept("--preset", "official") == ["0.3", "to", "0.8", "75.0%"]
+    assert kept("--preset", "official", "--delta", "0.2") == ["0.3", "to", "0.7", "25.0%"]
+    (tmp_path / "rzero.toml").write_text("[filter]\nlow = 0.5\n")
+    assert kept() == ["0.5", "to", "1", "50.0%"]
+    (tmp_path / "rzero.toml").write_text("[stats]\ndelta = 0.1\n[filter]\nlow = 0.5\n")
+    assert kept() == ["0.4", "to", "0.6", "0.0%"]
+    (tmp_path / "rzero.toml").write_text("[filter]\ndelta = 0.6\n")
+    ended = rzero("stats", "a.jsonl")
+    assert ended.stderr == "rzero: filter: --delta 0.6: must be between 0 and 0.5\n"
+
+
 def test_the_entropy_of_votes_by_hand(tmp_path: Path) -> None:
     def entropy(*rows: dict[str, Any]) -> float | None:
         (tmp_path / "a.jsonl").write_text(jsonl(*({"answer": "1", "p_hat": 0.5} | r for r in rows)))
@@ -353,7 +374,7 @@ def test_a_table_has_a_column_for_each_file(rzero: Rzero, tmp_path: Path) -> Non
     assert ended.status == 0
     assert ended.lines[0].split() == ["iter-1/labeled.jsonl", "iter-2/labeled.jsonl"]
     row = next(line for line in ended.lines if "kept" in line)
-    assert row.split() == ["kept", "100.0%", "100.0%"]
+    assert " ".join(row.split()) == "kept, 0.25 to 0.75 100.0% 100.0%"
     assert "\x1b" not in ended.stdout
 
 

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,13 @@ import typer
 
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._run import say, settings_of
-from rzero_cli.core.keep import band
+from rzero_cli.core.keep import Band, interval
 from rzero_cli.core.outputs import Output
 from rzero_cli.core.processes import rank
 from rzero_cli.core.progress import MetricsLog, Moment, Window, fitting, means
 from rzero_cli.errors import UsageError
 
-__all__ = ["kept_by_filter", "means", "progress"]
+__all__ = ["interval_of_filter", "kept_by_filter", "means", "progress"]
 
 Look = Callable[[], Mapping[str, float]]
 """How far a stage is: `done` (with what an earlier run had; not there before the work begins),
@@ -74,7 +73,7 @@ def progress(
         UsageError: the log is another file of this command, or cannot be opened.
     """
     name, options = title or str(ctx.command.name), ctx.params
-    log = None if rank() or not options["log_file"] else _open_log(ctx, name)
+    log = None if rank() or not options.get("log_file") else _open_log(ctx, name)
     talks = not (options["quiet"] or rank())
     if not talks and log is None:
         yield lambda figures: None
@@ -263,18 +262,20 @@ def _bar(name: str, console: Any) -> Iterator[Draw]:
 # ---------------------------------------------------------------- figures
 
 
-def kept_by_filter(ctx: typer.Context) -> Callable[[str | None, float], bool]:
-    """Whether `rzero filter` would keep a question, by its label and `p_hat`, with the preset and
-    configuration of this command.
+def interval_of_filter(ctx: typer.Context) -> Band:
+    """Of p_hat, what `rzero filter` would keep with the preset and configuration of this command.
 
     Raises:
         UsageError: the configuration has no numbers there.
     """
-    values = opt.values_of(ctx, "filter")
+    values = {name: str(value) for name, value in opt.values_of(ctx, "filter").items()}
     try:
-        low, high = map(float, band(Decimal(str(values["delta"]))))
-        if "low" in values or "high" in values:
-            low, high = float(values.get("low", 0)), float(values.get("high", 1))
-    except (ArithmeticError, ValueError) as error:
-        raise UsageError("filter: --delta, --low and --high must be numbers") from error
+        return interval(values["delta"], values.get("low"), values.get("high"))
+    except UsageError as error:
+        raise UsageError(f"filter: {error}") from error
+
+
+def kept_by_filter(ctx: typer.Context) -> Callable[[str | None, float], bool]:
+    """Whether `rzero filter` would keep a question, by its label and `p_hat`. Raises as above."""
+    low, high = map(float, interval_of_filter(ctx))
     return lambda answer, p_hat: answer is not None and low <= p_hat <= high

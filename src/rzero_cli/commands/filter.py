@@ -4,7 +4,7 @@ again (`core/curriculum.py`)."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import IO, Annotated, Any
 
@@ -14,7 +14,7 @@ from rzero_cli.commands import _options as opt
 from rzero_cli.commands._input import Input
 from rzero_cli.commands._output import hashed, record_origin
 from rzero_cli.commands._run import Clock, say, stdin_or_help
-from rzero_cli.core.keep import Band, band, keep, quick_keep
+from rzero_cli.core.keep import Band, interval, keep, quick_keep
 from rzero_cli.core.outputs import open_copy
 from rzero_cli.core.records import p_hat_of
 from rzero_cli.core.rewards import check_tokenizer
@@ -32,8 +32,6 @@ from rzero_cli.errors import UsageError
 
 KEEP, GUARDS = "What to keep", "Guards against repetition"
 Guard = Callable[[str, str], str | None]
-# 1/2 - 1e-999999999 has a billion digits.
-MOST_PLACES = 1000
 
 
 def filter_(
@@ -146,7 +144,7 @@ def filter_(
       rzero filter labeled.jsonl --dedup near --dedup-against iter-1/train.jsonl -o train.jsonl
     """
     clock = Clock()
-    interval = _interval(ctx, delta, low, high)
+    wanted = _interval(ctx, delta, low, high)
     part = parse_shard(shard)
     against = dedup_against or []
     _check_guards(dedup, against, bleu)
@@ -181,7 +179,7 @@ def filter_(
                 bleu=bleu,
             )
             how["question_key"] = question_key if dedup or max_per_cluster else None
-        given.good, kept = _copy(batches, out, interval, part, dropped, **how)
+        given.good, kept = _copy(batches, out, wanted, part, dropped, **how)
         read = part.size(given.good)
     told = [
         f"{count} {name.replace('over_', 'over --').replace('_', '-')}"
@@ -189,7 +187,7 @@ def filter_(
     ]
     more = f"; of these dropped: {', '.join(told)}" if told else ""
     say(
-        f"filter: kept {kept} of {read} ({interval[0]} <= p_hat <= {interval[1]}){more}",
+        f"filter: kept {kept} of {read} ({wanted[0]} <= p_hat <= {wanted[1]}){more}",
         quiet=quiet,
     )
 
@@ -197,7 +195,7 @@ def filter_(
 def _copy(
     batches: Iterable[Batch],
     out: IO[bytes],
-    interval: Band,
+    within: Band,
     part: Shard,
     dropped: dict[str, int],
     *,
@@ -214,12 +212,12 @@ def _copy(
         guard: says of a question and its answer why not to keep it, if it is not to be kept.
         question_key: where the question is that the guard looks at; None if at answers alone.
     """
-    parse, decide = quick_parser(strict=strict), quick_keep(interval)
+    parse, decide = quick_parser(strict=strict), quick_keep(within)
     how: dict[str, Any] = {"exact": True, "strict": strict}
 
     def check(line: Line) -> None:
         labelled = _labelled(line)
-        if question_key is not None and keep(*labelled, interval):
+        if question_key is not None and keep(*labelled, within):
             line.text(question_key)
 
     read = kept = 0
@@ -236,7 +234,7 @@ def _copy(
                 line = parse_line(source, number, raw, check=check, reject=reject, **how)
                 if line is None:
                     continue
-                raw, record, wanted = line.raw, line.record, keep(*_labelled(line), interval)
+                raw, record, wanted = line.raw, line.record, keep(*_labelled(line), within)
             if wanted and guard:
                 # All parts of a whole decide alike, and each writes its own.
                 question = record[question_key] if question_key is not None else ""
@@ -290,21 +288,6 @@ def _interval(ctx: typer.Context, delta: str, low: str | None, high: str | None)
     }
     if "delta" in typed and len(typed) > 1:
         raise UsageError("give --delta, or --low and --high, not both")
-    if (low is None and high is None) or "delta" in typed:
-        return band(_number("--delta", delta, Decimal("0.5")))
-    bounds = _number("--low", low or "0"), _number("--high", high or "1")
-    if bounds[0] > bounds[1]:
-        raise UsageError(f"--low {low} is above --high {high}")
-    return bounds
-
-
-def _number(option: str, text: str, largest: Decimal = Decimal(1)) -> Decimal:
-    try:
-        value = Decimal(text)
-    except InvalidOperation:
-        raise UsageError(f"{option} {text}: not a number") from None
-    if value.is_nan() or not 0 <= value <= largest:
-        raise UsageError(f"{option} {text}: must be between 0 and {largest}")
-    if value.adjusted() < -MOST_PLACES or len(value.as_tuple().digits) > MOST_PLACES:
-        raise UsageError(f"{option} {text}: more than {MOST_PLACES} decimal places")
-    return value
+    if "delta" in typed:
+        low = high = None
+    return interval(delta, low, high)

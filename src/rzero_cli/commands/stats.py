@@ -6,7 +6,6 @@ import json
 import os.path
 import sys
 from collections.abc import Iterator
-from decimal import Decimal
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -16,10 +15,11 @@ import typer
 
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._input import Input
+from rzero_cli.commands._progress import interval_of_filter
 from rzero_cli.commands._run import say, stdin_or_help
 from rzero_cli.core.contamination import NGRAM, Index, Overlap, index_benchmarks, watch
 from rzero_cli.core.equivalence import Equivalence
-from rzero_cli.core.keep import Band, band
+from rzero_cli.core.keep import Band, interval
 from rzero_cli.core.oracle import read_references, with_references
 from rzero_cli.core.outputs import protect_stdout
 from rzero_cli.core.rewards import check_tokenizer
@@ -34,15 +34,14 @@ def stats(
     ctx: typer.Context,
     files: opt.Files = None,
     delta: Annotated[
-        float,
+        str | None,
         typer.Option(
             "--delta",
             help="Count as kept what filter keeps with this.",
             rich_help_panel=opt.INPUT,
-            min=0.0,
-            max=0.5,
+            show_default="what it keeps with this preset and configuration",
         ),
-    ] = 0.25,
+    ] = None,
     bleu: Annotated[str, BLEU] = opt.PRESET,
     tau_bleu: Annotated[float, TAU_BLEU] = opt.PRESET,
     question_key: opt.QuestionKey = "question",
@@ -91,13 +90,16 @@ def stats(
     from the first file to a later one. Reads any JSONL with questions, `answer` or `p_hat`, in
     bounded memory; what is an estimate has its error beside it. --limit holds for each file.
 
+    The order of the files matters: each is held against the first, and what was asked in one before
+    has been seen. A shell's * puts iter-10 before iter-2, `ls -v` does not.
+
     Where records have a `reference` (`rzero oracle`, `rzero grade --truth`) or --oracle-data has
     it, so many labels are true, and so often the Solver that labelled was right. --against looks
     for the questions of benchmarks in the files, by the n-grams of words that they share.
 
     [bold]Examples[/]
 
-      rzero stats runs/demo/iter-*/labeled.jsonl
+      rzero stats $(ls -v runs/demo/iter-*/labeled.jsonl)
 
       rzero stats train.jsonl --against gsm8k.jsonl --against aime24.jsonl
 
@@ -113,8 +115,8 @@ def stats(
     from rzero_cli.core.sketches import Distinct
     from rzero_cli.core.statistics import check, statistics
 
-    interval: Band = band(Decimal(str(delta)))
     how: dict[str, Any] = {"question_key": question_key, "tau_bleu": tau_bleu, "bleu": bleu}
+    how["band"] = interval_of_filter(ctx) if delta is None else interval(delta)
     how["earlier"] = Distinct()
     # Asked before standard output is led away.
     terminal = sys.stdout.isatty()
@@ -132,7 +134,7 @@ def stats(
                 lines = watch(lines, overlap, question_key)
             lines = checked(lines, partial(check, question_key=question_key), given.reject)
             lines = given.counted(islice(lines, limit))
-            found = {"file": name} | statistics(lines, band=interval, **how)
+            found = {"file": name} | statistics(lines, **how)
             if overlap and not found.get("questions"):
                 raise DataError(
                     f'{name}: no question under "{question_key}" to look for the benchmark\'s in: '
@@ -145,7 +147,8 @@ def stats(
                 stdout.write(json.dumps(figures[-1]).encode() + b"\n")
                 stdout.flush()
         if not as_json:
-            stdout.write((_table(figures, terminal=terminal) + _found(figures)).encode())
+            text = _table(figures, how["band"], terminal=terminal) + _found(figures)
+            stdout.write(text.encode())
     if timeouts := how["equivalence"].timeouts:
         say(f"stats: {timeouts} comparisons timed out", quiet=quiet)
     if references and not any(f.get("with_reference") for f in figures):
@@ -221,6 +224,7 @@ _ROWS = {
     "solver_accuracy": "{:.1%}",
 }
 _NAMES = {
+    "kept": "kept, {} to {}",
     "p_hat_mean": "p_hat mean",
     "self_bleu": "self-BLEU",
     "words_quantiles": "words, 5-50-95 %",
@@ -232,10 +236,11 @@ _MOST_NAMED = 5  # benchmark questions in the table's lines
 _BARS = " ▁▂▃▄▅▆▇█"
 
 
-def _table(figures: list[dict[str, Any]], *, terminal: bool) -> str:
+def _table(figures: list[dict[str, Any]], kept: Band, *, terminal: bool) -> str:
     """A column for each file, a row for each figure that some file has.
 
     Args:
+        kept: what of p_hat counts as kept.
         terminal: is it to be read on one, with its colours and width?
     """
     from rich.console import Console
@@ -248,7 +253,8 @@ def _table(figures: list[dict[str, Any]], *, terminal: bool) -> str:
     for key, form in _ROWS.items():
         if any(key in figure for figure in figures):
             cells = [_cell(figure, key, form) if key in figure else "" for figure in figures]
-            table.add_row(_NAMES.get(key, key.replace("_", " ")), *cells)
+            name = _NAMES.get(key, key.replace("_", " "))
+            table.add_row(name.format(*kept), *cells)
     if any("p_hat_histogram" in figure for figure in figures):
         table.add_row("p_hat, 0 to 1", *(_bars(f.get("p_hat_histogram", [])) for f in figures))
     for number in range(max(len(f.get("openings", ())[:_OPENINGS]) for f in figures)):

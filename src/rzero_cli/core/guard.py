@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from rzero_cli.core.compare import check_evaluation, compare_evaluations
-from rzero_cli.core.drift import LEAST_DISTINCT, counts, fewer
+from rzero_cli.core.drift import LEAST_DISTINCT, Counts, counts, fewer
 from rzero_cli.core.keep import band
 from rzero_cli.core.statistics import check, statistics
 from rzero_cli.core.streams import read_lines, read_object
@@ -105,7 +105,7 @@ def judge(
     probes = [_read(paths[0]) for paths in files] if "probe" in guards else []
     if probes:
         _check_apart(run, files[0][0], probes[0])
-    first: Json | None = None
+    first: Counts | None = None
     last = 0
     found: Json = {}
     tripped: list[str] = []
@@ -230,7 +230,7 @@ def _base(probes: list[Json]) -> str:
 # ---------------------------------------------------------------- diversity
 
 
-def _counts(path: Path, tau_bleu: float, bleu: str) -> Json:
+def _counts(path: Path, tau_bleu: float, bleu: str) -> Counts:
     """Of the questions and labels of a file how many differ; nothing of a file from which nothing
     can be learned. Raises DataError."""
     lines = read_lines([str(path)], exact=True, check=check)
@@ -241,7 +241,7 @@ def _counts(path: Path, tau_bleu: float, bleu: str) -> Json:
     return there if all(of for _, of in there.values()) else {}
 
 
-def _diversity(first: Json, last: Json, least_share: float) -> Json:
+def _diversity(first: Counts, last: Counts, least_share: float) -> Json:
     fell = fewer(first, last, least_share) if last else {"labelled": "no labelled question is left"}
     return {
         "tripped": bool(fell),

@@ -13,9 +13,13 @@ from decimal import Decimal, InvalidOperation, localcontext
 from functools import lru_cache
 from typing import Any
 
-__all__ = ["band", "keep", "only_p_hat", "quick_keep"]
+from rzero_cli.errors import UsageError
+
+__all__ = ["band", "interval", "keep", "only_p_hat", "quick_keep"]
 
 Band = tuple[Decimal, Decimal]
+_MOST_PLACES = 1000
+"""1/2 - 1e-999999999 has a billion digits."""
 
 
 def band(delta: Decimal) -> Band:
@@ -23,6 +27,32 @@ def band(delta: Decimal) -> Band:
     with localcontext() as context:
         context.prec = 2 + max(1, -int(delta.as_tuple().exponent))
         return Decimal("0.5") - delta, Decimal("0.5") + delta
+
+
+def interval(delta: str, low: str | None = None, high: str | None = None) -> Band:
+    """What `filter` keeps with these options: `low` and `high` where one is there, else `delta`.
+
+    Raises:
+        UsageError: one is no number, or out of its range.
+    """
+    if low is None and high is None:
+        return band(_number("--delta", delta, Decimal("0.5")))
+    bounds = _number("--low", low or "0"), _number("--high", high or "1")
+    if bounds[0] > bounds[1]:
+        raise UsageError(f"--low {low} is above --high {high}")
+    return bounds
+
+
+def _number(option: str, text: str, largest: Decimal = Decimal(1)) -> Decimal:
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        raise UsageError(f"{option} {text}: not a number") from None
+    if value.is_nan() or not 0 <= value <= largest:
+        raise UsageError(f"{option} {text}: must be between 0 and {largest}")
+    if value.adjusted() < -_MOST_PLACES or len(value.as_tuple().digits) > _MOST_PLACES:
+        raise UsageError(f"{option} {text}: more than {_MOST_PLACES} decimal places")
+    return value
 
 
 def keep(answer: str | None, p_hat: Decimal, interval: Band) -> bool:

@@ -202,10 +202,11 @@ $(R)/summary.json: $(call results,$(R)) $(foreach k,$(STEPS),$(R)/iter-$k/guard.
 verdict:
 	@$(judge)
 
-report: private LABELED = $(sort $(wildcard $(R)/iter-*/labeled.jsonl))
+# iter-10 after iter-2: each file is held against those before it.
+report: private LABELED = $(shell printf '%s\n' $(wildcard $(R)/iter-*/labeled.jsonl) | sort -V)
 report: ## table and picture of RUN and figures of its questions, into its folder
 	$(RZERO) report $(R) --force -o $(R)/summary.json -o $(R)/summary.txt -o $(R)/summary.png -o $(R)/report.html
-	$(if $(LABELED),$(RZERO) stats $(LABELED) > $(R)/stats.txt && cat $(R)/stats.txt)
+	$(if $(LABELED),$(RZERO) stats $(LABELED) $(PRESET_FLAG) > $(R)/stats.txt && cat $(R)/stats.txt)
 
 compare: ## the last iteration of RUN against its base, question by question, into its folder
 	$(RZERO) compare $(R)/base/eval.json $(R)/iter-$(LAST)/eval.json > $(R)/compare.txt && cat $(R)/compare.txt
