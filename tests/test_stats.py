@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import tracemalloc
 from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
@@ -15,7 +16,7 @@ from conftest import Ended, Refused, Rzero
 from rzero_cli.core import sketches
 from rzero_cli.core import statistics as core
 from rzero_cli.core.keep import band
-from rzero_cli.core.sketches import Distinct, digest
+from rzero_cli.core.sketches import Distinct, digest, same_text
 from rzero_cli.core.statistics import check, statistics
 from rzero_cli.core.streams import read_lines
 from test_terminal import OnTerminal
@@ -127,13 +128,42 @@ def test_the_entropy_of_votes_by_hand(tmp_path: Path) -> None:
 
 
 def test_questions_that_differ_in_case_and_white_space_are_one(rzero: Rzero) -> None:
-    rows = [{"question": text} for text in ("What is 2 ?", " what  IS\n2 ?", "what is 3 ?")]
-    (one,) = figures(rzero("stats", "--json", input=jsonl(*rows)))
+    texts = ("What is 2 ?", " what  IS\n2 ?", "what is 3 ?", "Die Straße ?", "die STRASSE ?")
+    (one,) = figures(rzero("stats", "--json", input=jsonl(*({"question": t} for t in texts))))
     assert (one["distinct_questions"], one["openings"]) == (
-        2,
-        [["what is 2", 2 / 3], ["what is 3", 1 / 3]],
+        3,  # as for `filter --dedup exact`
+        [["what is 2", 2 / 5], ["die strasse ?", 2 / 5], ["what is 3", 1 / 5]],
     )
     assert "seen_before" not in one
+
+
+def test_a_long_question_is_read_as_a_short_one_in_less_memory() -> None:
+    rng = random.Random(0)
+    for _ in range(3):
+        text = "".join(rng.choices(["A", "b", "ß", " ", "\n", "\x1c", "\u3000", "c d"], k=70_000))
+        assert same_text(text) == " ".join(text.casefold().split())
+    assert same_text("a" + " " * 10**6) == "a", "in no time that grows with the square"
+    text = "ab c " * 10**6
+    tracemalloc.start()
+    try:
+        assert same_text(text) == text[:-1].casefold()
+        assert tracemalloc.get_traced_memory()[1] < 5 * len(text)
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_estimate_has_an_error_even_where_all_of_the_sample_are_alike(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(core, "MOST_SAMPLED", 50)
+    (tmp_path / "a.jsonl").write_text(jsonl(*[{"question": "one and the same to all"}] * 60))
+    alike = found(tmp_path / "a.jsonl")
+    assert (alike["self_bleu"], alike["largest_cluster"]) == (1, 1)
+    # Two of each kind are added to the sample, which leaves out a sixth.
+    error = ((52 / 54) * (2 / 54) / 54 * (1 - 50 / 60)) ** 0.5
+    assert alike["approximate"] == pytest.approx({"self_bleu": error, "largest_cluster": error})
+    (tmp_path / "a.jsonl").write_text(jsonl(*[{"question": "one and the same to all"}] * 50))
+    assert "approximate" not in found(tmp_path / "a.jsonl")
 
 
 def test_what_was_asked_in_any_earlier_file_has_been_seen(rzero: Rzero, tmp_path: Path) -> None:
@@ -280,6 +310,17 @@ def test_what_is_not_there_gives_no_figure(rzero: Rzero) -> None:
     assert "kept" not in only[0]
 
 
+def test_a_key_that_no_record_has_is_said(rzero: Rzero, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(jsonl({"prompt": "a", "answer": "1"}, {"prompt": "b"}))
+    assert rzero("stats", "a.jsonl").stderr == "", "labels alone are figures, too"
+    told = "name the key of the questions with --question-key; keys here: prompt, answer\n"
+    ended = rzero("stats", "a.jsonl", "--question-key", "text")
+    assert ended.stderr == f'stats: a.jsonl: no record has "text": {told}'
+    (tmp_path / "b.jsonl").write_text(jsonl({"prompt": "a"}))
+    told = "name the key of the questions with --question-key; keys here: prompt\n"
+    assert rzero("stats", "b.jsonl").stderr == f'stats: b.jsonl: no record has "question": {told}'
+
+
 def asked(texts: Iterable[str], answers: Iterable[str]) -> str:
     pairs = zip(texts, answers, strict=True)
     return jsonl(*({"question": text, "answer": a, "p_hat": 0.5} for text, a in pairs))
@@ -304,6 +345,14 @@ def test_a_collapse_is_seen_and_said(rzero: Rzero, tmp_path: Path) -> None:
     first, second, third, _ = figures(ended)
     assert first["p_hat_mean"] == second["p_hat_mean"] == 0.5
     said = ended.stderr.splitlines()
+    told = [figure.get("warnings") for figure in figures(ended)]
+    assert (told[0], told[3]) == (None, [])
+    names = ("2.jsonl", "3.jsonl")
+    assert said == [
+        f"stats: 1.jsonl -> {name}: {line}"
+        for name, lines in zip(names, told[1:3], strict=True)
+        for line in lines or ()
+    ]
     answers = first["distinct_answers"]
     alike = round(200 * (1 - second["near_duplicates"]))
     frequent = sum(share for _, share in first["openings"])
@@ -350,7 +399,7 @@ def test_a_table_of_three_files_is_80_columns_wide(tmp_path: Path) -> None:
         ]
         (folder / "labeled.jsonl").write_text(jsonl(*rows))
     names = [f"iter-{number}/labeled.jsonl" for number in (1, 2, 3)]
-    shown = OnTerminal(tmp_path, "stats", *names, COLUMNS="80")
+    shown = OnTerminal(tmp_path, "stats", "--quiet", *names, COLUMNS="80")
     assert shown.status == 0
     assert shown.is_harmless()
     lines = shown.bare.splitlines()
@@ -364,6 +413,19 @@ def test_a_table_of_three_files_is_80_columns_wide(tmp_path: Path) -> None:
     assert len(rows_by_name["label accuracy"]) == 3
     opening = next(line for line in lines if line.strip().startswith("openings"))
     assert opening.count(r"100.0% \x1b[1m[re") == 3
+
+
+def test_more_files_than_fit_are_tables_one_below_the_other(tmp_path: Path) -> None:
+    for number in range(1, 6):
+        (tmp_path / f"{number}.jsonl").write_text(various(5, number))
+    names = [f"{number}.jsonl" for number in range(1, 6)]
+    shown = OnTerminal(tmp_path, "stats", "--quiet", *names, COLUMNS="80")
+    lines = shown.bare.splitlines()
+    assert max(map(len, lines)) <= 80
+    heads = [line.split() for line in lines if ".jsonl" in line and "->" not in line]
+    assert heads == [names[:3], names[3:]]
+    kept = [line.split() for line in lines if line.strip().startswith("kept, 0.25 to 0.75 ")]
+    assert [len(row) - 4 for row in kept] == [3, 2]
 
 
 def test_a_table_has_a_column_for_each_file(rzero: Rzero, tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ import json
 import os.path
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ import typer
 
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._input import Input
-from rzero_cli.commands._progress import interval_of_filter
+from rzero_cli.commands._progress import interval_of_filter, progress
 from rzero_cli.commands._run import say, stdin_or_help
 from rzero_cli.core.contamination import NGRAM, Index, Overlap, index_benchmarks, watch
 from rzero_cli.core.equivalence import Equivalence
@@ -120,32 +121,42 @@ def stats(
     how["earlier"] = Distinct()
     # Asked before standard output is led away.
     terminal = sys.stdout.isatty()
+    total = given.at_most if limit is None else None
+    shown: AbstractContextManager[Any] = nullcontext()
+    if not (as_json and terminal):  # a bar would stand between the lines
+        shown = progress(ctx, total, lambda: {"done": given.good}, unit="records")
     with (
         given.rejecting(),
         protect_stdout() as stdout,
         Equivalence() as how["equivalence"],
     ):
-        figures, overlaps = [], []
-        for name, lines in zip(names, sources, strict=True):
-            if references:
-                lines = with_references(lines, references, question_key)
-            overlap = Overlap(index) if index else None
-            if overlap:
-                lines = watch(lines, overlap, question_key)
-            lines = checked(lines, partial(check, question_key=question_key), given.reject)
-            lines = given.counted(islice(lines, limit))
-            found = {"file": name} | statistics(lines, **how)
-            if overlap and not found.get("questions"):
-                raise DataError(
-                    f'{name}: no question under "{question_key}" to look for the benchmark\'s in: '
-                    f"name its key with --question-key; keys here: "
-                    f"{', '.join(overlap.keys[:8]) or 'none'}"
-                )
-            overlaps.append(overlap)
-            figures.append(found | ({"benchmarks": overlap.by_benchmark()} if overlap else {}))
-            if as_json:
-                stdout.write(json.dumps(figures[-1]).encode() + b"\n")
-                stdout.flush()
+        figures: list[dict[str, Any]] = []
+        overlaps, keys = [], []
+        with shown:
+            for name, lines in zip(names, sources, strict=True):
+                if references:
+                    lines = with_references(lines, references, question_key)
+                overlap = Overlap(index) if index else None
+                if overlap:
+                    lines = watch(lines, overlap, question_key)
+                lines = checked(lines, partial(check, question_key=question_key), given.reject)
+                lines = given.counted(islice(lines, limit))
+                first = next(lines, None)
+                keys.append(list(first.record)[:8] if first else [])
+                found = {"file": name} | statistics(chain([first] if first else [], lines), **how)
+                if overlap and not found.get("questions"):
+                    raise DataError(
+                        f'{name}: no question under "{question_key}" to look for the benchmark\'s '
+                        f"in: name its key with --question-key; keys here: "
+                        f"{', '.join(overlap.keys[:8]) or 'none'}"
+                    )
+                overlaps.append(overlap)
+                found |= {"benchmarks": overlap.by_benchmark()} if overlap else {}
+                found |= {"warnings": list(falls(figures[0], found))} if figures else {}
+                figures.append(found)
+                if as_json:
+                    stdout.write(json.dumps(figures[-1]).encode() + b"\n")
+                    stdout.flush()
         if not as_json:
             text = _table(figures, how["band"], terminal=terminal) + _found(figures)
             stdout.write(text.encode())
@@ -162,8 +173,16 @@ def stats(
             f"{benchmark['questions']:,} questions of {benchmark['file']} occur in it",
             quiet=quiet,
         )
+    named = opt.chosen(ctx, "question_key")
+    for figure, there in zip(figures, keys, strict=True):
+        if there and "questions" not in figure and (named or not figure.keys() - _OF_ANY):
+            say(
+                f'stats: {figure["file"]}: no record has "{question_key}": name the key of the '
+                f"questions with --question-key; keys here: {', '.join(there)}",
+                quiet=quiet,
+            )
     for name, figure in zip(names[1:], figures[1:], strict=True):
-        for warning in falls(figures[0], figure):
+        for warning in figure["warnings"]:
             say(f"stats: {names[0]} -> {name}: {warning}", quiet=quiet)
 
 
@@ -198,6 +217,7 @@ def _not_looked_at(figure: dict[str, Any], overlap: Overlap, question_key: str) 
         yield f'"{key}" of {count:,} records is of the wrong type: left out of the other figures'
 
 
+_OF_ANY = {"file", "records", "warnings"}
 _ROWS = {
     "records": "{:,}",
     "questions": "{:,}",
@@ -231,23 +251,42 @@ _NAMES = {
 }
 _OF = {"near_duplicates": "compared", "clusters": "sampled"}
 """Figures that grow with how many questions were compared: that is said where not all were."""
+_LABEL, _COLUMN = 21, 19
+"""Columns of a terminal that a figure's name and a file's figures need, the space between them
+included."""
 _OPENINGS = 3  # in the table
 _MOST_NAMED = 5  # benchmark questions in the table's lines
 _BARS = " ▁▂▃▄▅▆▇█"
 
 
 def _table(figures: list[dict[str, Any]], kept: Band, *, terminal: bool) -> str:
-    """A column for each file, a row for each figure that some file has.
+    """A column for each file, a row for each figure that some file has; where there is not room for
+    all, in several tables, one below the other.
 
     Args:
         kept: what of p_hat counts as kept.
         terminal: is it to be read on one, with its colours and width?
     """
     from rich.console import Console
+
+    console = Console(highlight=False, force_terminal=terminal)
+    if not terminal:
+        console.width = 40 + 40 * len(figures)
+    most = max(1, (console.width - _LABEL) // _COLUMN)
+    with console.capture() as capture:
+        for place in range(0, len(figures), most):
+            if place:
+                console.print()
+            console.print(_columns(figures[place : place + most], kept))
+    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
+
+
+def _columns(figures: list[dict[str, Any]], kept: Band) -> Any:
+    """The table of as many files as stand side by side."""
     from rich.table import Table
 
     table = Table(box=None)
-    table.add_column("")
+    table.add_column("", min_width=_LABEL - 2, overflow="fold")
     for name in _short([figure["file"] for figure in figures]):
         table.add_column(plain(name), overflow="fold")
     for key, form in _ROWS.items():
@@ -269,12 +308,7 @@ def _table(figures: list[dict[str, Any]], kept: Band, *, terminal: bool) -> str:
         counts = [f"{one['found']:,} ({one['share']:.1%})" for one in found]
         table.add_row(title, *[f"{benchmark['questions']:,}"] * len(found))
         table.add_row("found in it", *counts)
-    console = Console(highlight=False, force_terminal=terminal)
-    if not terminal:
-        console.width = 40 + 40 * len(figures)
-    with console.capture() as capture:
-        console.print(table)
-    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
+    return table
 
 
 def _cell(figure: dict[str, Any], key: str, form: str) -> str:

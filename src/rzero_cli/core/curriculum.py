@@ -23,12 +23,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from hashlib import blake2b
 
 from rzero_cli.core.answers import canonical_key
 from rzero_cli.core.near import NearIndex
+from rzero_cli.core.sketches import digest, same_text
 
 __all__ = ["guards"]
+
+_BYTES = 16  # of a digest: a question that is taken for another is lost
 
 
 def guards(
@@ -54,23 +56,23 @@ def guards(
         max_per_answer, max_per_cluster: 1 or more, or None. After `near` a cluster has one member.
         tau_bleu, bleu: of near-duplicates, see `core.near`.
     """
-    texts: set[bytes] = set()
-    answers: Counter[bytes] = Counter()
+    texts: set[int] = set()
+    answers: Counter[int] = Counter()
     members: Counter[int] = Counter()
     near = dedup == "near"
     most = 1 if near else max_per_cluster
     index = NearIndex(tau_bleu=tau_bleu, bleu=bleu) if most else None
     for question in seen if dedup else ():
-        texts.add(_same_text(question))
+        texts.add(digest(same_text(question), _BYTES))
         if near and index is not None:
             members[len(index)] = 1
             index.look(question, enter="always")
 
     def look(question: str, answer: str) -> str | None:
-        text = _same_text(question) if dedup else b""
+        text = digest(same_text(question), _BYTES) if dedup else 0
         if text in texts:
             return "duplicates"
-        key = _digest(canonical_key(answer) or answer) if max_per_answer else b""
+        key = digest(canonical_key(answer) or answer, _BYTES) if max_per_answer else 0
         if max_per_answer and answers[key] == max_per_answer:
             return "over_max_per_answer"
         if most and index is not None:  # the last one: a new leader that is entered here is kept
@@ -87,13 +89,3 @@ def guards(
         return None
 
     return look
-
-
-def _same_text(question: str) -> bytes:
-    """What two questions share that differ in white space and case alone."""
-    return _digest(" ".join(question.casefold().split()))
-
-
-def _digest(text: str) -> bytes:
-    """Sixteen bytes for a text: no two texts that anybody has met share theirs."""
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

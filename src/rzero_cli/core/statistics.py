@@ -23,7 +23,7 @@ from rzero_cli.core.intervals import sums_interval
 from rzero_cli.core.keep import Band, keep, only_p_hat, quick_keep
 from rzero_cli.core.near import near_duplicates
 from rzero_cli.core.records import p_hat_of, texts_of, votes_of
-from rzero_cli.core.sketches import EXACT, Distinct, Frequent, Sample, digest
+from rzero_cli.core.sketches import EXACT, Distinct, Frequent, Sample, digest, same_text
 from rzero_cli.core.streams import Line, parse_line
 
 __all__ = ["MOST_COMPARED", "MOST_SAMPLED", "check", "statistics"]
@@ -143,13 +143,13 @@ class _Questions:
         if question is None:
             return
         self.valid += 1
-        words = question.lower().split()
-        count = len(words)
+        text = same_text(question)
+        count = text.count(" ") + 1 if text else 0
         self.words += count
         self.lengths[count if count < _MOST_WORDS else _MOST_WORDS] += 1
-        self.openings.add(" ".join(words[:_OPENING])[:_OPENING_LONGEST])
+        self.openings.add(" ".join(text.split(" ", _OPENING)[:_OPENING])[:_OPENING_LONGEST])
         self.sample.add(question[:_LONGEST])
-        found = digest(" ".join(words))
+        found = digest(text)
         self.distinct.add(found)
         if self.earlier and found < self.earlier.limit:
             self.looked_for += 1
@@ -176,7 +176,7 @@ class _Questions:
                 figures["seen_before"] = share = self.seen_before / max(1, self.looked_for)
                 if self.earlier.error:
                     found = sum(one < self.earlier.limit for one in self.distinct.kept)
-                    errors["seen_before"] = _share_error(share, found, 0.0)
+                    errors["seen_before"] = _share_error(share, found)
             self.earlier.update(self.distinct)
         return figures
 
@@ -202,8 +202,9 @@ class _Questions:
         sizes = Counter(clusters)
         largest = max(sizes.values(), default=0) / max(1, len(sampled))
         of_all = len(sampled) / max(1, self.valid)
-        errors["self_bleu"] = error * math.sqrt(1 - of_all)
-        errors["largest_cluster"] = _share_error(largest, len(sampled), of_all)
+        left = math.sqrt(1 - of_all)  # a sample of the whole has no error
+        errors["self_bleu"] = (error or _share_error(alike, len(sampled))) * left
+        errors["largest_cluster"] = _share_error(largest, len(sampled)) * left
         return {
             "near_duplicates": near / max(1, len(compared)),
             "compared": len(compared),
@@ -281,7 +282,7 @@ class _Labels:
             }
             errors["distinct_answers"] = self.distinct.count * self.distinct.error
             errors["top_answer"] = self.answers.short / n
-            errors["top_10_answers"] = len(top) * self.answers.short / n
+            errors["top_10_answers"] = 10 * self.answers.short / n
         return figures
 
 
@@ -357,6 +358,8 @@ def _entropy(sizes: Collection[int]) -> float:
     return max(0.0, math.log2(total) - sum([n * math.log2(n) for n in sizes]) / total)
 
 
-def _share_error(share: float, n: int, of_all: float) -> float:
-    """The standard error of a share among `n`, drawn without putting back, `of_all` of the file."""
-    return math.sqrt(share * (1 - share) / max(1, n) * (1 - of_all))
+def _share_error(share: float, n: int) -> float:
+    """The standard error of a share among `n`, with two of each kind added (Agresti and Coull
+    1998): a sample in which all are alike says little of one in a thousand."""
+    share = (share * n + 2) / (n + 4)
+    return math.sqrt(share * (1 - share) / (n + 4))
