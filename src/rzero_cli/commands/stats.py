@@ -28,6 +28,8 @@ from rzero_cli.core.streams import checked, read_lines
 from rzero_cli.core.terminal import plain, printable
 from rzero_cli.errors import DataError, UsageError
 
+Figures = dict[str, Any]
+
 BLEU, TAU_BLEU = opt.reward("stats")[1:3]
 
 
@@ -130,7 +132,7 @@ def stats(
         protect_stdout() as stdout,
         Equivalence() as how["equivalence"],
     ):
-        figures: list[dict[str, Any]] = []
+        figures: list[Figures] = []
         overlaps, keys = [], []
         with shown:
             for name, lines in zip(names, sources, strict=True):
@@ -160,30 +162,55 @@ def stats(
         if not as_json:
             text = _table(figures, how["band"], terminal=terminal) + _found(figures)
             stdout.write(text.encode())
-    if timeouts := how["equivalence"].timeouts:
-        say(f"stats: {timeouts} comparisons timed out", quiet=quiet)
-    if references and not any(f.get("with_reference") for f in figures):
-        say(f"stats: {oracle_data} has the true answer of none of these questions", quiet=quiet)
-    for figure, overlap in zip(figures, overlaps, strict=True):
-        for message in _not_looked_at(figure, overlap, question_key) if overlap else ():
-            say(f"stats: {figure['file']}: {message}", quiet=quiet)
+    messages = (
+        _graded(figures, oracle_data if references else None, how["equivalence"].timeouts),
+        *(
+            _not_looked_at(figure, overlap, question_key)
+            for figure, overlap in zip(figures, overlaps, strict=True)
+            if overlap
+        ),
+        _found_in(figures),
+        _no_questions(figures, keys, question_key, opt.chosen(ctx, "question_key")),
+        _fallen(figures),
+    )
+    for message in chain.from_iterable(messages):
+        say(f"stats: {message}", quiet=quiet)
+
+
+def _graded(figures: list[Figures], oracle: str | None, timeouts: int) -> Iterator[str]:
+    """What became of the comparisons with true answers."""
+    if timeouts:
+        yield f"{timeouts} comparisons timed out"
+    if oracle and not any(figure.get("with_reference") for figure in figures):
+        yield f"{oracle} has the true answer of none of these questions"
+
+
+def _found_in(figures: list[Figures]) -> Iterator[str]:
+    """How many questions of which benchmark are in which file."""
     for figure, benchmark in _contaminated(figures):
-        say(
-            f"stats: {figure['file']}: {benchmark['found']:,} of the "
-            f"{benchmark['questions']:,} questions of {benchmark['file']} occur in it",
-            quiet=quiet,
+        yield (
+            f"{figure['file']}: {benchmark['found']:,} of the {benchmark['questions']:,} questions "
+            f"of {benchmark['file']} occur in it"
         )
-    named = opt.chosen(ctx, "question_key")
+
+
+def _no_questions(
+    figures: list[Figures], keys: list[list[str]], question_key: str, chosen: bool
+) -> Iterator[str]:
+    """Which files have none, where they were asked for or nothing else is there."""
     for figure, there in zip(figures, keys, strict=True):
-        if there and "questions" not in figure and (named or not figure.keys() - _OF_ANY):
-            say(
-                f'stats: {figure["file"]}: no record has "{question_key}": name the key of the '
-                f"questions with --question-key; keys here: {', '.join(there)}",
-                quiet=quiet,
+        if there and "questions" not in figure and (chosen or not figure.keys() - _OF_ANY):
+            yield (
+                f'{figure["file"]}: no record has "{question_key}": name the key of the questions '
+                f"with --question-key; keys here: {', '.join(there)}"
             )
-    for name, figure in zip(names[1:], figures[1:], strict=True):
+
+
+def _fallen(figures: list[Figures]) -> Iterator[str]:
+    """What of the diversity has fallen from the first file to a later one."""
+    for figure in figures[1:]:
         for warning in figure["warnings"]:
-            say(f"stats: {names[0]} -> {name}: {warning}", quiet=quiet)
+            yield f"{figures[0]['file']} -> {figure['file']}: {warning}"
 
 
 def _index(files: list[str], *, n: int, key: str | None, strict: bool) -> Index:
@@ -205,16 +232,19 @@ def _index(files: list[str], *, n: int, key: str | None, strict: bool) -> Index:
     return index
 
 
-def _not_looked_at(figure: dict[str, Any], overlap: Overlap, question_key: str) -> Iterator[str]:
+def _not_looked_at(figure: Figures, overlap: Overlap, question_key: str) -> Iterator[str]:
     """What of a file the search for benchmarks passed over, or the other figures had to."""
     without = figure["records"] - figure["questions"] - figure["malformed"]
     if without:
         yield (
-            f'{without:,} of {figure["records"]:,} records have no "{question_key}": no benchmark '
-            "was looked for in them"
+            f"{figure['file']}: {without:,} of {figure['records']:,} records have no "
+            f'"{question_key}": no benchmark was looked for in them'
         )
     for key, count in overlap.left_out.items():
-        yield f'"{key}" of {count:,} records is of the wrong type: left out of the other figures'
+        yield (
+            f'{figure["file"]}: "{key}" of {count:,} records is of the wrong type: left out of the '
+            "other figures"
+        )
 
 
 _OF_ANY = {"file", "records", "warnings"}
@@ -259,7 +289,7 @@ _MOST_NAMED = 5  # benchmark questions in the table's lines
 _BARS = " ▁▂▃▄▅▆▇█"
 
 
-def _table(figures: list[dict[str, Any]], kept: Band, *, terminal: bool) -> str:
+def _table(figures: list[Figures], kept: Band, *, terminal: bool) -> str:
     """A column for each file, a row for each figure that some file has; where there is not room for
     all, in several tables, one below the other.
 
@@ -281,7 +311,7 @@ def _table(figures: list[dict[str, Any]], kept: Band, *, terminal: bool) -> str:
     return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
 
 
-def _columns(figures: list[dict[str, Any]], kept: Band) -> Any:
+def _columns(figures: list[Figures], kept: Band) -> Any:
     """The table of as many files as stand side by side."""
     from rich.table import Table
 
@@ -335,7 +365,7 @@ def _short(names: list[str]) -> list[str]:
     return ["standard input" if name == "-" else name for name in names]
 
 
-def _contaminated(figures: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+def _contaminated(figures: list[Figures]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Each file with each benchmark of which something was found in it."""
     for figure in figures:
         for benchmark in figure.get("benchmarks", []):
@@ -343,7 +373,7 @@ def _contaminated(figures: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any
                 yield figure, benchmark
 
 
-def _found(figures: list[dict[str, Any]]) -> str:
+def _found(figures: list[Figures]) -> str:
     """The first few benchmark questions that were found, a line each."""
     text = ""
     for figure, benchmark in _contaminated(figures):
