@@ -330,7 +330,7 @@ def test_stats_counts_bad_lines_and_needs_no_file(tmp_path: Path, rzero: Rzero) 
     (tmp_path / "mixed.jsonl").open("ab").write(b'\n{"question": 5}\n{"p_hat": 2}\n')
     ended = rzero("stats", "mixed.jsonl", "clean.jsonl", "--json", "--on-error", "skip")
     mixed, clean = map(json.loads, ended.lines)
-    assert mixed | {"file": "", "seen_before": 1.0} == clean | {"file": ""}
+    assert mixed | {"file": "", "seen_before": 1.0, "warnings": []} == clean | {"file": ""}
     total = len(bad) + 2 + 2 * clean["records"]
     assert ended.stderr.startswith(f"stats: {len(bad) + 2} of {total} lines rejected\n")
 

@@ -421,7 +421,6 @@ def test_more_files_than_fit_are_tables_one_below_the_other(tmp_path: Path) -> N
     names = [f"{number}.jsonl" for number in range(1, 6)]
     shown = OnTerminal(tmp_path, "stats", *names, COLUMNS="80")
     lines = shown.bare.replace("\x1b[?25h", "").splitlines()  # the cursor is shown again
-    assert any("stats  25  " in line for line in lines), "how far it is, before the tables"
     assert max(map(len, lines)) <= 80
     heads = [line.split() for line in lines if ".jsonl" in line and "->" not in line]
     assert heads == [names[:3], names[3:]]

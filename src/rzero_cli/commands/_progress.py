@@ -42,6 +42,7 @@ _LONGEST = 300.0  # ... and between two lines, which begin to grow apart at that
 _LOGGED = 10.0  # seconds between two lines of --log-file
 _PATIENCE = 1.0  # seconds to wait for a terminal that takes nothing
 _BAR, _LEAST_BAR = 30, 6  # columns
+_SHORT = 1.0  # seconds in which no bar is drawn: what ends sooner would only leave one behind
 
 
 @contextmanager
@@ -233,7 +234,7 @@ def _bar(name: str, console: Any) -> Iterator[Draw]:
     def draw(moment: Moment) -> None:
         """Whatever becomes of the terminal, the stage goes on."""
         nonlocal gone
-        if gone:
+        if gone or moment.seconds < _SHORT:
             return
         width = console.width - 1 - len(name)
         texts = fitting(moment.texts(), width - _LEAST_BAR - 2)
@@ -246,12 +247,11 @@ def _bar(name: str, console: Any) -> Iterator[Draw]:
             table.add_column(no_wrap=True)
         table.add_row(*row)
         try:
+            live.start()
             live.update(table, refresh=True)
         except (OSError, ValueError):  # it is full, or closed
             gone = True
 
-    with suppress(OSError, ValueError):
-        live.start()
     try:
         yield draw
     finally:
