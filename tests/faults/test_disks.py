@@ -117,7 +117,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_output(
     old, taken = contents(out), kilobytes(disk.path)
     for n in range(8) if FULL else [moments.randrange(2)]:
         replaces = n % 2 == 0
-        force = ["--force"] if replaces and name != "report" else []
+        force = ["--force"] if replaces else []
         if not replaces:
             for path in disk.path.iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
