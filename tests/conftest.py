@@ -25,7 +25,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
 # Before torch is imported by any test; and none of the caller's own settings leaks in.
 os.environ.update(ENVIRONMENT)
 for name in [name for name in os.environ if name.startswith("RZERO_")]:
-    if not name.startswith(("RZERO_CACHE", "RZERO_TEST_DATA", "RZERO_BENCH_FULL", "RZERO_FAULTS")):
+    if not name.startswith(("RZERO_CACHE", "RZERO_TEST_DATA", "RZERO_BENCH_", "RZERO_FAULTS")):
         del os.environ[name]
 # A shell without job control has what it puts into the background ignore Ctrl-C, and so would the
 # commands that tests begin.
