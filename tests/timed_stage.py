@@ -15,8 +15,9 @@ import resource
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -58,30 +59,52 @@ def timed(owner: Any, name: str, part: str) -> None:
     setattr(owner, name, call)
 
 
-def watch(stage: str) -> None:
-    """What is imported here the stage would import, too."""
-    if stage not in ("challenge", "sample", "label", "train-solver"):
-        return
-    from rzero_cli.engines.transformers import TransformersEngine
-    from rzero_cli.stages.label import Solver
+def watch_engine(module: Any) -> None:
+    timed(module.TransformersEngine, "_draw", "generation")
 
-    timed(TransformersEngine, "_draw", "generation")
-    timed(Solver, "read", "rewards and votes")
-    if stage in ("challenge", "train-solver"):
-        from accelerate.optimizer import AcceleratedOptimizer
-        from trl import GRPOTrainer
 
-        from rzero_cli.training import grpo
+def watch_votes(module: Any) -> None:
+    timed(module.Solver, "read", "rewards and votes")
 
-        timed(GRPOTrainer, "_generate_single_turn", "rollouts")
-        timed(GRPOTrainer, "_calculate_rewards", "rewards and votes")
-        timed(GRPOTrainer, "_get_per_token_logps_and_entropies", "log-probabilities")
-        timed(GRPOTrainer, "training_step", "gradients")
-        timed(GRPOTrainer, "_generate_and_score_completions", "rest of TRL")
-        timed(AcceleratedOptimizer, "step", "optimizer")
-        timed(GRPOTrainer, "_save_checkpoint", "saving")
-        timed(GRPOTrainer, "save_model", "saving")
-        timed(grpo._Log, "on_save", "saving")
+
+def watch_training(module: Any) -> None:
+    from accelerate.optimizer import AcceleratedOptimizer
+
+    trainer = module.GRPOTrainer
+    timed(trainer, "_generate_single_turn", "rollouts")
+    timed(trainer, "_calculate_rewards", "rewards and votes")
+    timed(trainer, "_get_per_token_logps_and_entropies", "log-probabilities")
+    timed(trainer, "training_step", "gradients")
+    timed(trainer, "_generate_and_score_completions", "rest of TRL")
+    timed(AcceleratedOptimizer, "step", "optimizer")
+    timed(trainer, "_save_checkpoint", "saving")
+    timed(trainer, "save_model", "saving")
+    timed(module._Log, "on_save", "saving")
+
+
+WATCHED: dict[str, Callable[[Any], None]] = {
+    "rzero_cli.engines.transformers": watch_engine,
+    "rzero_cli.stages.label": watch_votes,
+    "rzero_cli.training.grpo": watch_training,
+}
+
+
+class Watching:
+    """Puts the clocks in when the stage imports what they are for, as it does and when it does."""
+
+    @staticmethod
+    def find_spec(name: str, path: Sequence[str] | None, target: Any = None) -> ModuleSpec | None:
+        spec = PathFinder.find_spec(name, path) if name in WATCHED else None
+        if spec is None or spec.loader is None:
+            return None
+        run = spec.loader.exec_module
+
+        def run_and_watch(module: Any) -> None:
+            run(module)
+            WATCHED[name](module)
+
+        spec.loader.exec_module = run_and_watch  # type: ignore[method-assign]
+        return spec
 
 
 def write(file: str, stage: str) -> None:
@@ -102,7 +125,7 @@ if __name__ == "__main__":
     file, stage = sys.argv[1:3]
     del sys.argv[1]
     atexit.register(write, str(Path(file).resolve()), stage)
-    watch(stage)
+    sys.meta_path.insert(0, Watching)  # type: ignore[arg-type]
     from rzero_cli.cli import main
 
     main()
