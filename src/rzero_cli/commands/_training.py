@@ -20,7 +20,7 @@ from rzero_cli.commands._run import Clock, say, settings_of
 from rzero_cli.core import settings
 from rzero_cli.core.outputs import protect_stdout
 from rzero_cli.core.plan import Plan, make_plan, tokens_written
-from rzero_cli.core.processes import rank
+from rzero_cli.core.processes import importing, rank
 from rzero_cli.core.provenance import describe, write_checkpoint_meta
 from rzero_cli.engines import DEFAULT_BATCH_SIZE
 from rzero_cli.engines.models import adapter_base, require
@@ -199,9 +199,10 @@ def run_training(
     rejected: int | None = None,
 ) -> None:
     """Train `model` and leave the checkpoint in the output directory, with its record."""
-    from rzero_cli.training.adapters import Lora
-    from rzero_cli.training.checkpoints import open_checkpoint, save_as_it_is
-    from rzero_cli.training.grpo import Hyperparameters, lay_out_rows, train
+    with importing():
+        from rzero_cli.training.adapters import Lora
+        from rzero_cli.training.checkpoints import open_checkpoint, save_as_it_is
+        from rzero_cli.training.grpo import Hyperparameters, lay_out_rows, train
 
     options = ctx.params
     quiet = bool(options["quiet"])

@@ -12,7 +12,7 @@ from rzero_cli.commands._plan import print_plan
 from rzero_cli.commands._run import Clock, parents_of, say
 from rzero_cli.commands._training import check_training, grpo_options, plan_of, run_training
 from rzero_cli.core.outputs import protect_stdout
-from rzero_cli.core.processes import rank
+from rzero_cli.core.processes import importing, rank
 from rzero_cli.core.prompts import CHALLENGER, SOLVER, load_prompt, prompt_for
 from rzero_cli.core.provenance import hashed_parents
 from rzero_cli.core.rewards import check_tokenizer
@@ -148,8 +148,9 @@ def challenge(
     opt.check_output_dir(ctx)
     relaunch(ctx.params)
     say("challenge: loading", quiet=quiet)
-    from rzero_cli.stages.label import open_solver
-    from rzero_cli.training.challenger import challenger_reward
+    with importing():
+        from rzero_cli.stages.label import open_solver
+        from rzero_cli.training.challenger import challenger_reward
 
     drawn = (solver_temperature, solver_top_p, solver_top_k, solver_max_tokens)
     sampling = Sampling(m, *drawn, seed, opt.stops(solver_stop))

@@ -17,6 +17,7 @@ from rzero_cli.commands import _options as opt
 from rzero_cli.commands._progress import progress
 from rzero_cli.commands._run import Clock, say, settings_of
 from rzero_cli.core.outputs import check_new_directory, open_directory
+from rzero_cli.core.processes import importing
 from rzero_cli.core.provenance import describe, write_checkpoint_meta
 from rzero_cli.engines.models import require
 from rzero_cli.errors import UsageError
@@ -101,9 +102,10 @@ def _make(
     heldout_seed: int | None,
     clock: Clock,
 ) -> None:
-    from transformers.utils import logging as transformers_logging
+    with importing():
+        from transformers.utils import logging as transformers_logging
 
-    from rzero_cli.world.pretrain import SIZES, make_tiny_base
+        from rzero_cli.world.pretrain import SIZES, make_tiny_base
 
     transformers_logging.disable_progress_bar()
     seen: dict[str, float] = {}

@@ -13,7 +13,7 @@ from rzero_cli.commands._plan import print_plan
 from rzero_cli.commands._run import Clock, say, stdin_or_help
 from rzero_cli.commands._training import check_training, grpo_options, plan_of, run_training
 from rzero_cli.core.plan import Plan
-from rzero_cli.core.processes import rank
+from rzero_cli.core.processes import importing, rank
 from rzero_cli.core.prompts import SOLVER, Messages, load_prompt, prompt_for
 from rzero_cli.core.provenance import hashed_parents
 from rzero_cli.core.streams import Line
@@ -145,8 +145,9 @@ def train_solver(
         _check_size(names, rows, plan, quiet=quiet)
     origin = on_first(lambda: hashed_parents([*names, model]))
     say("train-solver: loading", quiet=quiet)
-    from rzero_cli.core.equivalence import Equivalence
-    from rzero_cli.training import solver as training
+    with importing():
+        from rzero_cli.core.equivalence import Equivalence
+        from rzero_cli.training import solver as training
 
     if shuffle_labels:
         rows = training.shuffle_labels(rows, seed)

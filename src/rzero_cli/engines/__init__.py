@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
+from rzero_cli.core.processes import importing
 from rzero_cli.core.prompts import Prompt
 from rzero_cli.errors import UsageError
 
@@ -148,7 +149,8 @@ def open_engine(
             seed=seed,
             notify=notify,
         )
-    from rzero_cli.engines.transformers import TransformersEngine
+    with importing():
+        from rzero_cli.engines.transformers import TransformersEngine
 
     known = {name: value for name, value in (arguments or {}).items() if name == "dtype"}
     return TransformersEngine(
