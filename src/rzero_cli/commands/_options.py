@@ -481,26 +481,33 @@ def reward(command: str) -> tuple[Any, Any, Any, Any]:
     """--rule, --bleu, --tau-bleu and --lambda-rep with `command`'s defaults."""
     return (
         from_preset(command, "--rule", help=f"Formula: {' or '.join(RULES)}.", panel=REWARD),
-        from_preset(
-            command,
-            "--bleu",
-            help=f"Tokenizer of the distance: {', '.join(BLEU_TOKENIZERS)}; or nltk.",
-            panel=REWARD,
-        ),
-        from_preset(
-            command,
-            "--tau-bleu",
-            help="Distance at which clusters are cut.",
-            panel=REWARD,
-            min=0.0,
-            max=1.0,
-        ),
+        *distance(command),
         from_preset(
             command,
             "--lambda-rep",
             help="Weight of the repetition penalty; 0 leaves it out.",
             panel=REWARD,
             min=0.0,
+        ),
+    )
+
+
+def distance(command: str, panel: str = REWARD) -> tuple[Any, Any]:
+    """--bleu and --tau-bleu with `command`'s defaults."""
+    return (
+        from_preset(
+            command,
+            "--bleu",
+            help=f"Tokenizer of the distance: {', '.join(BLEU_TOKENIZERS)}; or nltk.",
+            panel=panel,
+        ),
+        from_preset(
+            command,
+            "--tau-bleu",
+            help="Distance at which clusters are cut.",
+            panel=panel,
+            min=0.0,
+            max=1.0,
         ),
     )
 

@@ -19,7 +19,7 @@ from rzero_cli.commands._progress import progress
 from rzero_cli.commands._run import Clock, say, settings_of
 from rzero_cli.core import settings
 from rzero_cli.core.outputs import protect_stdout
-from rzero_cli.core.plan import Plan, make_plan, tokens_written
+from rzero_cli.core.plan import LENGTH, Plan, make_plan, tokens_written
 from rzero_cli.core.processes import importing, rank
 from rzero_cli.core.provenance import describe, write_checkpoint_meta
 from rzero_cli.engines import DEFAULT_BATCH_SIZE
@@ -312,7 +312,7 @@ _SHOWN = {
     "frac_reward_zero_std": "zero-variance",
     "kl": "kl",
     "entropy": "entropy",
-    "completions/mean_length": "length",
+    LENGTH: "length",
 }
 
 

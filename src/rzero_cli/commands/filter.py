@@ -31,6 +31,7 @@ from rzero_cli.core.streams import (
 from rzero_cli.errors import UsageError
 
 KEEP, GUARDS = "What to keep", "Guards against repetition"
+BLEU, TAU_BLEU = opt.distance("filter", GUARDS)
 Guard = Callable[[str, str], str | None]
 
 
@@ -94,23 +95,8 @@ def filter_(
             min=1,
         ),
     ] = None,
-    bleu: Annotated[
-        str,
-        opt.from_preset(
-            "filter", "--bleu", help="Tokenizer of the distance, as for stats.", panel=GUARDS
-        ),
-    ] = opt.PRESET,
-    tau_bleu: Annotated[
-        float,
-        opt.from_preset(
-            "filter",
-            "--tau-bleu",
-            help="Distance from which on two questions are not near.",
-            panel=GUARDS,
-            min=0.0,
-            max=1.0,
-        ),
-    ] = opt.PRESET,
+    bleu: Annotated[str, BLEU] = opt.PRESET,
+    tau_bleu: Annotated[float, TAU_BLEU] = opt.PRESET,
     question_key: opt.QuestionKey = "question",
     limit: opt.Limit = None,
     shard: opt.Shard = None,

@@ -18,7 +18,7 @@ from rzero_cli.core.rewards import check_tokenizer
 from rzero_cli.core.terminal import printable
 from rzero_cli.errors import UsageError
 
-BLEU, TAU_BLEU = opt.reward("guard")[1:3]
+BLEU, TAU_BLEU = opt.distance("guard")
 
 
 def guard(

@@ -30,7 +30,7 @@ from rzero_cli.errors import DataError, UsageError
 
 Figures = dict[str, Any]
 
-BLEU, TAU_BLEU = opt.reward("stats")[1:3]
+BLEU, TAU_BLEU = opt.distance("stats")
 
 
 def stats(

@@ -20,13 +20,13 @@ from rzero_cli.core.streams import read_object
 from rzero_cli.errors import DataError, UsageError
 
 __all__ = [
-    *("CHAINS", "curves", "forgiving", "iterations", "over_runs", "read_evaluation"),
+    *("CHAINS", "CHECKPOINTS", "curves", "forgiving", "iterations", "over_runs", "read_evaluation"),
     *("records_of", "summarize_run"),
 ]
 
 CHAINS = ("base-challenger", "no-penalty", "no-filter", "shuffled-labels")
 _ARTEFACTS = ("questions.jsonl", "labeled.jsonl", "train.jsonl", "graded.jsonl")
-_CHECKPOINTS = ("challenger", "solver")
+CHECKPOINTS = ("challenger", "solver")
 
 _LARGEST = 1e15  # of a figure that is one
 
@@ -211,7 +211,7 @@ def _metrics(artefact: Path, remark: Remark | None) -> dict[str, Any]:
 
 def records_of(folder: Path) -> list[Path]:
     """The records of what the stages left in an iteration's folder, those that are there."""
-    records = [folder / name / CHECKPOINT_META for name in _CHECKPOINTS]
+    records = [folder / name / CHECKPOINT_META for name in CHECKPOINTS]
     records += [file_meta_path(folder / name) for name in _ARTEFACTS]
     return [path for path in records if path.is_file()]
 

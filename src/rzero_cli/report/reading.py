@@ -14,6 +14,7 @@ from rzero_cli.core.rewards import check_tokenizer
 from rzero_cli.core.streams import read_object
 from rzero_cli.core.summary import (
     CHAINS,
+    CHECKPOINTS,
     forgiving,
     iterations,
     read_evaluation,
@@ -36,7 +37,6 @@ STAGES = {
     "grade": "graded.jsonl",
 }
 """Each stage of an iteration, and what it leaves in the folder."""
-ROLES = ("challenger", "solver")
 
 
 @dataclass(slots=True)
@@ -146,7 +146,7 @@ def _found(path: Path, run: Run, remarks: Callable[[str], Callable[[str], None]]
             said = read_object(guard)
             found.guard = {key: str(said[key]) for key in ("verdict", "ship")}
             found.guard["tripped"] = said["tripped"] is True
-    for role in ROLES:
+    for role in CHECKPOINTS:
         _read_training(found, role, run, remarks("training"))
     if (path / "labeled.jsonl").is_file():
         with forgiving(remarks("questions"), path / "labeled.jsonl"):

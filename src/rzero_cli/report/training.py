@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rzero_cli.core.plan import LENGTH
 from rzero_cli.core.streams import read_lines
 from rzero_cli.report.parts import Chart, Series, number
 
@@ -29,7 +30,7 @@ _OF_BOTH: list[tuple[str, str, str, dict[str, str], tuple[float, float] | None]]
         "length",
         "length of what it wrote",
         "tokens",
-        {"completions/mean_length": "mean", "completions/max_length": "longest"},
+        {LENGTH: "mean", "completions/max_length": "longest"},
         None,
     ),
     (
