@@ -6,9 +6,11 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
+from threading import Event, Semaphore
 from typing import Any
 
 import pytest
@@ -17,12 +19,31 @@ from faults.conftest import FULL, Tries
 from faults.stages import PATIENCE
 from scripted_server import ScriptedServer, completion, question
 
-QUESTIONS = 1500 if FULL else 500  # more than are answered before the server goes
+QUESTIONS = 1000
+ANSWERED = 100  # by each server that goes; the questions left are then asked in vain
 
 
-def answer(body: dict[str, Any]) -> tuple[int, Any]:
-    time.sleep(0.2)
-    return 200, completion(*[rf"\boxed{{{question(body)}}}"] * body.get("n", 1))
+def right(body: dict[str, Any]) -> tuple[int, Any]:
+    time.sleep(0.05)
+    # Alike, they would be asked for once more, one at a time.
+    texts = [rf"{n}: \boxed{{{question(body)}}}" for n in range(body.get("n", 1))]
+    return 200, completion(*texts)
+
+
+@contextmanager
+def server_that_goes(port: int = 0) -> Iterator[ScriptedServer]:
+    """Answers so many requests and lets the others wait: however fast, it never gets to the end."""
+    places, gone = Semaphore(ANSWERED), Event()
+
+    def answer(body: dict[str, Any]) -> tuple[int, Any]:
+        if not places.acquire(blocking=False):
+            gone.wait()
+            return 0, None
+        return right(body)
+
+    with ScriptedServer(answer, port=port) as server:
+        yield server
+    gone.set()
 
 
 @pytest.mark.parametrize("seconds", [1, pytest.param(60, marks=pytest.mark.slow)])
@@ -34,7 +55,7 @@ def test_a_server_that_is_gone_for_a_while_is_waited_for(
     (tmp_path / "q").write_text("".join(f'{{"question": "{n}"}}\n' for n in range(QUESTIONS)))
     kind = tries(f"server gone for {seconds} s: label")
     command = [sys.executable, "-m", "rzero_cli", "label", "q", "--m", "2"]
-    with ScriptedServer(answer) as server:
+    with server_that_goes() as server:
         port = server.port
         running = subprocess.Popen(
             [*command, "--endpoint", server.url, "-o", "l"], cwd=tmp_path, stderr=subprocess.PIPE
@@ -46,12 +67,12 @@ def test_a_server_that_is_gone_for_a_while_is_waited_for(
         time.sleep(moments.uniform(0, 0.3))
     for again in range((5 if FULL else 1) if seconds < 60 else 1):
         if again:
-            with ScriptedServer(answer, port=port):
+            with server_that_goes(port):
                 time.sleep(moments.uniform(0.2, 0.4))
         time.sleep(seconds)
         assert running.poll() is None, running.communicate()[1]
         kind.tries += 1
-    with ScriptedServer(answer, port=port):
+    with ScriptedServer(right, port=port):
         _, said = running.communicate(timeout=PATIENCE)
     assert running.returncode == 0, said
     records = [json.loads(line) for line in (tmp_path / "l").read_text().splitlines()]
