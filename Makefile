@@ -33,7 +33,7 @@ $(VLLM_INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 # Whatever runs a stage needs the installation first.
-demo evidence run base-challenger no-penalty no-filter shuffled-labels report compare lineage difficulty: | $(INSTALLED)
+demo run chains base-challenger $(filter-out trained,$(CHALLENGED)) report compare lineage difficulty: | $(INSTALLED)
 needs-model: | $(INSTALLED)
 
 test: $(INSTALLED) ## every test but vLLM's, the fast ones first

@@ -49,7 +49,7 @@ def test_init_writes_the_makefile_and_refuses_to_overwrite(folder: Path) -> None
 def test_make_alone_says_what_there_is(folder: Path) -> None:
     done = make(folder)
     assert done.returncode == 0
-    for target in ("run", "demo", "evidence", "base-challenger", "no-penalty", "no-filter"):
+    for target in ("run", "demo", "chains", "base-challenger", "one-model", "true-labels"):
         assert f"  {target} " in done.stdout
 
 
@@ -84,13 +84,16 @@ def test_the_baseline_never_trains_a_challenger(folder: Path) -> None:
     [
         ("no-penalty", "challenge", "--lambda-rep 0"),
         ("no-filter", "filter", "--delta 0.5"),
+        ("true-labels", "train-solver", "--answer-key reference"),
         ("shuffled-labels", "train-solver", "--shuffle-labels"),
+        ("random-reward", "train-solver", "--reward random"),
+        ("format-reward", "train-solver", "--reward format"),
     ],
 )
 def test_an_ablation_changes_one_option_of_one_stage(
     folder: Path, target: str, stage: str, option: str
 ) -> None:
-    plan = make(folder, "-n", target, "MODEL=org/base", "ITERATIONS=2").stdout
+    plan = make(folder, "-n", target, "MODEL=org/base", "ITERATIONS=2", "TRUTH=1").stdout
     full = make(folder, "-n", "run", "MODEL=org/base", "ITERATIONS=2").stdout
     lines = [line for line in plan.splitlines() if "rzero_cli" in line]
     assert [line for line in lines if option in line] == [
@@ -99,10 +102,35 @@ def test_an_ablation_changes_one_option_of_one_stage(
     assert plan.count(option) == 2, "once in each iteration"
     variable = {"challenge": "CHALLENGE", "filter": "FILTER", "train-solver": "SOLVER"}[stage]
     flags = f"{variable}_FLAGS=--quiet"
-    more = make(folder, "-n", target, "MODEL=org/base", "ITERATIONS=2", flags).stdout
+    more = make(folder, "-n", target, "MODEL=org/base", "ITERATIONS=2", "TRUTH=1", flags).stdout
     assert more.count(option) == 2, "a flag of the user's does not undo the ablation"
     assert more.count(f"--quiet {option}") == 2
     assert option not in full
+
+
+def test_what_a_chain_has_in_common_with_the_loop_is_made_once(folder: Path) -> None:
+    """Until the first labels, a chain that differs from the loop only after them is the loop."""
+    arguments = ("MODEL=org/base", "ITERATIONS=2", "CHAINS=trained no-filter no-penalty")
+    plan = make(folder, "-n", "chains", *arguments)
+    assert plan.returncode == 0, plan.stderr
+    found = commands(plan.stdout)
+    assert [found.count(name) for name in ("challenge", "sample", "label")] == [5, 5, 5]
+    assert [found.count(name) for name in ("filter", "train-solver", "eval")] == [6, 6, 7]
+    filters = [line.split()[-4:] for line in plan.stdout.splitlines() if " filter " in line]
+    assert "runs/r-zero/no-filter/iter-1/train.jsonl" in [words[-1] for words in filters]
+    assert plan.stdout.count(" filter runs/r-zero/iter-1/labeled.jsonl ") == 2
+    assert "report" not in found
+
+
+def test_one_model_answers_and_learns_as_the_challenger_that_has_asked(folder: Path) -> None:
+    plan = make(folder, "-n", "one-model", "MODEL=org/base", "ITERATIONS=2").stdout
+    lines = [line.split("rzero_cli ", 1)[1] for line in plan.splitlines() if RZERO in line]
+    run = "runs/r-zero/one-model"
+    for stage in ("label", "train-solver"):
+        solvers = [line.split()[3] for line in lines if line.startswith(f"{stage} ")]
+        assert solvers == [f"{run}/iter-{k}/challenger" for k in (1, 2)]
+    (second,) = (line for line in lines if line.startswith("challenge ") and "iter-2" in line)
+    assert f"--challenger {run}/iter-1/solver --solver {run}/iter-1/solver" in second
 
 
 def test_the_difficulty_of_each_iteration_is_that_for_every_solver(folder: Path) -> None:
@@ -284,9 +312,6 @@ def test_with_a_guard_a_dry_run_still_reads_like_the_algorithm(folder: Path) -> 
     against = "--dedup near --dedup-against runs/r-zero/iter-1/train.jsonl"
     assert ["--dedup near" in line for line in filters] == [True, True]
     assert [against in line for line in filters] == [False, True]
-    evidence = make(folder, "-n", "evidence", *PROBE, "EVIDENCE=11", "RUN=dry").stdout
-    assert "all-chains" in evidence
-    assert "guarded-run" not in evidence and " GUARD= " in evidence
 
 
 # ---------------------------------------------------------------- slurm/

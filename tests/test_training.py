@@ -9,15 +9,17 @@ import time
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from forks import ForkServer
+from rzero_cli.core.equivalence import Equivalence
 from rzero_cli.core.plan import make_plan
 from rzero_cli.core.provenance import content_hash
 from rzero_cli.training.checkpoints import last_state
 from rzero_cli.training.grpo import lay_out_rows
-from rzero_cli.training.solver import shuffle_labels
+from rzero_cli.training.solver import shuffle_labels, solver_reward_function
 
 pytestmark = pytest.mark.slow
 
@@ -415,3 +417,32 @@ def test_another_optimizer_trains_other_weights(
     assert "it knows adamw_8bit" in refused(*command, "--optim", "adam8bit")
     if find_spec("bitsandbytes") is None:
         assert "pip install bitsandbytes" in refused(*command, "--optim", "adamw_8bit")
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("label", [1.0, 0.0, 0.0]), ("format", [1.0, 1.0, 0.0])]
+)
+def test_what_a_solver_is_rewarded_for(kind: str, expected: list[float]) -> None:
+    texts = [r"\boxed{12}", r"\boxed{13}", "12"]
+    with Equivalence() as equivalence:
+        reward = solver_reward_function(equivalence, kind=kind)
+        assert reward(texts, ["12"] * 3, log_metric=lambda name, value: None) == expected
+
+
+def test_a_random_reward_is_a_coin_that_falls_alike_in_a_training_made_again() -> None:
+    figures: dict[str, float] = {}
+    with Equivalence() as equivalence:
+
+        def tossed(seed: int, update: int) -> list[float]:
+            reward = solver_reward_function(equivalence, kind="random", seed=seed)
+            state = SimpleNamespace(global_step=update)
+            texts, labels = [r"\boxed{12}"] * 400, ["12"] * 400
+            return reward(texts, labels, trainer_state=state, log_metric=figures.__setitem__)
+
+        first = tossed(0, 1)
+        assert set(first) == {0.0, 1.0}
+        assert 150 < sum(first) < 250
+        assert first == tossed(0, 1)
+        assert first != tossed(0, 2)
+        assert first != tossed(1, 1)
+    assert figures["agrees_with_label"] == 1, "what is logged is still the truth"

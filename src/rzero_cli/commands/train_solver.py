@@ -16,9 +16,10 @@ from rzero_cli.core.plan import Plan
 from rzero_cli.core.processes import importing, rank
 from rzero_cli.core.prompts import SOLVER, Messages, load_prompt, prompt_for
 from rzero_cli.core.provenance import hashed_parents
+from rzero_cli.core.rewards import REWARDED
 from rzero_cli.core.streams import Line
 from rzero_cli.engines.models import check_model, require
-from rzero_cli.errors import DataError
+from rzero_cli.errors import DataError, UsageError
 from rzero_cli.training.ranks import on_first
 
 TEMPERATURE, TOP_P, TOP_K, MAX_TOKENS = opt.drawing("train-solver")
@@ -52,6 +53,16 @@ def train_solver(
             panel=opt.REWARD,
         ),
     ] = opt.PRESET,
+    reward: Annotated[
+        str,
+        typer.Option(
+            "--reward",
+            help="What is rewarded: label; or, as null controls, format (any answer that can be "
+            "read) or random (the toss of a coin).",
+            rich_help_panel=opt.REWARD,
+            metavar="label|format|random",
+        ),
+    ] = "label",
     temperature: Annotated[float, TEMPERATURE] = opt.PRESET,
     top_p: Annotated[float, TOP_P] = opt.PRESET,
     top_k: Annotated[int, TOP_K] = opt.PRESET,
@@ -121,6 +132,8 @@ def train_solver(
     clock = Clock()
     model = check_model("--solver", solver, shape_only=dry_run)
     opt.check_rule(rule)
+    if reward not in REWARDED:
+        raise UsageError(f"--reward {reward}: unknown; known: {', '.join(REWARDED)}")
     rules = opt.answer_rules(ctx.params)
     plan = plan_of(ctx.params)
     require("train", "torch", "transformers", "trl", "accelerate")
@@ -156,7 +169,9 @@ def train_solver(
             ctx,
             model,
             rows,
-            training.solver_reward_function(equivalence, rule=rule, read=rules.read),
+            training.solver_reward_function(
+                equivalence, rule=rule, read=rules.read, kind=reward, seed=seed
+            ),
             plan,
             generation,
             parents=origin,

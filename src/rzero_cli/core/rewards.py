@@ -33,6 +33,9 @@ __all__ = [
 ]
 
 RULES = ("paper", "official")
+REWARDED = ("label", "format", "random")
+"""What the Solver can be rewarded for: agreeing with its label, or, as null controls, an answer
+that can be read, or nothing at all."""
 BLEU_TOKENIZERS = ("13a", "char", "intl", "none", "zh")
 """Those of sacrebleu's tokenizers that need nothing else installed."""
 

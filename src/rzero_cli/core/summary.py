@@ -24,7 +24,10 @@ __all__ = [
     *("records_of", "summarize_run"),
 ]
 
-CHAINS = ("base-challenger", "no-penalty", "no-filter", "shuffled-labels")
+CHAINS = (
+    *("base-challenger", "no-penalty", "no-filter", "one-model", "official", "true-labels"),
+    *("shuffled-labels", "random-reward", "format-reward"),
+)
 _ARTEFACTS = ("questions.jsonl", "labeled.jsonl", "train.jsonl", "graded.jsonl")
 CHECKPOINTS = ("challenger", "solver")
 

@@ -49,6 +49,9 @@ export RZERO_LOG_FILE := $(LOG_FILE)
 endif
 
 R := $(RUNS)/$(RUN)
+# The loop, the paper's baseline and ablations, controls: chains of iterations, of which each has a
+# target of its own; `make chains CHAINS='trained no-filter'` makes several.
+CHAINS ?= trained base-challenger
 STEPS := $(shell seq 1 $(ITERATIONS))
 EXAM = $(if $(HELDOUT),--data $(HELDOUT),--tasks $(TASKS))
 PRESET_FLAG = $(if $(PRESET),--preset $(PRESET))
@@ -61,9 +64,14 @@ seed = --seed $(word $1,$(SEEDS))
 # made, and a directory without its rzero.json would be taken for neither finished nor unfinished.
 keep = .PRECIOUS:
 
+# A chain's folder; and where its iteration K has its Challenger, questions and labels: those of the
+# first iteration are the loop's own where a chain differs from it only in what comes after.
+folder = $(R)$(addprefix /,$(filter-out trained,$1))
+AS_THE_LOOP := $(addprefix $(R)/,no-filter true-labels shuffled-labels random-reward format-reward)
+asked_in = $(if $(filter $(AS_THE_LOOP:%=%-1),$1-$2),$(R),$1)/iter-$2
 # The models that iteration K of a chain of iterations (a folder) leaves behind; 0 is the base.
 solver = $(if $(filter 0,$2),$(MODEL),$1/iter-$2/solver)
-challenger = $(if $(filter 0,$2),$(MODEL),$1/iter-$2/challenger)
+challenger = $(if $(filter 0,$2),$(MODEL),$(if $(filter %/one-model,$1),$1/iter-$2/solver,$(asked_in)/challenger))
 after = $(if $(filter 0,$2),,$1/iter-$2/solver/rzero.json)
 # With GUARD, what has to be there before the iteration after K of RUN begins.
 guarded = $(if $(GUARD),$(if $(filter $(R)-0,$1-$2),,$(if $(filter $(R),$1), $1/iter-$2/guard.json)))
@@ -90,19 +98,28 @@ $1/iter-$2/questions.jsonl: $(call after,$1,$3) | needs-model
 	$$(RZERO) sample --challenger $(MODEL) $(call seed,$2) $$(SAMPLE_FLAGS) $$(ON) -o $$@
 endef
 
-define label_filter_train
-$(keep) $1/iter-$2/labeled.jsonl $1/iter-$2/train.jsonl $1/iter-$2/solver/rzero.json $1/iter-$2/eval.json
+# The Solver that answers, and is then trained: where one model has both roles, the Challenger.
+answering = $(if $(filter %/one-model,$1),$1/iter-$2/challenger,$(call solver,$1,$3))
+# What it is trained on: with true labels, the truth of what was kept.
+learned_from = $1/iter-$2/$(if $(filter %/true-labels,$1),known,train).jsonl
+
+define label
+$(keep) $1/iter-$2/labeled.jsonl
 # 3. The Solver answers each question m times; the majority is the label.
 $1/iter-$2/labeled.jsonl: $1/iter-$2/questions.jsonl
-	$$(RZERO) label $$< --solver $(call solver,$1,$3) $(call seed,$2) $$(LABEL_FLAGS) $$(ON) -o $$@
+	$$(RZERO) label $$< --solver $(call answering,$1,$2,$3) $(call seed,$2) $$(LABEL_FLAGS) $$(ON) -o $$@
+endef
 
+define filter_and_train
+$(keep) $1/iter-$2/train.jsonl $1/iter-$2/known.jsonl $1/iter-$2/solver/rzero.json $1/iter-$2/eval.json
 # 4. Questions it is unsure of are kept ...
-$1/iter-$2/train.jsonl: $1/iter-$2/labeled.jsonl
+$1/iter-$2/train.jsonl: $(asked_in)/labeled.jsonl
+	@mkdir -p $$(@D)
 	$$(RZERO) filter $$<$(call dedup,$1,$3) $$(FILTER_FLAGS) $$(PRESET_FLAG) --force -o $$@
 
 # 5. ... and learned from. A base Challenger may ask nothing that is kept: then nothing is learned.
-$1/iter-$2/solver/rzero.json: $1/iter-$2/train.jsonl
-	$$(RZERO) train-solver $$< --solver $(call solver,$1,$3) $(call seed,$2) --allow-empty $$(SOLVER_FLAGS) $$(ON) -o $$(@D)
+$1/iter-$2/solver/rzero.json: $(learned_from)
+	$$(RZERO) train-solver $$< --solver $(call answering,$1,$2,$3) $(call seed,$2) --allow-empty $$(SOLVER_FLAGS) $$(ON) -o $$(@D)
 
 # Examined on what it was not trained on; and, where that can be computed, were the labels true?
 $1/iter-$2/eval.json: $1/iter-$2/solver/rzero.json
@@ -110,25 +127,32 @@ $1/iter-$2/eval.json: $1/iter-$2/solver/rzero.json
 
 $1/iter-$2/graded.jsonl: $1/iter-$2/train.jsonl
 	$$(RZERO) grade --truth $$< --force -o $$@
+
+$1/iter-$2/known.jsonl: $1/iter-$2/train.jsonl | needs-oracle
+	$$(RZERO) oracle $$< --known $$(ORACLE_FLAGS) $$(ON) -o $$@
 endef
 
 before = $(words $(wordlist 2,$1,$(STEPS)))
 # $(call chain,FOLDER,how questions come about)
 define chain
-$(foreach k,$(STEPS),$(eval $(call $2,$1,$k,$(call before,$k))))
-$(foreach k,$(STEPS),$(eval $(call label_filter_train,$1,$k,$(call before,$k))))
+$(foreach k,$(STEPS),$(if $(filter $1/iter-$k,$(call asked_in,$1,$k)),$(eval $(call $2,$1,$k,$(call before,$k)))))
+$(foreach k,$(STEPS),$(if $(filter $1/iter-$k,$(call asked_in,$1,$k)),$(eval $(call label,$1,$k,$(call before,$k)))))
+$(foreach k,$(STEPS),$(eval $(call filter_and_train,$1,$k,$(call before,$k))))
 endef
 results = $(R)/base/eval.json $(foreach k,$(STEPS),$1/iter-$k/eval.json $(if $(TRUTH),$1/iter-$k/graded.jsonl))
 
-$(call chain,$(R),challenge_and_sample)
+CHALLENGED := trained no-penalty no-filter one-model official true-labels shuffled-labels random-reward format-reward
+$(foreach c,$(CHALLENGED),$(call chain,$(call folder,$c),challenge_and_sample))
 $(call chain,$(R)/base-challenger,sample_from_base)
-$(call chain,$(R)/no-penalty,challenge_and_sample)
-$(call chain,$(R)/no-filter,challenge_and_sample)
-$(call chain,$(R)/shuffled-labels,challenge_and_sample)
 
+comma := ,
 $(R)/no-penalty/%: private override CHALLENGE_FLAGS += --lambda-rep 0
 $(R)/no-filter/%: private override FILTER_FLAGS += --delta 0.5
+$(R)/official/%: private override PRESET := $(if $(PRESET),$(PRESET)$(comma))official
+$(R)/true-labels/%: private override SOLVER_FLAGS += --answer-key reference
 $(R)/shuffled-labels/%: private override SOLVER_FLAGS += --shuffle-labels
+$(R)/random-reward/%: private override SOLVER_FLAGS += --reward random
+$(R)/format-reward/%: private override SOLVER_FLAGS += --reward format
 
 $(R)/base/eval.json: | needs-model
 	@mkdir -p $(@D)
@@ -175,7 +199,8 @@ named = $(if $(filter 0,$1),base,iter-$1)
 $(foreach k,$(STEPS),$(eval $(call ask_the_oracle,$k)))
 $(foreach k,$(STEPS),$(foreach j,0 $(STEPS),$(eval $(call examine_on,$k,$j,$(call named,$j)))))
 
-.PHONY: run base-challenger no-penalty no-filter shuffled-labels report compare lineage difficulty demo evidence
+.PHONY: run base-challenger no-penalty no-filter one-model official true-labels shuffled-labels random-reward
+.PHONY: format-reward chains report compare lineage difficulty demo
 .PHONY: needs-model needs-oracle needs-guard guarded-run guarded-so-far verdict always help
 .DEFAULT_GOAL := help
 
@@ -184,7 +209,13 @@ run: $(if $(GUARD),guarded-run,$(call results,$(R))) ## the loop, ITERATIONS tim
 base-challenger: $(call results,$(R)/base-challenger) ## baseline: the Challenger is never trained
 no-penalty: $(call results,$(R)/no-penalty) ## ablation: without the repetition penalty
 no-filter: $(call results,$(R)/no-filter) ## ablation: train on every labelled question
+one-model: $(call results,$(R)/one-model) ## ablation: one model asks and answers
+official: $(call results,$(R)/official) ## the rules of the authors' code where it differs from the paper
+true-labels: $(call results,$(R)/true-labels) ## ceiling: true answers (ORACLE_FLAGS) in place of the votes
 shuffled-labels: $(call results,$(R)/shuffled-labels) ## null control: each question gets another's label
+random-reward: $(call results,$(R)/random-reward) ## null control: the Solver's reward is the toss of a coin
+format-reward: $(call results,$(R)/format-reward) ## null control: any answer that can be read is rewarded
+chains: $(foreach c,$(CHAINS),$(if $(and $(GUARD),$(filter trained,$c)),guarded-run,$(call results,$(call folder,$c)))) ## the results of CHAINS, without a report
 
 # An iteration is begun by a make of its own when the one before has passed; `make -n` shows them all.
 TRIPPED := ^  "tripped": true
@@ -217,7 +248,7 @@ lineage: ## where the last Solver of RUN came from, and what has changed since
 difficulty: needs-oracle $(foreach k,$(STEPS),$(foreach j,0 $(STEPS),$(R)/difficulty/iter-$k/$(call named,$j).json)) ## every Solver of RUN on every iteration's questions, and how many labels are true
 	$(RZERO) report $(R) --difficulty --force -o $(R)/difficulty.json -o $(R)/difficulty.txt
 needs-oracle:
-	@test -n "$(ORACLE_FLAGS)" || { echo "ORACLE_FLAGS is not set: make difficulty ORACLE_FLAGS='--oracle-endpoint URL --oracle-model NAME'" >&2; exit 2; }
+	@test -n "$(ORACLE_FLAGS)" || { echo "ORACLE_FLAGS is not set, and true answers are asked for: ORACLE_FLAGS='--oracle-endpoint URL --oracle-model NAME'" >&2; exit 2; }
 
 needs-guard: needs-model
 	@test -n "$(GUARD)" || { echo "GUARD is not set: make run GUARD=probe PROBE=FILE, or GUARD=diversity" >&2; exit 2; }
@@ -255,21 +286,6 @@ demo: ## the whole loop on a small model made here, beside the base-Challenger b
 	$(MAKE) report RUN=$(DEMO)
 	$(if $(GUARD),$(MAKE) verdict RUN=$(DEMO) $(call tiny,$(SEED)))
 
-.PHONY: chains all-chains
-chains: $(if $(GUARD),guarded-run,$(call results,$(R))) $(call results,$(R)/base-challenger)
-all-chains: chains no-penalty no-filter shuffled-labels
-
-# Bases and held-out draws that no setting was chosen on.
-EVIDENCE ?= 11 12 13
-evidence: export OMP_NUM_THREADS ?= 1
-evidence: ## every chain on several bases: means, spread, paired differences (an hour or more)
-	for seed in $(EVIDENCE); do \
-	  $(MAKE) $(call base,$$seed)/rzero.json SEED=$$seed && \
-	  $(MAKE) -j2 all-chains RUN=evidence-$(SIZE)-$$seed $(call tiny,$$seed)$(if $(GUARD), GUARD=) && \
-	  $(MAKE) report RUN=evidence-$(SIZE)-$$seed || exit $$?; \
-	done
-	$(RZERO) report $(EVIDENCE:%=$(RUNS)/evidence-$(SIZE)-%) --force -o $(RUNS)/evidence-$(SIZE).txt -o $(RUNS)/evidence-$(SIZE).json
-
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "Variables: MODEL PRESET RUN ITERATIONS SEED HELDOUT TASKS DEDUP GUARD PROBE SIZE LOG_FILE, and {CHALLENGE,SAMPLE,LABEL,FILTER,SOLVER,EVAL,ORACLE,DIFFICULTY,PROBE,GUARD}_FLAGS"
+	@echo "Variables: MODEL PRESET RUN ITERATIONS CHAINS SEED HELDOUT TASKS DEDUP GUARD PROBE SIZE LOG_FILE, and {CHALLENGE,SAMPLE,LABEL,FILTER,SOLVER,EVAL,ORACLE,DIFFICULTY,PROBE,GUARD}_FLAGS"

@@ -17,7 +17,12 @@ CHAIN_NAMES = {
     "base-challenger": "base Challenger",
     "no-penalty": "no repetition penalty",
     "no-filter": "no filter",
+    "one-model": "one model in both roles",
+    "official": "the authors' rules",
+    "true-labels": "true labels",
     "shuffled-labels": "shuffled labels",
+    "random-reward": "random reward",
+    "format-reward": "format reward",
 }
 PERCENT = (0.0, 102.0)
 

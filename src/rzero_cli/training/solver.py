@@ -1,6 +1,8 @@
 """`rzero train-solver`: the Solver learns from questions and pseudo-labels (paper, section 3.4).
 
-Reward 1 for an answer equivalent to the pseudo-label, else 0.
+Reward 1 for an answer equivalent to the pseudo-label, else 0. Two null controls reward without a
+look at the label: what a Solver gains from them it has not learned from labels (Shao et al., 2025,
+arXiv 2506.10947, report such gains).
 """
 
 from __future__ import annotations
@@ -10,8 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rzero_cli.core.equivalence import Equivalence
+from rzero_cli.core.processes import rank
 from rzero_cli.core.reading import PAPER
 from rzero_cli.core.rewards import solver_reward
+from rzero_cli.engines import derived_seed
 from rzero_cli.training.challenger import text_of
 
 __all__ = ["shuffle_labels", "solver_reward_function"]
@@ -22,6 +26,8 @@ def solver_reward_function(
     *,
     rule: str = "paper",
     read: Callable[[str], str | None] = PAPER.read,
+    kind: str = "label",
+    seed: int = 0,
 ) -> Callable[..., list[float]]:
     """The reward function of the Solver, for TRL; the rows hold the pseudo-label as `answer`.
 
@@ -29,6 +35,9 @@ def solver_reward_function(
         equivalence: decides whether an answer is the label.
         rule: "paper" (binary) or "official" (0.9 * accuracy + 0.1 * format).
         read: takes the answer out of a completion.
+        kind: what is rewarded: "label"; or, as null controls, "format" (an answer that can be
+            read, whatever it is) or "random" (0 or 1, both as often, whatever is written).
+        seed: of "random", with the update and the process.
     """
 
     def reward(
@@ -45,6 +54,11 @@ def solver_reward_function(
         ]
         log_metric("readable", sum(found is not None for found in extracted) / len(texts))
         log_metric("agrees_with_label", sum(correct) / len(texts))
+        if kind == "format":
+            return [float(found is not None) for found in extracted]
+        if kind == "random":
+            coin = random.Random(derived_seed(seed, columns["trainer_state"].global_step, rank()))
+            return [float(coin.getrandbits(1)) for _ in texts]
         return [solver_reward(c, text, rule=rule) for c, text in zip(correct, texts, strict=True)]
 
     reward.__name__ = "solver"  # the name TRL logs it under
