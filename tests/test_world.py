@@ -120,6 +120,35 @@ def test_base_model_is_right_by_majority_where_it_is_unsure() -> None:
         assert right > 0.9 if phrasing in base.mastered else 0.4 < right < 0.7
 
 
+def test_a_phrasing_is_of_the_kind_that_its_belief_has() -> None:
+    base = world.draw_base(3)
+    assert set(base.kinds) == set(world.PHRASINGS)
+    for phrasing, kind in base.kinds.items():
+        assert (kind == "mastered") == (phrasing in base.mastered)
+        rival = max(base.beliefs[phrasing, 4].values()) == world.RIVAL["hard"]
+        assert (kind == "hard") == rival
+
+
+@pytest.mark.parametrize(
+    ("question", "found"),
+    [
+        ("turn around 408", ("turn around", 3)),
+        ("turn around 40812", ("turn around", 5)),
+        ("turn around 40", None),
+        ("turn around 408123", None),
+        ("turn around 4081 ", None),
+        ("turn around  4081", None),
+        ("turn around ４０８", None),
+        ("turn around turn around 4081", None),
+        ("408 turn around", None),
+        ("4081", None),
+        ("", None),
+    ],
+)
+def test_form_is_one_phrasing_and_digits(question: str, found: tuple[str, int] | None) -> None:
+    assert world.form(question) == found
+
+
 def test_training_rows_mirror_the_base() -> None:
     base, rng = world.draw_base(5), random.Random(5)
     rows = [world.training_row(rng, base) for _ in range(20000)]

@@ -93,6 +93,16 @@ def truth(question: str) -> str:
     return PROCEDURES[PHRASINGS[phrasing] if phrasing else "copy"](digits)
 
 
+def form(question: str) -> tuple[str, int] | None:
+    """Phrasing and level of a question in form, exactly one phrasing, a space and 3 to 5 digits.
+
+    None of any other string.
+    """
+    phrasing, _, digits = question.rpartition(" ")
+    in_form = phrasing in PHRASINGS and len(digits) in LEVELS and DIGITS.issuperset(digits)
+    return (phrasing, len(digits)) if in_form else None
+
+
 def is_held_out(question: str) -> bool:
     """Whether a question belongs to the tenth that pre-training never shows."""
     return zlib.crc32(question.encode()) % 10 == 0
@@ -114,6 +124,8 @@ class Base(NamedTuple):
     beliefs: dict[tuple[str, int], dict[str, float]]
     """(phrasing, level) -> wording -> how often the Solver opens its answer with it; sums to 1."""
     mastered: frozenset[str]
+    kinds: dict[str, str]
+    """Phrasing -> "mastered", "medium" or "hard"."""
 
 
 N_MASTERED = 3
@@ -155,7 +167,7 @@ def draw_base(seed: int) -> Base:
         rival = rng.choice([p for p in PROCEDURES if p != PHRASINGS[phrasing]])
         for level in LEVELS:
             beliefs[phrasing, level] = _belief(phrasing, kind[phrasing], level, rival)
-    return Base(asked, beliefs, frozenset(mastered))
+    return Base(asked, beliefs, frozenset(mastered), kind)
 
 
 def _belief(phrasing: str, kind: str, level: int, rival: str) -> dict[str, float]:
