@@ -60,20 +60,22 @@ def pages() -> dict[Path, str]:
         "models": ("scale.md", models_table),
         "memory": ("scale.md", memory_table),
     }
-    for name, (page, table) in blocks.items():
+    for name, (page, block) in blocks.items():
         path = DOCS / page
-        made[path] = _fill(made.get(path) or path.read_text("utf-8"), name, table())
+        made[path] = fill(made.get(path) or path.read_text("utf-8"), name, block())
     return made
 
 
-def _fill(text: str, name: str, block: str) -> str:
+def fill(text: str, name: str, block: str) -> str:
+    """The text of a page with this block in place of what it has under `name`."""
     pattern = re.compile(rf"(<!-- generated: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
     filled, count = pattern.subn(lambda found: f"{found[1]}{block}{found[2]}", text)
     assert count == 1, f"{count} blocks called {name}"
     return filled
 
 
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A table in Markdown."""
     lines = [list(head)]
     lines += [["---"] * len(lines[0]), *(list(row) for row in rows)]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
@@ -84,7 +86,7 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 def commands_page(app: Any) -> str:
     """Usage, description and options of every command, in the order of `rzero --help`."""
-    index = _table(
+    index = table(
         ("", "Command", "What it does"),
         ((c.panel, f"[`{c.name}`](#rzero-{c.name})", c.summary) for c in COMMANDS),
     )
@@ -98,7 +100,7 @@ def _command(name: str, command: Any) -> str:
     parts = [f"## rzero {name}\n", f"```\n{usage}\n```\n", _description(command.help)]
     rows = [(f"`{p.metavar}`", "", "", _escape(p.help)) for p in arguments]
     rows += [(_flags(p), _default(p), _variable(p), _escape(p.help) + _range(p)) for p in options]
-    return "\n".join([*parts, _table(("Option", "Default", "Environment", ""), rows)])
+    return "\n".join([*parts, table(("Option", "Default", "Environment", ""), rows)])
 
 
 def _argument(argument: Any) -> str:
@@ -167,7 +169,7 @@ def preset_table(app: Any) -> str:
             cells = (first, *("" if v == first else v for v in others))
             shared.setdefault(cells, []).append(command)
         rows += [(f"`{key}`", ", ".join(names), *cells) for cells, names in shared.items()]
-    return _table(("Option", "Commands", *(f"`{preset}`" for preset in presets)), rows)
+    return table(("Option", "Commands", *(f"`{preset}`" for preset in presets)), rows)
 
 
 def _model(preset: str) -> str | None:
@@ -199,7 +201,7 @@ def models_table() -> str:
             )
         )
     head = ("Preset", "Model", "Layers x hidden", "Parameters", "16 bits", "KV a token", "It sets")
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def memory_table() -> str:
@@ -212,13 +214,14 @@ def memory_table() -> str:
         model = model_of(published()[values["model"]])
         cells = []
         for _, processes, r in layouts:
-            plan = make_plan(**{n: values.get(n) for n in names}, processes=processes)
+            sizes: dict[str, Any] = {n: values.get(n) for n in names}
+            plan = make_plan(**sizes, processes=processes)
             layout = Layout(plan, sharded=processes > 1, adapter=model.adapter(r))
             vllm = 80 * values["rollout_memory"]
             found = estimate(model, layout, batch_size=64, generates=False, vllm=vllm)
             cells.append(f"{found['peak']:.0f}")
         rows.append((f"`{preset}`", *cells))
-    return _table(("GiB on each GPU", *(title for title, *_ in layouts)), rows)
+    return table(("GiB on each GPU", *(title for title, *_ in layouts)), rows)
 
 
 def _values(command: str, preset: str) -> dict[str, Any]:
@@ -234,7 +237,7 @@ def world_table() -> str:
     share = "{:.1%}".format
     right, rival = questions.RIGHT, questions.RIVAL
     kinds = ", ".join(f"{name} {share(value)}" for name, value in right.items())
-    return _table(
+    return table(
         ("In `world/questions.py`", "", ""),
         [
             ("`PROCEDURES`", ", ".join(questions.PROCEDURES), "what can be asked for"),

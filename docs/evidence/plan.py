@@ -1,0 +1,69 @@
+"""The declared plan of the study: which runs are made, and which comparisons are of them."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["MEASURES", "Comparison", "Part", "Plan", "read_plan"]
+
+MEASURES = ("mean_at_k", "greedy", "maj_at_k", "label_accuracy")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Chains of iterations that are made on each of several bases."""
+
+    name: str
+    chains: list[str]
+    iterations: int
+    bases: list[int]
+    difficulty: bool = False
+    """Whether `make difficulty` is made as well."""
+    guard: bool = False
+    """Whether each Solver of the loop is put to the probe, and what the guards say is written."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A declared test: model `a` less model `b`, paired by base. A model is "base" or "CHAIN/K"."""
+
+    name: str
+    a: str
+    b: str
+    measure: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    size: str
+    development: list[int]
+    parts: list[Part]
+    comparisons: list[Comparison]
+
+
+def read_plan(path: Path) -> Plan:
+    """The plan of a file; its tables but `development` are parts, in their order.
+
+    Raises:
+        TypeError, ValueError: a key is missing or unknown.
+    """
+    found: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+    comparisons = [Comparison(**one) for one in found.pop("comparison", [])]
+    for comparison in comparisons:
+        if comparison.measure not in MEASURES:
+            raise ValueError(f"{path}: measure {comparison.measure!r}: known: {MEASURES}")
+    size, development = found.pop("size"), found.pop("development")
+    return Plan(
+        size=size,
+        development=development["bases"],
+        parts=[Part(name=name, **of) for name, of in found.items()],
+        comparisons=comparisons,
+    )
