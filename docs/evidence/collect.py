@@ -271,18 +271,18 @@ def _difficulty(found: Json) -> Json:
 
 
 def _guards(run: Path, models: Json) -> Json:
-    """`probe` (mean@k of the base and of each iteration), and what each guard would have done:
-    `trips` (after which iteration; None: it does not), `ship` (which iteration's Solver; 0 is the
-    base), and the exam's mean@k of the `shipped`, the `best` and the `last` Solver."""
+    """`scores` (mean@k on the probe, from the base on), and what each guard would have done: `trips`
+    (after which iteration; None: it does not), `ship` (which iteration's Solver; 0 is the base),
+    and the exam's mean@k of the `shipped`, the `best` and the `last` Solver."""
     folders = [run / "base", *iterations(run)]
     there = [path for path in folders if (path / "probe.json").is_file()]
-    probe = []
+    on_probe = []
     for path in there:
         (task,) = read_object(path / "probe.json")["tasks"].values()
-        probe.append(task["mean_at_k"]["score"])
+        on_probe.append(task["mean_at_k"]["score"])
     names = ["base", *(f"trained/{k}" for k in range(1, len(there)))]
     scores = [models[name]["exam"]["mean_at_k"] for name in names]
-    found: Json = {"probe": probe}
+    found: Json = {"scores": on_probe}
     for name, guards in _GUARDS.items():
         said = judge(run, guards, None if "probe" in guards else len(there) - 1)
         last, tripped = said["iteration"], said["tripped"]
