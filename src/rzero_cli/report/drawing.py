@@ -11,6 +11,7 @@ import io
 import re
 from bisect import bisect_left
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from itertools import groupby
 from math import nan
 from typing import Any
@@ -22,7 +23,7 @@ from matplotlib.figure import Figure
 
 from rzero_cli.report.parts import Chart, shown
 
-__all__ = ["LIGHT", "alone", "draw"]
+__all__ = ["HATCHES", "LIGHT", "SERIES", "STAND_IN", "alone", "as_svg", "draw", "style"]
 
 # Colours that are told apart with any kind of colour vision, at 4.5:1 or more from the background:
 # the hues of Okabe and Ito, darkened. `page.css` has those of the dark page.
@@ -38,11 +39,12 @@ LIGHT = {
     "c5": "#7a5c00",
     "c6": "#4d5866",
 }
-_STAND_IN = {name: f"#0a0b{i:02x}" for i, name in enumerate(LIGHT, 1)}
-_SERIES = [_STAND_IN[f"c{i}"] for i in range(1, 7)]
+# What is drawn with one of these gets the page's colour of that name.
+STAND_IN = {name: f"#0a0b{i:02x}" for i, name in enumerate(LIGHT, 1)}
+SERIES = [STAND_IN[f"c{i}"] for i in range(1, 7)]
 _MARKERS = "osD^vX"
 _DASHES: list[Any] = ["-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (3, 1)), "-"]
-_HATCHES = ["", "///", "---", "\\\\\\", "xx", "++"]
+HATCHES = ["", "///", "---", "\\\\\\", "xx", "++"]
 _SIZES = {False: (4.9, 3.3), True: (2.7, 2.0)}  # inches; 72 units of the picture each
 _MOST_MARKED = 24
 _STYLE = {
@@ -53,13 +55,13 @@ _STYLE = {
     "axes.labelsize": 11,
     "axes.titlesize": 12,
     "legend.fontsize": 11,
-    "text.color": _STAND_IN["ink"],
-    "axes.labelcolor": _STAND_IN["muted"],
-    "axes.edgecolor": _STAND_IN["muted"],
-    "xtick.color": _STAND_IN["muted"],
-    "ytick.color": _STAND_IN["muted"],
-    "grid.color": _STAND_IN["rule"],
-    "hatch.color": _STAND_IN["paper"],
+    "text.color": STAND_IN["ink"],
+    "axes.labelcolor": STAND_IN["muted"],
+    "axes.edgecolor": STAND_IN["muted"],
+    "xtick.color": STAND_IN["muted"],
+    "ytick.color": STAND_IN["muted"],
+    "grid.color": STAND_IN["rule"],
+    "hatch.color": STAND_IN["paper"],
     "hatch.linewidth": 1.2,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -82,15 +84,33 @@ def draw(chart: Chart) -> str:
 
     All colours are `var(--NAME)` with the names of `LIGHT`. The same chart gives the same text.
     """
-    with matplotlib.rc_context(_STYLE | {"svg.hashsalt": chart.id}):
+    with style(chart.id):
         figure = Figure(figsize=_SIZES[chart.small], layout="constrained", frameon=False)
         axes = figure.add_subplot(frame_on=True)
         axes.patch.set_visible(False)  # the background is the page's
         _KINDS[chart.kind](axes, chart)
         _furnish(figure, axes, chart)
-        stream = io.StringIO()
-        FigureCanvasSVG(figure).print_svg(stream)  # once; savefig draws twice
-    return _of_the_page(stream.getvalue(), chart)
+        named = "small chart" if chart.small else "chart"
+        return as_svg(figure, chart.id, chart.title, chart.words(), named=named)
+
+
+def style(id: str) -> AbstractContextManager[None]:
+    """Within it, figures are drawn for a page; `id` is what `as_svg` will be given."""
+    context: AbstractContextManager[None] = matplotlib.rc_context(_STYLE | {"svg.hashsalt": id})
+    return context
+
+
+def as_svg(figure: Figure, id: str, title: str, words: str, *, named: str = "chart") -> str:
+    """A figure drawn within `style` as an `<svg>` element, its colours those of `LIGHT` by name.
+
+    Args:
+        id: begins the ids within it; unique on a page.
+        title, words: what a screen reader says.
+        named: the CSS classes.
+    """
+    stream = io.StringIO()
+    FigureCanvasSVG(figure).print_svg(stream)  # once; savefig draws twice
+    return _of_the_page(stream.getvalue(), id, title, words, named)
 
 
 def alone(svg: str) -> str:
@@ -112,7 +132,7 @@ def _lines(axes: Any, chart: Chart) -> None:
     dodge = 0.06 if any(one.spans for one in chart.series) else 0.0
     for i, one in enumerate(chart.series):
         style: dict[str, Any] = {
-            "color": _SERIES[i % 6],
+            "color": SERIES[i % 6],
             "linestyle": _DASHES[i % 6],
             "linewidth": 1.8,
             "label": _text(one.name),
@@ -149,7 +169,7 @@ def _ticks(axes: Any, chart: Chart) -> None:
             pad = 0.04 * max(1, max(chart.ticks) - min(chart.ticks)) + 0.1
             axes.set_xlim(min(chart.ticks) - pad, max(chart.ticks) + pad)
     for place in chart.marks:
-        axes.axvline(place, color=_STAND_IN["rule"], linewidth=1.2, zorder=0)
+        axes.axvline(place, color=STAND_IN["rule"], linewidth=1.2, zorder=0)
     if chart.marks:
         axes.tick_params(axis="x", length=0)
 
@@ -157,8 +177,8 @@ def _ticks(axes: Any, chart: Chart) -> None:
 def _bars(axes: Any, chart: Chart) -> None:
     (one,) = chart.series
     if chart.shade:
-        axes.axvspan(*chart.shade, color=_STAND_IN["rule"], alpha=0.55, linewidth=0)
-    axes.bar(one.x, one.y, width=0.092, align="edge", color=_SERIES[0])
+        axes.axvspan(*chart.shade, color=STAND_IN["rule"], alpha=0.55, linewidth=0)
+    axes.bar(one.x, one.y, width=0.092, align="edge", color=SERIES[0])
     axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
     axes.set_xlim(-0.02, 1.02)
     axes.locator_params(axis="y", nbins=4, integer=True)
@@ -173,9 +193,9 @@ def _stacked(axes: Any, chart: Chart) -> None:
             bottom=[bottom[x] for x in one.x],
             width=0.62,
             label=_text(one.name),
-            color=_SERIES[i % 6],
-            hatch=_HATCHES[i % 6],
-            edgecolor=_STAND_IN["paper"],
+            color=SERIES[i % 6],
+            hatch=HATCHES[i % 6],
+            edgecolor=STAND_IN["paper"],
             linewidth=0.8,
         )
         for x, y in zip(one.x, one.y, strict=True):
@@ -219,13 +239,13 @@ def _columns(series: Any) -> int:
 # ---------------------------------------------------------------- for the page
 
 
-def _of_the_page(svg: str, chart: Chart) -> str:
+def _of_the_page(svg: str, id: str, title: str, words: str, named: str) -> str:
     """matplotlib's SVG without what only a file needs, with ids and colours of the page."""
     root = ElementTree.fromstring(svg[svg.index("<svg") :])
     for child in list(root):
         if child.tag == f"{{{_SVG}}}metadata" or child.find(f"{{{_SVG}}}style") is not None:
             root.remove(child)  # that style would be the whole page's
-    _name_ids(root, chart.id)
+    _name_ids(root, id)
     for name in ("width", "height", "version"):
         root.attrib.pop(name, None)
     for element in root.iter():
@@ -237,11 +257,11 @@ def _of_the_page(svg: str, chart: Chart) -> str:
                 element.set(key, _of_variables(element.attrib[key]))
     root.set("stroke-linejoin", "round")
     root.set("role", "img")
-    root.set("aria-labelledby", f"{chart.id}-title {chart.id}-words")
-    root.set("class", "small chart" if chart.small else "chart")
-    for at, (tag, text) in enumerate((("title", chart.title), ("desc", chart.words()))):
+    root.set("aria-labelledby", f"{id}-title {id}-words")
+    root.set("class", named)
+    for at, (tag, text) in enumerate((("title", title), ("desc", words))):
         element = ElementTree.Element(f"{{{_SVG}}}{tag}")
-        element.set("id", f"{chart.id}-{'words' if at else tag}")
+        element.set("id", f"{id}-{'words' if at else tag}")
         element.text = shown(text, 4000)
         root.insert(at, element)
     return ElementTree.tostring(root, encoding="unicode")
@@ -249,7 +269,7 @@ def _of_the_page(svg: str, chart: Chart) -> str:
 
 def _of_variables(style: str) -> str:
     style = _FONT.sub("", style)  # the page's own
-    for name, colour in _STAND_IN.items():
+    for name, colour in STAND_IN.items():
         style = style.replace(colour, f"var(--{name})")
     return style
 
