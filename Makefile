@@ -14,7 +14,7 @@ EXTRAS := train,eval,report,openai,dev
 
 include src/rzero_cli/recipes/loop.mk
 
-.PHONY: setup setup-vllm test test-vllm test-faults check format lint types bench clean fuzz docs
+.PHONY: evidence setup setup-vllm test test-vllm test-faults check format lint types bench clean fuzz docs
 
 setup: $(INSTALLED) ## a virtual environment with the pinned versions, in .venv
 $(INSTALLED): pyproject.toml constraints.txt
@@ -35,6 +35,10 @@ $(VLLM_INSTALLED): pyproject.toml constraints.txt
 # Whatever runs a stage needs the installation first.
 demo run chains base-challenger $(filter-out trained,$(CHALLENGED)) report compare lineage difficulty: | $(INSTALLED)
 needs-model: | $(INSTALLED)
+
+evidence: | $(INSTALLED) ## the study of docs/evidence.md: its plan's runs, then tables and pictures (hours; goes on where it stopped)
+	$(BIN)/python docs/evidence/study.py run --runs-dir $(RUNS)
+	$(BIN)/python docs/evidence/study.py tables
 
 test: $(INSTALLED) ## every test but vLLM's, the fast ones first
 # Three at a time on two cores: they wait more than they work.

@@ -1,0 +1,99 @@
+"""The statistics of the study. The base model is the unit: n is the number of bases.
+
+| figure       | what it is                                                                       |
+|--------------|----------------------------------------------------------------------------------|
+| t_interval   | of a mean difference over bases, Student's t with n - 1 degrees of freedom       |
+| sign_flip    | exact permutation test: were the signs of the differences tosses of a coin, how  |
+|              | often would their mean be as far from 0? (2^n of them)                           |
+| holm         | p values of a family of tests, adjusted so that an error in any is as rare as in |
+|              | one (Holm 1979)                                                                  |
+| two_level    | interval of a mean difference by drawing bases again, and within each its        |
+|              | questions (percentiles of the bootstrap)                                         |
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+__all__ = ["MOST_FLIPPED", "holm", "mean_sd", "sign_flip", "t_interval", "two_level"]
+
+MOST_FLIPPED = 20
+"""Differences whose signs are all flipped: a million ways."""
+
+Values = np.ndarray
+
+
+def mean_sd(values: Sequence[float]) -> tuple[float, float | None]:
+    """Mean and sample standard deviation (None of one value) of n >= 1 values."""
+    mean = math.fsum(values) / len(values)
+    return mean, (float(np.std(values, ddof=1)) if len(values) > 1 else None)
+
+
+def t_interval(differences: Sequence[float]) -> tuple[float, float] | None:
+    """The 95 % interval of the mean of n differences; None where n < 2."""
+    mean, sd = mean_sd(differences)
+    if sd is None:
+        return None
+    n = len(differences)
+    half = float(stats.t.ppf(0.975, n - 1)) * sd / math.sqrt(n)
+    return mean - half, mean + half
+
+
+def sign_flip(differences: Sequence[float]) -> float:
+    """The two-sided p of n >= 1 differences being symmetric about 0, at least 2 / 2^n.
+
+    Raises:
+        ValueError: there are more than `MOST_FLIPPED`.
+    """
+    n = len(differences)
+    if n > MOST_FLIPPED:
+        raise ValueError(f"{n} differences: more than {MOST_FLIPPED} are not enumerated")
+    values = np.asarray(differences, dtype=float)
+    sums = np.zeros(1)
+    for value in values:
+        sums = np.concatenate([sums + value, sums - value])
+    # Sums of the same values in another order may differ in their last digits.
+    least = abs(values.sum()) - 1e-9 * np.abs(values).sum()
+    return float(np.mean(np.abs(sums) >= least))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The adjusted p values, in the order given."""
+    adjusted, highest = [0.0] * len(p_values), 0.0
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    for rank, place in enumerate(order):
+        highest = max(highest, min(1.0, (len(order) - rank) * p_values[place]))
+        adjusted[place] = highest
+    return adjusted
+
+
+def two_level(
+    bases: Sequence[Sequence[Values]], *, seed: int = 0, draws: int = 10_000
+) -> tuple[float, float]:
+    """The 95 % interval of a mean over bases.
+
+    Args:
+        bases: n >= 1 of them; of each one or more arrays of a value a question, which are drawn
+            independently and whose means add up to the base's value. A difference on the same
+            questions is one array; of two sets of questions it is two, the second negated.
+    """
+    rng = np.random.default_rng(seed)
+    picks = rng.integers(len(bases), size=(draws, len(bases)))
+    means = np.zeros(picks.shape)
+    for number, arrays in enumerate(bases):
+        where = picks == number
+        for values in arrays:
+            means[where] += _means_of_draws(np.asarray(values, dtype=float), where.sum(), rng)
+    low, high = np.percentile(means.mean(axis=1), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _means_of_draws(values: Values, draws: int, rng: np.random.Generator) -> Values:
+    """Means of as many values drawn with replacement; counted by value, of which there are few."""
+    different, counts = np.unique(values, return_counts=True)
+    drawn = rng.multinomial(len(values), counts / len(values), size=draws)
+    return np.asarray(drawn @ different / len(values))

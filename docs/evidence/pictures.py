@@ -1,0 +1,309 @@
+"""The pictures of docs/evidence.md: SVG files in the light and dark colours of a run's page.
+
+Each is of the bases that have every model in it; its title says how many they are of how many.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from collect import KINDS
+from plan import Part
+from rzero_cli.report.drawing import HATCHES, LIGHT, SERIES, STAND_IN, as_svg, style
+from rzero_cli.report.results import CHAIN_NAMES
+from tables import (
+    Study,
+    asked,
+    exam,
+    label_accuracy,
+    share,
+    tested,
+)
+
+__all__ = ["PICTURES", "Picture"]
+
+Picture = tuple[str, str]
+"""The SVG, and what it shows in words."""
+
+_WIDTH = 4.9  # inches of 72 units: letters are as large as the page's on a screen of 390 px
+
+
+def scores(study: Study) -> Picture | None:
+    """mean@8 by iteration: a thin line for each base, a thick one for their mean."""
+    part = study.plan.parts[0]
+    steps = range(1, part.iterations + 1)
+    models = {chain: ["base", *(f"{chain}/{k}" for k in steps)] for chain in part.chains}
+    bases = _complete(study, part.bases, (m for of in models.values() for m in of))
+    if not bases:
+        return None
+    title = f"mean@8 % by iteration, {_of(bases, part)}"
+    words = []
+    with style("scores"):
+        figure, axes = _figure(3.4)
+        for i, (chain, of) in enumerate(models.items()):
+            values = _values(study, of, exam("mean_at_k"), bases)
+            places = range(len(of))
+            axes.plot(places, values, color=SERIES[i], linewidth=0.6, alpha=0.55)
+            _thick(axes, i, places, values.mean(axis=1), CHAIN_NAMES[chain])
+            words.append(f"{CHAIN_NAMES[chain]}: {_told(values.mean(axis=1))}")
+        axes.set(xlabel="iteration (0: the base model)", xticks=range(part.iterations + 1))
+        _legend(figure)
+        return _made(figure, "scores", title, words)
+
+
+def asked_for(study: Study) -> Picture | None:
+    """What is asked: shares by kind, the base Challenger beside the trained one."""
+    part = study.plan.parts[0]
+    steps = range(1, part.iterations + 1)
+    chains = [*reversed(part.chains)]
+    models = [f"{chain}/{k}" for chain in chains for k in steps]
+    bases = _complete(study, part.bases, models)
+    if not bases:
+        return None
+    title = f"What is asked, % of the questions, {_of(bases, part)}"
+    words = []
+    with style("asked"):
+        figure, row = _figure(3.2, columns=len(chains), sharey=True)
+        for axes, chain in zip(np.atleast_1d(row), chains, strict=True):
+            bottom = np.zeros(len(steps))
+            for kind, name in enumerate(KINDS):
+                of = [f"{chain}/{k}" for k in steps]
+                means = _values(study, of, share(kind), bases).mean(axis=1)
+                label = name if chain == chains[0] else None
+                how = {"color": SERIES[kind], "hatch": HATCHES[kind], "linewidth": 0.8}
+                axes.bar(
+                    steps, means, bottom=bottom, label=label, edgecolor=STAND_IN["paper"], **how
+                )
+                bottom += means
+                words.append(f"{CHAIN_NAMES[chain]}, {name}: {_told(means)}")
+            axes.set_title(CHAIN_NAMES[chain], loc="left", fontsize=11)
+            axes.set(xlabel="iteration", xticks=steps)
+        _legend(figure, columns=4)
+        return _made(figure, "asked", title, words)
+
+
+def apart(study: Study) -> Picture | None:
+    """Questions become harder for the base, and labels less often true."""
+    part = next((part for part in study.plan.parts if part.difficulty), None)
+    if part is None:
+        return None
+    bases = [base for base in part.bases if "difficulty" in study.runs.get(base, {})]
+    if not bases:
+        return None
+    tables = [study.runs[base]["difficulty"]["rows"] for base in bases]
+    count = min(len(rows) for rows in tables)
+    title = f"Questions of each iteration, {_of(bases, part)}"
+    lines: dict[str, Callable[[Any], float | None]] = {
+        "base model right %": lambda row: row["scores"]["base"],
+        "label true %": lambda row: row["label_accuracy"],
+        "p_hat %": lambda row: row["p_hat_mean"],
+    }
+    words = []
+    with style("apart"):
+        figure, axes = _figure(3.2)
+        for i, (name, figure_of) in enumerate(lines.items()):
+            rows = [[figure_of(rows[k]) for rows in tables] for k in range(count)]
+            means = 100 * np.array([np.mean([v for v in row if v is not None]) for row in rows])
+            _thick(axes, i, range(1, count + 1), means, name)
+            words.append(f"{name}: {_told(means)}")
+        axes.set(xlabel="questions of iteration", xticks=range(1, count + 1), ylim=(0, 102))
+        _legend(figure, columns=3)
+        return _made(figure, "apart", title, words)
+
+
+def ten(study: Study) -> Picture | None:
+    """Scores and labels, what a collapse is seen by, and after which iteration guards trip."""
+    part = study.part("ten")
+    if part is None:
+        return None
+    models = ["base", *(f"trained/{k}" for k in range(1, part.iterations + 1))]
+    bases = _complete(study, part.bases, models)
+    if not bases:
+        return None
+    title = f"{part.iterations} iterations, {_of(bases, part)}"
+    upper = {"mean@8 %": exam("mean_at_k"), "greedy %": exam("greedy")}
+    upper["true labels % (kept)"] = label_accuracy()
+    lower = {
+        "different answers %": lambda model: asked("distinct_answers")(model) / model["asked"]["n"],
+        "ten commonest answers %": asked("top_10_answers"),
+        "self-BLEU x 100": asked("self_bleu"),
+        "out of form %": share(KINDS.index("out of form")),
+    }
+    words = []
+    with style("ten"):
+        heights = {"height_ratios": [3, 3, 1]}
+        figure, (top, middle, bottom) = _figure(7.2, rows=3, sharex=True, gridspec_kw=heights)
+        for axes, lines in ((top, upper), (middle, lower)):
+            for i, (name, figure_of) in enumerate(lines.items()):
+                of = (
+                    models
+                    if figure_of is upper.get("mean@8 %") or name == "greedy %"
+                    else models[1:]
+                )
+                values = _values(study, of, figure_of, bases)
+                means = np.nanmean(values, axis=1)
+                _thick(axes, i, range(len(models) - len(of), len(models)), means, name)
+                words.append(f"{name}: {_told(means)}")
+            axes.set_ylim(-2, 102)
+            axes.legend(
+                loc="lower left",
+                bbox_to_anchor=(0, 1),
+                ncols=2,
+                frameon=False,
+                columnspacing=1.2,
+                handlelength=2.6,
+            )
+        words += _stops(bottom, study, bases, part.iterations)
+        bottom.set(xlabel="iteration (0: the base model)", xticks=range(len(models)))
+        return _made(figure, "ten", title, words)
+
+
+def _stops(axes: Any, study: Study, bases: Sequence[int], last: int) -> list[str]:
+    """How many runs each guard stops, at the iteration after which it does."""
+    words = []
+    names = ("diversity", "probe")
+    for row, guard in enumerate(names):
+        said = [study.runs[base].get("guards", {}).get(guard) for base in bases]
+        trips = [one["trips"] for one in said if one]
+        for k in sorted({k for k in trips if k}):
+            axes.plot([k], [row], marker="v", markersize=7, color=SERIES[1])
+            axes.annotate(f" {trips.count(k)}", (k, row), va="center", color=STAND_IN["ink"])
+        told = ", ".join(f"after {k}: {trips.count(k)}" for k in sorted({k for k in trips if k}))
+        words.append(f"runs that {guard} stops: {told or 'none'}, of {len(trips)}")
+    axes.set(yticks=range(len(names)), ylim=(-0.6, len(names) - 0.4))
+    axes.set_yticklabels([f"{name} stops" for name in names])
+    return words
+
+
+def forest(study: Study) -> Picture | None:
+    """The declared comparisons: means, intervals over bases, and over bases and questions."""
+    found = [one for one in tested(study) if one.differences]
+    if not found:
+        return None
+    words = []
+    with style("forest"):
+        figure, axes = _figure(0.6 + 0.55 * len(found))
+        for row, one in enumerate(reversed(found)):
+            mean = 100 * float(np.mean([*one.differences.values()]))
+            n = f"{len(one.differences)} of {len(one.planned)} bases"
+            axes.annotate(
+                f"{one.comparison.name}"
+                + ("" if len(one.differences) == len(one.planned) else f" ({n})"),
+                (0, row + 0.32),
+                xycoords=("axes fraction", "data"),
+                fontsize=9,
+            )
+            said = f"{one.comparison.name}: {mean:+.1f}"
+            for bounds, width in ((one.two_level, 1.0), (one.interval, 3.0)):
+                if bounds:
+                    ends = [100 * bound for bound in bounds]
+                    axes.plot(ends, [row, row], color=SERIES[0], linewidth=width)
+            if one.interval:
+                said += " ({:+.1f} to {:+.1f})".format(*(100 * bound for bound in one.interval))
+            axes.plot([mean], [row], marker="o", markersize=6, color=SERIES[0])
+            words.append(f"{said}, {n}")
+        axes.axvline(0, color=STAND_IN["muted"], linewidth=1)
+        axes.grid(visible=True, axis="x")
+        axes.grid(visible=False, axis="y")
+        axes.set(yticks=[], ylim=(-0.5, len(found) - 0.2), xlabel="difference in points")
+        title = "The declared comparisons, with 95 % intervals"
+        return _made(figure, "forest", title, words)
+
+
+# ---------------------------------------------------------------- parts
+
+
+def _figure(height: float, *, rows: int = 1, columns: int = 1, **how: Any) -> tuple[Figure, Any]:
+    figure = Figure(figsize=(_WIDTH, height), layout="constrained", frameon=False)
+    axes = figure.subplots(rows, columns, **how)
+    for one in np.atleast_1d(axes):
+        one.patch.set_visible(False)  # the background is the file's
+        one.tick_params(axis="y", length=0)
+        one.spines["left"].set_visible(False)
+    return figure, axes
+
+
+def _thick(axes: Any, i: int, places: Iterable[float], values: Any, name: str) -> None:
+    axes.plot(
+        [*places],
+        values,
+        color=SERIES[i],
+        marker="os^D"[i],
+        markersize=5.5,
+        linewidth=2.2,
+        linestyle=["-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2))][i],
+        label=name,
+    )
+
+
+def _legend(figure: Figure, columns: int = 2) -> None:
+    figure.legend(
+        loc="outside upper left",
+        ncols=columns,
+        frameon=False,
+        handlelength=2.0,
+        columnspacing=1.0,
+        handletextpad=0.5,
+        borderaxespad=0.1,
+    )
+
+
+def _complete(study: Study, planned: Sequence[int], models: Iterable[str]) -> list[int]:
+    """The planned bases that have all of the models."""
+    wanted = [*models]
+    return [b for b in planned if all(study.models(model, [b]) for model in wanted)]
+
+
+def _values(study: Study, models: Sequence[str], figure: Any, bases: Sequence[int]) -> Any:
+    """A figure in %, by model and base; nan where a model has none."""
+    rows = [study.of(model, figure, bases) for model in models]
+    return 100 * np.array([[row.get(base, np.nan) for base in bases] for row in rows])
+
+
+def _of(bases: Sequence[int], part: Part) -> str:
+    n = len(part.bases)
+    return f"{n} bases" if len(bases) == n else f"{len(bases)} of {n} bases"
+
+
+def _told(values: Iterable[float]) -> str:
+    return ", ".join(f"{value:.1f}" for value in values)
+
+
+def _made(figure: Figure, name: str, title: str, words: Sequence[str]) -> Picture:
+    said = f"{title}. {'; '.join(words)}."
+    return _file(as_svg(figure, name, title, said)), said
+
+
+def _file(svg: str) -> str:
+    """An SVG of a page as a file of its own, in the page's light and dark colours."""
+    css = files("rzero_cli.report").joinpath("page.css").read_text("utf-8")
+    light, dark = (
+        "".join(f"--{n}:{found[place]};" for n in LIGHT if (found := _colours(css, n)))
+        for place in (0, 1)
+    )
+    colours = f":root{{{light}}}@media (prefers-color-scheme:dark){{:root{{{dark}}}}}"
+    paper = '<rect width="100%" height="100%" fill="var(--paper)"/>'
+    start = svg.index(">")
+    head = f'{svg[:start]} font-family="sans-serif"><style>{colours}</style>{paper}'
+    return f"{head}{svg[start + 1 :]}\n"
+
+
+def _colours(css: str, name: str) -> list[str]:
+    """A colour of the light page, and of the dark one."""
+    return re.findall(rf"--{name}: (#[0-9a-f]+)", css)[:2]
+
+
+PICTURES: dict[str, Callable[[Study], Picture | None]] = {
+    "scores": scores,
+    "asked": asked_for,
+    "apart": apart,
+    "ten": ten,
+    "forest": forest,
+}
+"""By the name of the file; None where there is nothing to draw."""
