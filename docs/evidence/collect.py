@@ -271,8 +271,8 @@ def _difficulty(found: Json) -> Json:
 
 
 def _guards(run: Path, models: Json) -> Json:
-    """`scores` (mean@k on the probe, from the base on), and what each guard would have done: `trips`
-    (after which iteration; None: it does not), `ship` (which iteration's Solver; 0 is the base),
+    """`scores` (mean@k on the probe, from the base on), and what each guard would have done:
+    `trips` (after which iteration; None: never), `ship` (which iteration's Solver; 0 is the base),
     and the exam's mean@k of the `shipped`, the `best` and the `last` Solver."""
     folders = [run / "base", *iterations(run)]
     there = [path for path in folders if (path / "probe.json").is_file()]

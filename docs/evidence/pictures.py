@@ -130,8 +130,10 @@ def ten(study: Study) -> Picture | None:
     upper = {"mean@8 %": exam("mean_at_k"), "greedy %": exam("greedy")}
     upper["true labels % (kept)"] = label_accuracy()
     lower = {
-        "different answers %": lambda model: asked("distinct_answers")(model) / model["asked"]["n"],
-        "ten commonest answers %": asked("top_10_answers"),
+        "answers that differ %": lambda model: (
+            asked("distinct_answers")(model) / model["asked"]["n"]
+        ),
+        "10 commonest answers %": asked("top_10_answers"),
         "self-BLEU x 100": asked("self_bleu"),
         "out of form %": share(KINDS.index("out of form")),
     }
@@ -151,14 +153,7 @@ def ten(study: Study) -> Picture | None:
                 _thick(axes, i, range(len(models) - len(of), len(models)), means, name)
                 words.append(f"{name}: {_told(means)}")
             axes.set_ylim(-2, 102)
-            axes.legend(
-                loc="lower left",
-                bbox_to_anchor=(0, 1),
-                ncols=2,
-                frameon=False,
-                columnspacing=1.2,
-                handlelength=2.6,
-            )
+            _legend_above(axes)
         words += _stops(bottom, study, bases, part.iterations)
         bottom.set(xlabel="iteration (0: the base model)", xticks=range(len(models)))
         return _made(figure, "ten", title, words)
@@ -173,11 +168,13 @@ def _stops(axes: Any, study: Study, bases: Sequence[int], last: int) -> list[str
         trips = [one["trips"] for one in said if one]
         for k in sorted({k for k in trips if k}):
             axes.plot([k], [row], marker="v", markersize=7, color=SERIES[1])
-            axes.annotate(f" {trips.count(k)}", (k, row), va="center", color=STAND_IN["ink"])
+            how = {"xytext": (6, 0), "textcoords": "offset points", "va": "center"}
+            axes.annotate(f"{trips.count(k)}", (k, row), color=STAND_IN["ink"], **how)
         told = ", ".join(f"after {k}: {trips.count(k)}" for k in sorted({k for k in trips if k}))
         words.append(f"runs that {guard} stops: {told or 'none'}, of {len(trips)}")
     axes.set(yticks=range(len(names)), ylim=(-0.6, len(names) - 0.4))
-    axes.set_yticklabels([f"{name} stops" for name in names])
+    axes.set_yticklabels(names)
+    axes.set_title("runs that a guard stops", loc="left", fontsize=11)
     return words
 
 
@@ -197,7 +194,8 @@ def forest(study: Study) -> Picture | None:
                 + ("" if len(one.differences) == len(one.planned) else f" ({n})"),
                 (0, row + 0.32),
                 xycoords=("axes fraction", "data"),
-                fontsize=9,
+                fontsize=9.5,
+                bbox={"facecolor": STAND_IN["paper"], "edgecolor": "none", "pad": 1},
             )
             said = f"{one.comparison.name}: {mean:+.1f}"
             for bounds, width in ((one.two_level, 1.0), (one.interval, 3.0)):
@@ -244,7 +242,7 @@ def _thick(axes: Any, i: int, places: Iterable[float], values: Any, name: str) -
 
 def _legend(figure: Figure, columns: int = 2) -> None:
     figure.legend(
-        loc="outside upper left",
+        loc="outside lower left",
         ncols=columns,
         frameon=False,
         handlelength=2.0,
@@ -252,6 +250,22 @@ def _legend(figure: Figure, columns: int = 2) -> None:
         handletextpad=0.5,
         borderaxespad=0.1,
     )
+
+
+def _legend_above(axes: Any) -> None:
+    axes.set_title("\n", fontsize=13)  # keeps the place, without the legend's width
+    legend = axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(-0.12, 1),
+        ncols=2,
+        frameon=False,
+        fontsize=10,
+        handlelength=2.0,
+        columnspacing=1.0,
+        handletextpad=0.5,
+        borderaxespad=0.1,
+    )
+    legend.set_in_layout(False)
 
 
 def _complete(study: Study, planned: Sequence[int], models: Iterable[str]) -> list[int]:
@@ -276,6 +290,7 @@ def _told(values: Iterable[float]) -> str:
 
 
 def _made(figure: Figure, name: str, title: str, words: Sequence[str]) -> Picture:
+    figure.suptitle(title, x=0.02, ha="left", fontsize=11)
     said = f"{title}. {'; '.join(words)}."
     return _file(as_svg(figure, name, title, said)), said
 
