@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -49,15 +49,20 @@ _LAST = {
 Json = dict[str, Any]
 
 
-def collect(run: Path) -> Json:
+def collect(run: Path, apart: Mapping[str, Path] = {}) -> Json:
     """The figures of a run of the miniature, finished or not.
+
+    Args:
+        run: its folder.
+        apart: by name, runs of the loop alone on the same base with another setting.
 
     Returns:
         `base` (its seed), `seed` (of the loop), `world` (kind -> phrasings), `versions`, `cores`,
         `finished` (date of the last evaluation), `questions` and `k` of the exam, and `models`:
-        "base" and, of each iteration that has been examined, "CHAIN/K". A model has `exam`, and an
+        "base" and, of each iteration that has been examined, "CHAIN/K", or of those apart
+        "NAME/K". A model has `exam`, and an
         iteration what `_iteration` says. Where they are there, `difficulty` as in difficulty.json
-        (without intervals of scores), and `guards`, see `_guards`.
+        (without intervals of scores), and `guards`, by "trained" or NAME, see `_guards`.
 
     Raises:
         DataError: a file cannot be read, or is of other questions than the base's exam.
@@ -69,7 +74,7 @@ def collect(run: Path) -> Json:
     rows = heldout_rows(seed if heldout is None else heldout)
     kinds = draw_base(seed).kinds
     models = {"base": {"exam": _exam(run / "base" / "eval.json", rows)}}
-    folders = {"trained": run} | {chain: run / chain for chain in CHAINS}
+    folders = {"trained": run} | {chain: run / chain for chain in CHAINS} | dict(apart)
     origins = [origin]
     with Equivalence() as equivalence:
         for chain, folder in folders.items():
@@ -92,8 +97,9 @@ def collect(run: Path) -> Json:
     }
     if (run / "difficulty.json").is_file():
         found["difficulty"] = _difficulty(read_object(run / "difficulty.json"))
-    if (run / "base" / "probe.json").is_file():
-        found["guards"] = _guards(run, found["models"])
+    for name, folder in {"trained": run, **apart}.items():
+        if (folder / "base" / "probe.json").is_file():
+            found.setdefault("guards", {})[name] = _guards(folder, name, models)
     rounded: Json = _rounded(found)
     return rounded
 
@@ -270,7 +276,7 @@ def _difficulty(found: Json) -> Json:
     return {"solvers": found["solvers"], "rows": rows}
 
 
-def _guards(run: Path, models: Json) -> Json:
+def _guards(run: Path, arm: str, models: Json) -> Json:
     """`scores` (mean@k on the probe, from the base on), and what each guard would have done:
     `trips` (after which iteration; None: never), `ship` (which iteration's Solver; 0 is the base),
     and the exam's mean@k of the `shipped`, the `best` and the `last` Solver."""
@@ -280,7 +286,7 @@ def _guards(run: Path, models: Json) -> Json:
     for path in there:
         (task,) = read_object(path / "probe.json")["tasks"].values()
         on_probe.append(task["mean_at_k"]["score"])
-    names = ["base", *(f"trained/{k}" for k in range(1, len(there)))]
+    names = ["base", *(f"{arm}/{k}" for k in range(1, len(there)))]
     scores = [models[name]["exam"]["mean_at_k"] for name in names]
     found: Json = {"scores": on_probe}
     for name, guards in _GUARDS.items():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
@@ -21,6 +22,7 @@ from tables import (
     Study,
     asked,
     exam,
+    guards,
     label_accuracy,
     share,
     tested,
@@ -117,12 +119,13 @@ def apart(study: Study) -> Picture | None:
         return _made(figure, "apart", title, words)
 
 
-def ten(study: Study) -> Picture | None:
+def many(study: Study, name: str) -> Picture | None:
     """Scores and labels, what a collapse is seen by, and after which iteration guards trip."""
-    part = study.part("ten")
+    part = study.part(name)
     if part is None:
         return None
-    models = ["base", *(f"trained/{k}" for k in range(1, part.iterations + 1))]
+    (loop,) = part.arms
+    models = ["base", *(f"{loop}/{k}" for k in range(1, part.iterations + 1))]
     bases = _complete(study, part.bases, models)
     if not bases:
         return None
@@ -138,33 +141,29 @@ def ten(study: Study) -> Picture | None:
         "out of form %": share(KINDS.index("out of form")),
     }
     words = []
-    with style("ten"):
+    with style(name):
         heights = {"height_ratios": [3, 3, 1]}
         figure, (top, middle, bottom) = _figure(7.2, rows=3, sharex=True, gridspec_kw=heights)
         for axes, lines in ((top, upper), (middle, lower)):
-            for i, (name, figure_of) in enumerate(lines.items()):
-                of = (
-                    models
-                    if figure_of is upper.get("mean@8 %") or name == "greedy %"
-                    else models[1:]
-                )
+            for i, (line, figure_of) in enumerate(lines.items()):
+                of = models if line in ("mean@8 %", "greedy %") else models[1:]
                 values = _values(study, of, figure_of, bases)
                 means = np.nanmean(values, axis=1)
-                _thick(axes, i, range(len(models) - len(of), len(models)), means, name)
-                words.append(f"{name}: {_told(means)}")
+                _thick(axes, i, range(len(models) - len(of), len(models)), means, line)
+                words.append(f"{line}: {_told(means)}")
             axes.set_ylim(-2, 102)
             _legend_above(axes)
-        words += _stops(bottom, study, bases, part.iterations)
+        words += _stops(bottom, study, loop, bases)
         bottom.set(xlabel="iteration (0: the base model)", xticks=range(len(models)))
-        return _made(figure, "ten", title, words)
+        return _made(figure, name, title, words)
 
 
-def _stops(axes: Any, study: Study, bases: Sequence[int], last: int) -> list[str]:
+def _stops(axes: Any, study: Study, loop: str, bases: Sequence[int]) -> list[str]:
     """How many runs each guard stops, at the iteration after which it does."""
     words = []
     names = ("diversity", "probe")
     for row, guard in enumerate(names):
-        said = [study.runs[base].get("guards", {}).get(guard) for base in bases]
+        said = [guards(study, base, loop).get(guard) for base in bases]
         trips = [one["trips"] for one in said if one]
         for k in sorted({k for k in trips if k}):
             axes.plot([k], [row], marker="v", markersize=7, color=SERIES[1])
@@ -318,7 +317,8 @@ PICTURES: dict[str, Callable[[Study], Picture | None]] = {
     "scores": scores,
     "asked": asked_for,
     "apart": apart,
-    "ten": ten,
+    "ten": partial(many, name="ten"),
+    "collapse": partial(many, name="collapse"),
     "forest": forest,
 }
 """By the name of the file; None where there is nothing to draw."""

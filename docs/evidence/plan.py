@@ -29,16 +29,26 @@ class Part:
     """Whether `make difficulty` is made as well."""
     guard: bool = False
     """Whether each Solver of the loop is put to the probe, and what the guards say is written."""
+    solver_flags: str = ""
+    """Further options of `train-solver`. The loop then has a run of its own, and as an arm the
+    part's name."""
+
+    @property
+    def arms(self) -> list[str]:
+        """What its models are called, before the iteration."""
+        return [self.name] if self.solver_flags else self.chains
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A declared test: model `a` less model `b`, paired by base. A model is "base" or "CHAIN/K"."""
+    """Declared: model `a` less model `b`, paired by base. A model is "base" or "ARM/K"."""
 
     name: str
     a: str
     b: str
     measure: str
+    primary: bool = False
+    """Whether it is of the family that is tested together."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +67,17 @@ def read_plan(path: Path) -> Plan:
     """
     found: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
     comparisons = [Comparison(**one) for one in found.pop("comparison", [])]
+    size, development = found.pop("size"), found.pop("development")
+    parts = [Part(name=name, **of) for name, of in found.items()]
+    for part in parts:
+        if part.solver_flags and part.chains != ["trained"]:
+            raise ValueError(f'{path}: {part.name}: with solver_flags, chains is ["trained"]')
     for comparison in comparisons:
         if comparison.measure not in MEASURES:
             raise ValueError(f"{path}: measure {comparison.measure!r}: known: {MEASURES}")
-    size, development = found.pop("size"), found.pop("development")
     return Plan(
         size=size,
         development=development["bases"],
-        parts=[Part(name=name, **of) for name, of in found.items()],
+        parts=parts,
         comparisons=comparisons,
     )

@@ -98,19 +98,28 @@ def steps(plan: Plan, part: Part, base: int, runs: Path) -> Iterator[tuple[str, 
     model = runs / f"tiny-base-{plan.size}-{base}"
     common = [f"RZERO={sys.executable} -m rzero_cli", f"RUNS={runs}", f"SEED={base}"]
     yield "base", [*common, f"SIZE={plan.size}", f"{model}/rzero.json"]
-    common += [f"RUN=evidence-{base}", f"ITERATIONS={part.iterations}", "PRESET=tiny", "TRUTH=1"]
+    folder = run_of(runs, base, part)
+    common += [
+        f"RUN={folder.name}",
+        f"SOLVER_FLAGS={part.solver_flags}",
+        f"ITERATIONS={part.iterations}",
+        "PRESET=tiny",
+        "TRUTH=1",
+    ]
     common += [f"MODEL={model}", f"HELDOUT={model}/heldout.jsonl"]
     for chain in part.chains:
         yield chain, [*common, "chains", f"CHAINS={chain}"]
     if part.difficulty:
         yield "difficulty", [*common, "difficulty"]
     if part.guard:
-        guards = [f"{run_of(runs, base)}/iter-{k}/guard.json" for k in _to(part.iterations)]
+        guards = [f"{folder}/iter-{k}/guard.json" for k in _to(part.iterations)]
         yield "guard", [*common, "GUARD=probe,diversity", f"PROBE={model}/probe.jsonl", *guards]
 
 
-def run_of(runs: Path, base: int) -> Path:
-    return runs / f"evidence-{base}"
+def run_of(runs: Path, base: int, part: Part | None = None) -> Path:
+    """The folder of a base's run; a part with options of its own has one of its own."""
+    apart = f"-{part.name}" if part and part.solver_flags else ""
+    return runs / f"evidence-{base}{apart}"
 
 
 def _to(iterations: int) -> range:
@@ -132,7 +141,7 @@ def run(plan: Plan, *, jobs: int, runs: Path, only: Sequence[int], parts: Sequen
 
     def make(part: Part, base: int) -> None:
         with locks[base]:  # two makes in one folder would make the same file
-            folder = ROOT / run_of(runs, base)
+            folder = ROOT / run_of(runs, base, part)
             folder.mkdir(parents=True, exist_ok=True)
             for name, arguments in steps(plan, part, base, runs):
                 start = time.monotonic()
@@ -142,7 +151,7 @@ def run(plan: Plan, *, jobs: int, runs: Path, only: Sequence[int], parts: Sequen
                     raise Failed(f"base {base}, {part.name}, {name}: {failed}") from None
                 minutes = (time.monotonic() - start) / 60
                 print(f"base {base}, {part.name}, {name}: {minutes:.1f} min", flush=True)
-            write_collected(folder, COLLECTED)
+            write_collected(plan, ROOT / run_of(runs, base), COLLECTED)
 
     wanted = [
         (part, base)
@@ -165,9 +174,10 @@ def run(plan: Plan, *, jobs: int, runs: Path, only: Sequence[int], parts: Sequen
         raise error
 
 
-def write_collected(folder: Path, into: Path) -> Path:
-    """Collect a run into a file of its base's number; gives the file."""
-    found = collect(folder)
+def write_collected(plan: Plan, folder: Path, into: Path) -> Path:
+    """Collect a run, with those apart beside it, into a file of its base's number; gives it."""
+    apart = {part.name: folder.with_name(f"{folder.name}-{part.name}") for part in plan.parts}
+    found = collect(folder, {name: path for name, path in apart.items() if path.is_dir()})
     into.mkdir(parents=True, exist_ok=True)
     path = into / f"{found['base']}.json"
     part = path.with_suffix(".part")
@@ -203,7 +213,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             run(plan, jobs=given.jobs, runs=given.runs_dir, **options)
         elif given.command == "collect":
             for folder in given.runs:
-                print(write_collected(folder, given.into))
+                print(write_collected(plan, folder, given.into))
         else:
             return _page(plan, write=given.command == "tables")
     except (Failed, RzeroError, OSError) as error:

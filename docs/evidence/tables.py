@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,23 @@ from plan import Comparison, Part, Plan
 from rzero_cli.report.results import CHAIN_NAMES
 from rzero_cli.world.questions import LEVELS, PHRASINGS
 
-__all__ = ["BLOCKS", "Study", "Tested", "arm", "compared", "exam", "label_accuracy", "tested"]
+__all__ = [
+    "BLOCKS",
+    "Study",
+    "Tested",
+    "arm",
+    "compared",
+    "exam",
+    "guards",
+    "label_accuracy",
+    "tested",
+]
 
 Json = dict[str, Any]
 Figure = Callable[[Json], float | None]
 """A figure of one model of a run."""
 
+_NAMES = CHAIN_NAMES | {"collapse": "learning rate times four"}
 _LIKE = "trained"  # what other arms are held against
 _SCORES = ("mean_at_k", "greedy", "maj_at_k")
 
@@ -46,11 +58,11 @@ class Study:
         return {base: value for base, value in found.items() if value is not None}
 
     def planned(self, model: str) -> list[int]:
-        """The bases on which the plan has a model: "base" or "CHAIN/K"."""
+        """The bases on which the plan has a model: "base" or "ARM/K"."""
         chain, _, k = model.partition("/")
         bases: dict[int, None] = {}
         for part in self.plan.parts:
-            if chain == "base" or (chain in part.chains and int(k) <= part.iterations):
+            if chain == "base" or (chain in part.arms and int(k) <= part.iterations):
                 bases |= dict.fromkeys(part.bases)
         return list(bases)
 
@@ -114,7 +126,7 @@ def last_kl(model: Json) -> float | None:
 def arm(model: str) -> str:
     """How a model is called on the page."""
     chain, _, k = model.partition("/")
-    name = CHAIN_NAMES.get(chain, chain)
+    name = _NAMES.get(chain, chain)
     return f"{name} after {k}" if k else name
 
 
@@ -200,7 +212,7 @@ def scores(study: Study) -> str:
     models = ["base"]
     seen: set[str] = set()
     for number, part in enumerate(study.plan.parts):
-        chains = [chain for chain in part.chains if chain not in seen]
+        chains = [chain for chain in part.arms if chain not in seen]
         seen |= {*chains}
         for chain in chains:
             first = part.iterations if number else 1
@@ -248,7 +260,7 @@ def controls(study: Study) -> str:
             ]
             greedy = _percent(study.of(models[-1], exam("greedy"), part.bases).values())
             less = _difference(_paired(study, models[-1], "base", exam("mean_at_k"), part.bases))
-            rows.append((CHAIN_NAMES[chain], _of(len(there), part.bases), *means, greedy, less))
+            rows.append((_NAMES[chain], _of(len(there), part.bases), *means, greedy, less))
         head = ("Solver", "bases", "mean@8 %: base", *(f"after {k}" for k in steps))
         return table((*head, f"greedy % after {last}", "minus base (95 %)"), rows)
 
@@ -269,7 +281,8 @@ class Tested:
     """By base, a less b."""
     interval: tuple[float, float] | None = None
     p: float = 1.0
-    adjusted: float = 1.0
+    adjusted: float | None = None
+    """Of a primary one."""
     two_level: tuple[float, float] | None = None
 
 
@@ -300,7 +313,8 @@ def _true(labels: Json) -> Any:
 
 
 def tested(study: Study) -> list[Tested]:
-    """The declared family. A comparison of which there is nothing yet counts in it with p = 1."""
+    """The declared comparisons, p adjusted over the primary ones; one of these of which there is
+    nothing yet counts with p = 1."""
     results = []
     for comparison in study.plan.comparisons:
         planned, found = compared(study, comparison)
@@ -319,18 +333,19 @@ def tested(study: Study) -> list[Tested]:
                 two_level=two_level([*found.values()]),
             )
         )
-    adjusted = holm([one.p for one in results])
-    return [
-        Tested(**{**vars(one), "adjusted": p}) for one, p in zip(results, adjusted, strict=True)
-    ]
+    primary = [one for one in results if one.comparison.primary]
+    adjusted = holm([one.p for one in primary])
+    told = {one.comparison.name: p for one, p in zip(primary, adjusted, strict=True)}
+    return [Tested(**{**vars(one), "adjusted": told.get(one.comparison.name)}) for one in results]
 
 
 def comparisons(study: Study) -> str:
-    """The declared family of tests."""
+    """The declared comparisons, the primary ones first."""
     rows, notes = [], []
     for one in tested(study):
         c, n = one.comparison, len(one.differences)
         name = f"{c.name} ({_MEASURE[c.measure]})"
+        name = f"**{name}**" if c.primary else name
         if line := _missing(one.planned, one.differences):
             notes.append(f"**Not complete** ({c.name}): {line}.")
         if not n:
@@ -340,7 +355,8 @@ def comparisons(study: Study) -> str:
         agree = sum(d * mean > 0 for d in one.differences.values())
         cells = (_points(mean), _interval(one.interval), f"{agree} of {n}", _p(one.p))
         within = _interval(one.two_level)
-        rows.append((name, _of(n, one.planned), *cells, _p(one.adjusted), within))
+        adjusted = "-" if one.adjusted is None else _p(one.adjusted)
+        rows.append((name, _of(n, one.planned), *cells, adjusted, within))
     head = ("Comparison", "bases", "difference", "95 % over bases", "same sign", "p", "p, Holm")
     return table((*head, "95 % over bases and questions"), rows) + "".join(
         f"\n{note}\n" for note in notes
@@ -480,28 +496,31 @@ def _matrix(found: Sequence[Json]) -> str:
 # ---------------------------------------------------------------- ten iterations
 
 
-def ten(study: Study) -> str:
-    """Ten iterations, and what each guard would have done."""
-    part = study.part("ten")
+def many(study: Study, name: str) -> str:
+    """A part of many iterations, and what each guard would have done."""
+    part = study.part(name)
     if part is None:
         return "No such part is planned.\n"
-    models = ["base", *(f"{_LIKE}/{k}" for k in range(1, part.iterations + 1))]
+    (loop,) = part.arms
+    models = ["base", *(f"{loop}/{k}" for k in range(1, part.iterations + 1))]
 
     def made() -> str:
-        rows = [(f"{k}", *_ten_row(study, model, k, part.bases)) for k, model in enumerate(models)]
+        rows = [
+            (f"{k}", *_row(study, loop, model, k, part.bases)) for k, model in enumerate(models)
+        ]
         head = ("iteration", "bases", "mean@8 %", "greedy %", "probe %", "true labels % (kept)")
         more = ("p_hat", "kept", "different answers", "ten commonest answers %", "self-BLEU")
         made = table((*head, *more, "out of form %", "KL"), rows)
-        return f"{made}\n{_guarded(study, part.bases)}"
+        return f"{made}\n{_guarded(study, loop, part.bases)}"
 
     return _with_note(study, dict.fromkeys(models, part.bases), made)
 
 
-def _ten_row(study: Study, model: str, k: int, bases: Sequence[int]) -> list[str]:
+def _row(study: Study, loop: str, model: str, k: int, bases: Sequence[int]) -> list[str]:
     def of(figure: Figure) -> list[float]:
         return [*study.of(model, figure, bases).values()]
 
-    probes = [_run(study, base).get("guards", {}).get("scores", []) for base in bases]
+    probes = [guards(study, base, loop).get("scores", []) for base in bases]
     return [
         _of(len(study.models(model, bases)), bases),
         _percent(of(exam("mean_at_k"))),
@@ -518,11 +537,17 @@ def _ten_row(study: Study, model: str, k: int, bases: Sequence[int]) -> list[str
     ]
 
 
-def _guarded(study: Study, bases: Sequence[int]) -> str:
+def guards(study: Study, base: int, loop: str) -> Json:
+    """What the guards said of an arm, by guard; empty where they were not asked."""
+    said: Json = _run(study, base).get("guards", {}).get(loop, {})
+    return said
+
+
+def _guarded(study: Study, loop: str, bases: Sequence[int]) -> str:
     rows = []
     for base in bases:
         for guard in ("probe", "diversity", "both"):
-            if guard in (said := _run(study, base).get("guards", {})):
+            if guard in (said := guards(study, base, loop)):
                 one = said[guard]
                 trips = f"after {one['trips']}" if one["trips"] else "never"
                 scores = (_percent([one[name]]) for name in ("shipped", "best", "last"))
@@ -587,9 +612,10 @@ def _done(study: Study, name: str, base: int) -> bool:
     part = study.part(name)
     assert part is not None
     run = study.runs[base]
-    models = {f"{chain}/{part.iterations}" for chain in part.chains}
-    extras = ("difficulty" in run or not part.difficulty) and ("guards" in run or not part.guard)
-    return models <= run["models"].keys() and extras
+    models = {f"{arm}/{part.iterations}" for arm in part.arms}
+    examined = not part.difficulty or "difficulty" in run
+    guarded = not part.guard or all(guards(study, base, arm) for arm in part.arms)
+    return models <= run["models"].keys() and examined and guarded
 
 
 BLOCKS: dict[str, Callable[[Study], str]] = {
@@ -598,7 +624,8 @@ BLOCKS: dict[str, Callable[[Study], str]] = {
     "iterations": iterations,
     "skills": skills,
     "difficulty": difficulty,
-    "ten": ten,
+    "ten": partial(many, name="ten"),
+    "collapse": partial(many, name="collapse"),
     "controls": controls,
     "time": spent,
     "runs": runs,
