@@ -25,6 +25,7 @@ from transformers.utils import logging as transformers_logging
 from rzero_cli.core.prompts import Prompt
 from rzero_cli.engines import DEFAULT_BATCH_SIZE, Completion, Sampling, chat, derived_seed
 from rzero_cli.engines.ahead import Ahead
+from rzero_cli.engines.decoding import decode
 from rzero_cli.engines.models import adapter_base, require
 from rzero_cli.errors import RzeroError, UsageError
 
@@ -320,12 +321,16 @@ class TransformersEngine:
             output = self.model.generate(
                 **{name: rows.to(self.model.device) for name, rows in tensors.items()},
                 generation_config=self._config(sampling, ends),
+                custom_generate=decode,
                 # Under ZeRO-3 it would wait for the other processes, which draw as often as they
                 # have to: what is whole here need not.
                 synced_gpus=False,
                 stopping_criteria=[_Stops(self.tokenizer, stops, width)] if stops else [],
             )
-        return [self._completion(row, stops, ends) for row in output[:, width:].tolist()]
+        rows = [tuple(row) for row in output[:, width:].tolist()]
+        # A question's answers are often the same few.
+        read = {row: self._completion(row, stops, ends) for row in dict.fromkeys(rows)}
+        return [read[row] for row in rows]
 
     def _config(self, sampling: Sampling, ends: list[int]) -> GenerationConfig:
         greedy = sampling.temperature == 0
@@ -338,7 +343,7 @@ class TransformersEngine:
         )
 
     def _completion(
-        self, tokens: list[int], stops: Sequence[str], ends: Sequence[int]
+        self, tokens: Sequence[int], stops: Sequence[str], ends: Sequence[int]
     ) -> Completion:
         length = next((i for i, token in enumerate(tokens) if token in ends), None)
         text = self.tokenizer.decode(tokens[:length], skip_special_tokens=True)
