@@ -13,6 +13,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from rzero_cli.core.plan import Plan, tokens_written
 from rzero_cli.core.processes import rank
 from rzero_cli.core.prompts import Messages, plain_text
 from rzero_cli.engines.chat import PLAIN_STOPS, end_tokens, render
+from rzero_cli.engines.decoding import decode
 from rzero_cli.engines.transformers import load_tokenizer, out_of_memory
 from rzero_cli.errors import RzeroError, UsageError
 from rzero_cli.training.adapters import (
@@ -200,6 +202,10 @@ class _Trainer(GRPOTrainer):  # type: ignore[misc]
     def __init__(self, batch_size: int, **kwargs: Any) -> None:
         self._batch_size = batch_size
         super().__init__(**kwargs)
+        # Where weights are spread over processes, all have to go on until the last row has ended
+        # anywhere, which is a thing between `generate` and its own loop.
+        if not (self.is_deepspeed_enabled or self.is_fsdp_enabled):
+            self.model.generate = partial(self.model.generate, custom_generate=decode)
 
     def _generate_single_turn(
         self, prompt_ids: list[list[int]], *inputs: Any, **kwargs: Any
