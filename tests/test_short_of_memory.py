@@ -47,7 +47,7 @@ def test_what_is_finished_is_kept_and_resumed(
     write(tmp_path / "q.jsonl", [*rows[:10], {"question": LONG}, rows[11]])
     options = ("--m", "4", "--max-tokens", "8", "--batch-size", "8", "--quiet")
     command = ["label", "q.jsonl", "--solver", str(tiny_model), *options]
-    ended = limited(tmp_path, 28, *command, "-o", "out.jsonl")
+    ended = limited(tmp_path, 34, *command, "-o", "out.jsonl")
     assert ended.status == 1, ended.stderr
     assert ended.stderr == (
         "rzero: out of memory with a single completion, of a prompt of 6,003 tokens and at most 8 "
