@@ -142,8 +142,8 @@ def bench_label_passes_an_engines_speed_on(
 def bench_vllm_over_transformers(
     smollm2: Path, questions: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With answers long enough to end by themselves, as they do in a labelling: a batch of
-    transformers waits for its longest."""
+    """With answers long enough to end by themselves, as they do in a labelling: vLLM puts others
+    in their place."""
     rates = {}
     for name in ("transformers", "vllm"):
         with open_engine(name, str(smollm2)) as engine:
