@@ -88,7 +88,7 @@ def _environment() -> dict[str, str]:
         for name, value in os.environ.items()
         if name not in _RECIPE
         and not name.endswith("_FLAGS")
-        and (not name.startswith("RZERO_") or name == "RZERO_CACHE")
+        and (not name.startswith("RZERO_") or name in ("RZERO_CACHE", "RZERO_WARM"))
     }
     return {"OMP_NUM_THREADS": "1"} | kept
 
