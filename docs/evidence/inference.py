@@ -74,7 +74,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def two_level(
     bases: Sequence[Sequence[Values]], *, seed: int = 0, draws: int = 10_000
 ) -> tuple[float, float]:
-    """The 95 % interval of a mean over bases.
+    """The 95 % interval of a mean over bases; too wide rather than too narrow where bases differ by
+    the noise of their questions alone, which is then in both levels.
 
     Args:
         bases: n >= 1 of them; of each one or more arrays of a value a question, which are drawn
