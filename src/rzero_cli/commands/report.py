@@ -76,7 +76,7 @@ def report(
 
       rzero report runs/demo --format md
 
-      rzero report runs/evidence-demo-11 runs/evidence-demo-12
+      rzero report runs/evidence-101 runs/evidence-102
 
       rzero report runs/demo --difficulty
     """
