@@ -426,7 +426,8 @@ def test_difficulty_is_a_mean_over_bases() -> None:
 def test_without_runs_a_part_says_what_is_missing(name: str) -> None:
     plan = read_plan(EVIDENCE / "plan.toml")
     block = BLOCKS[name](Study(plan, {}))
-    assert "missing: 1" in block or "none of" in block
+    base = plan.parts[0].bases[0]
+    assert f"missing: {base}" in block or f"| {base} |  | none of main" in block
 
 
 def test_pictures_are_drawn_with_their_words_and_twice_the_same() -> None:
@@ -462,28 +463,48 @@ def test_check_fails_where_the_page_is_out_of_date(
     monkeypatch.setattr(page, "PAGE", copy)
     monkeypatch.setattr(page, "PICTURE_FOLDER", tmp_path / "evidence")
     monkeypatch.setattr(study, "COLLECTED", tmp_path / "collected")
-    base = read_plan(EVIDENCE / "plan.toml").parts[0].bases[0]
-    models = {"base": solver(4)}
-    for k in (1, 2, 3):
-        models |= {f"{chain}/{k}": iteration(5) for chain in ("trained", "base-challenger")}
+    main = read_plan(EVIDENCE / "plan.toml").parts[0]
+    base, models = main.bases[0], {"base": solver(4)}
+    for k in range(1, main.iterations + 1):
+        models |= {f"{chain}/{k}": iteration(5) for chain in main.chains}
     write(tmp_path / "collected" / f"{base}.json", collected(base, models))
     assert study.main(["check"]) == 1
     assert study.main(["tables"]) == 0
     assert study.main(["check"]) == 0
     assert (tmp_path / "evidence" / "scores.svg").is_file()
-    assert f"1 of {len(read_plan(EVIDENCE / 'plan.toml').parts[0].bases)} bases" in copy.read_text()
+    assert f"1 of {len(main.bases)} bases" in copy.read_text()
     copy.write_text(copy.read_text().replace("62.5", "99.9"))
     capfd.readouterr()
     assert study.main(["check"]) == 1
     assert capfd.readouterr().out.startswith(f"{copy}: out of date")
 
 
+PLANNED = """\
+size = "demo"
+[development]
+bases = [0]
+[main]
+chains = ["trained"]
+iterations = 3
+bases = [1, 2]
+difficulty = true
+[[comparison]]
+name = "a gain"
+a = "trained/3"
+b = "base"
+measure = "greedy"
+"""
+
+
 def test_a_plan_with_a_slip_of_the_pen_is_refused(tmp_path: Path) -> None:
-    plan = tmp_path / "plan.toml"
-    text = (EVIDENCE / "plan.toml").read_text()
-    plan.write_text(text.replace('measure = "mean_at_k"', 'measure = "mean"', 1))
-    with pytest.raises(ValueError, match="measure 'mean'"):
-        read_plan(plan)
-    plan.write_text(text.replace("difficulty = true", "dificulty = true"))
+    path = tmp_path / "plan.toml"
+    path.write_text(PLANNED)
+    plan = read_plan(path)
+    assert plan.parts == [Part("main", ["trained"], 3, [1, 2], difficulty=True)]
+    assert plan.comparisons == [Comparison("a gain", "trained/3", "base", "greedy")]
+    path.write_text(PLANNED.replace("greedy", "greed"))
+    with pytest.raises(ValueError, match="measure 'greed'"):
+        read_plan(path)
+    path.write_text(PLANNED.replace("difficulty", "dificulty"))
     with pytest.raises(TypeError, match="dificulty"):
-        read_plan(plan)
+        read_plan(path)

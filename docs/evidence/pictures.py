@@ -281,7 +281,9 @@ def _values(study: Study, models: Sequence[str], figure: Any, bases: Sequence[in
 
 def _of(bases: Sequence[int], part: Part) -> str:
     n = len(part.bases)
-    return f"{n} bases" if len(bases) == n else f"{len(bases)} of {n} bases"
+    if len(bases) < n:
+        return f"{len(bases)} of {n} bases"
+    return f"{n} bases" if n > 1 else "1 base"
 
 
 def _told(values: Iterable[float]) -> str:

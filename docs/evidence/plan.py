@@ -54,8 +54,11 @@ class Comparison:
 @dataclass(frozen=True)
 class Plan:
     size: str
+    """Of the base models, as `rzero tiny-base --size`."""
     development: list[int]
+    """The bases on which settings and the plan were chosen; of no part."""
     parts: list[Part]
+    """The first is the main one; `controls` and `ten` have tables of their own."""
     comparisons: list[Comparison]
 
 
