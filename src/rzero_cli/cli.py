@@ -322,10 +322,10 @@ def _open_closed_streams() -> None:
 def main() -> None:
     """The console script."""
     _open_closed_streams()
-    if WARM in os.environ:
-        run_in_fork()
     # TRL tells the hub of every training; it is read when the hub's library is imported.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    if WARM in os.environ:
+        run_in_fork()
     status = run(sys.argv[1:])
     # All is done or kept: from now on a signal has nobody to disturb.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
