@@ -121,7 +121,7 @@ ARROWS: dict[str, set[str]] = {
     "evaluation": {"core", "engines"},
     "report": {"core"},
     "world": set(),
-    "commands": {"core", "engines", "stages", "training", "evaluation", "report", "world"},
+    "commands": {"core", "engines", "stages", "training", "evaluation", "report", "world", "warm"},
 }
 
 

@@ -193,14 +193,13 @@ def _end_as(status: int) -> NoReturn:
 # ---------------------------------------------------------------- the server
 
 
-def serve(words: list[str], main: Callable[[], None], say: Callable[[str], None]) -> int:
+def serve(words: list[str], say: Callable[[str], None]) -> int:
     """Import what stages import, run a command, and be forked for each `rzero` below it.
 
     Forks that are still at work when the command ends are waited for.
 
     Args:
         words: the command and its arguments.
-        main: what a fork runs when it has become a command; ends with SystemExit.
         say: how the person is told that commands will start as ever, and why.
 
     Returns:
@@ -226,7 +225,7 @@ def serve(words: list[str], main: Callable[[], None], say: Callable[[str], None]
             asks.bind(str(folder / "socket"))
             asks.listen(128)
             command = _begin(words, environment | {WARM: str(folder / "socket")})
-            return _serve(command, asks, offered, lambda asked: _become(asked, added), main)
+            return _serve(command, asks, offered, lambda asked: _become(asked, added))
     finally:
         shutil.rmtree(folder)
 
@@ -236,7 +235,6 @@ def _serve(
     asks: socket.socket,
     offered: Mapping[str, Any],
     become: Callable[[Mapping[str, Any]], None],
-    main: Callable[[], None],
 ) -> int:
     """Fork for whoever asks until the command has ended, and all forks; returns its status."""
     # A terminal's Ctrl-C reaches the command as well, and the command decides.
@@ -277,7 +275,7 @@ def _serve(
                 for _, other in forks.values():
                     other.close()
                 _part_from(server, asked, client)
-                _run(become, asked, main)
+                _run(become, asked)
             for stream in asked["descriptors"]:
                 os.close(stream)
             if child is None:
@@ -429,12 +427,12 @@ def _become(request: Mapping[str, Any], added: Mapping[str, str]) -> None:
         torch.set_num_threads(1)
 
 
-def _run(
-    become: Callable[[Mapping[str, Any]], None], asked: Mapping[str, Any], main: Callable[[], None]
-) -> NoReturn:
+def _run(become: Callable[[Mapping[str, Any]], None], asked: Mapping[str, Any]) -> NoReturn:
     """Be a command, and end as an interpreter does, but without taking all modules apart."""
     import atexit
     import threading
+
+    from rzero_cli.cli import main  # which imports this
 
     status: Any = 0
     try:

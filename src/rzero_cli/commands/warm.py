@@ -32,6 +32,4 @@ def warm(
     """
     if shutil.which(command[0]) is None:
         raise UsageError(f"{command[0]}: no such command")
-    from rzero_cli.cli import main  # which imports this
-
-    raise typer.Exit(serve(command, main, say))
+    raise typer.Exit(serve(command, say))
