@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from fractions import Fraction
@@ -206,6 +207,18 @@ def test_nothing_of_the_machine_is_kept(run: Path) -> None:
     assert "a-name" not in text
 
 
+def test_an_arm_apart_is_collected_by_its_name(run: Path) -> None:
+    apart = shutil.copytree(run, run.with_name("run-fast"))
+    found = collect.collect(run, {"fast": apart})
+    assert list(found["models"]) == ["base", "trained/1", "no-filter/1", "fast/1"]
+    assert found["models"]["fast/1"] == found["models"]["trained/1"]
+
+
+def test_a_run_that_was_interrupted_while_guards_looked_on_is_collected(run: Path) -> None:
+    shutil.copy(run / "base" / "eval.json", run / "base" / "probe.json")
+    assert "guards" not in collect.collect(run)
+
+
 def test_a_run_on_other_questions_is_refused(run: Path) -> None:
     made = run.parent / "base-5" / "rzero.json"
     made.write_text(made.read_text().replace('"seed": 5', '"seed": 6'))
@@ -227,6 +240,7 @@ PLAN = Plan(
     [
         Part("main", ["trained", "base-challenger"], 2, [7], difficulty=True),
         Part("ten", ["trained"], 3, [7], guard=True),
+        Part("collapse", ["trained"], 1, [7], solver_flags="--learning-rate 6e-4"),
     ],
     [],
 )
@@ -253,6 +267,10 @@ def test_each_step_is_a_make_that_the_recipe_knows(tmp_path: Path) -> None:
     assert "guard" not in steps["ten", "trained"], "no guard stops the chain"
     assert steps["ten", "guard"].count("guard") == 3
     assert all("--seed 7" in text for part, name, _, text in made if name == "base")
+    fast = [line for *_, text in made for line in text.splitlines() if "6e-4" in line]
+    assert len(fast) == 1
+    assert " train-solver " in fast[0]
+    assert "/evidence-7-collapse/iter-1/solver" in fast[0]
 
 
 def test_what_the_caller_has_set_changes_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -299,8 +317,9 @@ def test_a_run_of_the_small_base_is_made_and_collected(
     for measure in ("mean_at_k", "greedy", "maj_at_k"):
         values = collect.right(model["exam"], measure, 720, 8)
         assert sum(values) / 720 == pytest.approx(task[measure]["score"])
-    assert len(found["guards"]["scores"]) == 2
-    probe = found["guards"]["probe"]
+    guards = found["guards"]["trained"]
+    assert len(guards["scores"]) == 2
+    probe = guards["probe"]
     assert (
         probe["shipped"]
         == found["models"][["base", "trained/1"][probe["ship"]]]["exam"]["mean_at_k"]
@@ -319,12 +338,13 @@ def _study(**more: Any) -> Study:
             Part("main", ["trained", "base-challenger"], 2, [1, 2, 3], difficulty=True),
             Part("controls", ["random-reward"], 2, [1]),
             Part("ten", ["trained"], 3, [1], guard=True),
+            Part("collapse", ["trained"], 1, [1], guard=True, solver_flags="--learning-rate 1"),
         ],
         [
-            Comparison("against the base", "trained/2", "base", "mean_at_k"),
+            Comparison("against the base", "trained/2", "base", "mean_at_k", primary=True),
             Comparison("greedy", "trained/2", "base", "greedy"),
-            Comparison("labels", "trained/2", "trained/1", "label_accuracy"),
-            Comparison("not there", "random-reward/2", "base", "mean_at_k"),
+            Comparison("labels", "trained/2", "trained/1", "label_accuracy", primary=True),
+            Comparison("not there", "random-reward/2", "base", "mean_at_k", primary=True),
         ],
     )
     runs = {}
@@ -338,9 +358,14 @@ def _study(**more: Any) -> Study:
         }
         if base == 1:
             models["trained/3"] = iteration(7, true=0)
-            more["guards"] = {"scores": [0.5, 0.6, 0.7, 0.6]} | {
-                name: {"trips": trips, "ship": 2, "shipped": 0.75, "best": 0.9, "last": 0.8}
-                for name, trips in (("probe", 3), ("diversity", None), ("both", 3))
+            models["collapse/1"] = iteration(2)
+            said = {"ship": 2, "shipped": 0.75, "best": 0.9, "last": 0.8}
+            guards = {n: said | {"trips": 3} for n in ("probe", "both")}
+            guards |= {"diversity": said | {"trips": None}}
+            fell = said | {"trips": 1, "ship": 0}
+            more["guards"] = {
+                "trained": {"scores": [0.5, 0.6, 0.7, 0.6], **guards},
+                "collapse": {"scores": [0.5, 0.2], "probe": fell},
             }
         row = {"questions": "iter-1", "n": 200, "p_hat_mean": 0.5, "label_accuracy": 0.8}
         row["scores"] = {"base": 0.4 + 0.1 * base, "iter-1": 0.9}
@@ -373,16 +398,18 @@ def test_scores_are_means_over_the_bases_there_are() -> None:
 def test_the_declared_family_by_hand() -> None:
     first, greedy, labels, absent = tables.tested(_study())
     assert first.differences == {1: 0.25, 2: 0.375}
-    assert (first.p, first.adjusted) == (0.5, 1.0)
+    assert (first.p, first.adjusted) == (0.5, 1.0), "two signs, one of three primary tests"
     assert greedy.differences == {1: 0.25, 2: 0.25}
+    assert (greedy.p, greedy.adjusted) == (0.5, None), "not of the family"
     assert greedy.interval == (0.25, 0.25)
     assert greedy.two_level and greedy.two_level[0] < 0.25 < greedy.two_level[1]
     assert labels.differences == {1: -0.5, 2: -0.5}
     assert (absent.differences, absent.p) == ({}, 1.0)
     rows = _rows(BLOCKS["comparisons"](_study()))
     cells = ["**2 of 3**", "+31.2", "-48.2 to +110.7", "2 of 2", "0.5000", "1.0000"]
-    assert rows["against the base (mean@8)"][:6] == cells
-    assert rows["not there (mean@8)"] == ["**0 of 1**", *["-"] * 6]
+    assert rows["**against the base (mean@8)**"][:6] == cells
+    assert rows["greedy (greedy)"][4:6] == ["0.5000", "-"]
+    assert rows["**not there (mean@8)**"] == ["**0 of 1**", *["-"] * 6]
 
 
 def test_what_is_asked_and_what_is_true_of_it() -> None:
@@ -414,6 +441,9 @@ def test_ten_iterations_and_their_guards() -> None:
     assert "| 1 | probe | after 3 | 2 | 75.0 | 90.0 | 80.0 |" in block
     assert "| 1 | diversity | never | 2 |" in block
     assert "Not complete" not in block
+    fell = BLOCKS["collapse"](_study())
+    assert _rows(fell)["1"][:4] == ["1", "25.0", "50.0", "20.0"]
+    assert "| 1 | probe | after 1 | 0 |" in fell
 
 
 def test_difficulty_is_a_mean_over_bases() -> None:

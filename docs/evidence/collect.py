@@ -98,7 +98,8 @@ def collect(run: Path, apart: Mapping[str, Path] = {}) -> Json:
     if (run / "difficulty.json").is_file():
         found["difficulty"] = _difficulty(read_object(run / "difficulty.json"))
     for name, folder in {"trained": run, **apart}.items():
-        if (folder / "base" / "probe.json").is_file():
+        # An interrupted part may have put no more than the base to the probe.
+        if (folder / "iter-1" / "probe.json").is_file():
             found.setdefault("guards", {})[name] = _guards(folder, name, models)
     rounded: Json = _rounded(found)
     return rounded
