@@ -15,7 +15,7 @@ from rzero_cli.warm import serve
 def warm(
     command: Annotated[
         list[str],
-        typer.Argument(metavar="COMMAND [ARGUMENT]...", help="Any command, with its arguments."),
+        typer.Argument(metavar="COMMAND", help="Any command, with its arguments."),
     ],
 ) -> None:
     """Run a command below which every rzero starts at once, with the imports paid for once.
@@ -28,7 +28,7 @@ def warm(
 
       rzero warm make demo
 
-      rzero warm sh -c 'rzero label q.jsonl --solver base | rzero filter > train.jsonl'
+      rzero warm sh my-pipeline.sh
     """
     if shutil.which(command[0]) is None:
         raise UsageError(f"{command[0]}: no such command")
