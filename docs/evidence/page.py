@@ -9,11 +9,12 @@ from generate import DOCS, fill
 
 from pictures import PICTURES
 from plan import Plan
-from tables import BLOCKS, Study
+from tables import BLOCKS, README_BLOCKS, Study
 
 __all__ = ["pages", "read_study"]
 
 PAGE = DOCS / "evidence.md"
+README = DOCS.parent / "README.md"
 PICTURE_FOLDER = DOCS / "evidence"
 
 
@@ -24,7 +25,7 @@ def read_study(plan: Plan, collected: Path) -> Study:
 
 
 def pages(plan: Plan, collected: Path) -> dict[Path, str]:
-    """The page and its pictures, with their text as it should be."""
+    """The page, its pictures and the README, with their text as it should be."""
     study = read_study(plan, collected)
     text = PAGE.read_text("utf-8")
     for name, block in BLOCKS.items():
@@ -36,4 +37,7 @@ def pages(plan: Plan, collected: Path) -> dict[Path, str]:
             made[PICTURE_FOLDER / f"{name}.svg"], words = drawn
             line = f"![{words}]({PICTURE_FOLDER.name}/{name}.svg)\n"
         text = fill(text, f"picture-{name}", line)
-    return {PAGE: text, **made}
+    front = README.read_text("utf-8")
+    for name, block in README_BLOCKS.items():
+        front = fill(front, name, block(study))
+    return {PAGE: text, README: front, **made}

@@ -240,6 +240,14 @@ def _scores(study: Study, planned: Mapping[str, Sequence[int]]) -> str:
     return table((*head, "minus trained Challenger (95 %)"), rows)
 
 
+def summary(study: Study) -> str:
+    """Each arm after its last iteration."""
+    lasts = {arm: part.iterations for part in reversed(study.plan.parts) for arm in part.arms}
+    models = ["base", *(f"{arm}/{lasts[arm]}" for part in study.plan.parts for arm in part.arms)]
+    planned = {model: study.planned(model) for model in models}
+    return _with_note(study, planned, lambda: _scores(study, planned))
+
+
 def controls(study: Study) -> str:
     """The arms of the controls after each iteration, beside the loop."""
     part = study.part("controls")
@@ -618,6 +626,7 @@ def _done(study: Study, name: str, base: int) -> bool:
     return models <= run["models"].keys() and examined and guarded
 
 
+README_BLOCKS: dict[str, Callable[[Study], str]] = {"evidence": summary}
 BLOCKS: dict[str, Callable[[Study], str]] = {
     "scores": scores,
     "comparisons": comparisons,
