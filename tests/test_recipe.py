@@ -133,6 +133,14 @@ def test_one_model_answers_and_learns_as_the_challenger_that_has_asked(folder: P
     assert f"--challenger {run}/iter-1/solver --solver {run}/iter-1/solver" in second
 
 
+def test_a_run_may_be_called_as_a_chain_is(folder: Path) -> None:
+    """What a chain does differently is for its folder below the run's, not for the run."""
+    usual = make(folder, "-n", "run", "MODEL=org/base", "ITERATIONS=2", "RUN=mine").stdout
+    for name in ("one-model", "true-labels", "no-filter"):
+        plan = make(folder, "-n", "run", "MODEL=org/base", "ITERATIONS=2", f"RUN={name}").stdout
+        assert plan == usual.replace("runs/mine", f"runs/{name}")
+
+
 def test_the_difficulty_of_each_iteration_is_that_for_every_solver(folder: Path) -> None:
     arguments = ("-n", "difficulty", "MODEL=org/base", "ITERATIONS=2")
     plan = make(folder, *arguments, "ORACLE_FLAGS=--oracle-data known.jsonl", "EVAL_FLAGS=--k 9")

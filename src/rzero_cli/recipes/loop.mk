@@ -71,7 +71,7 @@ AS_THE_LOOP := $(addprefix $(R)/,no-filter true-labels shuffled-labels random-re
 asked_in = $(if $(filter $(AS_THE_LOOP:%=%-1),$1-$2),$(R),$1)/iter-$2
 # The models that iteration K of a chain of iterations (a folder) leaves behind; 0 is the base.
 solver = $(if $(filter 0,$2),$(MODEL),$1/iter-$2/solver)
-challenger = $(if $(filter 0,$2),$(MODEL),$(if $(filter %/one-model,$1),$1/iter-$2/solver,$(asked_in)/challenger))
+challenger = $(if $(filter 0,$2),$(MODEL),$(if $(filter $(R)/one-model,$1),$1/iter-$2/solver,$(asked_in)/challenger))
 after = $(if $(filter 0,$2),,$1/iter-$2/solver/rzero.json)
 # With GUARD, what has to be there before the iteration after K of RUN begins.
 guarded = $(if $(GUARD),$(if $(filter $(R)-0,$1-$2),,$(if $(filter $(R),$1), $1/iter-$2/guard.json)))
@@ -99,9 +99,9 @@ $1/iter-$2/questions.jsonl: $(call after,$1,$3) | needs-model
 endef
 
 # The Solver that answers, and is then trained: where one model has both roles, the Challenger.
-answering = $(if $(filter %/one-model,$1),$1/iter-$2/challenger,$(call solver,$1,$3))
+answering = $(if $(filter $(R)/one-model,$1),$1/iter-$2/challenger,$(call solver,$1,$3))
 # What it is trained on: with true labels, the truth of what was kept.
-learned_from = $1/iter-$2/$(if $(filter %/true-labels,$1),known,train).jsonl
+learned_from = $1/iter-$2/$(if $(filter $(R)/true-labels,$1),known,train).jsonl
 
 define label
 $(keep) $1/iter-$2/labeled.jsonl
