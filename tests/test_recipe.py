@@ -141,6 +141,16 @@ def test_a_run_may_be_called_as_a_chain_is(folder: Path) -> None:
         assert plan == usual.replace("runs/mine", f"runs/{name}")
 
 
+@pytest.mark.parametrize("target", [["true-labels"], ["chains", "CHAINS=trained true-labels"]])
+def test_who_knows_true_labels_is_asked_before_anything_is_made(
+    folder: Path, target: list[str]
+) -> None:
+    done = make(folder, *target, "MODEL=org/base", "RUN=asked", "RZERO=echo")
+    assert done.returncode == 2
+    assert "ORACLE_FLAGS is not set" in done.stderr
+    assert "challenge" not in done.stdout
+
+
 def test_the_difficulty_of_each_iteration_is_that_for_every_solver(folder: Path) -> None:
     arguments = ("-n", "difficulty", "MODEL=org/base", "ITERATIONS=2")
     plan = make(folder, *arguments, "ORACLE_FLAGS=--oracle-data known.jsonl", "EVAL_FLAGS=--k 9")

@@ -211,11 +211,11 @@ no-penalty: $(call results,$(R)/no-penalty) ## ablation: without the repetition 
 no-filter: $(call results,$(R)/no-filter) ## ablation: train on every labelled question
 one-model: $(call results,$(R)/one-model) ## ablation: one model asks and answers
 official: $(call results,$(R)/official) ## the rules of the authors' code where it differs from the paper
-true-labels: $(call results,$(R)/true-labels) ## ceiling: true answers (ORACLE_FLAGS) in place of the votes
+true-labels: needs-oracle $(call results,$(R)/true-labels) ## ceiling: true answers (ORACLE_FLAGS) in place of the votes
 shuffled-labels: $(call results,$(R)/shuffled-labels) ## null control: each question gets another's label
 random-reward: $(call results,$(R)/random-reward) ## null control: the Solver's reward is the toss of a coin
 format-reward: $(call results,$(R)/format-reward) ## null control: any answer that can be read is rewarded
-chains: $(foreach c,$(CHAINS),$(if $(and $(GUARD),$(filter trained,$c)),guarded-run,$(call results,$(call folder,$c)))) ## the results of CHAINS, without a report
+chains: $(if $(filter true-labels,$(CHAINS)),needs-oracle) $(foreach c,$(CHAINS),$(if $(and $(GUARD),$(filter trained,$c)),guarded-run,$(call results,$(call folder,$c)))) ## the results of CHAINS, without a report
 
 # An iteration is begun by a make of its own when the one before has passed; `make -n` shows them all.
 TRIPPED := ^  "tripped": true
