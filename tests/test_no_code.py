@@ -47,6 +47,7 @@ ALLOWED = {
     ("cli.py", "import_module"): "of the commands listed in COMMANDS, by no other name",
     ("__init__.py", "import_module"): "of the API's names, from a table in the same file",
     ("warm.py", "os.posix_spawnp"): "the command that `rzero warm` was given, without a shell",
+    ("warm.py", "os.execvpe"): "the same",
     ("core/processes.py", "ctypes.CDLL"): "of the C library, for prctl",
     ("core/pool.py", "multiprocessing"): "pickles go between processes that we forked, by a pipe "
     "of their own; the texts in them stay texts",

@@ -303,6 +303,24 @@ def test_it_ends_as_its_command_does(tmp_path: Path, script: str, status: int) -
     assert not list(tmp_path.glob("rzero-warm-*"))
 
 
+def test_where_it_cannot_fork_it_becomes_its_command(tmp_path: Path) -> None:
+    (tmp_path / "vllm").mkdir()
+    (tmp_path / "vllm" / "__init__.py").touch()
+    paths = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
+    told = "import os; print(os.getpid(), 'RZERO_WARM' in os.environ)"
+    warm = subprocess.Popen(
+        [*RZERO, "warm", sys.executable, "-c", told],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    printed, said = warm.communicate(timeout=60)
+    # Of the same number, it gets the signals, and gives the status, of what was begun.
+    assert (warm.returncode, printed) == (0, f"{warm.pid} False\n")
+    assert said.startswith("warm: vLLM is installed")
+
+
 def test_it_waits_for_what_its_command_has_left(tmp_path: Path, tiny_model: Path) -> None:
     (tmp_path / "q.jsonl").write_text(QUESTIONS)
     label = f"label q.jsonl --solver {tiny_model} --preset tiny --m 2 -o out.jsonl"

@@ -60,6 +60,8 @@ _WHILE_IMPORTING = {
 _PATIENCE = 5.0
 """Seconds that client and server wait for each other's words."""
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+_IGNORED = (signal.SIGPIPE, signal.SIGXFSZ)
+"""Signals that Python ignores, and a command is to have as they are without it."""
 _NUMBER = struct.Struct("=q")
 
 
@@ -203,7 +205,8 @@ def serve(words: list[str], say: Callable[[str], None]) -> int:
         say: how the person is told that commands will start as ever, and why.
 
     Returns:
-        The command's exit status, 128 + N where signal N ended it.
+        The command's exit status, 128 + N where signal N ended it. Where this process cannot be
+        forked it becomes the command, and does not return.
 
     Raises:
         OSError: the command cannot be begun.
@@ -212,7 +215,9 @@ def serve(words: list[str], say: Callable[[str], None]) -> int:
     environment = dict(os.environ)
     if why_not := _import_slow():
         say(f"warm: {why_not}: commands start as ever")
-        return _exit_status(os.waitpid(_begin(words, environment), 0)[1])
+        for number in _IGNORED:
+            signal.signal(number, signal.SIG_DFL)
+        os.execvpe(words[0], words, environment)  # signals and the status are its own then
     import shutil
     import tempfile
 
@@ -334,9 +339,8 @@ def _import_slow() -> str | None:
 
 
 def _begin(words: list[str], environment: Mapping[str, str]) -> int:
-    """The process of a command, with the signals that Python ignores as they are without it."""
-    defaults = [signal.SIGPIPE, signal.SIGXFSZ]
-    return os.posix_spawnp(words[0], words, environment, setsigdef=defaults)
+    """The process of a command."""
+    return os.posix_spawnp(words[0], words, environment, setsigdef=_IGNORED)
 
 
 def _exit_status(waited: int) -> int:
