@@ -6,6 +6,8 @@ import json
 import os
 import re
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -18,6 +20,7 @@ import pytest
 
 from begun_processes import alive
 from rzero_cli.core.provenance import content_hash
+from rzero_cli.warm import _asked
 
 pytestmark = pytest.mark.slow  # the start of the server
 
@@ -266,6 +269,20 @@ def test_a_fork_that_is_killed_has_a_client_that_is(
     os.kill(fork, signal.SIGKILL)
     assert command.wait(timeout=60) == -signal.SIGKILL
     command.communicate()
+
+
+def test_a_client_that_dies_while_it_asks_leaves_no_stream_open() -> None:
+    """Whoever reads what it wrote would wait for the server otherwise."""
+    server, client = socket.socketpair()
+    reading, writing = os.pipe()
+    with server, client:
+        socket.send_fds(client, [struct.pack("=q", 100)], [writing])
+        client.shutdown(socket.SHUT_WR)  # as at its end: of 100 bytes not one came
+        os.close(writing)
+        assert _asked(server, {}) is None
+        os.set_blocking(reading, False)
+        assert os.read(reading, 1) == b""
+    os.close(reading)
 
 
 def test_two_at_once(server: Server, tmp_path: Path, tiny_model: Path) -> None:

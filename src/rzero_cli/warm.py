@@ -366,13 +366,15 @@ def _readable(descriptors: list[int]) -> int:
 def _asked(client: socket.socket, offered: Mapping[str, Any]) -> dict[str, Any] | None:
     """What a client asks for, with the descriptors of its streams; None where it goes again."""
     client.settimeout(_PATIENCE)
+    descriptors: list[int] = []
     try:
         _send(client, offered)
         head, descriptors, _, _ = socket.recv_fds(client, _NUMBER.size, 3)
-        if len(head) < _NUMBER.size:
-            return None
+        head += _exactly(client, _NUMBER.size - len(head))
         request = json.loads(_exactly(client, _NUMBER.unpack(head)[0]))
     except (OSError, ValueError):
+        for stream in descriptors:  # or whoever reads what the client wrote would wait for us
+            os.close(stream)
         return None
     client.settimeout(None)
     return {**request, "descriptors": descriptors}
