@@ -340,8 +340,11 @@ def test_where_it_cannot_fork_it_becomes_its_command(tmp_path: Path) -> None:
 
 def test_it_waits_for_what_its_command_has_left(tmp_path: Path, tiny_model: Path) -> None:
     (tmp_path / "q.jsonl").write_text(QUESTIONS)
-    label = f"label q.jsonl --solver {tiny_model} --preset tiny --m 2 -o out.jsonl"
-    words = [*RZERO, "warm", "sh", "-c", f"{' '.join(RZERO)} {label} & sleep 1"]
+    label = f"label - --solver {tiny_model} --preset tiny --m 2 --batch-size 2 -o out.jsonl"
+    # The command ends as soon as there is a fork, whose input goes on.
+    begun = "until test -e out.jsonl.part; do sleep 0.1; done"
+    script = f"(cat q.jsonl; {begun}; sleep 1) | {' '.join(RZERO)} {label} & {begun}"
+    words = [*RZERO, "warm", "sh", "-c", script]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out.jsonl").exists()
