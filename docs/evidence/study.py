@@ -90,7 +90,7 @@ def _environment() -> dict[str, str]:
         and not name.endswith("_FLAGS")
         and (not name.startswith("RZERO_") or name in ("RZERO_CACHE", "RZERO_WARM"))
     }
-    return {"OMP_NUM_THREADS": "1"} | kept
+    return kept | {"OMP_NUM_THREADS": "1"}
 
 
 def steps(plan: Plan, part: Part, base: int, runs: Path) -> Iterator[tuple[str, list[str]]]:
