@@ -534,6 +534,9 @@ def test_a_plan_with_a_slip_of_the_pen_is_refused(tmp_path: Path) -> None:
     path.write_text(PLANNED.replace("greedy", "greed"))
     with pytest.raises(ValueError, match="measure 'greed'"):
         read_plan(path)
+    path.write_text(PLANNED.replace("[1, 2]", "[0, 1]"))
+    with pytest.raises(ValueError, match=r"main: bases \[0\] are of development"):
+        read_plan(path)
     path.write_text(PLANNED.replace("difficulty", "dificulty"))
     with pytest.raises(TypeError, match="dificulty"):
         read_plan(path)

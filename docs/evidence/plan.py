@@ -58,7 +58,7 @@ class Plan:
     development: list[int]
     """The bases on which settings and the plan were chosen; of no part."""
     parts: list[Part]
-    """The first is the main one; `controls` and `ten` have tables of their own."""
+    """The first is the main one; `ten`, `collapse` and `controls` have tables of their own."""
     comparisons: list[Comparison]
 
 
@@ -66,7 +66,7 @@ def read_plan(path: Path) -> Plan:
     """The plan of a file; its tables but `development` are parts, in their order.
 
     Raises:
-        TypeError, ValueError: a key is missing or unknown.
+        TypeError, ValueError: a key is missing or unknown; a part has a development base.
     """
     found: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
     comparisons = [Comparison(**one) for one in found.pop("comparison", [])]
@@ -75,6 +75,8 @@ def read_plan(path: Path) -> Plan:
     for part in parts:
         if part.solver_flags and part.chains != ["trained"]:
             raise ValueError(f'{path}: {part.name}: with solver_flags, chains is ["trained"]')
+        if chosen_on := {*part.bases} & {*development["bases"]}:
+            raise ValueError(f"{path}: {part.name}: bases {sorted(chosen_on)} are of development")
     for comparison in comparisons:
         if comparison.measure not in MEASURES:
             raise ValueError(f"{path}: measure {comparison.measure!r}: known: {MEASURES}")
