@@ -118,7 +118,8 @@ def _description(help: str) -> str:
 
 def _flags(option: Any) -> str:
     kind = option.type.name.split()[0]  # of "integer", "int range", ...
-    value = option.metavar or {"int": "INT", "integer": "INT", "float": "FLOAT"}.get(kind, "TEXT")
+    value = (option.metavar or "").replace("|", r"\|")  # else it would end the cell
+    value = value or {"int": "INT", "integer": "INT", "float": "FLOAT"}.get(kind, "TEXT")
     flags = ", ".join(sorted(option.opts, key=len))
     return f"`{flags}`" if option.is_flag else f"`{flags} {value}`"
 
