@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -62,20 +61,15 @@ def completed(
         return model.generate(**inputs, **asked, **({} if own else {"custom_generate": decode}))
 
 
-@pytest.fixture
-def computed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], list[tuple[int, int]]]:
-    """Writes down the (rows, tokens) that a model is given, pass by pass."""
+def computed(model: Any) -> list[tuple[int, int]]:
+    """The (rows, tokens) that the model is given from now on, pass by pass."""
+    shapes: list[tuple[int, int]] = []
 
-    def watch(model: Any) -> list[tuple[int, int]]:
-        shapes: list[tuple[int, int]] = []
+    def note(module: Any, arguments: Any, given: dict[str, Any]) -> None:
+        shapes.append(tuple(given["input_ids"].shape))
 
-        def note(module: Any, arguments: Any, given: dict[str, Any]) -> None:
-            shapes.append(tuple(given["input_ids"].shape))
-
-        model.register_forward_pre_hook(note, with_kwargs=True)
-        return shapes
-
-    return watch
+    model.register_forward_pre_hook(note, with_kwargs=True)
+    return shapes
 
 
 # Three lengths; the first and the last are alike, and so are two of the others.
@@ -95,9 +89,7 @@ def test_greedy_is_generates_own(architecture: str) -> None:
     assert (wanted != free[:, : wanted.shape[1]]).any()
 
 
-def test_a_prompt_is_computed_once_and_rows_that_have_ended_no_more(
-    computed: Callable[[Any], list[tuple[int, int]]],
-) -> None:
+def test_a_prompt_is_computed_once_and_rows_that_have_ended_no_more() -> None:
     model = built("llama")
     inputs = padded(PROMPTS * 16)
     shapes = computed(model)
@@ -111,9 +103,7 @@ def test_a_prompt_is_computed_once_and_rows_that_have_ended_no_more(
         assert running <= count < running / (1 - 1 / 8) + 1, step
 
 
-def test_prompts_that_differ_in_their_masks_alone_are_two(
-    computed: Callable[[Any], list[tuple[int, int]]],
-) -> None:
+def test_prompts_that_differ_in_their_masks_alone_are_two() -> None:
     model, inputs = built("llama"), padded([[7], [PAD, 7], [7]])
     wanted = completed(model, inputs, own=True, do_sample=False)
     shapes = computed(model)
@@ -132,9 +122,7 @@ def test_a_seed_decides_what_is_drawn() -> None:
 @pytest.mark.parametrize(
     "settings", [{}, {"top_k": 9, "temperature": 1.5}, {"top_p": 0.8}], ids=str
 )
-def test_tokens_are_drawn_as_the_model_weighs_them(
-    settings: dict[str, Any], computed: Callable[[Any], list[tuple[int, int]]]
-) -> None:
+def test_tokens_are_drawn_as_the_model_weighs_them(settings: dict[str, Any]) -> None:
     """The first, and one after rows have left, by a chi-square test."""
     from scipy.stats import chisquare
 
@@ -196,7 +184,6 @@ def kept(logits: Any, settings: dict[str, Any]) -> list[float]:
 def test_what_cannot_be_cut_goes_through_generates_own_loop(
     architecture: str,
     settings: dict[str, Any],
-    computed: Callable[[Any], list[tuple[int, int]]],
 ) -> None:
     model, inputs = built(architecture), padded([[5, 6, 7]] * 4)
     wanted = completed(model, inputs, own=True, do_sample=True, seed=3, **settings)
