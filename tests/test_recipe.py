@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,9 @@ import time
 from pathlib import Path
 
 import pytest
+
+from rzero_cli.core.summary import CHAINS
+from rzero_cli.report.results import CHAIN_NAMES
 
 RZERO = f"{sys.executable} -m rzero_cli"
 
@@ -131,6 +135,14 @@ def test_one_model_answers_and_learns_as_the_challenger_that_has_asked(folder: P
         assert solvers == [f"{run}/iter-{k}/challenger" for k in (1, 2)]
     (second,) = (line for line in lines if line.startswith("challenge ") and "iter-2" in line)
     assert f"--challenger {run}/iter-1/solver --solver {run}/iter-1/solver" in second
+
+
+def test_a_report_knows_every_chain_of_the_recipe(folder: Path) -> None:
+    found = re.search(r"^CHALLENGED := (.*)$", (folder / "Makefile").read_text(), re.M)
+    assert found is not None
+    chains = {"base-challenger", *found[1].split()}
+    assert {"trained", *CHAINS} == chains
+    assert CHAIN_NAMES.keys() == {"base", *chains}
 
 
 def test_a_run_may_be_called_as_a_chain_is(folder: Path) -> None:
