@@ -263,6 +263,21 @@ def test_the_loop_stops_when_the_probe_falls_and_says_what_to_ship(stubbed: Path
     assert not json.loads((stubbed / "runs/x/iter-1/guard.json").read_text())["tripped"]
 
 
+def test_a_chain_that_begins_as_the_guarded_loop_waits_for_it(stubbed: Path) -> None:
+    """Two makes would make the same Challenger at once."""
+    (stubbed / "plan.json").write_text(json.dumps({"different": [100, 100]}))
+    given = ("MODEL=org/base", "HELDOUT=heldout.jsonl", "ITERATIONS=2", "RUN=x", STUB)
+    chains = "CHAINS=trained no-filter"
+    done = make(stubbed, "-j2", "chains", chains, "GUARD=diversity", *given)
+    assert done.returncode == 0, done.stderr
+    ran = (stubbed / "commands.log").read_text().splitlines()
+    asked = [line.split()[-1] for line in ran if line.startswith("challenge")]
+    at = ("runs/x/iter-1", "runs/x/iter-2", "runs/x/no-filter/iter-2")
+    assert asked == [f"{folder}/challenger" for folder in at]
+    others = ["no-filter" in line for line in ran]
+    assert others == sorted(others)
+
+
 def test_the_loop_stops_when_answers_become_the_same_and_goes_on_if_it_may(stubbed: Path) -> None:
     said, _ = guarded(stubbed, "GUARD=diversity", different=[90, 40, 100])
     line = said.splitlines()[-1]

@@ -215,7 +215,10 @@ true-labels: needs-oracle $(call results,$(R)/true-labels) ## ceiling: true answ
 shuffled-labels: $(call results,$(R)/shuffled-labels) ## null control: each question gets another's label
 random-reward: $(call results,$(R)/random-reward) ## null control: the Solver's reward is the toss of a coin
 format-reward: $(call results,$(R)/format-reward) ## null control: any answer that can be read is rewarded
-chains: $(if $(filter true-labels,$(CHAINS)),needs-oracle) $(foreach c,$(CHAINS),$(if $(and $(GUARD),$(filter trained,$c)),guarded-run,$(call results,$(call folder,$c)))) ## the results of CHAINS, without a report
+# The loop with a guard is made by makes of its own: what begins with its first labels comes after it.
+LATER := $(if $(and $(GUARD),$(filter trained,$(CHAINS))),$(filter $(AS_THE_LOOP:$(R)/%=%),$(CHAINS)))
+chains: $(if $(filter true-labels,$(CHAINS)),needs-oracle) $(foreach c,$(filter-out $(LATER),$(CHAINS)),$(if $(and $(GUARD),$(filter trained,$c)),guarded-run,$(call results,$(call folder,$c)))) ## the results of CHAINS, without a report
+	$(if $(LATER),$(MAKE) chains CHAINS='$(LATER)')
 
 # An iteration is begun by a make of its own when the one before has passed; `make -n` shows them all.
 TRIPPED := ^  "tripped": true
