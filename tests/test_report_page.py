@@ -21,7 +21,7 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
 
 from rzero_cli.commands.report import report
-from rzero_cli.core.summary import summarize_run
+from rzero_cli.core.summary import CHAINS, summarize_run
 from rzero_cli.report.content import Report
 from rzero_cli.report.drawing import LIGHT, draw
 from rzero_cli.report.page import page, patterns
@@ -448,6 +448,13 @@ def test_the_same_chart_gives_the_same_picture() -> None:
     made = Chart("one", "$x$ & <b>", [Series("a $\\frac$", [1, 2], [3, 4])], "x", "y")
     assert draw(made) == draw(made)
     assert "$x$ &amp; &lt;b&gt;" in draw(made)
+
+
+def test_the_lines_of_all_chains_are_told_apart() -> None:
+    lines = [Series(f"{i}", [0, 1], [i, i + 1]) for i in range(1 + len(CHAINS))]
+    svg = draw(Chart("one", "t", lines, "x", "y"))
+    looks = set(re.findall(r'style="(fill: none;[^"]*stroke: var\(--c\d\)[^"]*)"', svg))
+    assert len(looks) == len(lines) > 6
 
 
 def test_a_line_is_parted_where_an_iteration_ends() -> None:

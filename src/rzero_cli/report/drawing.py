@@ -127,18 +127,25 @@ def _text(text: str) -> str:
     return shown(text, 60).replace("$", r"\$").replace("\n", " ")
 
 
+def _look(i: int) -> tuple[str, Any, str]:
+    """Colour, dashes and marker of line i, of which no two of 36 are alike."""
+    turned = (i + i // 6) % 6  # from the seventh on a colour is there again
+    return SERIES[i % 6], _DASHES[turned], _MARKERS[turned]
+
+
 def _lines(axes: Any, chart: Chart) -> None:
     many = len(chart.series)
     dodge = 0.06 if any(one.spans for one in chart.series) else 0.0
     for i, one in enumerate(chart.series):
+        colour, dashes, marker = _look(i)
         style: dict[str, Any] = {
-            "color": SERIES[i % 6],
-            "linestyle": _DASHES[i % 6],
+            "color": colour,
+            "linestyle": dashes,
             "linewidth": 1.8,
             "label": _text(one.name),
         }
         if len(one.y) <= _MOST_MARKED:
-            style |= {"marker": _MARKERS[i % 6], "markersize": 5.5}
+            style |= {"marker": marker, "markersize": 5.5}
         places = [x + dodge * (i - (many - 1) / 2) for x in one.x]
         if not one.spans:
             axes.plot(*_parted(places, one.y, chart.marks), **style)
