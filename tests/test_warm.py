@@ -320,6 +320,24 @@ def test_it_ends_as_its_command_does(tmp_path: Path, script: str, status: int) -
     assert not list(tmp_path.glob("rzero-warm-*"))
 
 
+def test_what_its_command_has_left_ends_with_it(tmp_path: Path, tiny_model: Path) -> None:
+    os.mkfifo(tmp_path / "asked")
+    label = f"label - --solver {tiny_model} --preset tiny --m 2 --batch-size 2 -o out.jsonl"
+    begun = "until test -e out.jsonl.part; do sleep 0.1; done; echo begun"
+    words = ["sh", "-c", f"{' '.join(RZERO)} {label} < asked & {begun}"]
+    server = subprocess.Popen([*RZERO, "warm", *words], cwd=tmp_path, stdout=subprocess.PIPE)
+    assert server.stdout is not None
+    with (tmp_path / "asked").open("w") as asked, server.stdout:
+        asked.write(QUESTIONS)
+        asked.flush()
+        assert server.stdout.readline() == b"begun\n"
+        names = psutil.Process(server.pid).children
+        wait_until(lambda: "sh" not in [child.name() for child in names()])
+        server.terminate()
+        assert server.wait(timeout=60) == 0, "though there could be more questions"
+    assert not (tmp_path / "out.jsonl").exists()
+
+
 def test_where_it_cannot_fork_it_becomes_its_command(tmp_path: Path) -> None:
     (tmp_path / "vllm").mkdir()
     (tmp_path / "vllm" / "__init__.py").touch()

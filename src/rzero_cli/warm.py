@@ -242,11 +242,16 @@ def _serve(
     become: Callable[[Mapping[str, Any]], None],
 ) -> int:
     """Fork for whoever asks until the command has ended, and all forks; returns its status."""
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        for process in [command] if status is None else [fork for fork, _ in forks.values()]:
+            _signal(process, number)
+
     # A terminal's Ctrl-C reaches the command as well, and the command decides.
     for number in (signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, frame: _signal(command, number))
+        signal.signal(number, pass_on)
     server, status = os.getpid(), None
     ended = os.pidfd_open(command)
     forks: dict[int, tuple[int, socket.socket]] = {}  # by a descriptor of the process
