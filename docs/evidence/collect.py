@@ -242,7 +242,7 @@ def _training(log: Path) -> Json:
 
 def _stages(path: Path) -> Json:
     """By stage `seconds`, `tokens`, and `start_up`, the seconds outside of a training's updates:
-    imports, loading, saving. The last two where they are known."""
+    imports, loading, saving; each where it is known."""
     stages: Json = {}
     for role in ("challenger", "solver"):
         if (path / role / CHECKPOINT_META).is_file():
@@ -251,11 +251,11 @@ def _stages(path: Path) -> Json:
             lines = _records(log) if log.is_file() else []
             spent = sum(line.get("step_time", 0.0) for line in lines)
             tokens = max((line.get("num_tokens", 0) for line in lines), default=0)
-            stages[record["stage"]] = {
-                "seconds": record["seconds"],
-                "tokens": int(tokens),
-                "start_up": record["seconds"] - spent,
-            }
+            stages[record["stage"]] = {"tokens": int(tokens)}
+            # A training that was interrupted has the seconds of its last process alone.
+            if spent < record["seconds"]:
+                start_up = record["seconds"] - spent
+                stages[record["stage"]] |= {"seconds": record["seconds"], "start_up": start_up}
     for name in ("questions.jsonl", "labeled.jsonl", "train.jsonl"):
         if (meta := file_meta_path(path / name)).is_file():
             record = read_object(meta)

@@ -151,7 +151,8 @@ def run(plan: Plan, *, jobs: int, runs: Path, only: Sequence[int], parts: Sequen
                     raise Failed(f"base {base}, {part.name}, {name}: {failed}") from None
                 minutes = (time.monotonic() - start) / 60
                 print(f"base {base}, {part.name}, {name}: {minutes:.1f} min", flush=True)
-            write_collected(plan, ROOT / run_of(runs, base), COLLECTED)
+            if (whole := ROOT / run_of(runs, base) / "base" / "eval.json").is_file():
+                write_collected(plan, whole.parent.parent, COLLECTED)
 
     wanted = [
         (part, base)
@@ -209,6 +210,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.command == "run":
             if unknown := {*given.parts} - {part.name for part in plan.parts}:
                 parser.error(f"--parts: not in plan.toml: {', '.join(sorted(unknown))}")
+            planned = {base for part in plan.parts for base in part.bases}
+            if others := {*given.only} - planned:
+                parser.error(f"--only: not in plan.toml: {', '.join(map(str, sorted(others)))}")
             options = {"only": given.only, "parts": given.parts}
             run(plan, jobs=given.jobs, runs=given.runs_dir, **options)
         elif given.command == "collect":
