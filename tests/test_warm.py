@@ -76,6 +76,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     assert not folder.exists()
 
 
+@pytest.fixture(autouse=True)
+def as_from_a_terminal() -> Iterator[None]:
+    """What a shell begins in the background ignores these two, and so does what it begins."""
+    before = {n: signal.signal(n, signal.SIG_DFL) for n in (signal.SIGQUIT, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def wait_until(true: Callable[[], Any]) -> None:
     deadline = time.monotonic() + 60
     while not true():
