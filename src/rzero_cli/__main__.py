@@ -2,9 +2,15 @@
 
 import signal
 
-if __name__ == "__main__":  # vLLM starts processes that import this module again
+
+def main() -> None:
+    """The console script."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # without a traceback of our imports
-    from rzero_cli.cli import main
+    from rzero_cli.cli import main as run
 
+    run()
+
+
+if __name__ == "__main__":  # vLLM starts processes that import this module again
     main()

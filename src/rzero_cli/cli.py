@@ -320,7 +320,7 @@ def _open_closed_streams() -> None:
 
 
 def main() -> None:
-    """The console script."""
+    """Run the command that this process was begun with."""
     _open_closed_streams()
     # TRL tells the hub of every training; it is read when the hub's library is imported.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
