@@ -179,7 +179,9 @@ def test_a_lost_grader_costs_its_pair_alone(
         if not (record["correct"] if stage == "grade" else record["p_hat"] == 1)
     ]
     timed_out = int(said.rpartition(" comparisons timed out")[0].split()[-1])
-    assert len(wrong) <= timed_out <= done
+    # One that is out of memory costs a second pair now and then, which is reported as well.
+    most = 2 * done if hit is take_memory else done
+    assert len(wrong) <= timed_out <= most, (wrong, said)
 
 
 def test_a_lost_worker_of_a_pool_costs_nothing(
