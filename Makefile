@@ -14,7 +14,7 @@ EXTRAS := train,eval,report,openai,dev
 
 include src/rzero_cli/recipes/loop.mk
 
-.PHONY: evidence setup setup-vllm test test-vllm test-faults check format lint types bench clean fuzz docs
+.PHONY: evidence setup setup-vllm test test-vllm test-faults check format lint types bench same-outputs clean fuzz docs
 
 setup: $(INSTALLED) ## a virtual environment with the pinned versions, in .venv
 $(INSTALLED): pyproject.toml constraints.txt
@@ -68,6 +68,10 @@ BENCH := -m pytest -q -p no:cacheprovider -o python_files='bench_*.py' -o python
 bench: $(INSTALLED) $(VLLM_INSTALLED) ## timings of our own code against named references
 	$(BIN)/python $(BENCH) tests/benchmarks --ignore tests/benchmarks/bench_engines.py
 	$(VLLM_VENV)/bin/python $(BENCH) tests/benchmarks/bench_engines.py
+
+# Not a test: generated text differs between processors, so both versions run here.
+same-outputs: $(INSTALLED) ## outputs of this tree against those of REV, byte for byte (minutes)
+	$(BIN)/python tests/same_outputs.py $(or $(REV),HEAD)
 
 # SECONDS for all targets together, or EXAMPLES of each; SEED is where it begins.
 fuzz: $(INSTALLED) ## hostile answers, records and streams: SECONDS=60, or EXAMPLES=1000
