@@ -74,12 +74,18 @@ def _files(side: Path) -> Iterator[Path]:
 
 
 def _hashes(side: Path) -> dict[str, str]:
-    """The name of each file of JSON by its hash: a record of results names the side's folder."""
-    return {
-        hashlib.sha256(path.read_bytes()).hexdigest(): f"hash of {path.relative_to(side)}"
-        for path in _files(side)
-        if path.suffix == ".json"
-    }
+    """Names by hash of what holds the path of its side: JSON, and adapters, which name their base.
+
+    These are compared by their content, records of what was made from them by the name.
+    """
+    found = {}
+    for path in _files(side):
+        if path.suffix == ".json":
+            data = path.read_bytes()
+            found[hashlib.sha256(data).hexdigest()] = f"hash of {path.relative_to(side)}"
+            if path.name == "rzero.json" and path.with_name("adapter_config.json").is_file():
+                found[json.loads(data)["sha256"]] = f"hash of {path.parent.relative_to(side)}"
+    return found
 
 
 _HASH = re.compile(r"\b[0-9a-f]{64}\b")
