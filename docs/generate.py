@@ -17,10 +17,10 @@ from typing import Any
 import typer
 
 from rzero_cli.cli import COMMANDS, build
-from rzero_cli.core import settings
-from rzero_cli.core.memory import GIB, Layout, estimate
-from rzero_cli.core.plan import make_plan
-from rzero_cli.core.shapes import model_of, published
+from rzero_cli.engines.shapes import model_of, published
+from rzero_cli.method.plan import make_plan
+from rzero_cli.options import presets as settings
+from rzero_cli.training.memory import GIB, Layout, estimate
 from rzero_cli.world import questions
 
 DOCS = Path(__file__).parent

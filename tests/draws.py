@@ -6,9 +6,9 @@ import json
 from itertools import combinations
 from pathlib import Path
 
-from rzero_cli.core.answers import extract_boxed
-from rzero_cli.core.prompts import SOLVER, prompt_for
+from rzero_cli.answers import extract_boxed
 from rzero_cli.engines import Completion, Engine, Sampling
+from rzero_cli.method.prompts import SOLVER, prompt_for
 
 
 def differ(results: list[list[Completion]]) -> bool:

@@ -288,7 +288,7 @@ def _threads() -> int:
 
 
 def _end_with(server: int) -> None:
-    from rzero_cli.core.processes import end_with_parent
+    from rzero_cli.system.processes import end_with_parent
 
     if not end_with_parent(signal.SIGKILL, server):
         os._exit(1)

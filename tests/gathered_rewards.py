@@ -12,9 +12,9 @@ from typing import Any
 
 from accelerate import PartialState
 
-from rzero_cli.core.prompts import SOLVER, Messages
 from rzero_cli.engines import Completion, Engine, Sampling
-from rzero_cli.stages.label import open_solver
+from rzero_cli.engines.answering import open_solver
+from rzero_cli.method.prompts import SOLVER, Messages
 from rzero_cli.training.challenger import challenger_reward
 
 ALIKE = "reverse the digits of {}"

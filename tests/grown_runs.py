@@ -23,7 +23,7 @@ def write(path: Path, *values: object) -> None:
 
 def evaluation(right: int, *, of: int = 50, seconds: float = 3.0) -> dict[str, Any]:
     """An eval.json in which so many of the questions are answered right, greedily and each time."""
-    from rzero_cli.core.intervals import mean_interval
+    from rzero_cli.analysis.intervals import mean_interval
 
     verdicts = [i < right for i in range(of)]
     mean, *interval = mean_interval([float(v) for v in verdicts])

@@ -1,5 +1,5 @@
 """Train a Llama or Qwen3 of a given shape for two updates on the CPU and print, in GiB, the memory
-that took at its peak and what `core/memory.py` expected.
+that took at its peak and what `training/memory.py` expected.
 
     python tests/measured_memory.py '{"model_type": "llama", ...}' PER_DEVICE TOKENS CHECKPOINTING
 
@@ -33,10 +33,10 @@ def resident(which: str) -> float:
 def main(shape: dict[str, Any], per_device: int, tokens: int, checkpointing: bool) -> None:
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from rzero_cli.core.memory import Layout, estimate
-    from rzero_cli.core.plan import make_plan
+    from rzero_cli.engines.shapes import read_model
+    from rzero_cli.method.plan import make_plan
     from rzero_cli.training.grpo import Hyperparameters, lay_out_rows, train
-    from rzero_cli.training.shape import read_model
+    from rzero_cli.training.memory import Layout, estimate
     from rzero_cli.world.tokenizer import build_tokenizer
 
     # Every completion is as long as it may be: no token ends one.

@@ -13,10 +13,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from rzero_cli.core.equivalence import Equivalence
-from rzero_cli.core.plan import make_plan
-from rzero_cli.core.processes import rank, world_size
-from rzero_cli.core.prompts import CHALLENGER, SOLVER, prompt_for
+from rzero_cli.answers.equivalence import Equivalence
+from rzero_cli.method.plan import make_plan
+from rzero_cli.method.prompts import CHALLENGER, SOLVER, prompt_for
+from rzero_cli.system.processes import rank, world_size
 from rzero_cli.training import grpo
 from rzero_cli.training.challenger import challenger_reward
 from rzero_cli.training.solver import solver_reward_function

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from rzero_cli.report.content import Report, report_of
 from rzero_cli.report.parts import Chart, Section
-from rzero_cli.report.reading import read_run
+from rzero_cli.report.run_folder import read_run
 
 __all__ = ["Outline", "chart", "check_page", "points", "reported", "section"]
 

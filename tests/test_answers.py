@@ -13,16 +13,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rzero_cli.core.answers import (
+from rzero_cli.answers import (
     DEFAULT,
     Conventions,
     canonical_key,
     extract_boxed,
     latex_form,
 )
-from rzero_cli.core.answers.algebra import MAX_LENGTH
-from rzero_cli.core.answers.keys import _long_way
-from rzero_cli.core.equivalence import Equivalence
+from rzero_cli.answers.algebra import MAX_LENGTH
+from rzero_cli.answers.equivalence import Equivalence
+from rzero_cli.answers.keys import _long_way
 
 
 @pytest.mark.parametrize(
@@ -792,7 +792,7 @@ def test_radicals_agree_in_any_spelling(a: tuple[str, Fraction], b: tuple[str, F
 
 def test_the_core_imports_without_heavy_packages() -> None:
     code = (
-        "import sys, rzero_cli.core.votes; "
+        "import sys, rzero_cli.method.votes; "
         "print({'torch', 'sympy', 'math_verify', 'numpy', 'transformers'} & set(sys.modules))"
     )
     command = [sys.executable, "-c", code]

@@ -47,8 +47,8 @@ def taught(untaught: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     import torch
 
-    from rzero_cli.core.prompts import CHALLENGER, SOLVER, prompt_for
     from rzero_cli.engines.transformers import load_model, load_tokenizer
+    from rzero_cli.method.prompts import CHALLENGER, SOLVER, prompt_for
 
     folder = tmp_path_factory.mktemp("taught")
     tokenizer, model = load_tokenizer(str(untaught)), load_model(str(untaught), training=True)

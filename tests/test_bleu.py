@@ -17,7 +17,9 @@ from sacrebleu.metrics.bleu import BLEU
 from scipy.spatial.distance import squareform
 from sklearn.cluster import AgglomerativeClustering
 
-from rzero_cli.core.bleu import (
+from rzero_cli.errors import UsageError
+from rzero_cli.method.rewards import BLEU_TOKENIZERS, check_tokenizer, cluster_questions
+from rzero_cli.method.similarity import (
     NEAR,
     NLTK,
     Words,
@@ -26,8 +28,6 @@ from rzero_cli.core.bleu import (
     self_bleu,
     tokenizer,
 )
-from rzero_cli.core.rewards import BLEU_TOKENIZERS, check_tokenizer, cluster_questions
-from rzero_cli.errors import UsageError
 
 Matrix = NDArray[np.float64]
 TOKENIZERS = ("13a", "char", "intl", "none", "zh")

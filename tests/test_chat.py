@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rzero_cli.core.prompts import SOLVER, prompt_for
 from rzero_cli.engines import Sampling
+from rzero_cli.method.prompts import SOLVER, prompt_for
 
 pytest.importorskip("transformers")
 

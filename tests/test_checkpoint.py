@@ -12,13 +12,13 @@ import pytest
 
 from conftest import Refused
 from hollow import hollow_checkpoint, write_safetensors
-from rzero_cli.core.checkpoint import check_checkpoint
-from rzero_cli.core.provenance import (
+from rzero_cli.data.provenance import (
     content_hash,
     describe,
     hashed_parents,
     write_checkpoint_meta,
 )
+from rzero_cli.engines.loadable import check_checkpoint
 from rzero_cli.engines.models import check_model
 from rzero_cli.errors import RzeroError, UsageError
 
@@ -395,8 +395,8 @@ def test_no_pickle_is_read_and_no_code_run(tiny_model: Path, tmp_path: Path) -> 
 
     import torch
 
+    from rzero_cli.engines.shapes import read_model
     from rzero_cli.engines.transformers import load_model, load_tokenizer
-    from rzero_cli.training.shape import read_model
 
     trace = tmp_path / "trace"
     folder = shutil.copytree(tiny_model, tmp_path / "pickled")

@@ -21,7 +21,7 @@ from conftest import Ended, Refused, Rzero
 from forks import Forked, ForkServer
 from hollow import hollow_checkpoint
 from rzero_cli import cli
-from rzero_cli.core.rewards import challenger_rewards
+from rzero_cli.method.rewards import challenger_rewards
 
 NAMES = [command.name for command in cli.COMMANDS]
 HEAVY = (
@@ -135,7 +135,8 @@ def test_what_needs_no_model_imports_none(tmp_path: Path) -> None:
 def test_the_pure_core_imports_at_once() -> None:
     code = (
         "import sys\n"
-        "from rzero_cli.core import keep, plan, prompts, questions, records, streams, votes\n"
+        "from rzero_cli.data import jsonl, records\n"
+        "from rzero_cli.method import filtering, plan, prompts, question, votes\n"
         "print(len(set(sys.modules) & {'numpy', 'scipy', 'sacrebleu', 'sympy', 'torch'}))\n"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import Refused, Rzero
-from rzero_cli.core.compare import SCORES, compare_evaluations
+from rzero_cli.analysis.comparison import SCORES, compare_evaluations
 from rzero_cli.errors import DataError
 
 Json = dict[str, Any]

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import Refused, Rzero
-from rzero_cli.core.contamination import MOST_LINES, Index, index_benchmarks, tokens
-from rzero_cli.core.streams import Line, read_lines
+from rzero_cli.analysis.contamination import MOST_LINES, Index, index_benchmarks, tokens
+from rzero_cli.data.jsonl import Line, read_lines
 
 
 def index_of(*questions: str, n: int = 13, source: str = "b") -> Index:

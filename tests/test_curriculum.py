@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import Ended, Refused, Rzero
-from rzero_cli.core.answers import canonical_key
-from rzero_cli.core.bleu import distance_matrix
-from rzero_cli.core.curriculum import guards
-from rzero_cli.core.provenance import content_hash
+from rzero_cli.analysis.repetition import guards
+from rzero_cli.answers import canonical_key
+from rzero_cli.data.provenance import content_hash
+from rzero_cli.method.similarity import distance_matrix
 
 SUM = "What is the sum of {} and 4 ?"
 LINES = [

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from rzero_cli.core.prompts import SOLVER, Messages, prompt_for
 from rzero_cli.engines import Completion, Sampling, derived_seed, open_engine
+from rzero_cli.engines.asking import sample_questions
 from rzero_cli.engines.chat import render
 from rzero_cli.errors import RzeroError, UsageError
-from rzero_cli.stages.sample import sample_questions
+from rzero_cli.method.prompts import SOLVER, Messages, prompt_for
 
 torch = pytest.importorskip("torch")
 

@@ -18,9 +18,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rzero_cli.core.equivalence import Equivalence
-from rzero_cli.core.votes import vote
+from rzero_cli.answers.equivalence import Equivalence
 from rzero_cli.errors import RzeroError
+from rzero_cli.method.votes import vote
 
 SLOW = r"\int \frac{1}{1+x^{17}+\sin x} dx"  # no antiderivative to be found
 DATA = Path(os.environ.get("RZERO_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -224,7 +224,7 @@ def test_threads_share_one_worker() -> None:
 
 def test_the_worker_dies_with_its_caller() -> None:
     code = (
-        "import os, signal; from rzero_cli.core.equivalence import Equivalence\n"
+        "import os, signal; from rzero_cli.answers.equivalence import Equivalence\n"
         "e = Equivalence(); assert e.equal(r'\\log_2 8', '3'); print(e._worker.pid, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
@@ -257,7 +257,7 @@ def test_a_number_too_large_beside_what_is_undecided_ends_nothing(
 # What text would have to get a comparison to do, run in a child of the real server.
 TAKEN_OVER = """
 import ctypes, os, socket, subprocess, sys
-from rzero_cli.core import equivalence_worker as worker
+from rzero_cli.answers import equivalence_worker as worker
 
 def writes(path): open(path, "w").write("x")
 def removes(path): os.remove(path)
@@ -319,7 +319,7 @@ def test_a_worker_that_is_taken_over_can_do_nothing(tmp_path: Path) -> None:
 def test_digits_of_an_answer_are_not_run_as_python() -> None:
     code = """
 import sys
-from rzero_cli.core import equivalence_worker as worker
+from rzero_cli.answers import equivalence_worker as worker
 equal = worker._comparer()
 for pair in worker._WARM_UP: equal(*pair)
 ran = []

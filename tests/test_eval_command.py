@@ -185,7 +185,7 @@ def test_results_hold_a_verdict_on_every_answer(folder: Path, results: dict[str,
 def test_the_verdicts_are_those_of_the_logged_completions(
     folder: Path, results: dict[str, Any]
 ) -> None:
-    from rzero_cli.core.answers import extract_boxed
+    from rzero_cli.answers import extract_boxed
 
     log = read(folder / "log.jsonl")
     n = results["n"]
@@ -219,7 +219,7 @@ def test_every_group_has_its_scores(folder: Path, results: dict[str, Any]) -> No
 
 @pytest.mark.slow
 def test_results_know_where_they_came_from(folder: Path, whole: dict[str, Any]) -> None:
-    from rzero_cli.core.provenance import content_hash
+    from rzero_cli.data.provenance import content_hash
 
     origin = whole["origin"]
     assert origin["stage"] == "eval"

@@ -18,9 +18,8 @@ torch = pytest.importorskip("torch")
 
 from lm_eval.api.instance import Instance  # noqa: E402
 
-from rzero_cli.core.equivalence import Equivalence  # noqa: E402
-from rzero_cli.core.prompts import SOLVER, Messages, prompt_for  # noqa: E402
-from rzero_cli.core.streams import Line  # noqa: E402
+from rzero_cli.answers.equivalence import Equivalence  # noqa: E402
+from rzero_cli.data.jsonl import Line  # noqa: E402
 from rzero_cli.engines import Completion, Sampling  # noqa: E402
 from rzero_cli.engines.transformers import TransformersEngine  # noqa: E402
 from rzero_cli.errors import DataError, RzeroError, UsageError  # noqa: E402
@@ -30,6 +29,7 @@ from rzero_cli.evaluation.loading import load_tasks  # noqa: E402
 from rzero_cli.evaluation.scores import Answered, summarize  # noqa: E402
 from rzero_cli.evaluation.tables import results_table  # noqa: E402
 from rzero_cli.evaluation.tasks import evaluate_tasks  # noqa: E402
+from rzero_cli.method.prompts import SOLVER, Messages, prompt_for  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rzero_cli.core.answers import EXTRACTIONS, extract_answer, extract_boxed
+from rzero_cli.answers import EXTRACTIONS, extract_answer, extract_boxed
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from conftest import Refused, Rzero
-from rzero_cli.core.guard import judge
-from rzero_cli.core.provenance import content_hash
+from rzero_cli.analysis.collapse import judge
+from rzero_cli.data.provenance import content_hash
 from stub_rzero import QUESTIONS, evaluation
 
 MODEL = "org/base"

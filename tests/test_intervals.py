@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rzero_cli.core.intervals import mean_interval, sums_interval
+from rzero_cli.analysis.intervals import mean_interval, sums_interval
 
 shares = st.lists(st.floats(0, 1), min_size=1, max_size=40)
 verdicts = st.lists(st.booleans(), min_size=1, max_size=200)

@@ -15,10 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import Refused, Rzero
-from rzero_cli.core.keep import band, keep, quick_keep
-from rzero_cli.core.records import p_hat_of, question_id
-from rzero_cli.core.streams import read_lines
+from rzero_cli.data.jsonl import read_lines
+from rzero_cli.data.records import p_hat_of
 from rzero_cli.errors import DataError
+from rzero_cli.method.filtering import band, keep, quick_keep
+from rzero_cli.method.question import question_id
 
 
 def _kept(texts: list[str], interval: tuple[Decimal, Decimal]) -> list[str]:

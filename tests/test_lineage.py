@@ -16,8 +16,8 @@ import pytest
 
 from conftest import Ended, Refused, Rzero, _run
 from forks import ForkServer
-from rzero_cli.core.lineage import MOST_DEEP, nodes, trace
-from rzero_cli.core.provenance import (
+from rzero_cli.data.ancestry import MOST_DEEP, nodes, trace
+from rzero_cli.data.provenance import (
     content_hash,
     describe,
     hashed_parents,

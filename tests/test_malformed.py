@@ -18,8 +18,8 @@ import pytest
 from conftest import Refused, Rzero
 from forks import ForkServer
 from rzero_cli.commands.filter import _copy
-from rzero_cli.core.shards import WHOLE
-from rzero_cli.core.streams import BYTE_ORDER_MARK, read_batches, read_lines
+from rzero_cli.data.jsonl import BYTE_ORDER_MARK, read_batches, read_lines
+from rzero_cli.data.shards import WHOLE
 from rzero_cli.errors import DataError
 
 BAND = Decimal("0.25"), Decimal("0.75")

@@ -14,10 +14,9 @@ import pytest
 
 from conftest import Refused, Rzero
 from hollow import hollow_checkpoint
-from rzero_cli.core.memory import GIB, Layout, estimate
-from rzero_cli.core.plan import make_plan
-from rzero_cli.core.shapes import Model, model_of, published
-from rzero_cli.training.shape import read_model
+from rzero_cli.engines.shapes import Model, model_of, published, read_model
+from rzero_cli.method.plan import make_plan
+from rzero_cli.training.memory import GIB, Layout, estimate
 
 SOLVER = {"steps": 15, "prompts": 512, "batch": 128, "group": 5, "max_tokens": 4096}
 

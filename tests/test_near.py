@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from rzero_cli.core.bleu import distance_matrix
-from rzero_cli.core.near import near_duplicates
+from rzero_cli.analysis.near_duplicates import near_duplicates
+from rzero_cli.method.similarity import distance_matrix
 
 
 def edited(text: str, rng: random.Random, words: list[str]) -> str:

@@ -48,10 +48,10 @@ ALLOWED = {
     ("__init__.py", "import_module"): "of the API's names, from a table in the same file",
     ("warm.py", "os.posix_spawnp"): "the command that `rzero warm` was given, without a shell",
     ("warm.py", "os.execvpe"): "the same",
-    ("core/processes.py", "ctypes.CDLL"): "of the C library, for prctl",
-    ("core/pool.py", "multiprocessing"): "pickles go between processes that we forked, by a pipe "
+    ("system/processes.py", "ctypes.CDLL"): "of the C library, for prctl",
+    ("system/pool.py", "multiprocessing"): "pickles go between processes that we forked, by a pipe "
     "of their own; the texts in them stay texts",
-    ("core/pool.py", "multiprocessing.connection"): "for the type of that pipe",
+    ("system/pool.py", "multiprocessing.connection"): "for the type of that pipe",
     ("engines/vllm.py", "multiprocessing"): "begins Python's own tracker early",
     ("engines/transformers.py", "trust_remote_code=own_code"): "false unless vLLM is told so by "
     "name, --engine-arg trust_remote_code=true",

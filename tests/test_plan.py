@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from rzero_cli.core.plan import Plan, make_plan, tokens_written
 from rzero_cli.errors import UsageError
+from rzero_cli.method.plan import Plan, make_plan, tokens_written
 
 SOLVER = {"steps": 15, "prompts": 512, "batch": 128, "group": 5, "max_tokens": 4096}
 CHALLENGER = {"steps": 5, "prompts": 512, "batch": 16, "group": 4, "max_tokens": 4096}

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from rzero_cli.core.pool import in_order
 from rzero_cli.errors import RzeroError
+from rzero_cli.system.pool import in_order
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import gc
 
 import pytest
 
-from rzero_cli.core.processes import importing
+from rzero_cli.system.processes import importing
 
 
 def test_the_garbage_collector_rests_while_something_is_imported_and_no_longer() -> None:

@@ -22,7 +22,7 @@ import pytest
 
 from conftest import Refused, Rzero
 from hollow import hollow_checkpoint
-from rzero_cli.core.progress import MetricsLog, Moment, Window, duration, fitting, means
+from rzero_cli.system.progress import MetricsLog, Moment, Window, duration, fitting, means
 from scripted_server import Body, Reply, ScriptedServer, completion
 
 # ---------------------------------------------------------------- rates and texts
@@ -140,7 +140,7 @@ def test_a_line_has_no_number_that_json_has_not_and_no_key(
 WRITER = """
 import sys
 from pathlib import Path
-from rzero_cli.core.progress import MetricsLog
+from rzero_cli.system.progress import MetricsLog
 log = MetricsLog(Path(sys.argv[1]), {"stage": sys.argv[2]}, sys.exit)
 for n in range(500):
     log.write("progress", {"n": n, "text": "x" * (n % 500)})
@@ -159,7 +159,7 @@ def test_two_processes_share_a_log_without_a_mixed_line(tmp_path: Path) -> None:
 FULL = """
 import resource, sys
 from pathlib import Path
-from rzero_cli.core.progress import MetricsLog
+from rzero_cli.system.progress import MetricsLog
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 log = MetricsLog(Path(sys.argv[1]), {}, print)
 for n in range(20):

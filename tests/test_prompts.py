@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rzero_cli.core.prompts import CHALLENGER, SOLVER, load_prompt, plain_text, prompt_for
 from rzero_cli.errors import UsageError
+from rzero_cli.method.prompts import CHALLENGER, SOLVER, load_prompt, plain_text, prompt_for
 
 
 def test_the_challenger_is_told_the_format_it_is_checked_for() -> None:

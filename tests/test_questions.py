@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rzero_cli.core.questions import parse_question
+from rzero_cli.method.question import parse_question
 
 
 @pytest.mark.parametrize(

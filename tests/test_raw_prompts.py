@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from draws import assert_k_answers_are_k_draws
-from rzero_cli.core.prompts import SOLVER, Prompt, prompt_for
 from rzero_cli.engines import Completion, Sampling, chat
 from rzero_cli.errors import RzeroError
+from rzero_cli.method.prompts import SOLVER, Prompt, prompt_for
 
 pytest.importorskip("torch")
 pytest.importorskip("lm_eval")

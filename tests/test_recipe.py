@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from rzero_cli.core.summary import CHAINS
-from rzero_cli.report.results import CHAIN_NAMES
+from rzero_cli.report.result_tables import CHAIN_NAMES
+from rzero_cli.report.summary import CHAINS
 
 RZERO = f"{sys.executable} -m rzero_cli"
 

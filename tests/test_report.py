@@ -13,8 +13,8 @@ from xml.etree import ElementTree
 import pytest
 
 from conftest import Refused, Rzero
-from rzero_cli.core.summary import over_runs, summarize_run
 from rzero_cli.errors import DataError, UsageError
+from rzero_cli.report.summary import over_runs, summarize_run
 
 ROW = ["model", "mean_at_k", "k", "ci95", "greedy", "maj_at_k", "score"]
 ROW += ["label_accuracy", "p_hat_mean", "questions", "kept", "seconds"]

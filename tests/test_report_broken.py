@@ -22,7 +22,7 @@ from rzero_cli.report.content import Report, report_of
 from rzero_cli.report.markdown import markdown
 from rzero_cli.report.page import page
 from rzero_cli.report.parts import Table
-from rzero_cli.report.reading import read_run
+from rzero_cli.report.run_folder import read_run
 from shown_reports import chart, check_page, points, reported, section
 
 
@@ -177,7 +177,7 @@ def test_a_run_on_tasks_without_grades_or_baselines_has_a_page(tmp_path: Path) -
 def test_many_questions_are_sampled_and_few_are_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rzero_cli.core import statistics
+    from rzero_cli.analysis import diversity as statistics
 
     monkeypatch.setattr(statistics, "MOST_SAMPLED", 10)
     run = grow_run(tmp_path / "run", [30])

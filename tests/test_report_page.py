@@ -21,12 +21,12 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
 
 from rzero_cli.commands.report import report
-from rzero_cli.core.summary import CHAINS, summarize_run
 from rzero_cli.report.content import Report
 from rzero_cli.report.drawing import LIGHT, draw
 from rzero_cli.report.page import page, patterns
 from rzero_cli.report.parts import Chart, Questions, Series, Table, Tree
-from rzero_cli.report.reading import read_run
+from rzero_cli.report.run_folder import read_run
+from rzero_cli.report.summary import CHAINS, summarize_run
 from shown_reports import chart, check_page, points, reported, section
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from rzero_cli.core.rewards import (
+from rzero_cli.method.rewards import (
     ChallengerReward,
     challenger_rewards,
     cluster_questions,

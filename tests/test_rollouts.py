@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from rzero_cli.core.plan import make_plan
 from rzero_cli.errors import UsageError
+from rzero_cli.method.plan import make_plan
 from rzero_cli.training import rollouts
 from rzero_cli.training.rollouts import Rollouts, choose_rollouts
 
@@ -78,8 +78,8 @@ def test_a_command_refuses_in_a_line(refused: Callable[..., str], tiny_model: Pa
 
 @pytest.mark.slow
 def test_what_trl_is_told(tiny_model: Path, tmp_path: Path) -> None:
-    from rzero_cli.core.prompts import SOLVER, prompt_for
     from rzero_cli.engines.transformers import load_tokenizer
+    from rzero_cli.method.prompts import SOLVER, prompt_for
     from rzero_cli.training import grpo
 
     plan = make_plan(steps=1, prompts=4, batch=4, group=4, max_tokens=24)

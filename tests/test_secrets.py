@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Refused, Rzero
-from rzero_cli.core.secrets import key_named_in, redact, without_keys, without_userinfo
+from rzero_cli.system.secrets import key_named_in, redact, without_keys, without_userinfo
 
 KEY = "sk-hush-0123456789"
 

@@ -13,10 +13,10 @@ import pytest
 
 pytest.importorskip("openai")
 
-from rzero_cli.core.prompts import SOLVER, prompt_for
 from rzero_cli.engines import Completion, Sampling, open_engine
 from rzero_cli.engines import openai as engine_module
 from rzero_cli.errors import RzeroError, UsageError
+from rzero_cli.method.prompts import SOLVER, prompt_for
 from scripted_server import Body, Reply, ScriptedServer, completion, error, question
 
 PROMPTS = [prompt_for(SOLVER, str(n)) for n in range(40)]

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from conftest import Refused, Rzero
-from rzero_cli.core.plan import make_plan
-from rzero_cli.core.settings import (
+from rzero_cli.engines.shapes import published
+from rzero_cli.errors import UsageError
+from rzero_cli.method.plan import make_plan
+from rzero_cli.options.presets import (
     layers,
     load_config,
     merge,
@@ -18,8 +20,6 @@ from rzero_cli.core.settings import (
     preset_names,
     preset_value,
 )
-from rzero_cli.core.shapes import published
-from rzero_cli.errors import UsageError
 
 OFF = None
 MODELS = ["qwen3-4b", "qwen3-8b", "octothinker-3b", "octothinker-8b"]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rzero_cli.core.shards import WHOLE, Shard, parse_shard
+from rzero_cli.data.shards import WHOLE, Shard, parse_shard
 from rzero_cli.errors import UsageError
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rzero_cli.core import sketches
-from rzero_cli.core.sketches import EXACT, Distinct, Frequent, Sample, digest
+from rzero_cli.analysis import sketches
+from rzero_cli.analysis.sketches import EXACT, Distinct, Frequent, Sample, digest
 
 
 def distinct(start: int, stop: int) -> Distinct:

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from conftest import Ended, Refused, Rzero
-from rzero_cli.core import sketches
-from rzero_cli.core import statistics as core
-from rzero_cli.core.keep import band
-from rzero_cli.core.sketches import Distinct, digest, same_text
-from rzero_cli.core.statistics import check, statistics
-from rzero_cli.core.streams import read_lines
+from rzero_cli.analysis import diversity as core
+from rzero_cli.analysis import sketches
+from rzero_cli.analysis.diversity import check, statistics
+from rzero_cli.analysis.sketches import Distinct, digest, same_text
+from rzero_cli.data.jsonl import read_lines
+from rzero_cli.method.filtering import band
 from test_terminal import OnTerminal
 
 
@@ -285,8 +285,8 @@ def test_no_worker_is_started_without_a_true_answer(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Nor where every answer has a key; its start takes a second."""
+    from rzero_cli.answers.equivalence import Equivalence
     from rzero_cli.cli import run
-    from rzero_cli.core.equivalence import Equivalence
 
     started: list[int] = []
     start = Equivalence._start

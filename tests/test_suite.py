@@ -19,14 +19,14 @@ from conftest import Ended, Refused, Rzero
 lm_eval = pytest.importorskip("lm_eval")
 datasets = pytest.importorskip("datasets")
 
-from rzero_cli.core.prompts import SOLVER, prompt_for  # noqa: E402
-from rzero_cli.core.settings import preset_value  # noqa: E402
 from rzero_cli.errors import DataError, RzeroError, UsageError  # noqa: E402
 from rzero_cli.evaluation.exams import Exam  # noqa: E402
 from rzero_cli.evaluation.loading import load_tasks  # noqa: E402
 from rzero_cli.evaluation.results import averages  # noqa: E402
 from rzero_cli.evaluation.suite import FOLDER, GENERAL, MATH  # noqa: E402
 from rzero_cli.evaluation.suite.docs import choice_letter, grade, grade_choice  # noqa: E402
+from rzero_cli.method.prompts import SOLVER, prompt_for  # noqa: E402
+from rzero_cli.options.presets import preset_value  # noqa: E402
 
 # By task: a row with the columns of its hub, and the question and reference that become of it.
 ROWS: dict[str, tuple[dict[str, Any], str, str]] = {

@@ -14,11 +14,11 @@ from types import SimpleNamespace
 import pytest
 
 from forks import ForkServer
-from rzero_cli.core.equivalence import Equivalence
-from rzero_cli.core.plan import make_plan
-from rzero_cli.core.provenance import content_hash
-from rzero_cli.training.checkpoints import last_state
+from rzero_cli.answers.equivalence import Equivalence
+from rzero_cli.data.provenance import content_hash
+from rzero_cli.method.plan import make_plan
 from rzero_cli.training.grpo import lay_out_rows
+from rzero_cli.training.saving import last_state
 from rzero_cli.training.solver import shuffle_labels, solver_reward_function
 
 pytestmark = pytest.mark.slow
@@ -163,10 +163,10 @@ def test_the_reward_in_training_is_that_of_score(rzero, small_base: Path, tmp_pa
     """The Challenger's reward function over real completions equals `rzero score` on them."""
     from types import SimpleNamespace
 
-    from rzero_cli.core.prompts import SOLVER
-    from rzero_cli.core.rewards import challenger_rewards
     from rzero_cli.engines import Sampling, derived_seed
-    from rzero_cli.stages.label import open_solver
+    from rzero_cli.engines.answering import open_solver
+    from rzero_cli.method.prompts import SOLVER
+    from rzero_cli.method.rewards import challenger_rewards
     from rzero_cli.training.challenger import challenger_reward
 
     questions = ["reverse the digits of 123", "reverse the digits of 1239", None]

@@ -17,9 +17,9 @@ import pytest
 
 from begun_processes import children
 from draws import assert_k_answers_are_k_draws
-from rzero_cli.core.prompts import SOLVER, Messages, Prompt, prompt_for
 from rzero_cli.engines import Completion, Sampling, open_engine
 from rzero_cli.errors import RzeroError, UsageError
+from rzero_cli.method.prompts import SOLVER, Messages, Prompt, prompt_for
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 pytest.importorskip("vllm", reason="vLLM is not installed here: make test-vllm")
@@ -193,8 +193,8 @@ def test_both_architectures_of_the_paper_are_served(toy_qwen3: Path) -> None:
 
 def test_an_evaluation_draws_k_different_samples(engine, small_base: Path) -> None:
     from rzero_cli import evaluate_data
-    from rzero_cli.core.equivalence import Equivalence
-    from rzero_cli.core.streams import read_lines
+    from rzero_cli.answers.equivalence import Equivalence
+    from rzero_cli.data.jsonl import read_lines
 
     with Equivalence() as equivalence:
         result = evaluate_data(

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rzero_cli.core.equivalence import Equivalence
-from rzero_cli.core.votes import Vote, vote
+from rzero_cli.answers.equivalence import Equivalence
+from rzero_cli.method.votes import Vote, vote
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from begun_processes import alive
-from rzero_cli.core.provenance import content_hash
+from rzero_cli.data.provenance import content_hash
 from rzero_cli.warm import _asked
 
 pytestmark = pytest.mark.slow  # the start of the server

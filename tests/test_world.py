@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rzero_cli.core import prompts
-from rzero_cli.core.questions import parse_question
-from rzero_cli.core.rewards import cluster_questions
+from rzero_cli.method import prompts
+from rzero_cli.method.question import parse_question
+from rzero_cli.method.rewards import cluster_questions
 from rzero_cli.world import questions as world
 
 

@@ -84,7 +84,7 @@ def watch_training(module: Any) -> None:
 
 WATCHED: dict[str, Callable[[Any], None]] = {
     "rzero_cli.engines.transformers": watch_engine,
-    "rzero_cli.stages.label": watch_votes,
+    "rzero_cli.engines.answering": watch_votes,
     "rzero_cli.training.grpo": watch_training,
 }
 

@@ -13,15 +13,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from rzero_cli.core.equivalence import Equivalence
-from rzero_cli.core.guard import judge
-from rzero_cli.core.keep import band
-from rzero_cli.core.outputs import file_meta_path
-from rzero_cli.core.provenance import CHECKPOINT_META
-from rzero_cli.core.statistics import check, statistics
-from rzero_cli.core.streams import read_lines, read_object
-from rzero_cli.core.summary import CHAINS, iterations
+from rzero_cli.analysis.collapse import judge
+from rzero_cli.analysis.diversity import check, statistics
+from rzero_cli.answers.equivalence import Equivalence
+from rzero_cli.data.jsonl import read_lines, read_object
+from rzero_cli.data.outputs import file_meta_path
+from rzero_cli.data.provenance import CHECKPOINT_META
 from rzero_cli.errors import DataError
+from rzero_cli.method.filtering import band
+from rzero_cli.report.summary import CHAINS, iterations
 from rzero_cli.world.questions import draw_base, form, heldout_rows, truth
 
 __all__ = ["KINDS", "collect", "dump", "right"]

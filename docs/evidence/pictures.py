@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from collect import KINDS
 from plan import Part
 from rzero_cli.report.drawing import HATCHES, LIGHT, SERIES, STAND_IN, as_svg, style
-from rzero_cli.report.results import CHAIN_NAMES
+from rzero_cli.report.result_tables import CHAIN_NAMES
 from tables import (
     Study,
     asked,

@@ -16,7 +16,7 @@ from generate import table
 from collect import KINDS, right
 from inference import holm, mean_sd, sign_flip, t_interval, two_level
 from plan import Comparison, Part, Plan
-from rzero_cli.report.results import CHAIN_NAMES
+from rzero_cli.report.result_tables import CHAIN_NAMES
 from rzero_cli.world.questions import LEVELS, PHRASINGS
 
 __all__ = [

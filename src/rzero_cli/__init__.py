@@ -14,56 +14,56 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rzero_cli.core.answers import (
+    from rzero_cli.analysis.comparison import compare_evaluations
+    from rzero_cli.analysis.intervals import mean_interval
+    from rzero_cli.analysis.near_duplicates import near_duplicates
+    from rzero_cli.answers import (
         Conventions,
         canonical_key,
         extract_answer,
         extract_boxed,
     )
-    from rzero_cli.core.bleu import distance_matrix
-    from rzero_cli.core.compare import compare_evaluations
-    from rzero_cli.core.equivalence import Equivalence
-    from rzero_cli.core.intervals import mean_interval
-    from rzero_cli.core.keep import band, keep
-    from rzero_cli.core.near import near_duplicates
-    from rzero_cli.core.plan import Plan, make_plan
-    from rzero_cli.core.prompts import CHALLENGER, SOLVER, prompt_for
-    from rzero_cli.core.questions import parse_question
-    from rzero_cli.core.reading import Rules
-    from rzero_cli.core.rewards import (
+    from rzero_cli.answers.equivalence import Equivalence
+    from rzero_cli.answers.rules import Rules
+    from rzero_cli.data.jsonl import read_lines
+    from rzero_cli.engines import Completion, Engine, Sampling, open_engine
+    from rzero_cli.engines.answering import Solver, open_solver
+    from rzero_cli.engines.asking import sample_questions
+    from rzero_cli.evaluation.exams import evaluate_data
+    from rzero_cli.method.filtering import band, keep
+    from rzero_cli.method.plan import Plan, make_plan
+    from rzero_cli.method.prompts import CHALLENGER, SOLVER, prompt_for
+    from rzero_cli.method.question import parse_question
+    from rzero_cli.method.rewards import (
         challenger_rewards,
         cluster_questions,
         r_unc,
         solver_reward,
     )
-    from rzero_cli.core.streams import read_lines
-    from rzero_cli.core.votes import Vote, vote
-    from rzero_cli.engines import Completion, Engine, Sampling, open_engine
-    from rzero_cli.evaluation.exams import evaluate_data
-    from rzero_cli.stages.label import Solver, open_solver
-    from rzero_cli.stages.sample import sample_questions
+    from rzero_cli.method.similarity import distance_matrix
+    from rzero_cli.method.votes import Vote, vote
     from rzero_cli.training.challenger import challenger_reward
     from rzero_cli.training.solver import solver_reward_function
 
 _PLACES = {
-    "core.answers": ("Conventions", "canonical_key", "extract_answer", "extract_boxed"),
-    "core.bleu": ("distance_matrix",),
-    "core.compare": ("compare_evaluations",),
-    "core.equivalence": ("Equivalence",),
-    "core.intervals": ("mean_interval",),
-    "core.keep": ("band", "keep"),
-    "core.near": ("near_duplicates",),
-    "core.plan": ("Plan", "make_plan"),
-    "core.prompts": ("CHALLENGER", "SOLVER", "prompt_for"),
-    "core.questions": ("parse_question",),
-    "core.reading": ("Rules",),
-    "core.rewards": ("challenger_rewards", "cluster_questions", "r_unc", "solver_reward"),
-    "core.streams": ("read_lines",),
-    "core.votes": ("Vote", "vote"),
+    "answers": ("Conventions", "canonical_key", "extract_answer", "extract_boxed"),
+    "method.similarity": ("distance_matrix",),
+    "analysis.comparison": ("compare_evaluations",),
+    "answers.equivalence": ("Equivalence",),
+    "analysis.intervals": ("mean_interval",),
+    "method.filtering": ("band", "keep"),
+    "analysis.near_duplicates": ("near_duplicates",),
+    "method.plan": ("Plan", "make_plan"),
+    "method.prompts": ("CHALLENGER", "SOLVER", "prompt_for"),
+    "method.question": ("parse_question",),
+    "answers.rules": ("Rules",),
+    "method.rewards": ("challenger_rewards", "cluster_questions", "r_unc", "solver_reward"),
+    "data.jsonl": ("read_lines",),
+    "method.votes": ("Vote", "vote"),
     "engines": ("Completion", "Engine", "Sampling", "open_engine"),
     "evaluation.exams": ("evaluate_data",),
-    "stages.label": ("Solver", "open_solver"),
-    "stages.sample": ("sample_questions",),
+    "engines.answering": ("Solver", "open_solver"),
+    "engines.asking": ("sample_questions",),
     "training.challenger": ("challenger_reward",),
     "training.solver": ("solver_reward_function",),
 }

@@ -16,10 +16,10 @@ from typing import Annotated, NamedTuple, NoReturn
 
 import typer
 
-from rzero_cli.core.processes import rank
-from rzero_cli.core.secrets import redact
-from rzero_cli.core.terminal import printable
 from rzero_cli.errors import RzeroError
+from rzero_cli.system.processes import rank
+from rzero_cli.system.secrets import redact
+from rzero_cli.system.terminal import printable
 from rzero_cli.warm import WARM, run_in_fork
 
 __all__ = ["COMMANDS", "build", "main", "run"]

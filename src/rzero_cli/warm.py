@@ -31,7 +31,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from rzero_cli.core.processes import end_with_parent, importing
+from rzero_cli.system.processes import end_with_parent, importing
 
 __all__ = ["WARM", "run_in_fork", "serve"]
 
@@ -318,12 +318,12 @@ def _import_slow() -> str | None:
         import transformers.models.llama.modeling_llama
         import transformers.models.qwen3.modeling_qwen3  # noqa: F401
 
+        import rzero_cli.answers.equivalence
         import rzero_cli.commands.challenge
         import rzero_cli.commands.eval
         import rzero_cli.commands.label
         import rzero_cli.commands.sample
         import rzero_cli.commands.train_solver
-        import rzero_cli.core.equivalence
         import rzero_cli.engines.transformers
         import rzero_cli.evaluation.exams
         import rzero_cli.evaluation.tasks

@@ -7,8 +7,8 @@ import tracemalloc
 
 from bench_rewards import questions
 
-from rzero_cli.core.contamination import index_benchmarks, tokens
-from rzero_cli.core.streams import Line
+from rzero_cli.analysis.contamination import index_benchmarks, tokens
+from rzero_cli.data.jsonl import Line
 
 BENCHMARK, TRAINING = 10_000, 20_000
 

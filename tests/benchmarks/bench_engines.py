@@ -19,12 +19,12 @@ from typing import Any
 
 import pytest
 
+from rzero_cli.answers.equivalence import Equivalence
 from rzero_cli.cli import run
-from rzero_cli.core.equivalence import Equivalence
-from rzero_cli.core.prompts import SOLVER, prompt_for
 from rzero_cli.engines import Sampling, open_engine
+from rzero_cli.engines.answering import Solver
 from rzero_cli.engines.chat import encode
-from rzero_cli.stages.label import Solver
+from rzero_cli.method.prompts import SOLVER, prompt_for
 
 QUESTIONS, M, TOKENS, ROUNDS = 8, 8, 32, 3
 LONG = 256

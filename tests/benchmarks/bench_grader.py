@@ -11,8 +11,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from rzero_cli.core.answers import extract_boxed
-from rzero_cli.core.equivalence import Equivalence
+from rzero_cli.answers import extract_boxed
+from rzero_cli.answers.equivalence import Equivalence
 
 RECORDED = Path(__file__).parents[1] / "recorded_outputs.jsonl"
 

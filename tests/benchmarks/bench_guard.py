@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rzero_cli.core.guard import judge
+from rzero_cli.analysis.collapse import judge
 
 RUNS, ITERATIONS, K = 200, 3, 8
 

@@ -1,4 +1,4 @@
-"""The memory of real trainings on the CPU, beside what `core/memory.py` expects."""
+"""The memory of real trainings on the CPU, beside what `training/memory.py` expects."""
 
 from __future__ import annotations
 

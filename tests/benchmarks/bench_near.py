@@ -12,7 +12,7 @@ CODE = """
 import sys, time
 from pathlib import Path
 from bench_rewards import questions
-from rzero_cli.core.near import near_duplicates
+from rzero_cli.analysis.near_duplicates import near_duplicates
 texts = questions(int(sys.argv[1]))
 def memory():
     lines = Path("/proc/self/status").read_text().splitlines()

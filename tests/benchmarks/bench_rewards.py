@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 from sklearn.cluster import AgglomerativeClustering
 
-from rzero_cli.core.bleu import NLTK
-from rzero_cli.core.rewards import challenger_rewards, cluster_questions
+from rzero_cli.method.rewards import challenger_rewards, cluster_questions
+from rzero_cli.method.similarity import NLTK
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "benchmarks"
 SMALL, PAPER, LARGE = 512, 2048, 8192
@@ -114,7 +114,7 @@ def bench_memory() -> None:
     for size in (PAPER, LARGE):
         code = (
             "from pathlib import Path; from bench_rewards import questions;"
-            "from rzero_cli.core.rewards import challenger_rewards;"
+            "from rzero_cli.method.rewards import challenger_rewards;"
             f"challenger_rewards(questions({size}), [0.5] * {size});"
             # Not getrusage: its figure begins with that of the process that started this one.
             "lines = Path('/proc/self/status').read_text().splitlines();"

@@ -21,8 +21,8 @@ from typing import Any
 import jsonlines
 import orjson
 
-from rzero_cli.core.outputs import Output
-from rzero_cli.core.streams import dumps, quick_parser, read_lines
+from rzero_cli.data.jsonl import dumps, quick_parser, read_lines
+from rzero_cli.data.outputs import Output
 
 RECORDS = 1_000_000
 LOOP = """

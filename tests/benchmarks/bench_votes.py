@@ -17,10 +17,10 @@ from fractions import Fraction
 from itertools import combinations
 from pathlib import Path
 
-from rzero_cli.core.answers import canonical_key
-from rzero_cli.core.answers.keys import _cached_key
-from rzero_cli.core.equivalence import Equivalence
-from rzero_cli.core.votes import vote
+from rzero_cli.answers import canonical_key
+from rzero_cli.answers.equivalence import Equivalence
+from rzero_cli.answers.keys import _cached_key
+from rzero_cli.method.votes import vote
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 QUESTIONS, M = 2000, 10

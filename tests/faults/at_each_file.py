@@ -22,7 +22,7 @@ _EVENTS = {"open", "os.rename", "os.remove", "os.truncate", "os.mkdir", "os.rmdi
 def main() -> None:
     import rzero_cli.commands.filter
     import rzero_cli.commands.vote
-    import rzero_cli.training.checkpoints  # noqa: F401 - so that each fork need not
+    import rzero_cli.training.saving  # noqa: F401 - so that each fork need not
 
     for line in sys.stdin:
         wanted, folder, arguments = json.loads(line)
@@ -66,9 +66,9 @@ def _counting(counted: mmap.mmap, wanted: int, folder: str, arguments: list[str]
 
 def _checkpoint(arguments: list[str]) -> int:
     """What a training does with its directory, without the training."""
-    from rzero_cli.core.outputs import write_json, write_text
+    from rzero_cli.data.outputs import write_json, write_text
     from rzero_cli.errors import AlreadyDone
-    from rzero_cli.training.checkpoints import STATES, last_state, only_state, open_checkpoint
+    from rzero_cli.training.saving import STATES, last_state, only_state, open_checkpoint
 
     target, resume, force = Path(arguments[0]), "--resume" in arguments, "--force" in arguments
     how: dict[str, Any] = {"settings": {"steps": 3}, "resume": resume, "force": force}

@@ -46,7 +46,7 @@ def killer() -> Iterator[Killer]:
 
 def whole(out: Path) -> bool:
     """A file with its record, made of its content; a directory that has its manifest."""
-    from rzero_cli.core.provenance import content_hash
+    from rzero_cli.data.provenance import content_hash
 
     if out.is_dir():
         return (out / "rzero.json").is_file() and (
@@ -121,7 +121,7 @@ def test_a_kill_before_any_file_operation_leaves_all_or_nothing(
 def test_a_training_that_needs_only_its_name_is_not_removed_when_interrupted(
     tmp_path: Path,
 ) -> None:
-    from rzero_cli.training.checkpoints import open_checkpoint
+    from rzero_cli.training.saving import open_checkpoint
 
     how = {"settings": {}, "resume": True, "force": False}
     target = tmp_path / "out"

@@ -41,7 +41,7 @@ def graders(command: subprocess.Popen[bytes]) -> list[psutil.Process]:
     with suppress(psutil.NoSuchProcess):
         for process in psutil.Process(command.pid).children(recursive=True):
             with suppress(psutil.NoSuchProcess):
-                if "rzero_cli.core.equivalence_worker" in process.cmdline():
+                if "rzero_cli.answers.equivalence_worker" in process.cmdline():
                     found.append(process)
     return found
 
@@ -64,7 +64,7 @@ def computing(command: subprocess.Popen[bytes]) -> list[psutil.Process]:
 
 
 def pool(command: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """The processes of `core/pool.py`."""
+    """The processes of `system/pool.py`."""
     with suppress(psutil.NoSuchProcess):
         return psutil.Process(command.pid).children()
     return []

@@ -174,7 +174,7 @@ def test_a_signal_keeps_the_last_state_of_a_training(
     """Also while it saves one; another signal while it ends disturbs nothing."""
     from safetensors.torch import load_file
 
-    from rzero_cli.training.checkpoints import _is_whole
+    from rzero_cli.training.saving import _is_whole
 
     def _step(name: str) -> int:
         return int(name.split("-")[1])

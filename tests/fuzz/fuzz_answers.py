@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from rzero_cli.core.answers import (
+from rzero_cli.answers import (
     EXTRACTIONS,
     Conventions,
     canonical_key,
@@ -18,7 +18,7 @@ from rzero_cli.core.answers import (
     is_blank_box,
     latex_form,
 )
-from rzero_cli.core.equivalence import Equivalence
+from rzero_cli.answers.equivalence import Equivalence
 
 DATA = Path(os.environ.get("RZERO_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 LONGEST = 3000  # characters of what is mutated; the limits of length have tests of their own

@@ -9,10 +9,9 @@ from typing import Any
 import orjson
 from hypothesis import strategies as st
 
-from rzero_cli.core.questions import parse_question
-from rzero_cli.core.records import question_id
-from rzero_cli.core.streams import dumps, parse_line, quick_parser
-from rzero_cli.core.terminal import json_on_terminal, printable
+from rzero_cli.data.jsonl import dumps, parse_line, quick_parser
+from rzero_cli.method.question import parse_question, question_id
+from rzero_cli.system.terminal import json_on_terminal, printable
 
 tagged = st.lists(
     st.text(max_size=20)

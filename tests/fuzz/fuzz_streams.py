@@ -18,11 +18,11 @@ from fuzz_records import records
 from hypothesis import strategies as st
 
 from rzero_cli.cli import run
-from rzero_cli.core.keep import band, keep
-from rzero_cli.core.outputs import open_output, part_of
-from rzero_cli.core.records import p_hat_of
-from rzero_cli.core.streams import dumps, read_batches, read_lines
+from rzero_cli.data.jsonl import dumps, read_batches, read_lines
+from rzero_cli.data.outputs import open_output, part_of
+from rzero_cli.data.records import p_hat_of
 from rzero_cli.errors import DataError
+from rzero_cli.method.filtering import band, keep
 
 p_hats = st.one_of(
     st.sampled_from(["0.25", "0.75", "0.250", "2.5e-1", "0.25000000000000001", "75e-2", "0", "1"]),

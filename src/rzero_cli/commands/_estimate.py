@@ -9,8 +9,8 @@ from typing import Any
 import typer
 
 from rzero_cli.commands._run import print_json
-from rzero_cli.core.prompts import Messages, plain_text, prompt_for
 from rzero_cli.errors import UsageError
+from rzero_cli.method.prompts import Messages, plain_text, prompt_for
 
 __all__ = ["parse_price", "print_estimate"]
 

@@ -12,9 +12,9 @@ from typing import Any
 import typer
 
 from rzero_cli.commands._run import say
-from rzero_cli.core.rejects import Rejects, open_rejects
-from rzero_cli.core.shards import WHOLE, Shard
-from rzero_cli.core.streams import Check, Line, Reject, count_lines, read_lines
+from rzero_cli.data.jsonl import Check, Line, Reject, count_lines, read_lines
+from rzero_cli.data.rejects import Rejects, open_rejects
+from rzero_cli.data.shards import WHOLE, Shard
 from rzero_cli.errors import DataError, UsageError
 
 __all__ = ["Input"]

@@ -13,8 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
-from rzero_cli.core.processes import available_cores, world_size
 from rzero_cli.errors import RzeroError, UsageError
+from rzero_cli.system.processes import available_cores, world_size
 
 __all__ = ["processes_of", "relaunch"]
 

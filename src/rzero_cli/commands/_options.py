@@ -1,7 +1,7 @@
 """The options that commands share, each declared once.
 
 A default is never written here: an option left out takes its value from the environment,
-`rzero.toml` or the preset (`core/settings.py`), which the two eager options below install as the
+`rzero.toml` or the preset (`options/presets.py`), which the two eager options below install as the
 command's defaults before the others are read.
 """
 
@@ -15,19 +15,19 @@ from urllib.parse import SplitResult, urlsplit
 
 import typer
 
+from rzero_cli.answers import EXTRACTIONS, Conventions
+from rzero_cli.answers.conventions import Percent, Units
+from rzero_cli.answers.rules import Rules
 from rzero_cli.commands._run import say
-from rzero_cli.core import settings
-from rzero_cli.core.answers import EXTRACTIONS, Conventions
-from rzero_cli.core.answers.conventions import Percent, Units
-from rzero_cli.core.locks import check_free
-from rzero_cli.core.outputs import check_new_directory, check_part, part_of
-from rzero_cli.core.processes import rank
-from rzero_cli.core.progress import check_log_file
-from rzero_cli.core.reading import Rules
-from rzero_cli.core.rewards import BLEU_TOKENIZERS, RULES
-from rzero_cli.core.secrets import key_named_in
+from rzero_cli.data.locks import check_free
+from rzero_cli.data.outputs import check_new_directory, check_part, part_of
 from rzero_cli.engines import ENGINES, check_engine
 from rzero_cli.errors import UsageError
+from rzero_cli.method.rewards import BLEU_TOKENIZERS, RULES
+from rzero_cli.options import presets as settings
+from rzero_cli.system.processes import rank
+from rzero_cli.system.progress import check_log_file
+from rzero_cli.system.secrets import key_named_in
 
 REPORTERS = ("tensorboard", "trackio", "wandb")
 

@@ -11,8 +11,8 @@ import typer
 
 from rzero_cli.commands._input import Input
 from rzero_cli.commands._run import Clock, settings_of
-from rzero_cli.core.outputs import Output, check_output, open_output
-from rzero_cli.core.streams import Line, read_lines
+from rzero_cli.data.jsonl import Line, read_lines
+from rzero_cli.data.outputs import Output, check_output, open_output
 
 __all__ = ["hashed", "made_from", "open_records", "record_origin"]
 
@@ -60,7 +60,7 @@ def open_records(
 
 def hashed(*parents: str) -> list[dict[str, Any]]:
     """`provenance.hashed_parents` of files and models; standard input is none."""
-    from rzero_cli.core.provenance import hashed_parents  # `filter` starts without
+    from rzero_cli.data.provenance import hashed_parents  # `filter` starts without
 
     return hashed_parents(name for name in parents if name != "-")
 
@@ -90,7 +90,7 @@ def record_origin(
     The figures are taken from the file itself, so they are the same however often the stage was
     interrupted; the time, and the `tokens` generated, are of this process.
     """
-    from rzero_cli.core.provenance import describe, write_file_meta
+    from rzero_cli.data.provenance import describe, write_file_meta
 
     output = str(ctx.params["output"])
     record = describe(

@@ -9,12 +9,12 @@ from typing import Any
 import typer
 
 from rzero_cli.commands._run import print_json
-from rzero_cli.core.memory import Layout, estimate
-from rzero_cli.core.plan import Plan, make_plan
-from rzero_cli.core.shapes import Model
-from rzero_cli.core.terminal import plain
 from rzero_cli.engines import DEFAULT_BATCH_SIZE
+from rzero_cli.engines.shapes import Model
 from rzero_cli.errors import UsageError
+from rzero_cli.method.plan import Plan, make_plan
+from rzero_cli.system.terminal import plain
+from rzero_cli.training.memory import Layout, estimate
 from rzero_cli.training.rollouts import MODES
 
 GPUS = (1, 4, 8)
@@ -35,7 +35,7 @@ def print_plan(ctx: typer.Context, plan: Plan, model: str, solver: str | None = 
         UsageError: --rollouts is unknown.
         RzeroError: a model's configuration cannot be read.
     """
-    from rzero_cli.training.shape import read_model
+    from rzero_cli.engines.shapes import read_model
 
     options = ctx.params
     if options["rollouts"] not in MODES:
@@ -138,7 +138,7 @@ def _who_generates(
 
     Several processes have the Solver on transformers each, unless it is served elsewhere.
     """
-    from rzero_cli.training.shape import read_model
+    from rzero_cli.engines.shapes import read_model
 
     installed = find_spec("vllm") is not None
     rollouts = options["rollouts"]

@@ -21,11 +21,11 @@ import typer
 
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._run import say, settings_of
-from rzero_cli.core.keep import Band, interval
-from rzero_cli.core.outputs import Output
-from rzero_cli.core.processes import rank
-from rzero_cli.core.progress import MetricsLog, Moment, Window, fitting, means
+from rzero_cli.data.outputs import Output
 from rzero_cli.errors import UsageError
+from rzero_cli.method.filtering import Band, interval
+from rzero_cli.system.processes import rank
+from rzero_cli.system.progress import MetricsLog, Moment, Window, fitting, means
 
 __all__ = ["interval_of_filter", "kept_by_filter", "means", "progress"]
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import typer
 
-from rzero_cli.core.processes import rank
-from rzero_cli.core.secrets import redact
-from rzero_cli.core.shards import WHOLE, Shard
-from rzero_cli.core.terminal import printable
+from rzero_cli.data.shards import WHOLE, Shard
 from rzero_cli.engines import derived_seed
+from rzero_cli.system.processes import rank
+from rzero_cli.system.secrets import redact
+from rzero_cli.system.terminal import printable
 
 __all__ = [
     "Clock",

@@ -17,14 +17,14 @@ from rzero_cli.commands._launch import processes_of
 from rzero_cli.commands._output import made_from
 from rzero_cli.commands._progress import progress
 from rzero_cli.commands._run import Clock, say, settings_of
-from rzero_cli.core import settings
-from rzero_cli.core.outputs import protect_stdout
-from rzero_cli.core.plan import LENGTH, Plan, make_plan, tokens_written
-from rzero_cli.core.processes import importing, rank
-from rzero_cli.core.provenance import describe, write_checkpoint_meta
+from rzero_cli.data.outputs import protect_stdout
+from rzero_cli.data.provenance import describe, write_checkpoint_meta
 from rzero_cli.engines import DEFAULT_BATCH_SIZE
 from rzero_cli.engines.models import adapter_base, require
 from rzero_cli.errors import UsageError
+from rzero_cli.method.plan import LENGTH, Plan, make_plan, tokens_written
+from rzero_cli.options import presets as settings
+from rzero_cli.system.processes import importing, rank
 from rzero_cli.training.rollouts import MODES, Rollouts, choose_rollouts
 
 SCALE = "Memory and processes"
@@ -201,8 +201,8 @@ def run_training(
     """Train `model` and leave the checkpoint in the output directory, with its record."""
     with importing():
         from rzero_cli.training.adapters import Lora
-        from rzero_cli.training.checkpoints import open_checkpoint, save_as_it_is
         from rzero_cli.training.grpo import Hyperparameters, lay_out_rows, train
+        from rzero_cli.training.saving import open_checkpoint, save_as_it_is
 
     options = ctx.params
     quiet = bool(options["quiet"])

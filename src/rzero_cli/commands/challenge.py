@@ -11,14 +11,14 @@ from rzero_cli.commands._launch import relaunch
 from rzero_cli.commands._plan import print_plan
 from rzero_cli.commands._run import Clock, parents_of, say
 from rzero_cli.commands._training import check_training, grpo_options, plan_of, run_training
-from rzero_cli.core.outputs import protect_stdout
-from rzero_cli.core.processes import importing, rank
-from rzero_cli.core.prompts import CHALLENGER, SOLVER, load_prompt, prompt_for
-from rzero_cli.core.provenance import hashed_parents
-from rzero_cli.core.rewards import check_tokenizer
+from rzero_cli.data.outputs import protect_stdout
+from rzero_cli.data.provenance import hashed_parents
 from rzero_cli.engines import Sampling, derived_seed
 from rzero_cli.engines.models import check_model, require
 from rzero_cli.errors import UsageError
+from rzero_cli.method.prompts import CHALLENGER, SOLVER, load_prompt, prompt_for
+from rzero_cli.method.rewards import check_tokenizer
+from rzero_cli.system.processes import importing, rank
 from rzero_cli.training.ranks import on_first
 
 TEMPERATURE, TOP_P, TOP_K, MAX_TOKENS = opt.drawing("challenge")
@@ -149,7 +149,7 @@ def challenge(
     relaunch(ctx.params)
     say("challenge: loading", quiet=quiet)
     with importing():
-        from rzero_cli.stages.label import open_solver
+        from rzero_cli.engines.answering import open_solver
         from rzero_cli.training.challenger import challenger_reward
 
     drawn = (solver_temperature, solver_top_p, solver_top_k, solver_max_tokens)

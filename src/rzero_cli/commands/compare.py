@@ -1,4 +1,4 @@
-"""`rzero compare`: evaluations of the same questions, paired (`core/compare.py`)."""
+"""`rzero compare`: evaluations of the same questions, paired (`analysis/comparison.py`)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rzero_cli.analysis.comparison import SCORES, check_evaluation, compare_evaluations
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._run import print_json, say
-from rzero_cli.core.compare import SCORES, check_evaluation, compare_evaluations
-from rzero_cli.core.terminal import plain
 from rzero_cli.errors import DataError, UsageError
+from rzero_cli.system.terminal import plain
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -11,9 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from rzero_cli.commands._run import print_json
-from rzero_cli.core.secrets import without_userinfo
-from rzero_cli.core.settings import CONFIG_NAME
-from rzero_cli.core.terminal import plain
+from rzero_cli.options.presets import CONFIG_NAME
+from rzero_cli.system.secrets import without_userinfo
+from rzero_cli.system.terminal import plain
 
 PACKAGES = (
     "rzero-cli",

@@ -16,7 +16,8 @@ from rzero_cli.commands._input import Input
 from rzero_cli.commands._output import hashed, made_from
 from rzero_cli.commands._progress import means, progress
 from rzero_cli.commands._run import Clock, check_served, parents_of, say, settings_of
-from rzero_cli.core.outputs import (
+from rzero_cli.data.jsonl import Line, dumps, read_lines
+from rzero_cli.data.outputs import (
     Output,
     check_new_file,
     check_output,
@@ -25,14 +26,13 @@ from rzero_cli.core.outputs import (
     protect_stdout,
     write_json,
 )
-from rzero_cli.core.prompts import SOLVER, load_prompt
-from rzero_cli.core.provenance import content_hash, describe
-from rzero_cli.core.records import group_of
-from rzero_cli.core.streams import Line, dumps, read_lines
+from rzero_cli.data.provenance import content_hash, describe
+from rzero_cli.data.records import group_of
 from rzero_cli.engines import derived_seed, open_engine
 from rzero_cli.engines.ahead import Ahead
 from rzero_cli.engines.models import require
 from rzero_cli.errors import RzeroError, UsageError
+from rzero_cli.method.prompts import SOLVER, load_prompt
 
 TEMPERATURE, TOP_P, TOP_K, MAX_TOKENS = opt.drawing("eval")
 EXTRACT, UNITS, PERCENT = opt.answers("eval")
@@ -328,7 +328,7 @@ def _evaluate(
     part: Path,
     report: Any,
 ) -> dict[str, Any]:
-    from rzero_cli.core.equivalence import Equivalence
+    from rzero_cli.answers.equivalence import Equivalence
     from rzero_cli.evaluation.exams import evaluate_exams
     from rzero_cli.evaluation.results import averages, joined
     from rzero_cli.evaluation.tasks import evaluate_tasks

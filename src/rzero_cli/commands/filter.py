@@ -1,5 +1,5 @@
-"""`rzero filter`: keep the questions the Solver is unsure of (`core/keep.py`), and not the same one
-again (`core/curriculum.py`)."""
+"""`rzero filter`: keep the questions the Solver is uncertain of (`method/filtering.py`), and none
+that repeats another (`analysis/repetition.py`)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,7 @@ from rzero_cli.commands import _options as opt
 from rzero_cli.commands._input import Input
 from rzero_cli.commands._output import hashed, record_origin
 from rzero_cli.commands._run import Clock, say, stdin_or_help
-from rzero_cli.core.keep import Band, interval, keep, quick_keep
-from rzero_cli.core.outputs import open_copy
-from rzero_cli.core.records import p_hat_of
-from rzero_cli.core.rewards import check_tokenizer
-from rzero_cli.core.shards import Shard, parse_shard
-from rzero_cli.core.streams import (
+from rzero_cli.data.jsonl import (
     Batch,
     Line,
     Reject,
@@ -28,7 +23,12 @@ from rzero_cli.core.streams import (
     read_batches,
     read_lines,
 )
+from rzero_cli.data.outputs import open_copy
+from rzero_cli.data.records import p_hat_of
+from rzero_cli.data.shards import Shard, parse_shard
 from rzero_cli.errors import UsageError
+from rzero_cli.method.filtering import Band, interval, keep, quick_keep
+from rzero_cli.method.rewards import check_tokenizer
 
 KEEP, GUARDS = "What to keep", "Guards against repetition"
 BLEU, TAU_BLEU = opt.distance("filter", GUARDS)
@@ -153,7 +153,7 @@ def filter_(
         parents = hashed(*names, *against) if output and output != "-" else []
         how: dict[str, Any] = {"limit": limit, "strict": strict, "reject": given.reject}
         if dropped:
-            from rzero_cli.core.curriculum import guards  # `filter` starts without
+            from rzero_cli.analysis.repetition import guards  # `filter` starts without
 
             seen = (line.text_or_none(question_key) for line in earlier)
             how["guard"] = guards(
@@ -255,7 +255,7 @@ def _check_guards(dedup: str | None, against: list[str], bleu: str) -> None:
 
 
 def _asked(dedup: str | None, per_answer: int | None, per_cluster: int | None) -> list[str]:
-    """What the guards that were asked for drop a question as (`core/curriculum.py`)."""
+    """What the guards that were asked for drop a question as (`analysis/repetition.py`)."""
     asked = {
         "duplicates": dedup,
         "near_duplicates": dedup == "near",

@@ -1,23 +1,26 @@
-"""`rzero grade`: is an answer right? (`stages/vote.py`)"""
+"""`rzero grade`: is an answer right?"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import Annotated, Any
 
 import typer
 
+from rzero_cli.answers.equivalence import Equivalence
+from rzero_cli.answers.rules import Rules
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._input import Input
 from rzero_cli.commands._output import open_records
 from rzero_cli.commands._progress import means, progress
 from rzero_cli.commands._run import Clock, say, stdin_or_help
-from rzero_cli.core.pool import default_workers, in_order
-from rzero_cli.core.shards import parse_shard
-from rzero_cli.core.streams import Line
-from rzero_cli.stages.vote import open_grader
+from rzero_cli.data.jsonl import Line
+from rzero_cli.data.shards import parse_shard
+from rzero_cli.system.pool import default_workers, in_order
 
 EXTRACT, UNITS, PERCENT = opt.answers("grade")
 
@@ -131,3 +134,29 @@ def _answer(line: Line, answer_key: str, completion_key: str) -> tuple[str | Non
 def _metrics(lines: Iterable[Line]) -> dict[str, int]:
     verdicts = [line.record["correct"] for line in lines]
     return {"graded": len(verdicts), "correct": sum(verdicts)}
+
+
+@dataclass(frozen=True, slots=True)
+class Graded:
+    """An answer and whether it equals its reference."""
+
+    extracted: str | None
+    correct: bool
+    timeouts: int
+
+
+@contextmanager
+def open_grader(rules: Rules) -> Iterator[Callable[[tuple[str | None, bool, str]], Graded]]:
+    """A function of (answer, whether it is a raw completion, reference) that grades it."""
+    with Equivalence(conventions=rules.conventions) as equivalence:
+
+        def work(argument: tuple[str | None, bool, str]) -> Graded:
+            text, raw, reference = argument
+            answer = rules.read(text or "") if raw else text
+            if not answer or answer.isspace():
+                return Graded(None, False, 0)
+            before = equivalence.timeouts
+            correct = equivalence.equal(answer, reference)
+            return Graded(answer, correct, equivalence.timeouts - before)
+
+        yield work

@@ -1,4 +1,4 @@
-"""`rzero guard`: is it time to stop, and which Solver to ship (`core/guard.py`)."""
+"""`rzero guard`: is it time to stop, and which Solver to ship (`analysis/collapse.py`)."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 
+from rzero_cli.analysis.collapse import GUARDS, LEAST_FALL, judge, sources
+from rzero_cli.analysis.drift import LEAST_DISTINCT
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._output import hashed
 from rzero_cli.commands._run import Clock, print_json, settings_of
-from rzero_cli.core.drift import LEAST_DISTINCT
-from rzero_cli.core.guard import GUARDS, LEAST_FALL, judge, sources
-from rzero_cli.core.outputs import check_new_file, write_json
-from rzero_cli.core.provenance import describe
-from rzero_cli.core.rewards import check_tokenizer
-from rzero_cli.core.terminal import printable
+from rzero_cli.data.outputs import check_new_file, write_json
+from rzero_cli.data.provenance import describe
 from rzero_cli.errors import UsageError
+from rzero_cli.method.rewards import check_tokenizer
+from rzero_cli.system.terminal import printable
 
 BLEU, TAU_BLEU = opt.distance("guard")
 

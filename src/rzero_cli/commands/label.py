@@ -1,4 +1,4 @@
-"""`rzero label`: pseudo-labels by majority vote (`stages/label.py`)."""
+"""`rzero label`: pseudo-labels by majority vote (`engines/answering.py`)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from rzero_cli.commands._run import (
     say,
     stdin_or_help,
 )
-from rzero_cli.core.prompts import SOLVER, load_prompt
-from rzero_cli.core.shards import parse_shard
+from rzero_cli.data.records import vote_metrics
+from rzero_cli.data.shards import parse_shard
 from rzero_cli.engines import Sampling, derived_seed
 from rzero_cli.engines.ahead import Ahead
+from rzero_cli.engines.answering import InStep, label_record, open_solver
 from rzero_cli.errors import UsageError
-from rzero_cli.stages.label import InStep, label_record, open_solver
-from rzero_cli.stages.vote import vote_metrics
+from rzero_cli.method.prompts import SOLVER, load_prompt
 
 TEMPERATURE, TOP_P, TOP_K, MAX_TOKENS = opt.drawing("label")
 EXTRACT, UNITS, PERCENT = opt.answers("label")

@@ -1,4 +1,4 @@
-"""`rzero lineage`: where an artefact came from (`core/lineage.py`)."""
+"""`rzero lineage`: where an artefact came from (`data/ancestry.py`)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import typer
 
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._run import say
-from rzero_cli.core.lineage import Node, nodes, trace
-from rzero_cli.core.outputs import protect_stdout
-from rzero_cli.core.terminal import plain, printable
+from rzero_cli.data.ancestry import Node, nodes, trace
+from rzero_cli.data.outputs import protect_stdout
 from rzero_cli.errors import RzeroError
+from rzero_cli.system.terminal import plain, printable
 
 if TYPE_CHECKING:
     from rich.text import Text

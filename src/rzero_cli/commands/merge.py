@@ -10,14 +10,14 @@ import typer
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._output import hashed
 from rzero_cli.commands._run import Clock, say, settings_of
-from rzero_cli.core.outputs import (
+from rzero_cli.data.outputs import (
     check_new_directory,
     check_part,
     open_directory,
     part_of,
     protect_stdout,
 )
-from rzero_cli.core.provenance import describe, write_checkpoint_meta
+from rzero_cli.data.provenance import describe, write_checkpoint_meta
 from rzero_cli.engines.models import adapter_base, check_model, require
 from rzero_cli.errors import UsageError
 
@@ -50,7 +50,7 @@ def merge(
     check_new_directory(target, force=force)
     check_part(part_of(target), force=force, resume=False)
     say(f"merge: {adapter} into {base}", quiet=quiet)
-    from rzero_cli.training.checkpoints import save_as_it_is
+    from rzero_cli.training.saving import save_as_it_is
 
     settings = settings_of(ctx)
     with (

@@ -1,4 +1,4 @@
-"""`rzero oracle`: the true answers of questions, as far as they are known (`core/oracle.py`)."""
+"""`rzero oracle`: the true answers of questions, where known (`data/references.py`)."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from rzero_cli.commands._run import (
     say,
     stdin_or_help,
 )
-from rzero_cli.core.oracle import read_references
-from rzero_cli.core.outputs import check_output
-from rzero_cli.core.prompts import SOLVER, load_prompt
-from rzero_cli.core.shards import parse_shard
-from rzero_cli.core.streams import Line, read_lines
+from rzero_cli.data.jsonl import Line, read_lines
+from rzero_cli.data.outputs import check_output
+from rzero_cli.data.references import read_references
+from rzero_cli.data.shards import parse_shard
 from rzero_cli.engines import Sampling
 from rzero_cli.engines.ahead import Ahead
+from rzero_cli.engines.answering import InStep, open_solver
 from rzero_cli.errors import UsageError
-from rzero_cli.stages.label import InStep, open_solver
+from rzero_cli.method.prompts import SOLVER, load_prompt
 
 TEMPERATURE, TOP_P, TOP_K, MAX_TOKENS = opt.drawing("oracle")
 EXTRACT, UNITS, PERCENT = opt.answers("oracle")

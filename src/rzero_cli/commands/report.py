@@ -1,4 +1,4 @@
-"""`rzero report`: what happened in a run, as a table, a picture, a page (`core/summary.py`)."""
+"""`rzero report`: what happened in a run, as a table, a picture, a page (`report/summary.py`)."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rzero_cli.analysis.difficulty import difficulty as difficulty_of
+from rzero_cli.answers.equivalence import Equivalence
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._run import print_json, say
-from rzero_cli.core.difficulty import difficulty as difficulty_of
-from rzero_cli.core.equivalence import Equivalence
-from rzero_cli.core.outputs import check_new_file, open_copy
-from rzero_cli.core.summary import over_runs, summarize_run
-from rzero_cli.core.terminal import plain
+from rzero_cli.data.outputs import check_new_file, open_copy
 from rzero_cli.engines.models import require
 from rzero_cli.errors import UsageError
 from rzero_cli.report.parts import percent
+from rzero_cli.report.summary import over_runs, summarize_run
+from rzero_cli.system.terminal import plain
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -130,7 +130,7 @@ def _write_pages(targets: list[Path], folder: Path, *, force: bool, quiet: bool)
     """Write what is there of a run, however broken; returns its summary, as far as there is one."""
     require("report", "matplotlib", "jinja2")
     from rzero_cli.report.content import report_of
-    from rzero_cli.report.reading import read_run
+    from rzero_cli.report.run_folder import read_run
 
     run = read_run(folder)
     report = report_of(run, _columns(run.summary))

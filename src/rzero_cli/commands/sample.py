@@ -1,4 +1,4 @@
-"""`rzero sample`: draw questions from a Challenger (`stages/sample.py`)."""
+"""`rzero sample`: draw questions from a Challenger (`engines/asking.py`)."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from rzero_cli.commands._run import (
     part_seed,
     say,
 )
-from rzero_cli.core.prompts import CHALLENGER, load_prompt
-from rzero_cli.core.shards import parse_shard
-from rzero_cli.core.streams import Line
+from rzero_cli.data.jsonl import Line
+from rzero_cli.data.shards import parse_shard
 from rzero_cli.engines import Sampling, derived_seed, open_engine
 from rzero_cli.engines.ahead import Ahead
-from rzero_cli.stages.sample import sample_questions
+from rzero_cli.engines.asking import sample_questions
+from rzero_cli.method.prompts import CHALLENGER, load_prompt
 
 TEMPERATURE, TOP_P, TOP_K, MAX_TOKENS = opt.drawing("sample")
 

@@ -1,4 +1,4 @@
-"""`rzero score`: the Challenger's reward of any questions, part by part (`core/rewards.py`)."""
+"""`rzero score`: the Challenger's reward of any questions, part by part (`method/rewards.py`)."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from rzero_cli.commands._run import (
     say,
     stdin_or_help,
 )
-from rzero_cli.core.prompts import SOLVER, load_prompt, prompt_for
-from rzero_cli.core.records import p_hat_of
-from rzero_cli.core.rewards import ChallengerReward, challenger_rewards, check_tokenizer
-from rzero_cli.core.shards import WHOLE, parse_shard
-from rzero_cli.core.streams import Line
+from rzero_cli.data.jsonl import Line
+from rzero_cli.data.records import p_hat_of
+from rzero_cli.data.shards import WHOLE, parse_shard
 from rzero_cli.engines import Sampling, derived_seed
 from rzero_cli.engines.ahead import Ahead
+from rzero_cli.engines.answering import Labelled, Solver, label_record, open_solver
 from rzero_cli.errors import UsageError
-from rzero_cli.stages.label import Labelled, Solver, label_record, open_solver
+from rzero_cli.method.prompts import SOLVER, load_prompt, prompt_for
+from rzero_cli.method.rewards import ChallengerReward, challenger_rewards, check_tokenizer
 
 TEMPERATURE, TOP_P, TOP_K, MAX_TOKENS = opt.drawing("score")
 EXTRACT, UNITS, PERCENT = opt.answers("score")

@@ -1,4 +1,4 @@
-"""`rzero stats`: difficulty and diversity figures (`core/statistics.py`)."""
+"""`rzero stats`: difficulty and diversity figures (`analysis/diversity.py`)."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from typing import Annotated, Any
 
 import typer
 
+from rzero_cli.analysis.contamination import NGRAM, Index, Overlap, index_benchmarks, watch
+from rzero_cli.answers.equivalence import Equivalence
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._input import Input
 from rzero_cli.commands._progress import interval_of_filter, progress
 from rzero_cli.commands._run import say, stdin_or_help
-from rzero_cli.core.contamination import NGRAM, Index, Overlap, index_benchmarks, watch
-from rzero_cli.core.equivalence import Equivalence
-from rzero_cli.core.keep import Band, interval
-from rzero_cli.core.oracle import read_references, with_references
-from rzero_cli.core.outputs import protect_stdout
-from rzero_cli.core.rewards import check_tokenizer
-from rzero_cli.core.streams import checked, read_lines
-from rzero_cli.core.terminal import plain, printable
+from rzero_cli.data.jsonl import checked, read_lines
+from rzero_cli.data.outputs import protect_stdout
+from rzero_cli.data.references import read_references, with_references
 from rzero_cli.errors import DataError, UsageError
+from rzero_cli.method.filtering import Band, interval
+from rzero_cli.method.rewards import check_tokenizer
+from rzero_cli.system.terminal import plain, printable
 
 Figures = dict[str, Any]
 
@@ -114,9 +114,9 @@ def stats(
     sources = [read_lines([name], strict=strict, reject=given.reject) for name in names]
     index = _index(against, n=ngram, key=against_key, strict=strict) if against else None
     references = read_references(read_lines([oracle_data], strict=strict)) if oracle_data else {}
-    from rzero_cli.core.drift import falls
-    from rzero_cli.core.sketches import Distinct
-    from rzero_cli.core.statistics import check, statistics
+    from rzero_cli.analysis.diversity import check, statistics
+    from rzero_cli.analysis.drift import falls
+    from rzero_cli.analysis.sketches import Distinct
 
     how: dict[str, Any] = {"question_key": question_key, "tau_bleu": tau_bleu, "bleu": bleu}
     how["band"] = interval_of_filter(ctx) if delta is None else interval(delta)

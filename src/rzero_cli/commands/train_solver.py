@@ -12,14 +12,14 @@ from rzero_cli.commands._launch import relaunch
 from rzero_cli.commands._plan import print_plan
 from rzero_cli.commands._run import Clock, say, stdin_or_help
 from rzero_cli.commands._training import check_training, grpo_options, plan_of, run_training
-from rzero_cli.core.plan import Plan
-from rzero_cli.core.processes import importing, rank
-from rzero_cli.core.prompts import SOLVER, Messages, load_prompt, prompt_for
-from rzero_cli.core.provenance import hashed_parents
-from rzero_cli.core.rewards import REWARDED
-from rzero_cli.core.streams import Line
+from rzero_cli.data.jsonl import Line
+from rzero_cli.data.provenance import hashed_parents
 from rzero_cli.engines.models import check_model, require
 from rzero_cli.errors import DataError, UsageError
+from rzero_cli.method.plan import Plan
+from rzero_cli.method.prompts import SOLVER, Messages, load_prompt, prompt_for
+from rzero_cli.method.rewards import REWARDED
+from rzero_cli.system.processes import importing, rank
 from rzero_cli.training.ranks import on_first
 
 TEMPERATURE, TOP_P, TOP_K, MAX_TOKENS = opt.drawing("train-solver")
@@ -159,7 +159,7 @@ def train_solver(
     origin = on_first(lambda: hashed_parents([*names, model]))
     say("train-solver: loading", quiet=quiet)
     with importing():
-        from rzero_cli.core.equivalence import Equivalence
+        from rzero_cli.answers.equivalence import Equivalence
         from rzero_cli.training import solver as training
 
     if shuffle_labels:

@@ -1,24 +1,29 @@
-"""`rzero vote`: pseudo-labels from answers that are there already (`stages/vote.py`)."""
+"""`rzero vote`: pseudo-labels from answers that are there already."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import Annotated
 
 import typer
 
+from rzero_cli.answers.equivalence import Equivalence
+from rzero_cli.answers.rules import Rules
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._input import Input
 from rzero_cli.commands._output import open_records
 from rzero_cli.commands._progress import kept_by_filter, means, progress
 from rzero_cli.commands._run import Clock, say, stdin_or_help
-from rzero_cli.core.pool import default_workers, in_order
-from rzero_cli.core.records import texts_of
-from rzero_cli.core.shards import parse_shard
-from rzero_cli.core.streams import Line
-from rzero_cli.stages.vote import open_voter, vote_keys, vote_metrics
+from rzero_cli.data.jsonl import Line
+from rzero_cli.data.records import texts_of, vote_metrics
+from rzero_cli.data.shards import parse_shard
+from rzero_cli.method import votes as method
+from rzero_cli.method.votes import Vote, vote_keys
+from rzero_cli.system.pool import default_workers, in_order
 
 EXTRACT, UNITS, PERCENT = opt.answers("vote")
 
@@ -115,3 +120,30 @@ def _answers(
     raw = answers_key not in line.record and completions_key in line.record
     key = completions_key if raw else answers_key
     return texts_of(line, key), raw
+
+
+@dataclass(frozen=True, slots=True)
+class Voted:
+    """The answers to one question and their vote."""
+
+    vote: Vote
+    answers: list[str | None]
+    timeouts: int
+    """Comparisons that were given up."""
+
+
+@contextmanager
+def open_voter(
+    rules: Rules,
+) -> Iterator[Callable[[tuple[Sequence[str | None], bool]], Voted]]:
+    """A function of (answers, whether they are raw completions) that takes their vote."""
+    with Equivalence(conventions=rules.conventions) as equivalence:
+
+        def work(argument: tuple[Sequence[str | None], bool]) -> Voted:
+            texts, raw = argument
+            answers = [rules.read(text or "") if raw else text for text in texts]
+            before = equivalence.timeouts
+            result = method.vote(answers, equivalence, rule=rules.rule)
+            return Voted(result, answers, equivalence.timeouts - before)
+
+        yield work

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rzero_cli.core.processes import importing
-from rzero_cli.core.prompts import Prompt
 from rzero_cli.errors import UsageError
+from rzero_cli.method.prompts import Prompt
+from rzero_cli.system.processes import importing
 
 if TYPE_CHECKING:
     from rzero_cli.engines.ahead import Ahead

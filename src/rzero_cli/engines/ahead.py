@@ -15,8 +15,8 @@ from contextlib import suppress
 from copy import copy
 from pathlib import Path
 
-from rzero_cli.core.prompts import Prompt
 from rzero_cli.engines import Completion
+from rzero_cli.method.prompts import Prompt
 
 __all__ = ["Ahead"]
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rzero_cli.core.prompts import Prompt, plain_text
 from rzero_cli.errors import RzeroError
+from rzero_cli.method.prompts import Prompt, plain_text
 
 __all__ = [
     "CUT",
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 PLAIN_STOPS = ("\nuser:", "\nsystem:")
-"""Where a model without a chat template has left its own turn (`core.prompts.plain_text`)."""
+"""Where a model without a chat template has left its own turn (`method.prompts.plain_text`)."""
 
 CUT = "a raw prompt that is too long for the model's context is cut on the left, as by lm-eval"
 """What a person is told of that."""

@@ -17,9 +17,9 @@ from itertools import islice
 from queue import Empty, Queue
 from typing import Any, TypeVar
 
-from rzero_cli.core.prompts import Prompt
 from rzero_cli.engines import Completion
 from rzero_cli.engines.ahead import Ahead
+from rzero_cli.method.prompts import Prompt
 
 __all__ = ["EventLoop", "in_order"]
 

@@ -8,9 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from rzero_cli.core.checkpoint import check_adapter, check_checkpoint, has_tokenizer, own_code
-from rzero_cli.core.provenance import adapter_base
-from rzero_cli.core.shapes import published
+from rzero_cli.data.provenance import adapter_base
+from rzero_cli.engines.loadable import check_adapter, check_checkpoint, has_tokenizer, own_code
+from rzero_cli.engines.shapes import published
 from rzero_cli.errors import RzeroError, UsageError
 
 __all__ = ["adapter_base", "check_model", "require"]
@@ -35,7 +35,7 @@ def check_model(
     Args:
         option: the option it came from, for the message.
         model: its value; None where it was not given.
-        shape_only: its shape is all that will be asked for; `core/models.toml` has some.
+        shape_only: its shape is all that will be asked for; `engines/models.toml` has some.
         engine: what will load it; vLLM has code for more models than transformers, and says itself
             where it has none.
         tokenizer: whether it needs one of its own.

@@ -27,13 +27,13 @@ from typing import Any
 
 import openai
 
-from rzero_cli.core.prompts import Prompt
-from rzero_cli.core.secrets import redact
 from rzero_cli.engines import Completion, Sampling, derived_seed
 from rzero_cli.engines.ahead import Ahead
 from rzero_cli.engines.chat import CUT, room_for_prompt
 from rzero_cli.engines.in_flight import EventLoop, in_order
 from rzero_cli.errors import RzeroError, UsageError
+from rzero_cli.method.prompts import Prompt
+from rzero_cli.system.secrets import redact
 
 __all__ = ["DEFAULT_BATCH_SIZE", "PATIENCE", "OpenAIEngine"]
 

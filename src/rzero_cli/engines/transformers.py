@@ -22,12 +22,12 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, StoppingCriteria
 from transformers.utils import logging as transformers_logging
 
-from rzero_cli.core.prompts import Prompt
 from rzero_cli.engines import DEFAULT_BATCH_SIZE, Completion, Sampling, chat, derived_seed
 from rzero_cli.engines.ahead import Ahead
 from rzero_cli.engines.decoding import decode
 from rzero_cli.engines.models import adapter_base, require
 from rzero_cli.errors import RzeroError, UsageError
+from rzero_cli.method.prompts import Prompt
 
 __all__ = [
     "FROM_CHECKPOINTS",

@@ -32,13 +32,13 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import IO, Any
 
-from rzero_cli.core.processes import ended_with_us
-from rzero_cli.core.prompts import Prompt
 from rzero_cli.engines import Completion, Sampling, chat, derived_seed
 from rzero_cli.engines.ahead import Ahead
 from rzero_cli.engines.in_flight import EventLoop, in_order
 from rzero_cli.engines.models import adapter_base
 from rzero_cli.errors import RzeroError, UsageError
+from rzero_cli.method.prompts import Prompt
+from rzero_cli.system.processes import ended_with_us
 
 __all__ = ["VllmEngine"]
 

@@ -23,12 +23,10 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.evaluator import evaluate
 
-from rzero_cli.core.equivalence import Equivalence
-from rzero_cli.core.prompts import SOLVER, Messages, prompt_for
-from rzero_cli.core.reading import PAPER, Rules
-from rzero_cli.core.records import group_of, question_id
-from rzero_cli.core.streams import Line
-from rzero_cli.core.votes import vote
+from rzero_cli.answers.equivalence import Equivalence
+from rzero_cli.answers.rules import PAPER, Rules
+from rzero_cli.data.jsonl import Line
+from rzero_cli.data.records import group_of
 from rzero_cli.engines import Completion, Engine
 from rzero_cli.engines.ahead import Ahead
 from rzero_cli.errors import DataError
@@ -36,6 +34,9 @@ from rzero_cli.evaluation.lm import EngineLM, Spent, quiet
 from rzero_cli.evaluation.results import merged
 from rzero_cli.evaluation.scores import Answered, summarize
 from rzero_cli.evaluation.suite.docs import choice_letter
+from rzero_cli.method.prompts import SOLVER, Messages, prompt_for
+from rzero_cli.method.question import question_id
+from rzero_cli.method.votes import vote
 
 __all__ = ["GREEDY", "SAMPLED", "Exam", "Question", "evaluate_data", "evaluate_exams", "exam_of"]
 

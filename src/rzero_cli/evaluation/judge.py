@@ -20,9 +20,9 @@ from hashlib import sha256
 from itertools import chain
 from typing import Any, NamedTuple
 
-from rzero_cli.core.prompts import Messages
 from rzero_cli.engines import Completion, Engine, Sampling
 from rzero_cli.evaluation.scores import Answered, Sample, summarize
+from rzero_cli.method.prompts import Messages
 
 __all__ = [
     "INSTRUCTION",

@@ -34,7 +34,7 @@ from rzero_cli.evaluation.scores import Answered
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
 
-    from rzero_cli.core.prompts import Messages, Prompt
+    from rzero_cli.method.prompts import Messages, Prompt
 
 __all__ = ["EngineLM", "Spent", "no_loglikelihood", "quiet"]
 

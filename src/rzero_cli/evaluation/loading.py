@@ -18,7 +18,7 @@ import yaml
 from lm_eval.api.task import Task
 from lm_eval.tasks import TaskManager
 
-from rzero_cli.core.streams import read_lines
+from rzero_cli.data.jsonl import read_lines
 from rzero_cli.errors import DataError, RzeroError, UsageError
 from rzero_cli.evaluation.exams import Exam, Question
 from rzero_cli.evaluation.lm import quiet

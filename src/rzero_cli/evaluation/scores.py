@@ -7,8 +7,8 @@
 | maj_at_k  | is the majority of those k answers right           |
 
 A score is `{"score": mean, "stderr": standard error, "ci95": [low, high]}`. The standard error is
-lm-eval's, that of a mean over questions; see `core.intervals` for the interval, which is not the
-mean and two of them: it holds for few questions and near 0 and 1, too.
+lm-eval's, that of a mean over questions; see `analysis.intervals` for the interval, which is not
+the mean and two of them: it holds for few questions and near 0 and 1, too.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from statistics import stdev
 from typing import Any, NamedTuple
 
-from rzero_cli.core.intervals import mean_interval, mean_of_means
+from rzero_cli.analysis.intervals import mean_interval, mean_of_means
 
 __all__ = ["Answered", "Sample", "average", "score", "summarize"]
 
@@ -48,7 +48,7 @@ def score(values: Sequence[float]) -> dict[str, Any]:
 
 
 def average(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The unweighted mean of the scores of several tasks; see `core.intervals.mean_of_means`."""
+    """The unweighted mean of the scores of several tasks, by `analysis.intervals.mean_of_means`."""
     mean, error, interval = mean_of_means(
         [one["score"] for one in scores], [one["stderr"] for one in scores]
     )

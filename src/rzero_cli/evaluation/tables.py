@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from rzero_cli.core.terminal import plain
+from rzero_cli.system.terminal import plain
 
 __all__ = ["results_table"]
 

@@ -3,7 +3,7 @@
 | module       | from                 | to                                                    |
 |--------------|----------------------|-------------------------------------------------------|
 | `content`    | a run's folder       | sections: sentences, charts, tables, where it is from |
-| `questions`  | `labeled.jsonl`      | figures, clusters, examples                           |
+| `examples`   | `labeled.jsonl`      | metrics, clusters, examples                           |
 | `training`   | `log.jsonl`          | what happened over the updates                        |
 | `parts`      |                      | what sections are made of                             |
 | `drawing`    | a chart              | its SVG, by matplotlib                                |

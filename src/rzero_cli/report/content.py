@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from rzero_cli.core.summary import forgiving
-from rzero_cli.report import results, workings
+from rzero_cli.report import result_tables as results
+from rzero_cli.report import workings
 from rzero_cli.report.headline import facts, verdict, warnings
 from rzero_cli.report.parts import Section, Table, shown
-from rzero_cli.report.reading import Run
+from rzero_cli.report.run_folder import Run
+from rzero_cli.report.summary import forgiving
 
 __all__ = ["Report", "report_of"]
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rzero_cli.core.compare import compare_evaluations
-from rzero_cli.core.drift import FEWEST, falls
-from rzero_cli.core.streams import read_object
-from rzero_cli.core.summary import forgiving
+from rzero_cli.analysis.comparison import compare_evaluations
+from rzero_cli.analysis.drift import FEWEST, falls
+from rzero_cli.data.jsonl import read_object
 from rzero_cli.report.parts import number, percent, shown
-from rzero_cli.report.reading import Found, Run
+from rzero_cli.report.run_folder import Found, Run
+from rzero_cli.report.summary import forgiving
 
 __all__ = ["best_row", "facts", "verdict", "warnings"]
 
@@ -28,7 +28,7 @@ to the second, 79 % to 69 %."""
 _MANY_NEAR = 0.5
 """Share of questions with an earlier near-duplicate: above it, most are an earlier one anew."""
 _NEAR_ROSE = 0.1
-"""By so much that share may rise unsaid, as self-BLEU may in `core.drift`."""
+"""By so much that share may rise unsaid, as self-BLEU may in `analysis.drift`."""
 _MANY_IDLE = 0.8
 """Share of groups whose rewards are equal: above it, of five rollouts less than one teaches
 something."""

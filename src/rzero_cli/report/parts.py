@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from rzero_cli.core.terminal import printable
+from rzero_cli.system.terminal import printable
 
 __all__ = [
     "Block",
@@ -147,7 +147,7 @@ class Iteration:
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """What was asked in one iteration: clusters and examples, see `questions.py`."""
+    """What was asked in one iteration: clusters and examples, see `examples.py`."""
 
     title: str
     clusters: Sequence[Mapping[str, Any]]

@@ -7,9 +7,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from rzero_cli.core.summary import curves
-from rzero_cli.core.terminal import printable
-from rzero_cli.report.results import CHAIN_NAMES
+from rzero_cli.report.result_tables import CHAIN_NAMES
+from rzero_cli.report.summary import curves
+from rzero_cli.system.terminal import printable
 
 __all__ = ["picture"]
 

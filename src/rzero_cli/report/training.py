@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rzero_cli.core.plan import LENGTH
-from rzero_cli.core.streams import read_lines
+from rzero_cli.data.jsonl import read_lines
+from rzero_cli.method.plan import LENGTH
 from rzero_cli.report.parts import Chart, Series, number
 
 __all__ = ["Log", "read_log", "training_charts"]

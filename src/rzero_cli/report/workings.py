@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rzero_cli.core.lineage import Node, nodes, trace
-from rzero_cli.core.outputs import file_meta_path
-from rzero_cli.core.plan import LENGTH, tokens_written
-from rzero_cli.core.provenance import CHECKPOINT_META
-from rzero_cli.core.summary import forgiving, records_of
+from rzero_cli.data.ancestry import Node, nodes, trace
+from rzero_cli.data.outputs import file_meta_path
+from rzero_cli.data.provenance import CHECKPOINT_META
+from rzero_cli.method.plan import LENGTH, tokens_written
 from rzero_cli.report.headline import last_artefact, settings_text
 from rzero_cli.report.parts import Chart, Item, Section, Series, Table, Text, Tree, number, shown
-from rzero_cli.report.reading import STAGES, Run
-from rzero_cli.report.results import PERCENT, over_iterations
+from rzero_cli.report.result_tables import PERCENT, over_iterations
+from rzero_cli.report.run_folder import STAGES, Run
+from rzero_cli.report.summary import forgiving, records_of
 from rzero_cli.report.training import Log, training_charts
 
 __all__ = ["asked", "collapse", "settings", "spent", "training"]
@@ -63,7 +63,7 @@ def asked(run: Run) -> Section:
     )
 
 
-# Key of core.statistics, name, and whether it is a share.
+# Key of analysis.diversity, name, and whether it is a share.
 _INDICATORS: tuple[tuple[str, str, bool], ...] = (
     ("questions", "questions", False),
     ("valid", "valid %", True),

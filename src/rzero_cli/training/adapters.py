@@ -15,8 +15,8 @@ from typing import Any
 
 from rzero_cli.engines.models import adapter_base
 from rzero_cli.engines.transformers import load_adapter, load_model
-from rzero_cli.training.checkpoints import save_as_it_is
 from rzero_cli.training.ranks import on_first
+from rzero_cli.training.saving import save_as_it_is
 
 __all__ = ["Lora", "adapter_alone", "load_policy", "name_base", "new_adapter", "start_of", "tidy"]
 

@@ -1,8 +1,9 @@
 """`rzero challenge`: the Challenger learns to ask what the frozen Solver is unsure of.
 
-Paper, section 3.2. The reward is `core.rewards.challenger_rewards`, the very code of `rzero score`,
-over the whole generation batch: with several processes the questions are gathered first, so that
-the repetition penalty sees them all, and shared out again, so that each Solver answers as many.
+Paper, section 3.2. The reward is `method.rewards.challenger_rewards`, the very code of `rzero
+score`, over the whole generation batch: with several processes the questions are gathered first, so
+that the repetition penalty sees them all, and shared out again, so that each Solver answers as
+many.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from typing import Any
 from accelerate import PartialState
 from accelerate.utils import gather_object
 
-from rzero_cli.core.questions import parse_question
-from rzero_cli.core.rewards import ChallengerReward, challenger_rewards
 from rzero_cli.engines import derived_seed
-from rzero_cli.stages.label import Solver
+from rzero_cli.engines.answering import Solver
+from rzero_cli.method.question import parse_question
+from rzero_cli.method.rewards import ChallengerReward, challenger_rewards
 
 __all__ = ["challenger_reward", "share_out", "text_of"]
 
@@ -31,7 +32,7 @@ def challenger_reward(
         solver: the frozen Solver, which answers each question m times.
         require_boxed: a question without a boxed answer is malformed (`official`).
         seed: of the Solver's answers, with the update and the process.
-        rule: as for `core.rewards.challenger_rewards`.
+        rule: as for `method.rewards.challenger_rewards`.
 
     Returns:
         A function of this process's completions that returns their rewards.

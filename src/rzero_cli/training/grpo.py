@@ -22,14 +22,14 @@ from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
-from rzero_cli.core.outputs import write_text
-from rzero_cli.core.plan import Plan, tokens_written
-from rzero_cli.core.processes import rank
-from rzero_cli.core.prompts import Messages, plain_text
+from rzero_cli.data.outputs import write_text
 from rzero_cli.engines.chat import PLAIN_STOPS, end_tokens, render
 from rzero_cli.engines.decoding import decode
 from rzero_cli.engines.transformers import load_tokenizer, out_of_memory
 from rzero_cli.errors import RzeroError, UsageError
+from rzero_cli.method.plan import Plan, tokens_written
+from rzero_cli.method.prompts import Messages, plain_text
+from rzero_cli.system.processes import rank
 from rzero_cli.training.adapters import (
     Lora,
     adapter_alone,
@@ -39,9 +39,9 @@ from rzero_cli.training.adapters import (
     start_of,
     tidy,
 )
-from rzero_cli.training.checkpoints import STATES, last_state, only_state
 from rzero_cli.training.ranks import together, wait
 from rzero_cli.training.rollouts import Rollouts
+from rzero_cli.training.saving import STATES, last_state, only_state
 
 __all__ = ["Hyperparameters", "lay_out_rows", "train"]
 

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar
 
-from rzero_cli.core.processes import rank, world_size
 from rzero_cli.errors import RzeroError
+from rzero_cli.system.processes import rank, world_size
 
 __all__ = ["on_first", "together", "wait"]
 

@@ -11,11 +11,11 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rzero_cli.core.equivalence import Equivalence
-from rzero_cli.core.processes import rank
-from rzero_cli.core.reading import PAPER
-from rzero_cli.core.rewards import solver_reward
+from rzero_cli.answers.equivalence import Equivalence
+from rzero_cli.answers.rules import PAPER
 from rzero_cli.engines import derived_seed
+from rzero_cli.method.rewards import solver_reward
+from rzero_cli.system.processes import rank
 from rzero_cli.training.challenger import text_of
 
 __all__ = ["shuffle_labels", "solver_reward_function"]

@@ -17,11 +17,11 @@ from typing import Any
 
 import datasets
 
-from rzero_cli.core.answers import extract_boxed
-from rzero_cli.core.equivalence import Equivalence
-from rzero_cli.core.records import question_id
-from rzero_cli.core.votes import vote
+from rzero_cli.answers import extract_boxed
+from rzero_cli.answers.equivalence import Equivalence
 from rzero_cli.errors import DataError
+from rzero_cli.method.question import question_id
+from rzero_cli.method.votes import vote
 
 __all__ = [
     "aime",

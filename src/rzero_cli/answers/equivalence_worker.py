@@ -1,0 +1,179 @@
+"""The process that compares answers without a canonical key, run as `python -m` by `Equivalence`.
+
+A fork server. The parent imports math-verify once, never computes, and forks a child that serves
+one request after another until it ends or is killed; then the parent reports the failure and
+forks the next, which costs milliseconds. Each request runs under kernel timers, of processor time
+and of the clock, whose signals have their default action, so that even one long operation on big
+integers in C is ended; math-verify's own timeout, which is a Python exception, would wait for it.
+
+Lines of JSON on stdin and stdout: `"ready"` once, then for each request `[id, a, b]` (LaTeX) a
+reply `[id, true or false]`, or `null` if it took too much time or memory. Arguments: seconds of
+processor time, seconds on the clock, megabytes.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from rzero_cli.system.processes import end_with_parent
+
+_POINTS = ((3, 7), (-5, 11))  # numerators and denominators of two trial values
+# Compared once before the first fork: what sympy loads and remembers on first use, no child pays.
+_WARM_UP = (
+    (r"\sin^2 x + \cos^2 x", "1"),
+    (r"\log_2 8", r"\sqrt{9}"),
+    (r"\{1, \frac{x}{2}\}", "x"),
+    ("2^{n+1}", r"2 \cdot 2^n"),
+    ("2^n", "7"),
+    (r"\frac{1}{x+1}", r"\frac{1}{1+x}"),
+    ("x^2 - 1", r"2^n \pi"),
+)
+
+Limits = dict[int, float]  # timer -> seconds
+
+# A child computes and answers. Should some text ever get it to do more, it can write no file, begin
+# no process (not even as root: `_refuse`), and not open many files.
+_MOST = {resource.RLIMIT_FSIZE: 0, resource.RLIMIT_NPROC: 0, resource.RLIMIT_NOFILE: 32}
+_EFFECTS = ("os", "subprocess", "socket", "ctypes", "shutil", "pty", "fcntl", "mmap", "syslog")
+_HARMLESS = ("os.listdir", "os.scandir", "os.putenv", "os.unsetenv")  # of imports
+_TO_WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+
+def _refuse(event: str, details: tuple[Any, ...]) -> None:
+    """An audit hook, which nothing takes away again: refuse whatever acts on more than memory."""
+    if event == "open":
+        acts = bool(details[2] & _TO_WRITE)
+    else:
+        acts = event.partition(".")[0] in _EFFECTS and event not in _HARMLESS
+    if acts:
+        raise PermissionError(f"{event} is not for a comparison")
+
+
+def _comparer() -> Callable[[str, str], bool]:
+    """Import math-verify and return `equal(a, b)`, exact and symmetric."""
+    import sympy  # type: ignore[import-untyped]
+    from latex2sympy2_extended import latex2sympy
+    from latex2sympy2_extended.latex2sympy2 import ConversionConfig, _Latex2Sympy
+    from math_verify import verify
+    from math_verify.grader import should_treat_as_complex
+
+    logging.disable(logging.CRITICAL)
+    config = ConversionConfig(lowercase_symbols=False)
+
+    def number(_: object, text: str) -> Any:
+        digits = text.replace(",", "")
+        return sympy.Integer(digits) if digits.isdecimal() else sympy.Float(digits)
+
+    # Its own one has sympy evaluate the digits as Python.
+    _Latex2Sympy.parse_number = number
+
+    def parse(latex: str, is_real: bool | None) -> Any:
+        parsed = latex2sympy(latex, is_real=is_real, conversion_config=config)
+        return parsed.subs({x: sympy.I for x in parsed.free_symbols if x.name == "i"})
+
+    def differ_numerically(a: Any, b: Any) -> bool:
+        """True if two expressions take different values: no symbolic argument overrules that."""
+        if not (isinstance(a, sympy.Expr) and isinstance(b, sympy.Expr)):
+            return False
+        symbols = sorted(a.free_symbols | b.free_symbols, key=str)
+        for numerator, denominator in _POINTS:
+            values = {x: sympy.Rational(numerator + i, denominator) for i, x in enumerate(symbols)}
+            difference = (a - b).doit().subs(values).evalf(30)
+            if difference.is_number and abs(difference) > sympy.Float("1e-12"):
+                return True
+        return False
+
+    def equal(a: str, b: str) -> bool:
+        try:
+            # Both sides alike: a real x and a complex x are different symbols to sympy.
+            is_real = None if should_treat_as_complex(a) or should_treat_as_complex(b) else True
+            x, y = parse(a, is_real), parse(b, is_real)
+            # Different values settle it, and are found far sooner than a proof of equality fails.
+            if differ_numerically(x, y):
+                return False
+            # Exact: otherwise a float and a fraction that agree in six places would be equal.
+            exact = {"float_rounding": 30, "numeric_precision": 50, "timeout_seconds": None}
+            return bool(verify(x, y, **exact) or verify(y, x, **exact))
+        except (MemoryError, SystemError):  # the second is antlr's parser where memory is short
+            raise
+        except Exception:  # what cannot be parsed or compared is not equal
+            return False
+
+    return equal
+
+
+def _serve(replies: int, equal: Callable[[str, str], bool], limits: Limits) -> None:
+    """Answer requests until stdin ends."""
+    while line := _read_line(0):
+        request, a, b = json.loads(line)
+        for timer, seconds in limits.items():
+            signal.setitimer(timer, seconds)
+        verdict = equal(a, b)
+        for timer in limits:
+            signal.setitimer(timer, 0)
+        _reply(replies, [request, verdict])
+
+
+def _read_line(descriptor: int) -> bytes:
+    """Read unbuffered, so that a child that is killed takes no other request with it."""
+    line = b""
+    while not line.endswith(b"\n"):
+        if not (chunk := os.read(descriptor, 65_536)):
+            return b""
+        line += chunk
+    return line
+
+
+def _reply(replies: int, message: object) -> None:
+    os.write(replies, json.dumps(message).encode() + b"\n")
+
+
+def _child(replies: int, equal: Callable[[str, str], bool], limits: Limits, parent: int) -> None:
+    if not end_with_parent(signal.SIGKILL, parent):
+        os._exit(0)
+    for number in (signal.SIGALRM, signal.SIGPROF):
+        signal.signal(number, signal.SIG_DFL)
+    for limit, most in _MOST.items():
+        resource.setrlimit(limit, (most, most))
+    sys.addaudithook(_refuse)
+    try:
+        _serve(replies, equal, limits)
+    except BaseException:
+        os._exit(1)
+    os._exit(0)
+
+
+def main() -> None:
+    """Fork children until one of them sees the end of stdin."""
+    limits = {signal.ITIMER_PROF: float(sys.argv[1]), signal.ITIMER_REAL: float(sys.argv[2])}
+    megabytes = int(sys.argv[3])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    replies = os.dup(1)
+    os.dup2(2, 1)  # nothing printed in here may reach the protocol
+    resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20, megabytes << 20))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    equal = _comparer()
+    for pair in _WARM_UP:
+        equal(*pair)
+    gc.freeze()  # what lives now is shared with the children as long as nobody touches it
+    _reply(replies, "ready")
+    parent = os.getpid()
+    while True:
+        if (child := os.fork()) == 0:
+            _child(replies, equal, limits, parent)
+        _, status = os.waitpid(child, 0)
+        if status == 0:
+            os._exit(0)
+        _reply(replies, None)
+
+
+if __name__ == "__main__":
+    main()

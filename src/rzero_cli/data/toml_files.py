@@ -1,0 +1,25 @@
+"""TOML that lies in the package: presets, and the shapes of published models."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["read_toml"]
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read the tables of a TOML file.
+
+    Raises:
+        OSError: the file is not there or cannot be read.
+        ValueError: it is not UTF-8, or not TOML (tomllib.TOMLDecodeError names the line).
+    """
+    # Not through importlib.resources, which takes longer than `filter` to start.
+    return dict(tomllib.loads(path.read_text("utf-8")))

@@ -1,0 +1,83 @@
+"""Majority vote: m answers to one question -> pseudo-label and empirical accuracy (section 3.3).
+
+    y~    = the largest class of equivalent answers
+    p_hat = (answers in that class) / m
+
+An answer that could not be read counts in m and never in the majority. The paper leaves ties
+open: here the class with the smallest canonical key wins, and nothing depends on the order of the
+answers.
+
+`official` divides by m less the empty boxes, as the authors' code does. The rest of its vote is
+not reproduced, because it is not sane: an answer without a box votes as the text "None", two
+answers that hold "no " are the same, and who is compared with whom depends on the order.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rzero_cli.answers import Conventions, canonical_key, latex_form
+from rzero_cli.answers.equivalence import Equivalence
+
+
+@dataclass(frozen=True)
+class Vote:
+    """The outcome of one vote.
+
+    Attributes:
+        answer: the pseudo-label y~, None if no answer was readable.
+        p_hat: majority / m, 0.0 if no answer was readable.
+        m: number of answers, unreadable ones included.
+        majority: size of the largest class.
+        votes: size of each class under its label, the largest first.
+    """
+
+    answer: str | None
+    p_hat: float
+    m: int
+    majority: int
+    votes: dict[str, int]
+
+
+def vote(answers: Sequence[str | None], equivalence: Equivalence, *, rule: str = "paper") -> Vote:
+    """Return the majority of the answers.
+
+    Args:
+        answers: None stands for one that could not be read, a blank text for an empty box.
+        equivalence: decides which are the same.
+        rule: "paper" or "official", which leaves empty boxes out of p_hat's denominator.
+    """
+    counts = Counter(answer for answer in answers if answer and not answer.isspace())
+    classes = []
+    for spellings in equivalence.classes(counts):
+        size = sum(counts[spelling] for spelling in spellings)
+        classes.append((-size, _class_key(spellings, equivalence.conventions), spellings))
+    classes.sort()
+    votes = {_label(spellings, counts): -size for size, _, spellings in classes}
+    m, majority = len(answers), max(votes.values(), default=0)
+    counted = m if rule == "paper" else m - sum(a is not None and not a.strip() for a in answers)
+    p_hat = majority / counted if majority else 0.0
+    return Vote(next(iter(votes), None), p_hat, m, majority, votes)
+
+
+def _class_key(spellings: list[str], conventions: Conventions) -> tuple[bool, str]:
+    """The canonical key; a class without one comes after all others, by its smallest LaTeX."""
+    keys = [canonical_key(spelling, conventions) for spelling in spellings]
+    if known := [key for key in keys if key is not None]:
+        return False, min(known)
+    return True, min(latex_form(spelling, conventions) for spelling in spellings)
+
+
+def _label(spellings: list[str], counts: Counter[str]) -> str:
+    """The most frequent spelling, then the shortest, then the first in code-point order."""
+    return min(spellings, key=lambda spelling: (-counts[spelling], len(spelling), spelling))
+
+
+def vote_keys(vote: Vote, answers: list[str | None]) -> dict[str, Any]:
+    """Return the keys that `label` and `vote` add to a record."""
+    tally = asdict(vote)
+    votes = tally.pop("votes")
+    return tally | {"answers": answers, "votes": votes}

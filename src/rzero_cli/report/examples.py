@@ -1,0 +1,221 @@
+"""What an iteration asked: figures, the largest clusters, and some questions with their votes.
+
+`labeled.jsonl` is read once, in bounded memory: by `analysis.diversity`, whose clusters these are,
+and for the few records that are shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from rzero_cli.analysis.diversity import check, statistics
+from rzero_cli.data.jsonl import Line, read_lines, read_object
+from rzero_cli.data.outputs import file_meta_path
+from rzero_cli.data.records import p_hat_of
+from rzero_cli.method.filtering import Band, band, keep
+from rzero_cli.report.parts import Questions, number, shown
+
+__all__ = ["asked", "kept_band"]
+
+_CLUSTERS = 5
+_QUESTION, _LINES = 600, 14  # characters, lines
+_ANSWER = 80
+_MOST_ANSWERS = 32
+_MOST_VOTES = 6
+_MOST_OPENINGS = 5
+
+Record = dict[str, Any]
+
+
+def kept_band(folder: Path) -> Band:
+    """What the filter of an iteration kept, by its own record; the paper's where that is silent."""
+    settings: Record = {}
+    meta = file_meta_path(folder / "train.jsonl")
+    if meta.is_file():
+        settings = read_object(meta).get("settings", {})
+    low, high = settings.get("low"), settings.get("high")
+    if low is not None or high is not None:
+        return Decimal(str(low or 0)), Decimal(str(1 if high is None else high))
+    return band(Decimal(str(settings.get("delta", "0.25"))))
+
+
+def asked(
+    folder: Path, name: str, remark: Callable[[str], object], **measure: Any
+) -> tuple[dict[str, Any], Questions]:
+    """The figures of `labeled.jsonl` in an iteration's folder, and what of it is shown.
+
+    Args:
+        folder: of the iteration.
+        name: what it is called.
+        remark: told how many lines could not be read.
+        measure: of alike questions, `bleu` and `tau_bleu` of `analysis.diversity`.
+
+    Raises:
+        DataError, UsageError, OSError: nothing of it can be read.
+    """
+    path, interval = folder / "labeled.jsonl", kept_band(folder)
+    bad: list[int] = []
+    picked: dict[str, Record] = {}
+    sample: list[tuple[str, int]] = []
+
+    def watched(lines: Iterable[Line]) -> Iterator[Line]:
+        for line in lines:
+            _pick(picked, line, interval)
+            yield line
+
+    lines = read_lines(
+        [str(path)], exact=True, check=check, reject=lambda source, line, raw, why: bad.append(line)
+    )
+    figures = statistics(watched(lines), band=interval, clustered=sample, **measure)
+    figures["band"] = tuple(map(float, interval))
+    if bad:
+        remark(f"{path}: {len(bad):,} lines passed over that cannot be read, the first {bad[0]}")
+    _judge(folder / "graded.jsonl", picked)
+    _look_up(folder / "train.jsonl", picked)
+    read = figures.get("questions", 0)
+    return figures, Questions(
+        title=name,
+        clusters=_clusters(sample),
+        clustered=f"{len(sample):,} of {read:,} questions" if len(sample) < read else "",
+        examples=[_example(found, what) for what, found in _in_order(picked)],
+        openings=_openings(figures.get("openings")),
+    )
+
+
+def _pick(picked: dict[str, Record], line: Line, interval: Band) -> None:
+    """Keep the record if it is the first most of some kind so far."""
+    record = line.record
+    if record.get("p_hat") is None or not isinstance(record.get("question"), str):
+        return
+    p_hat = p_hat_of(line)
+    if not keep(record.get("answer"), p_hat, interval):
+        _prefer(picked, "dropped", line, Decimal(0))
+        return
+    _prefer(picked, "highest", line, -p_hat)
+    _prefer(picked, "middle", line, abs(p_hat - Decimal("0.5")))
+    _prefer(picked, "lowest", line, p_hat)
+
+
+def _prefer(picked: dict[str, Record], what: str, line: Line, distance: Decimal) -> None:
+    if what not in picked or distance < picked[what]["distance"]:
+        picked[what] = {"distance": distance, "line": line.number, "record": line.record}
+
+
+_WHAT = {
+    "highest": "the Solver is most sure",
+    "middle": "p_hat nearest to one half",
+    "lowest": "the Solver is least sure",
+}
+_KEPT = {True: "kept", False: "within the interval, dropped by another guard"}
+
+
+def _in_order(picked: dict[str, Record]) -> list[tuple[str, Record]]:
+    """Each record once, even if it is the first of several kinds."""
+    chosen: dict[int, tuple[str, Record]] = {}
+    for what, words in _WHAT.items():
+        if what in picked:
+            kept = picked[what].get("kept")
+            which = "within the interval" if kept is None else _KEPT[kept]
+            chosen.setdefault(picked[what]["line"], (f"{which}, {words}", picked[what]))
+    if "dropped" in picked:
+        chosen[picked["dropped"]["line"]] = ("outside of the interval", picked["dropped"])
+    return list(chosen.values())
+
+
+def _judge(graded: Path, picked: dict[str, Record]) -> None:
+    """Add to the records what `graded.jsonl` says of their labels, if it is there."""
+    if not graded.is_file():
+        return
+    for found, record in _same(graded, picked):
+        found["correct"], found["reference"] = record.get("correct"), record.get("reference")
+
+
+def _look_up(train: Path, picked: dict[str, Record]) -> None:
+    """Say of the records whether they are in `train.jsonl`, if it is there: the interval is not all
+    that `filter` may go by."""
+    if train.is_file():
+        for found in picked.values():
+            found["kept"] = False
+        for found, _ in _same(train, picked):
+            found["kept"] = True
+
+
+def _same(path: Path, picked: dict[str, Record]) -> Iterator[tuple[Record, Record]]:
+    """What was picked with its first record in another file, read as far as need be."""
+    waiting = {_key(found["record"]) for found in picked.values()}
+    for line in read_lines([str(path)], reject=lambda *bad: None):
+        if (key := _key(line.record)) in waiting:
+            waiting.remove(key)
+            for found in picked.values():
+                if _key(found["record"]) == key:
+                    yield found, line.record
+            if not waiting:
+                return
+
+
+def _key(record: Record) -> tuple[str, str]:
+    return str(record.get("question")), str(record.get("answer"))
+
+
+def _example(found: Record, what: str) -> Record:
+    """A record as it is shown: every text cut."""
+    record = found["record"]
+    answers = record.get("answers") if isinstance(record.get("answers"), list) else []
+    votes = record.get("votes") if isinstance(record.get("votes"), dict) else {}
+    counts = [(shown(k, _ANSWER), n) for k, n in votes.items() if number(n) is not None]
+    m = number(record.get("m")) or len(answers) or sum(n for _, n in counts) or 1
+    unread = sum(answer is None for answer in answers)
+    rest = sum(n for _, n in counts[_MOST_VOTES:])
+    shares = [*counts[:_MOST_VOTES], ("other answers", rest), ("no answer read", unread)]
+    given = [shown("none" if a is None else a, _ANSWER) for a in answers[:_MOST_ANSWERS]]
+    if len(answers) > len(given):
+        given.append(f"and {len(answers) - len(given)} more")
+    reference, correct = found.get("reference"), found.get("correct")
+    label = record.get("answer")
+    return {
+        "what": what,
+        "line": found["line"],
+        "question": _few_lines(shown(record["question"], _QUESTION)),
+        "label": None if label is None else shown(label, _ANSWER),
+        "p_hat": float(record["p_hat"]),
+        "m": int(m),
+        "votes": [
+            {"answer": answer, "n": int(n), "share": min(100, round(100 * n / m))}
+            for answer, n in shares
+            if n
+        ],
+        "answers": given,
+        "correct": correct if isinstance(correct, bool) else None,
+        "reference": None if reference is None else shown(reference, _ANSWER),
+    }
+
+
+def _few_lines(text: str) -> str:
+    lines = text.split("\n", _LINES)
+    return "\n".join([*lines[:_LINES], "…"] if len(lines) > _LINES else lines)
+
+
+def _clusters(sample: list[tuple[str, int]]) -> list[Record]:
+    """The largest clusters, each with its first question."""
+    members: dict[int, list[str]] = {}
+    for question, cluster in sample:
+        members.setdefault(cluster, []).append(question)
+    largest = sorted(members.values(), key=len, reverse=True)
+    return [
+        {
+            "n": len(questions),
+            "share": round(100 * len(questions) / len(sample)),
+            "question": shown(questions[0], 160),
+            "of": len(members),
+        }
+        for questions in largest[:_CLUSTERS]
+    ]
+
+
+def _openings(found: Any) -> list[tuple[str, str]]:
+    """The commonest first words and their share, where the figures have them."""
+    pairs = [pair for pair in found or () if isinstance(pair, (list, tuple)) and len(pair) == 2]
+    return [(shown(words, 60), f"{share:.0%}") for words, share in pairs[:_MOST_OPENINGS]]

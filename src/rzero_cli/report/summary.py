@@ -1,0 +1,296 @@
+"""What a run came to: one row for the base model, each iteration and each baseline.
+
+A run's folder is laid out as `recipes/loop.mk` writes it: `base/eval.json`, `iter-K/` with the
+artefacts of each iteration, and a folder of such iterations for each baseline and ablation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from rzero_cli.analysis.intervals import mean_of_means
+from rzero_cli.data.jsonl import read_object
+from rzero_cli.data.outputs import file_meta_path
+from rzero_cli.data.provenance import CHECKPOINT_META
+from rzero_cli.errors import DataError, UsageError
+
+__all__ = [
+    *("CHAINS", "CHECKPOINTS", "curves", "forgiving", "iterations", "over_runs", "read_evaluation"),
+    *("records_of", "summarize_run"),
+]
+
+CHAINS = (
+    *("base-challenger", "no-penalty", "no-filter", "one-model", "official", "true-labels"),
+    *("shuffled-labels", "random-reward", "format-reward"),
+)
+_ARTEFACTS = ("questions.jsonl", "labeled.jsonl", "train.jsonl", "graded.jsonl")
+CHECKPOINTS = ("challenger", "solver")
+
+_LARGEST = 1e15  # of a figure that is one
+
+Row = dict[str, Any]
+Remark = Callable[[str], object]
+"""Takes what is wrong with an artefact, in a line."""
+
+
+def summarize_run(run: Path, *, remark: Remark | None = None) -> dict[str, Any]:
+    """The summary of one run, as `summary.json` holds it.
+
+    Args:
+        remark: takes what is missing or broken, whose figures are then None; iterations that are
+            not evaluated yet have a row, too. By default the first broken artefact is an error.
+
+    Returns:
+        {"rows": [...], "settings": {...}, "chains": {...}}: rows "base", then each baseline after
+        as many iterations as it has, then "iter-1", ...; `chains` holds every iteration's row of
+        every chain.
+
+    Raises:
+        UsageError: no evaluated run there; with `remark`, nothing of a run.
+        DataError: an artefact cannot be read.
+    """
+    base = run / "base" / "eval.json"
+    if remark is None and not base.is_file():
+        raise UsageError(f"{run}: not the folder of a run (no base/eval.json)")
+    if not (base.parent.is_dir() or (run / "made-with").is_file() or iterations(run)):
+        raise UsageError(f"{run}: not the folder of a run (no base/eval.json)")
+    start = _row("base", base.parent, remark)
+    chains = {"trained": _chain(run, remark)}
+    chains |= {name: _chain(run / name, remark) for name in CHAINS}
+    chains = {name: rows for name, rows in chains.items() if rows}
+    others = [rows[-1] | {"model": name} for name, rows in chains.items() if name != "trained"]
+    return {
+        "rows": [start, *others, *chains.get("trained", [])],
+        "settings": _settings(run, remark),
+        "chains": chains,
+    }
+
+
+def iterations(folder: Path) -> list[Path]:
+    """`iter-1`, `iter-2`, ... of one chain, in order, finished or not."""
+    found = [p for p in folder.glob("iter-*") if p.is_dir() and p.name[5:].isdecimal()]
+    return sorted(found, key=lambda p: int(p.name[5:]))
+
+
+@contextmanager
+def forgiving(remark: Remark | None, what: Path | str) -> Iterator[None]:
+    """Let what is wrong with an artefact, whatever it is, cost no more than its own figures.
+
+    With `remark` None only an error of ours goes on, as it is.
+    """
+    try:
+        yield
+    except Exception as error:
+        if remark is None:
+            raise
+        if isinstance(error, (DataError, UsageError)):
+            remark(str(error))
+        elif isinstance(error, OSError) and error.strerror:
+            remark(f"{what}: {error.strerror}")
+        elif isinstance(error, KeyError):
+            remark(f'{what}: no "{error.args[0]}"')
+        else:  # a value of another type than its writer gives it, mostly
+            remark(f"{what}: cannot be shown ({type(error).__name__}: {error})")
+
+
+def _chain(folder: Path, remark: Remark | None) -> list[Row]:
+    found = iterations(folder)
+    if remark is None:
+        found = [path for path in found if (path / "eval.json").is_file()]
+    return [_row(path.name, path, remark) for path in found]
+
+
+def _row(model: str, folder: Path, remark: Remark | None) -> Row:
+    row: Row = dict.fromkeys(ROW) | {"model": model, "k": 0}
+    with forgiving(remark, folder / "eval.json"):
+        row |= _evaluated(folder)
+    row |= _labelled(folder, remark)
+    row |= _spent(folder, remark)
+    return row if remark is None else _sound(row, folder, remark)
+
+
+def _sound(row: Row, folder: Path, remark: Remark) -> Row:
+    """The row without figures that are none."""
+    for name in [name for name in row if name not in ("model", "k") and row[name] is not None]:
+        values = row[name] if name == "ci95" else [row[name]]
+        of_kind = isinstance(values, list) and len(values) == (2 if name == "ci95" else 1)
+        if not (of_kind and all(type(v) in (int, float) and abs(v) < _LARGEST for v in values)):
+            remark(f'{folder}: "{name}" is no figure')
+            row[name] = None
+    return row
+
+
+ROW = (
+    *("model", "mean_at_k", "k", "ci95", "greedy", "maj_at_k", "score"),
+    *("label_accuracy", "p_hat_mean", "questions", "kept", "seconds"),
+)
+
+
+def _evaluated(folder: Path) -> Row:
+    if not (folder / "eval.json").is_file():
+        raise DataError(f"{folder / 'eval.json'}: not there yet")
+    return _scores(read_evaluation(folder / "eval.json"))
+
+
+def read_evaluation(path: Path) -> dict[str, Any]:
+    """What `rzero eval` wrote. Raises DataError where it did not write it."""
+    results = read_object(path)
+    for key in ("origin", "tasks"):
+        if not isinstance(results.get(key), dict):
+            raise DataError(f'{path}: no "{key}": not a result of rzero eval')
+    _seconds(results["origin"], path)
+    return results
+
+
+def _seconds(record: dict[str, Any], path: Path) -> float:
+    seconds = record.get("seconds")
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise DataError(f'{path}: no "seconds": not a record of rzero')
+    return float(seconds)
+
+
+def _labelled(folder: Path, remark: Remark | None) -> Row:
+    graded, labelled, kept = (
+        _metrics(folder / name, remark) for name in ("graded.jsonl", "labeled.jsonl", "train.jsonl")
+    )
+    right, of = graded.get("correct"), graded.get("graded")
+    true = None
+    with forgiving(remark, file_meta_path(folder / "graded.jsonl")):
+        true = right / of if right is not None and of else None
+    return {
+        "label_accuracy": true,
+        "p_hat_mean": labelled.get("p_hat_mean"),
+        "questions": labelled.get("questions"),
+        "kept": kept.get("kept"),
+    }
+
+
+def _scores(results: dict[str, Any]) -> Row:
+    """The scores of one evaluation; those of several tasks are averaged.
+
+    `score`, with `ci95`, is mean@k where every task was sampled, the paper's overall average where
+    both its suites were evaluated, and else the mean of what each task's own protocol says. The
+    other scores are None where not every task has them: they would be of different tasks.
+    """
+    tasks = list(results["tasks"].values())
+
+    def average(name: str) -> float | None:
+        found = [task[name]["score"] for task in known if task.get(name)]
+        return mean(found) if found and len(found) == len(known) else None
+
+    known = [task for task in tasks if task["ci95"]]  # the others have no share of right answers
+    used = known
+    if known and all(task.get("mean_at_k") for task in known):
+        used = [task["mean_at_k"] for task in known]
+    elif "rzero_overall" in results.get("averages", {}):
+        used = [results["averages"]["rzero_overall"]]
+    score, interval = None, None
+    if used:
+        score, _, interval = mean_of_means(
+            [one["score"] for one in used], [one["stderr"] for one in used]
+        )
+    return {
+        "mean_at_k": average("mean_at_k"),
+        "k": max((task.get("k") or 0 for task in tasks), default=0),
+        "ci95": used[0]["ci95"] if len(used) == 1 else interval,
+        "greedy": average("greedy"),
+        "maj_at_k": average("maj_at_k"),
+        "score": score,
+    }
+
+
+def _metrics(artefact: Path, remark: Remark | None) -> dict[str, Any]:
+    meta, metrics = file_meta_path(artefact), dict[str, Any]()
+    with forgiving(remark, meta):
+        if meta.is_file():
+            metrics |= read_object(meta).get("metrics", {})
+    return metrics
+
+
+def records_of(folder: Path) -> list[Path]:
+    """The records of what the stages left in an iteration's folder, those that are there."""
+    records = [folder / name / CHECKPOINT_META for name in CHECKPOINTS]
+    records += [file_meta_path(folder / name) for name in _ARTEFACTS]
+    return [path for path in records if path.is_file()]
+
+
+def _spent(folder: Path, remark: Remark | None) -> Row:
+    """Wall-clock time of all stages that left something in an iteration's folder."""
+    spent = list[float]()
+    for path in records_of(folder):
+        with forgiving(remark, path):
+            spent.append(_seconds(read_object(path), path))
+    if (path := folder / "eval.json").is_file():
+        with forgiving(remark, path):
+            spent.append(_seconds(read_evaluation(path)["origin"], path))
+    return {"seconds": round(math.fsum(spent), 1) if spent else None}
+
+
+def _settings(run: Path, remark: Remark | None) -> dict[str, Any]:
+    """The settings of each stage in the first iteration, by stage."""
+    found: dict[str, Any] = {}
+    for path in records_of(run / "iter-1"):
+        with forgiving(remark, path):
+            record = read_object(path)
+            found[record["stage"]] = record["settings"]
+    return found
+
+
+def curves(summary: dict[str, Any]) -> dict[str, list[Row]]:
+    """Each chain's rows from the base on, for a plot over iterations; the base's alone where there
+    is no chain."""
+    base = summary["rows"][0]
+    return {name: [base, *rows] for name, rows in summary["chains"].items()} or {"base": [base]}
+
+
+def over_runs(summaries: Sequence[dict[str, Any]]) -> list[Row]:
+    """Means over several runs, and the paired differences to the base and the base Challenger.
+
+    Args:
+        summaries: of at least one run each, with the same chains.
+
+    Raises:
+        UsageError: the chains are of unequal length, or one has no score.
+
+    Returns:
+        For each chain at its last iteration {"model", "runs", "mean", "sd", "values",
+        "minus_base", "minus_base_challenger"}; a difference is {"mean", "sd", "values"}, paired
+        by run; `sd` is the sample standard deviation, None for one run.
+    """
+    lengths = {len(rows) for summary in summaries for rows in summary["chains"].values()}
+    if len(lengths) > 1:
+        raise UsageError(f"chains of {sorted(lengths)} iterations cannot be compared")
+    finals = [_finals(summary) for summary in summaries]
+    names = [name for name in finals[0] if all(name in final for final in finals)]
+    rows = []
+    for name in names:
+        row: Row = {"model": name, "runs": len(finals)} | _spread([f[name] for f in finals])
+        for other in ("base", "base-challenger"):
+            if other in names and other != name:
+                row["minus_" + other.replace("-", "_")] = _spread(
+                    [f[name] - f[other] for f in finals]
+                )
+        rows.append(row)
+    return rows
+
+
+def _finals(summary: dict[str, Any]) -> dict[str, float]:
+    last = {name: rows[-1] for name, rows in summary["chains"].items()}
+    scores = {"base": summary["rows"][0]} | last
+    finals: dict[str, float | None] = {name: row["score"] for name, row in scores.items()}
+    if None in finals.values():
+        raise UsageError("a run without a score per question cannot be compared")
+    return {name: value for name, value in finals.items() if value is not None}
+
+
+def _spread(values: Sequence[float]) -> Row:
+    return {
+        "mean": mean(values),
+        "sd": stdev(values) if len(values) > 1 else None,
+        "values": list(values),
+    }

@@ -1,1 +1,0 @@
-"""The stages that read and write records: functions over an engine and plain values."""

@@ -1,0 +1,143 @@
+"""The directory a training leaves: unfinished as `DIR.part`, then whole, or not at all.
+
+Its record is written into it last, so that an unfinished directory that has one needs only its
+name.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from rzero_cli.data.outputs import (
+    SETTINGS,
+    can_continue,
+    held_to_make,
+    named,
+    part_of,
+    put_in_place,
+    write_json,
+)
+from rzero_cli.data.provenance import CHECKPOINT_META
+from rzero_cli.system.processes import rank
+from rzero_cli.training.ranks import on_first, wait
+
+__all__ = [
+    "STATES",
+    "last_state",
+    "only_state",
+    "open_checkpoint",
+    "save_as_it_is",
+]
+
+STATES = "checkpoints"
+"""In the unfinished directory: the trainer's states, to go on from."""
+
+
+@contextmanager
+def open_checkpoint(
+    target: Path, *, settings: dict[str, Any], resume: bool, force: bool
+) -> Iterator[tuple[Path, bool]]:
+    """The unfinished directory `TARGET.part`, which becomes `target` when the block ends well.
+
+    Of several processes the first one makes it, before any of them goes on.
+
+    Yields:
+        The directory, and whether an earlier run has finished what is in it.
+
+    Raises:
+        UsageError: as `data.outputs.open_output`.
+        AlreadyDone: with `resume`, when the target is complete.
+    """
+    part = part_of(target)
+
+    def kept() -> str:
+        return "; its last state is kept, --resume goes on" if last_state(part) else ""
+
+    with named(part, kept), ExitStack() as stack:
+
+        def begin() -> bool:
+            stack.enter_context(held_to_make(target, force=force, resume=resume))
+            with named(part, kept):  # here, too: what is not said to the others, they wait for
+                return _begin(target, part, settings, resume=resume, force=force)
+
+        finished = on_first(begin)
+        try:
+            yield part, finished
+        except BaseException:
+            if not (rank() or last_state(part) or _is_finished(part)):  # nothing to go on from
+                shutil.rmtree(part, ignore_errors=True)
+            raise
+        wait()
+        if not rank():
+            shutil.rmtree(part / STATES, ignore_errors=True)
+            put_in_place(part, target)
+            (target / SETTINGS).unlink()
+
+
+def _begin(
+    target: Path, part: Path, settings: dict[str, Any], *, resume: bool, force: bool
+) -> bool:
+    made_with = part / SETTINGS
+    if can_continue(target, made_with, settings, force=force, resume=resume):
+        return _is_finished(part)
+    shutil.rmtree(part, ignore_errors=True)
+    new = part.with_name(f".{part.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir()
+    write_json(new / SETTINGS, settings)
+    new.replace(part)  # never there without its settings
+    return False
+
+
+def _is_finished(part: Path) -> bool:
+    """The record is written last."""
+    return (part / CHECKPOINT_META).is_file()
+
+
+def last_state(part: Path) -> Path | None:
+    """The newest whole state in an unfinished directory."""
+    return max(filter(_is_whole, _states(part)), key=_step, default=None)
+
+
+def only_state(part: Path) -> None:
+    """Remove all states but the newest, when that is on the disk."""
+    if (newest := last_state(part)) is None:
+        return
+    for path in newest.iterdir():
+        if path.is_file():
+            with path.open("rb") as stream:
+                os.fsync(stream.fileno())
+    for state in _states(part):
+        if _step(state) < _step(newest):
+            shutil.rmtree(state)
+
+
+def _states(part: Path) -> list[Path]:
+    return list((part / STATES).glob("checkpoint-*"))
+
+
+def _step(state: Path) -> int:
+    return int(state.name.split("-")[1])
+
+
+def _is_whole(state: Path) -> bool:
+    """The trainer writes `trainer_state.json` last."""
+    with suppress(OSError, ValueError):
+        written = json.loads((state / "trainer_state.json").read_text("utf-8"))
+        return bool(written.get("global_step") == _step(state))
+    return False
+
+
+def save_as_it_is(model: str, folder: Path) -> None:
+    """Write `model` into `folder`, untrained; an adapter merged into its base. In float32, like
+    what is trained: bfloat16 would round what the adapter has learned away."""
+    from rzero_cli.engines.transformers import load_model, load_tokenizer
+
+    load_model(model, training=True).save_pretrained(folder)
+    load_tokenizer(model).save_pretrained(folder)

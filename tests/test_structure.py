@@ -1,0 +1,91 @@
+"""The structure of the package: which folder may import which, file sizes, folders' docstrings."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "src" / "rzero_cli"
+
+# Folder or root module -> what it may import. Whatever stands above imports what stands below.
+_FILES = {"answers", "data", "system"}
+ARROWS: dict[str, set[str]] = {
+    "__main__": {"cli"},
+    "cli": {"commands", "system"},
+    "commands": {
+        *("options", "training", "evaluation", "report", "analysis", "world", "engines", "method"),
+        *("recipes", *_FILES),
+    },
+    "__init__": {"training", "evaluation", "analysis", "engines", "method", "answers", "data"},
+    "options": {"engines", "method", *_FILES},
+    "report": {"analysis", "method", *_FILES},
+    "evaluation": {"analysis", "engines", "method", *_FILES},
+    "training": {"engines", "method", *_FILES},
+    "analysis": {"method", "answers", "data"},
+    "world": set(),
+    "engines": {"method", *_FILES},
+    "method": {"answers"},
+    "data": {"system"},
+    "answers": {"system"},
+    "system": set(),
+    "recipes": set(),
+    "errors": set(),
+}
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def _room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def _imported(path: Path) -> Iterator[str]:
+    """Every module of ours that a file names: imports at any depth, and text such as importlib and
+    `python -m` take."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            module = node.module or ""
+            if module == "rzero_cli":
+                yield from (alias.name for alias in node.names)
+            yield from re.findall(r"^rzero_cli\.(\w+)", module)
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                yield from re.findall(r"^rzero_cli\.(\w+)", alias.name)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield from re.findall(r"\brzero_cli\.(\w+)", node.value)
+
+
+def test_every_folder_and_root_module_has_its_arrows() -> None:
+    assert {_room(path) for path in MODULES} == set(ARROWS)
+
+
+def test_arrows_have_no_circle() -> None:
+    above: set[str] = set()
+    left = dict(ARROWS)
+    while left:
+        free = {room for room, below in left.items() if not below & left.keys()}
+        assert free, f"a circle among {sorted(left)}"
+        left = {room: below for room, below in left.items() if room not in free}
+        above |= free
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_only_what_its_folder_may(path: Path) -> None:
+    room = _room(path)
+    found = set(_imported(path)) - {room, "errors"}
+    assert found <= ARROWS[room], f"{room} must not import {sorted(found - ARROWS[room])}"
+
+
+def test_every_folder_says_what_may_live_there() -> None:
+    for folder in {path.parent for path in MODULES} - {PACKAGE}:
+        text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text("utf-8")))
+        assert text and len(text.splitlines()) >= 3, f"{folder}/__init__.py: no docstring"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_file_is_longer_than_400_lines(path: Path) -> None:
+    assert len(path.read_text("utf-8").splitlines()) <= 400
