@@ -18,16 +18,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rzero_cli.data.jsonl import (
-    Batch,
-    Line,
-    dumps,
-    parse_line,
-    quick_parser,
-    read_batches,
-    read_lines,
-)
-from rzero_cli.data.outputs import check_new, open_copy, open_directory, open_output, write_json
+from rzero_cli.data.journal import open_output
+from rzero_cli.data.json_text import dumps, quick_parser
+from rzero_cli.data.jsonl import Batch, Line, parse_line, read_batches, read_lines
+from rzero_cli.data.whole_files import check_new, open_copy, open_directory, write_json
 from rzero_cli.errors import AlreadyDone, ClosedPipe, DataError, UsageError
 
 
@@ -638,7 +632,7 @@ def test_write_json_replaces_a_file_whole(tmp_path: Path) -> None:
 
 PRINTING = """
 import os, subprocess, sys
-from rzero_cli.data.outputs import open_output
+from rzero_cli.data.journal import open_output
 print("before")
 with open_output(None, settings={}) as out:
     out.write({"i": 0})
@@ -658,7 +652,7 @@ def test_only_records_reach_standard_output() -> None:
 
 def test_a_reader_that_left_is_a_closed_pipe() -> None:
     code = (
-        "from rzero_cli.data.outputs import open_output\n"
+        "from rzero_cli.data.journal import open_output\n"
         "from rzero_cli.errors import ClosedPipe\n"
         "try:\n"
         "    with open_output(None, settings={}) as out:\n"
@@ -680,7 +674,7 @@ def test_a_reader_that_left_is_a_closed_pipe() -> None:
 def test_standard_output_stays_protected_until_the_process_ends() -> None:
     # Whatever is printed afterwards would still be no record.
     code = (
-        "from rzero_cli.data.outputs import protect_stdout\n"
+        "from rzero_cli.system.stdout import protect_stdout\n"
         "with protect_stdout() as out: out.write(b'{}\\n')\n"
         "print('afterwards')\n"
     )

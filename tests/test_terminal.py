@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rzero_cli.data.jsonl import dumps
+from rzero_cli.data.json_text import dumps
 from rzero_cli.system.terminal import json_on_terminal, plain, printable
 
 # A title, a bell, a colour by C1's own byte, an override of direction, a return to the beginning of

@@ -16,9 +16,10 @@ from typing import Any
 from rzero_cli.analysis.collapse import judge
 from rzero_cli.analysis.diversity import check, statistics
 from rzero_cli.answers.equivalence import Equivalence
-from rzero_cli.data.jsonl import read_lines, read_object
-from rzero_cli.data.outputs import file_meta_path
+from rzero_cli.data.json_text import read_object
+from rzero_cli.data.jsonl import read_lines
 from rzero_cli.data.provenance import CHECKPOINT_META
+from rzero_cli.data.whole_files import file_meta_path
 from rzero_cli.errors import DataError
 from rzero_cli.method.filtering import band
 from rzero_cli.report.summary import CHAINS, iterations

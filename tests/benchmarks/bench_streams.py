@@ -21,8 +21,9 @@ from typing import Any
 import jsonlines
 import orjson
 
-from rzero_cli.data.jsonl import dumps, quick_parser, read_lines
-from rzero_cli.data.outputs import Output
+from rzero_cli.data.journal import Output
+from rzero_cli.data.json_text import dumps, quick_parser
+from rzero_cli.data.jsonl import read_lines
 
 RECORDS = 1_000_000
 LOOP = """

@@ -66,7 +66,7 @@ def _counting(counted: mmap.mmap, wanted: int, folder: str, arguments: list[str]
 
 def _checkpoint(arguments: list[str]) -> int:
     """What a training does with its directory, without the training."""
-    from rzero_cli.data.outputs import write_json, write_text
+    from rzero_cli.data.whole_files import write_json, write_text
     from rzero_cli.errors import AlreadyDone
     from rzero_cli.training.saving import STATES, last_state, only_state, open_checkpoint
 

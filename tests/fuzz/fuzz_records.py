@@ -9,7 +9,8 @@ from typing import Any
 import orjson
 from hypothesis import strategies as st
 
-from rzero_cli.data.jsonl import dumps, parse_line, quick_parser
+from rzero_cli.data.json_text import dumps, quick_parser
+from rzero_cli.data.jsonl import parse_line
 from rzero_cli.method.question import parse_question, question_id
 from rzero_cli.system.terminal import json_on_terminal, printable
 

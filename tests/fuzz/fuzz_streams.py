@@ -18,9 +18,11 @@ from fuzz_records import records
 from hypothesis import strategies as st
 
 from rzero_cli.cli import run
-from rzero_cli.data.jsonl import dumps, read_batches, read_lines
-from rzero_cli.data.outputs import open_output, part_of
+from rzero_cli.data.journal import open_output
+from rzero_cli.data.json_text import dumps
+from rzero_cli.data.jsonl import read_batches, read_lines
 from rzero_cli.data.records import p_hat_of
+from rzero_cli.data.whole_files import part_of
 from rzero_cli.errors import DataError
 from rzero_cli.method.filtering import band, keep
 

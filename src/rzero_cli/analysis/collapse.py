@@ -27,7 +27,8 @@ from typing import Any
 from rzero_cli.analysis.comparison import check_evaluation, compare_evaluations
 from rzero_cli.analysis.diversity import check, statistics
 from rzero_cli.analysis.drift import LEAST_DISTINCT, Counts, counts, fewer
-from rzero_cli.data.jsonl import read_lines, read_object
+from rzero_cli.data.json_text import read_object
+from rzero_cli.data.jsonl import read_lines
 from rzero_cli.errors import DataError, UsageError
 from rzero_cli.method.filtering import band
 

@@ -16,7 +16,8 @@ from typing import Any
 
 from rzero_cli.analysis.diversity import check, statistics
 from rzero_cli.answers.equivalence import Equivalence
-from rzero_cli.data.jsonl import read_lines, read_object
+from rzero_cli.data.json_text import read_object
+from rzero_cli.data.jsonl import read_lines
 from rzero_cli.errors import DataError, UsageError
 from rzero_cli.method.filtering import band
 

@@ -19,8 +19,9 @@ from rzero_cli.answers import EXTRACTIONS, Conventions
 from rzero_cli.answers.conventions import Percent, Units
 from rzero_cli.answers.rules import Rules
 from rzero_cli.commands._run import say
+from rzero_cli.data.journal import check_part
 from rzero_cli.data.locks import check_free
-from rzero_cli.data.outputs import check_new_directory, check_part, part_of
+from rzero_cli.data.whole_files import check_new_directory, part_of
 from rzero_cli.engines import ENGINES, check_engine
 from rzero_cli.errors import UsageError
 from rzero_cli.method.rewards import BLEU_TOKENIZERS, RULES

@@ -11,8 +11,8 @@ import typer
 
 from rzero_cli.commands._input import Input
 from rzero_cli.commands._run import Clock, settings_of
+from rzero_cli.data.journal import Output, check_output, open_output
 from rzero_cli.data.jsonl import Line, read_lines
-from rzero_cli.data.outputs import Output, check_output, open_output
 
 __all__ = ["hashed", "made_from", "open_records", "record_origin"]
 

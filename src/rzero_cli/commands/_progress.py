@@ -21,7 +21,7 @@ import typer
 
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._run import say, settings_of
-from rzero_cli.data.outputs import Output
+from rzero_cli.data.journal import Output
 from rzero_cli.errors import UsageError
 from rzero_cli.method.filtering import Band, interval
 from rzero_cli.system.processes import rank

@@ -17,7 +17,6 @@ from rzero_cli.commands._launch import processes_of
 from rzero_cli.commands._output import made_from
 from rzero_cli.commands._progress import progress
 from rzero_cli.commands._run import Clock, say, settings_of
-from rzero_cli.data.outputs import protect_stdout
 from rzero_cli.data.provenance import describe, write_checkpoint_meta
 from rzero_cli.engines import DEFAULT_BATCH_SIZE
 from rzero_cli.engines.models import adapter_base, require
@@ -25,6 +24,7 @@ from rzero_cli.errors import UsageError
 from rzero_cli.method.plan import LENGTH, Plan, make_plan, tokens_written
 from rzero_cli.options import presets as settings
 from rzero_cli.system.processes import importing, rank
+from rzero_cli.system.stdout import protect_stdout
 from rzero_cli.training.rollouts import MODES, Rollouts, choose_rollouts
 
 SCALE = "Memory and processes"

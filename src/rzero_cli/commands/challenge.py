@@ -11,7 +11,6 @@ from rzero_cli.commands._launch import relaunch
 from rzero_cli.commands._plan import print_plan
 from rzero_cli.commands._run import Clock, parents_of, say
 from rzero_cli.commands._training import check_training, grpo_options, plan_of, run_training
-from rzero_cli.data.outputs import protect_stdout
 from rzero_cli.data.provenance import hashed_parents
 from rzero_cli.engines import Sampling, derived_seed
 from rzero_cli.engines.models import check_model, require
@@ -19,6 +18,7 @@ from rzero_cli.errors import UsageError
 from rzero_cli.method.prompts import CHALLENGER, SOLVER, load_prompt, prompt_for
 from rzero_cli.method.rewards import check_tokenizer
 from rzero_cli.system.processes import importing, rank
+from rzero_cli.system.stdout import protect_stdout
 from rzero_cli.training.ranks import on_first
 
 TEMPERATURE, TOP_P, TOP_K, MAX_TOKENS = opt.drawing("challenge")

@@ -16,23 +16,18 @@ from rzero_cli.commands._input import Input
 from rzero_cli.commands._output import hashed, made_from
 from rzero_cli.commands._progress import means, progress
 from rzero_cli.commands._run import Clock, check_served, parents_of, say, settings_of
-from rzero_cli.data.jsonl import Line, dumps, read_lines
-from rzero_cli.data.outputs import (
-    Output,
-    check_new_file,
-    check_output,
-    open_copy,
-    open_journal,
-    protect_stdout,
-    write_json,
-)
+from rzero_cli.data.journal import Output, check_output, open_journal
+from rzero_cli.data.json_text import dumps
+from rzero_cli.data.jsonl import Line, read_lines
 from rzero_cli.data.provenance import content_hash, describe
 from rzero_cli.data.records import group_of
+from rzero_cli.data.whole_files import check_new_file, open_copy, write_json
 from rzero_cli.engines import derived_seed, open_engine
 from rzero_cli.engines.ahead import Ahead
 from rzero_cli.engines.models import require
 from rzero_cli.errors import RzeroError, UsageError
 from rzero_cli.method.prompts import SOLVER, load_prompt
+from rzero_cli.system.stdout import protect_stdout
 
 TEMPERATURE, TOP_P, TOP_K, MAX_TOKENS = opt.drawing("eval")
 EXTRACT, UNITS, PERCENT = opt.answers("eval")

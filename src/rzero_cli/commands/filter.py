@@ -14,18 +14,11 @@ from rzero_cli.commands import _options as opt
 from rzero_cli.commands._input import Input
 from rzero_cli.commands._output import hashed, record_origin
 from rzero_cli.commands._run import Clock, say, stdin_or_help
-from rzero_cli.data.jsonl import (
-    Batch,
-    Line,
-    Reject,
-    parse_line,
-    quick_parser,
-    read_batches,
-    read_lines,
-)
-from rzero_cli.data.outputs import open_copy
+from rzero_cli.data.json_text import quick_parser
+from rzero_cli.data.jsonl import Batch, Line, Reject, parse_line, read_batches, read_lines
 from rzero_cli.data.records import p_hat_of
 from rzero_cli.data.shards import Shard, parse_shard
+from rzero_cli.data.whole_files import open_copy
 from rzero_cli.errors import UsageError
 from rzero_cli.method.filtering import Band, interval, keep, quick_keep
 from rzero_cli.method.rewards import check_tokenizer

@@ -12,8 +12,8 @@ from rzero_cli.analysis.drift import LEAST_DISTINCT
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._output import hashed
 from rzero_cli.commands._run import Clock, print_json, settings_of
-from rzero_cli.data.outputs import check_new_file, write_json
 from rzero_cli.data.provenance import describe
+from rzero_cli.data.whole_files import check_new_file, write_json
 from rzero_cli.errors import UsageError
 from rzero_cli.method.rewards import check_tokenizer
 from rzero_cli.system.terminal import printable

@@ -10,7 +10,7 @@ import typer
 
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._run import say
-from rzero_cli.data.outputs import check_new, write_text
+from rzero_cli.data.whole_files import check_new, write_text
 
 # What lies in the package -> what it is called in the user's folder.
 FILES = {"loop.mk": "Makefile", "rzero.toml": "rzero.toml"} | {

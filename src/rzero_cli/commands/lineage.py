@@ -11,8 +11,8 @@ import typer
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._run import say
 from rzero_cli.data.ancestry import Node, nodes, trace
-from rzero_cli.data.outputs import protect_stdout
 from rzero_cli.errors import RzeroError
+from rzero_cli.system.stdout import protect_stdout
 from rzero_cli.system.terminal import plain, printable
 
 if TYPE_CHECKING:

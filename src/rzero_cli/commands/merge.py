@@ -10,16 +10,12 @@ import typer
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._output import hashed
 from rzero_cli.commands._run import Clock, say, settings_of
-from rzero_cli.data.outputs import (
-    check_new_directory,
-    check_part,
-    open_directory,
-    part_of,
-    protect_stdout,
-)
+from rzero_cli.data.journal import check_part
 from rzero_cli.data.provenance import describe, write_checkpoint_meta
+from rzero_cli.data.whole_files import check_new_directory, open_directory, part_of
 from rzero_cli.engines.models import adapter_base, check_model, require
 from rzero_cli.errors import UsageError
+from rzero_cli.system.stdout import protect_stdout
 
 
 def merge(

@@ -21,8 +21,8 @@ from rzero_cli.commands._run import (
     say,
     stdin_or_help,
 )
+from rzero_cli.data.journal import check_output
 from rzero_cli.data.jsonl import Line, read_lines
-from rzero_cli.data.outputs import check_output
 from rzero_cli.data.references import read_references
 from rzero_cli.data.shards import parse_shard
 from rzero_cli.engines import Sampling

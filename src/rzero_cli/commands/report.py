@@ -13,7 +13,7 @@ from rzero_cli.analysis.difficulty import difficulty as difficulty_of
 from rzero_cli.answers.equivalence import Equivalence
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._run import print_json, say
-from rzero_cli.data.outputs import check_new_file, open_copy
+from rzero_cli.data.whole_files import check_new_file, open_copy
 from rzero_cli.engines.models import require
 from rzero_cli.errors import UsageError
 from rzero_cli.report.parts import percent

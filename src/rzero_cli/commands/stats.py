@@ -21,11 +21,11 @@ from rzero_cli.commands._input import Input
 from rzero_cli.commands._progress import interval_of_filter, progress
 from rzero_cli.commands._run import say, stdin_or_help
 from rzero_cli.data.jsonl import checked, read_lines
-from rzero_cli.data.outputs import protect_stdout
 from rzero_cli.data.references import read_references, with_references
 from rzero_cli.errors import DataError, UsageError
 from rzero_cli.method.filtering import Band, interval
 from rzero_cli.method.rewards import check_tokenizer
+from rzero_cli.system.stdout import protect_stdout
 from rzero_cli.system.terminal import plain, printable
 
 Figures = dict[str, Any]

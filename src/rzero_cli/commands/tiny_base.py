@@ -16,8 +16,8 @@ import typer
 from rzero_cli.commands import _options as opt
 from rzero_cli.commands._progress import progress
 from rzero_cli.commands._run import Clock, say, settings_of
-from rzero_cli.data.outputs import check_new_directory, open_directory
 from rzero_cli.data.provenance import describe, write_checkpoint_meta
+from rzero_cli.data.whole_files import check_new_directory, open_directory
 from rzero_cli.engines.models import require
 from rzero_cli.errors import UsageError
 from rzero_cli.system.processes import importing

@@ -1,8 +1,7 @@
 """JSONL in: lines that know where they came from.
 
-Lines are read through `jsonlines`, with orjson behind it where that gives what the standard library
-gives, and the standard library where it does not. A stage that only selects lines reads them in
-batches of raw bytes instead, and copies them untouched. `outputs.py` writes.
+Lines are read through `jsonlines`, each parsed by `json_text.py`. A stage that only selects lines
+reads them in batches of raw bytes instead, and copies them untouched. `journal.py` writes.
 """
 
 from __future__ import annotations
@@ -11,18 +10,15 @@ import io
 import json
 import os
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
-from itertools import accumulate, islice
-from math import isinf
+from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import orjson
-
+from rzero_cli.data.json_text import NESTED, parser, shallow
 from rzero_cli.errors import DataError, UsageError
 
 __all__ = [
@@ -34,24 +30,16 @@ __all__ = [
     "checked",
     "count_lines",
     "parse_line",
-    "quick_parser",
     "read_batches",
     "read_lines",
-    "read_object",
     "refuse",
 ]
 
-_COMPACT = (",", ":")
-# Integers that 64 bits cannot hold have at least 19 digits.
-_ONLY_ZEROS, _LONG = bytes.maketrans(b"123456789", b"0" * 9), b"0" * 19
 _BATCH = 1 << 18
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 """Some editors begin a file with it, and `cat` puts it in the middle of one. It is read over."""
 _LONGEST = 1 << 26  # what has no ends of lines, such as /dev/zero, would fill the memory
 _TOO_LONG = b"\0 stands for a longer line\n"  # no JSON
-_DEEPEST = 500  # the standard library writes as deep on any stack of ours
-_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # as signed numbers 1 and -1
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
 
 Batch = tuple[str, int, list[bytes]]
 """A source, the number of a line of it, and the raw lines from there on, each with its end."""
@@ -113,90 +101,6 @@ def _kind(value: object) -> str:
     return names.get(type(value), type(value).__name__)
 
 
-def _reject_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _float(text: str) -> float:
-    number = float(text)
-    if isinf(number):
-        raise ValueError(f"{text} is out of range")
-    return number
-
-
-def _decimal(text: str) -> Decimal:
-    _float(text)  # a line is as good for one stage as for another
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        raise ValueError(f"{text} is out of range") from None
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    record = dict(pairs)
-    if len(record) < len(pairs):
-        (twice, _), *_ = Counter(key for key, _ in pairs).most_common(1)
-        quoted = json.dumps(twice, ensure_ascii=False)
-        raise ValueError(f"key {quoted} is there more than once")
-    return record
-
-
-def _parser(*, exact: bool = False, strict: bool = False) -> Callable[[str], Any]:
-    """What the standard library makes of a line, with orjson's help where the two agree."""
-    decode = json.JSONDecoder(
-        parse_constant=_reject_constant,
-        parse_float=_decimal if exact else _float,
-        object_pairs_hook=_unique if strict else None,
-    ).decode
-
-    def loads(text: str) -> Any:
-        raw = text.encode()
-        # orjson makes floats of integers beyond 64 bits. This finds them faster than a pattern.
-        if _LONG in raw.translate(_ONLY_ZEROS):
-            return decode(text)
-        try:
-            return orjson.loads(raw)
-        except ValueError:
-            # It refuses lone surrogates and deep nesting; what is wrong is said as ever.
-            return decode(text)
-
-    return decode if exact or strict else loads
-
-
-def _shallow(loads: Callable[[str], Any]) -> Callable[[str], Any]:
-    """`loads` of what is not nested deeper than can be written again."""
-
-    def parsed(text: str) -> Any:
-        value = loads(text)
-        few = len(text) < 2 * _DEEPEST or text.count("[") + text.count("{") <= _DEEPEST
-        if not few and _depth(text.encode()) > _DEEPEST:
-            raise ValueError(_NESTED)
-        return value
-
-    return parsed
-
-
-_NESTED = "JSON nested too deeply"
-
-
-def _depth(raw: bytes) -> int:
-    """How deep the brackets outside of strings are nested."""
-    unescaped = raw.replace(rb"\\", b"").replace(rb"\"", b"")
-    brackets = b"".join(unescaped.split(b'"')[::2]).translate(_STEPS, _NO_BRACKETS)
-    return max(accumulate(memoryview(brackets).cast("b")), default=0)
-
-
-def quick_parser(*, strict: bool = False) -> Callable[[bytes], Any]:
-    """A parser of raw lines for whoever leaves to `parse_line` what it refuses (ValueError or
-    RecursionError). It refuses more than that does, never less, and makes floats of integers that
-    64 bits cannot hold.
-    """
-    if not strict:
-        return orjson.loads
-    decode = _parser(strict=True)
-    return lambda raw: decode(raw.decode())
-
-
 def read_lines(
     files: Sequence[str],
     *,
@@ -221,7 +125,7 @@ def read_lines(
         DataError: a line is not a JSON object, or as `check`; names file and line.
     """
     names = _checked(files)
-    loads = _shallow(_parser(exact=exact, strict=strict))
+    loads = shallow(parser(exact=exact, strict=strict))
     lines = (line for name in names for line in _read_file(name, loads, reject))
     return islice(checked(lines, check, reject) if check else lines, limit)
 
@@ -272,7 +176,7 @@ def parse_line(
     Raises:
         DataError: as `read_lines`.
     """
-    lines = _parse(source, number, [raw], _parser(exact=exact, strict=strict), reject)
+    lines = _parse(source, number, [raw], parser(exact=exact, strict=strict), reject)
     return next(checked(lines, check, reject) if check else lines, None)
 
 
@@ -379,7 +283,7 @@ def _parse(
 
 def _reason(error: Exception) -> str:
     if isinstance(error, RecursionError):
-        return _NESTED
+        return NESTED
     cause = error.__cause__
     if isinstance(cause, json.JSONDecodeError):
         return f"not JSON: {cause.msg} at column {cause.pos + 1}"
@@ -388,51 +292,3 @@ def _reason(error: Exception) -> str:
     if isinstance(cause, ValueError):
         return str(cause)
     return "expected one JSON object a line"
-
-
-# orjson would take these, which JSON has not; the standard library then decides.
-_AS_STANDARD = (
-    orjson.OPT_PASSTHROUGH_DATACLASS
-    | orjson.OPT_PASSTHROUGH_DATETIME
-    | orjson.OPT_PASSTHROUGH_SUBCLASS
-)
-
-
-def dumps(record: object) -> bytes:
-    """One line of JSON, compact, UTF-8 as it is; lone surrogates are escaped, UTF-8 having none.
-
-    Raises:
-        TypeError: something in it is no JSON value.
-        ValueError: so is a number, NaN or infinite.
-    """
-    try:
-        line = orjson.dumps(record, option=_AS_STANDARD)
-    except TypeError:  # or integers beyond 64 bits, lone surrogates, deep nesting
-        return _dumps_slowly(record)
-    # orjson writes null for NaN. What it wrote is unequal to the record, then.
-    if b"null" in line and orjson.loads(line) != record:
-        return _dumps_slowly(record)
-    return line
-
-
-def _dumps_slowly(record: object) -> bytes:
-    text = json.dumps(record, ensure_ascii=False, allow_nan=False, separators=_COMPACT)
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return json.dumps(record, allow_nan=False, separators=_COMPACT).encode()
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object that a file holds.
-
-    Raises:
-        DataError: it cannot be read, or holds something else.
-    """
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
-    if not isinstance(value, dict):
-        raise DataError(f"{path}: expected a JSON object")
-    return value

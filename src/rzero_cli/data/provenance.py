@@ -18,7 +18,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from rzero_cli.data.outputs import file_meta_path, write_json
+from rzero_cli.data.whole_files import file_meta_path, write_json
 from rzero_cli.errors import UsageError
 from rzero_cli.system.processes import available_cores
 

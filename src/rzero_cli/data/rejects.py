@@ -13,14 +13,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from rzero_cli.data.jsonl import dumps
-from rzero_cli.data.outputs import check_new_file, open_copy
+from rzero_cli.data.json_text import dumps
+from rzero_cli.data.whole_files import check_new_file, open_copy
 
 __all__ = ["Rejects", "open_rejects"]
 
 
 class Rejects:
-    """Takes bad lines, as `streams.Reject`, and counts them."""
+    """Takes bad lines, as `jsonl.Reject`, and counts them."""
 
     def __init__(self, path: Path | None, opened: ExitStack) -> None:
         self.count = 0

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from rzero_cli.analysis.diversity import check, statistics
-from rzero_cli.data.jsonl import Line, read_lines, read_object
-from rzero_cli.data.outputs import file_meta_path
+from rzero_cli.data.json_text import read_object
+from rzero_cli.data.jsonl import Line, read_lines
 from rzero_cli.data.records import p_hat_of
+from rzero_cli.data.whole_files import file_meta_path
 from rzero_cli.method.filtering import Band, band, keep
 from rzero_cli.report.parts import Questions, number, shown
 

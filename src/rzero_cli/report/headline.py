@@ -9,7 +9,7 @@ from typing import Any
 
 from rzero_cli.analysis.comparison import compare_evaluations
 from rzero_cli.analysis.drift import FEWEST, falls
-from rzero_cli.data.jsonl import read_object
+from rzero_cli.data.json_text import read_object
 from rzero_cli.report.parts import number, percent, shown
 from rzero_cli.report.run_folder import Found, Run
 from rzero_cli.report.summary import forgiving

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rzero_cli.data.jsonl import read_object
-from rzero_cli.data.outputs import file_meta_path
+from rzero_cli.data.json_text import read_object
 from rzero_cli.data.provenance import CHECKPOINT_META
+from rzero_cli.data.whole_files import file_meta_path
 from rzero_cli.errors import DataError
 from rzero_cli.method.rewards import check_tokenizer
 from rzero_cli.report.examples import asked

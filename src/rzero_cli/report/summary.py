@@ -14,9 +14,9 @@ from statistics import mean, stdev
 from typing import Any
 
 from rzero_cli.analysis.intervals import mean_of_means
-from rzero_cli.data.jsonl import read_object
-from rzero_cli.data.outputs import file_meta_path
+from rzero_cli.data.json_text import read_object
 from rzero_cli.data.provenance import CHECKPOINT_META
+from rzero_cli.data.whole_files import file_meta_path
 from rzero_cli.errors import DataError, UsageError
 
 __all__ = [

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from rzero_cli.data.ancestry import Node, nodes, trace
-from rzero_cli.data.outputs import file_meta_path
 from rzero_cli.data.provenance import CHECKPOINT_META
+from rzero_cli.data.whole_files import file_meta_path
 from rzero_cli.method.plan import LENGTH, tokens_written
 from rzero_cli.report.headline import last_artefact, settings_text
 from rzero_cli.report.parts import Chart, Item, Section, Series, Table, Text, Tree, number, shown

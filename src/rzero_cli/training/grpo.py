@@ -22,7 +22,7 @@ from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
-from rzero_cli.data.outputs import write_text
+from rzero_cli.data.whole_files import write_text
 from rzero_cli.engines.chat import PLAIN_STOPS, end_tokens, render
 from rzero_cli.engines.decoding import decode
 from rzero_cli.engines.transformers import load_tokenizer, out_of_memory

@@ -14,17 +14,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from rzero_cli.data.outputs import (
-    SETTINGS,
-    can_continue,
-    held_to_make,
-    named,
-    part_of,
-    put_in_place,
-    write_json,
-)
+from rzero_cli.data.journal import SETTINGS, can_continue, held_to_make
 from rzero_cli.data.provenance import CHECKPOINT_META
+from rzero_cli.data.whole_files import part_of, put_in_place, write_json
 from rzero_cli.system.processes import rank
+from rzero_cli.system.write_errors import named
 from rzero_cli.training.ranks import on_first, wait
 
 __all__ = [
@@ -51,7 +45,7 @@ def open_checkpoint(
         The directory, and whether an earlier run has finished what is in it.
 
     Raises:
-        UsageError: as `data.outputs.open_output`.
+        UsageError: as `data.journal.open_output`.
         AlreadyDone: with `resume`, when the target is complete.
     """
     part = part_of(target)

@@ -1,0 +1,159 @@
+"""Parse and write JSON text as the standard library does, at orjson's speed.
+
+orjson does the work where it gives what the standard library gives; elsewhere the standard library
+does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from itertools import accumulate
+from math import isinf
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from rzero_cli.errors import DataError
+
+__all__ = ["NESTED", "dumps", "parser", "quick_parser", "read_object", "shallow"]
+
+NESTED = "JSON nested too deeply"
+
+_COMPACT = (",", ":")
+# Integers that 64 bits cannot hold have at least 19 digits.
+_ONLY_ZEROS, _LONG = bytes.maketrans(b"123456789", b"0" * 9), b"0" * 19
+_DEEPEST = 500  # the standard library writes as deep on any stack of ours
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # as signed numbers 1 and -1
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
+
+# orjson would take these, which JSON has not; the standard library then decides.
+_AS_STANDARD = (
+    orjson.OPT_PASSTHROUGH_DATACLASS
+    | orjson.OPT_PASSTHROUGH_DATETIME
+    | orjson.OPT_PASSTHROUGH_SUBCLASS
+)
+
+
+def parser(*, exact: bool = False, strict: bool = False) -> Callable[[str], Any]:
+    """What the standard library makes of a line, with orjson's help where the two agree."""
+    decode = json.JSONDecoder(
+        parse_constant=_reject_constant,
+        parse_float=_decimal if exact else _float,
+        object_pairs_hook=_unique if strict else None,
+    ).decode
+
+    def loads(text: str) -> Any:
+        raw = text.encode()
+        # orjson makes floats of integers beyond 64 bits. This finds them faster than a pattern.
+        if _LONG in raw.translate(_ONLY_ZEROS):
+            return decode(text)
+        try:
+            return orjson.loads(raw)
+        except ValueError:
+            # It refuses lone surrogates and deep nesting; what is wrong is said as ever.
+            return decode(text)
+
+    return decode if exact or strict else loads
+
+
+def _reject_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if isinf(number):
+        raise ValueError(f"{text} is out of range")
+    return number
+
+
+def _decimal(text: str) -> Decimal:
+    _float(text)  # a line is as good for one stage as for another
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise ValueError(f"{text} is out of range") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        (twice, _), *_ = Counter(key for key, _ in pairs).most_common(1)
+        quoted = json.dumps(twice, ensure_ascii=False)
+        raise ValueError(f"key {quoted} is there more than once")
+    return record
+
+
+def shallow(loads: Callable[[str], Any]) -> Callable[[str], Any]:
+    """`loads` of what is not nested deeper than can be written again."""
+
+    def parsed(text: str) -> Any:
+        value = loads(text)
+        few = len(text) < 2 * _DEEPEST or text.count("[") + text.count("{") <= _DEEPEST
+        if not few and _depth(text.encode()) > _DEEPEST:
+            raise ValueError(NESTED)
+        return value
+
+    return parsed
+
+
+def _depth(raw: bytes) -> int:
+    """How deep the brackets outside of strings are nested."""
+    unescaped = raw.replace(rb"\\", b"").replace(rb"\"", b"")
+    brackets = b"".join(unescaped.split(b'"')[::2]).translate(_STEPS, _NO_BRACKETS)
+    return max(accumulate(memoryview(brackets).cast("b")), default=0)
+
+
+def quick_parser(*, strict: bool = False) -> Callable[[bytes], Any]:
+    """A parser of raw lines for whoever leaves to `parse_line` what it refuses (ValueError or
+    RecursionError). It refuses more than that does, never less, and makes floats of integers that
+    64 bits cannot hold.
+    """
+    if not strict:
+        return orjson.loads
+    decode = parser(strict=True)
+    return lambda raw: decode(raw.decode())
+
+
+def dumps(record: object) -> bytes:
+    """One line of JSON, compact, UTF-8 as it is; lone surrogates are escaped, UTF-8 having none.
+
+    Raises:
+        TypeError: something in it is no JSON value.
+        ValueError: so is a number, NaN or infinite.
+    """
+    try:
+        line = orjson.dumps(record, option=_AS_STANDARD)
+    except TypeError:  # or integers beyond 64 bits, lone surrogates, deep nesting
+        return _dumps_slowly(record)
+    # orjson writes null for NaN. What it wrote is unequal to the record, then.
+    if b"null" in line and orjson.loads(line) != record:
+        return _dumps_slowly(record)
+    return line
+
+
+def _dumps_slowly(record: object) -> bytes:
+    text = json.dumps(record, ensure_ascii=False, allow_nan=False, separators=_COMPACT)
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(record, allow_nan=False, separators=_COMPACT).encode()
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object that a file holds.
+
+    Raises:
+        DataError: it cannot be read, or holds something else.
+    """
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: expected a JSON object")
+    return value

@@ -1,0 +1,206 @@
+"""Write files and directories that appear whole or not at all.
+
+Text, JSON, copied lines and directories are written under a temporary name, which is changed when
+they are complete. What an interrupted stage can continue is a journal (`journal.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from rzero_cli.data.locks import held
+from rzero_cli.errors import UsageError
+from rzero_cli.system.stdout import protect_stdout
+from rzero_cli.system.write_errors import named
+
+__all__ = [
+    "AtEnd",
+    "check_new",
+    "check_new_directory",
+    "check_new_file",
+    "file_meta_path",
+    "old_of",
+    "open_copy",
+    "open_directory",
+    "part_of",
+    "put_described",
+    "put_in_place",
+    "write_json",
+    "write_text",
+]
+
+# Of the 255 bytes that file systems give a name, what ours add to it.
+_LONGEST_NAME = 255 - len("..rejects.jsonl.part.lock")
+
+AtEnd = Callable[[Path], None]
+"""Called with the finished file before it takes its place: the record of its origin comes first,
+so that no file is ever without."""
+
+
+def put_described(finished: Path, target: Path, at_end: AtEnd | None) -> None:
+    """Describe a finished file and put it in its place; a Ctrl-C between the two leaves no record
+    of what is not there."""
+    new = not target.exists()
+    try:
+        if at_end is not None:
+            at_end(finished)
+        put_in_place(finished, target)
+    except BaseException:
+        if new and not target.exists():
+            file_meta_path(target).unlink(missing_ok=True)
+        raise
+
+
+def file_meta_path(path: Path) -> Path:
+    """Where the record of a JSONL file lies."""
+    return path.with_name(path.name + ".meta.json")
+
+
+def put_in_place(part: Path, target: Path) -> None:
+    """Rename a finished file or directory over `target`, its content on the disk first.
+
+    Otherwise a machine that loses its power could be left with the name and without what is in it.
+    A directory that is in the way is moved aside before it is removed: nobody finds half of it.
+    """
+    directory = part.is_dir()
+    for path in (part, *(part.iterdir() if directory else ())):
+        _sync(path)
+        if path != part and path.is_file():  # safetensors leaves weights to their owner alone
+            path.chmod(part.stat().st_mode & 0o666)
+    old = old_of(target)
+    if directory and target.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        try:
+            target.replace(old)
+            part.replace(target)
+        except BaseException:  # such as a Ctrl-C between the two
+            if not target.exists():
+                old.replace(target)
+            raise
+    else:
+        part.replace(target)
+    if directory:
+        shutil.rmtree(old, ignore_errors=True)
+    _sync(target.absolute().parent)
+
+
+def old_of(target: Path) -> Path:
+    """Where a directory lies for a moment while another takes its place."""
+    return target.with_name(f".{target.name}.old")
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # there are file systems that cannot, of directories
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with named(path):
+            # JSON escapes of what UTF-8 has not, lone surrogates, which a file's name may bring.
+            part.write_text(text, encoding="utf-8", errors="backslashreplace")
+        put_in_place(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write `value` as indented JSON, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def open_directory(target: Path) -> Iterator[Path]:
+    """An empty directory that becomes `target`, or replaces it, when the block ends well: for what
+    is made anew rather than gone on with.
+
+    Raises:
+        UsageError: another process is at it.
+    """
+    part = part_of(target)
+    with held(target), named(part):
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+        try:
+            yield part
+            put_in_place(part, target)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
+
+
+def open_copy(
+    path: str | None, *, force: bool = False, at_end: AtEnd | None = None
+) -> AbstractContextManager[IO[bytes]]:
+    """Open `path` for lines copied as they are (`filter`), or standard output.
+
+    Raises:
+        UsageError: as `journal.open_output`.
+    """
+    return _copy_file(Path(path), force, at_end) if path and path != "-" else protect_stdout()
+
+
+@contextmanager
+def _copy_file(target: Path, force: bool, at_end: AtEnd | None) -> Iterator[IO[bytes]]:
+    check_new_file(target, force=force)
+    part = target.with_name(f".{target.name}.part")
+    with held(target):
+        check_new_file(target, force=force)  # another process may have made it meanwhile
+        try:
+            with named(target), part.open("wb") as stream:
+                yield stream
+            put_described(part, target, at_end)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def part_of(target: Path) -> Path:
+    """Where the unfinished `target` lies. Raises UsageError where it has no name."""
+    _check_name(target)
+    return target.with_name(target.name + ".part")
+
+
+def _check_name(target: Path) -> None:
+    if not target.name:
+        raise UsageError(f"-o {target}: is no name for what is written")
+    if len(os.fsencode(target.name)) > _LONGEST_NAME:
+        raise UsageError(f"-o {target.name[:20]}...: the name is too long for a file")
+
+
+def check_new(target: Path, *, force: bool) -> None:
+    """Refuse a target that exists or has no folder to be in. Raises UsageError."""
+    _check_name(target)
+    if target.is_symlink():
+        raise UsageError(f"{target} is a symbolic link: give the path that it leads to")
+    if target.exists() and not force:
+        raise UsageError(f"{target} exists: choose another name, or replace it with --force")
+    if not target.absolute().parent.is_dir():
+        raise UsageError(f"{target.absolute().parent}: no such folder for {target.name}")
+
+
+def check_new_file(target: Path, *, force: bool) -> None:
+    """`check_new`, and refuse a folder even with `force`. Raises UsageError."""
+    check_new(target, force=force)
+    if target.is_dir():
+        raise UsageError(f"{target} is a directory: give -o a file in it")
+    if target.exists() and not target.is_file():
+        raise UsageError(f"{target} is not a file: give none, or -o -, for standard output")
+
+
+def check_new_directory(target: Path, *, force: bool) -> None:
+    """`check_new`, and refuse a file even with `force`. Raises UsageError."""
+    check_new(target, force=force)
+    if target.exists() and not target.is_dir():
+        raise UsageError(f"{target} is a file: a checkpoint is a directory")
