@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 
 from rzero_cli.report.parts import Chart, shown
 
-__all__ = ["HATCHES", "LIGHT", "SERIES", "STAND_IN", "alone", "as_svg", "draw", "style"]
+__all__ = ["DASHES", "HATCHES", "LIGHT", "SERIES", "STAND_IN", "alone", "as_svg", "draw", "style"]
 
 # Colours that are told apart with any kind of colour vision, at 4.5:1 or more from the background:
 # the hues of Okabe and Ito, darkened. `page.css` has those of the dark page.
@@ -43,7 +43,7 @@ LIGHT = {
 STAND_IN = {name: f"#0a0b{i:02x}" for i, name in enumerate(LIGHT, 1)}
 SERIES = [STAND_IN[f"c{i}"] for i in range(1, 7)]
 _MARKERS = "osD^vX"
-_DASHES: list[Any] = ["-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (3, 1)), "-"]
+DASHES: list[Any] = ["-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (3, 1)), "-"]
 HATCHES = ["", "///", "---", "\\\\\\", "xx", "++"]
 _SIZES = {False: (4.9, 3.3), True: (2.7, 2.0)}  # inches; 72 units of the picture each
 _MOST_MARKED = 24
@@ -130,7 +130,7 @@ def _text(text: str) -> str:
 def _look(i: int) -> tuple[str, Any, str]:
     """Colour, dashes and marker of line i, of which no two of 36 are alike."""
     turned = (i + i // 6) % 6  # from the seventh on a colour is there again
-    return SERIES[i % 6], _DASHES[turned], _MARKERS[turned]
+    return SERIES[i % 6], DASHES[turned], _MARKERS[turned]
 
 
 def _lines(axes: Any, chart: Chart) -> None:
