@@ -1,4 +1,4 @@
-"""The declared plan of the study: which runs are made, and which comparisons are of them."""
+"""The declared plan of the study: the runs to make, and the comparisons between them."""
 
 from __future__ import annotations
 
@@ -19,51 +19,51 @@ MEASURES = ("mean_at_k", "greedy", "maj_at_k", "label_accuracy")
 
 @dataclass(frozen=True)
 class Part:
-    """Chains of iterations that are made on each of several bases."""
+    """Chains of iterations to run on each of several bases."""
 
     name: str
     chains: list[str]
     iterations: int
     bases: list[int]
     difficulty: bool = False
-    """Whether `make difficulty` is made as well."""
+    """Run `make difficulty` as well."""
     guard: bool = False
-    """Whether each Solver of the loop is put to the probe, and what the guards say is written."""
+    """Evaluate each Solver of the loop on the probe, and record the verdicts of the guards."""
     solver_flags: str = ""
-    """Further options of `train-solver`. The loop then has a run of its own, and as an arm the
-    part's name."""
+    """Further options of `train-solver`. The loop then has a run of its own, and its arm is called
+    by the part's name."""
 
     @property
     def arms(self) -> list[str]:
-        """What its models are called, before the iteration."""
+        """The names of its models, without the iteration."""
         return [self.name] if self.solver_flags else self.chains
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Declared: model `a` less model `b`, paired by base. A model is "base" or "ARM/K"."""
+    """Model `a` minus model `b`, paired by base. A model is "base" or "ARM/K"."""
 
     name: str
     a: str
     b: str
     measure: str
     primary: bool = False
-    """Whether it is of the family that is tested together."""
+    """It belongs to the family that is tested together."""
 
 
 @dataclass(frozen=True)
 class Plan:
     size: str
-    """Of the base models, as `rzero tiny-base --size`."""
+    """The size of the base models, as in `rzero tiny-base --size`."""
     development: list[int]
-    """The bases on which settings and the plan were chosen; of no part."""
+    """The bases on which settings and the plan were chosen; in no part."""
     parts: list[Part]
     """The first is the main one; `ten`, `collapse` and `controls` have tables of their own."""
     comparisons: list[Comparison]
 
 
 def read_plan(path: Path) -> Plan:
-    """The plan of a file; its tables but `development` are parts, in their order.
+    """Read the plan of a file; every table except `development` is a part, in order.
 
     Raises:
         TypeError, ValueError: a key is missing or unknown; a part has a development base.

@@ -1,7 +1,7 @@
-"""What tables and pictures need of a run, in one small file.
+"""Collect from a run what tables and pictures need, in one small file.
 
-A run's folder is laid out as `recipes/loop.mk` writes it. Of it remain each model's verdicts on the
-held-out questions, and the figures of each iteration's questions, labels and trainings.
+A run's folder is laid out as `recipes/loop.mk` writes it. The file keeps each model's verdicts on
+the held-out questions, and the metrics of each iteration's questions, labels and trainings.
 """
 
 from __future__ import annotations
@@ -22,15 +22,18 @@ from rzero_cli.data.provenance import CHECKPOINT_META
 from rzero_cli.data.whole_files import file_meta_path
 from rzero_cli.errors import DataError
 from rzero_cli.method.filtering import band
+from rzero_cli.method.plan import LENGTH
 from rzero_cli.report.summary import CHAINS, iterations
 from rzero_cli.world.questions import draw_base, form, heldout_rows, truth
 
-__all__ = ["KINDS", "collect", "dump", "right"]
+from .declared_plan import Plan
+
+__all__ = ["KINDS", "collect", "dump", "values_by_question", "write_collected"]
 
 KINDS = ("mastered", "medium", "hard", "out of form")
-"""Of a question: what the base knows of its phrasing; or that it is no phrasing and digits."""
+"""The kinds of questions, by how well the base model knows the phrasing; the last has none."""
 
-# Of these chains the first iteration's questions and labels are the loop's (AS_THE_LOOP).
+# These chains take the first iteration's questions and labels from the loop (AS_THE_LOOP).
 _AS_THE_LOOP = ("no-filter", "true-labels", "shuffled-labels", "random-reward", "format-reward")
 _PACKAGES = ("python", "rzero-cli", "torch", "transformers", "trl")
 _GUARDS = {"probe": ["probe"], "diversity": ["diversity"], "both": ["probe", "diversity"]}
@@ -41,7 +44,7 @@ _ASKED = (
 _LAST = {
     "kl": "kl",
     "entropy": "entropy",
-    "length": "completions/mean_length",
+    "length": LENGTH,
     "p_hat": "p_hat",
     "r_unc": "r_unc",
     "r_rep": "r_rep",
@@ -51,7 +54,7 @@ Json = dict[str, Any]
 
 
 def collect(run: Path, apart: Mapping[str, Path] = {}) -> Json:
-    """The figures of a run of the miniature, finished or not.
+    """Collect the metrics of a run of the miniature, finished or not.
 
     Args:
         run: its folder.
@@ -59,18 +62,18 @@ def collect(run: Path, apart: Mapping[str, Path] = {}) -> Json:
 
     Returns:
         `base` (its seed), `seed` (of the loop), `world` (kind -> phrasings), `versions`, `cores`,
-        `finished` (date of the last evaluation), `questions` and `k` of the exam, and `models`:
-        "base" and, of each iteration that has been examined, "CHAIN/K", or of those apart
-        "NAME/K". A model has `exam`, and an
-        iteration what `_iteration` says. Where they are there, `difficulty` as in difficulty.json
-        (without intervals of scores), and `guards`, by "trained" or NAME, see `_guards`.
+        `finished` (date of the last evaluation), `questions` and `k` of the held-out set, and
+        `models`: "base" and every iteration that was evaluated, as "CHAIN/K", or "NAME/K" if it is
+        from a run apart. A model has `exam`, its evaluation, and an iteration the keys of
+        `_iteration`. If they exist, `difficulty` as in difficulty.json (without intervals of
+        scores), and `guards`, by "trained" or NAME (see `_guards`).
 
     Raises:
-        DataError: a file cannot be read, or is of other questions than the base's exam.
+        DataError: a file cannot be read, or has other questions than the base's held-out set.
     """
     first = _evaluation(run / "base" / "eval.json")
     origin = first["origin"]
-    made = read_object(_there(origin, origin["settings"]["model"]) / CHECKPOINT_META)
+    made = read_object(_resolved(origin, origin["settings"]["model"]) / CHECKPOINT_META)
     seed, heldout = (made["settings"][name] for name in ("seed", "heldout_seed"))
     rows = heldout_rows(seed if heldout is None else heldout)
     kinds = draw_base(seed).kinds
@@ -99,7 +102,7 @@ def collect(run: Path, apart: Mapping[str, Path] = {}) -> Json:
     if (run / "difficulty.json").is_file():
         found["difficulty"] = _difficulty(read_object(run / "difficulty.json"))
     for name, folder in {"trained": run, **apart}.items():
-        # An interrupted part may have put no more than the base to the probe.
+        # An interrupted part may have evaluated only the base on the probe.
         if (folder / "iter-1" / "probe.json").is_file():
             found.setdefault("guards", {})[name] = _guards(folder, name, models)
     rounded: Json = _rounded(found)
@@ -107,18 +110,31 @@ def collect(run: Path, apart: Mapping[str, Path] = {}) -> Json:
 
 
 def dump(found: Json) -> str:
-    """The figures as JSON, a line for each model."""
+    """Format the metrics as JSON, a line for each model."""
     models = ",\n".join(f"{json.dumps(k)}: {_compact(v)}" for k, v in found["models"].items())
     rest = {key: value for key, value in found.items() if key != "models"}
     lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in rest.items()]
     return ",\n".join(["{" + lines[0], *lines[1:], f'"models": {{\n{models}\n}}']) + "}\n"
 
 
-def right(exam: Json, measure: str, questions: int, k: int) -> list[float]:
-    """How well a collected model answered each question, in the order of `heldout_rows`.
+def write_collected(plan: Plan, folder: Path, into: Path) -> Path:
+    """Collect a run and the runs apart next to it into the file of its base; return its path."""
+    apart = {part.name: folder.with_name(f"{folder.name}-{part.name}") for part in plan.parts}
+    found = collect(folder, {name: path for name, path in apart.items() if path.is_dir()})
+    into.mkdir(parents=True, exist_ok=True)
+    path = into / f"{found['base']}.json"
+    part = path.with_suffix(".part")
+    part.write_text(dump(found), "utf-8")
+    part.replace(path)
+    return path
+
+
+def values_by_question(exam: Json, measure: str, questions: int, k: int) -> list[float]:
+    """The scores of a collected model on each question, in the order of `heldout_rows`.
 
     Args:
-        measure: "mean_at_k" (share of k answers that are right), "greedy" or "maj_at_k" (0 or 1).
+        measure: "mean_at_k" (share of the k answers that are right), "greedy" or "maj_at_k"
+            (0 or 1).
     """
     verdicts = exam["verdicts"][measure]
     if measure == "mean_at_k":
@@ -126,7 +142,7 @@ def right(exam: Json, measure: str, questions: int, k: int) -> list[float]:
     return [float(bit) for bit in f"{int(verdicts, 16):0{questions}b}"]
 
 
-# ---------------------------------------------------------------- the exam
+# ---------------------------------------------------------------- an evaluation
 
 
 def _evaluation(path: Path) -> Json:
@@ -136,14 +152,14 @@ def _evaluation(path: Path) -> Json:
     return found
 
 
-def _there(origin: Json, name: str) -> Path:
-    """A path as a record has it, from where its command was run."""
+def _resolved(origin: Json, name: str) -> Path:
+    """A recorded path, resolved against the folder its command was run in."""
     return Path(origin["directory"]) / name
 
 
 def _exam(path: Path, rows: list[Json]) -> Json:
-    """Scores, seconds, tokens, and `verdicts`: of mean_at_k a digit a question (how many of its k
-    answers are right); of greedy and maj_at_k a bit a question, as a hexadecimal number."""
+    """Collect scores, seconds, tokens, and `verdicts`: for mean_at_k a digit for each question (how
+    many of its k answers are right); for greedy and maj_at_k a bit for each, in hexadecimal."""
     found = _evaluation(path)
     task = found["tasks"]["heldout"]
     samples = {sample["id"]: sample for sample in task["samples"]}
@@ -175,8 +191,8 @@ def _hexadecimal(bits: Iterable[bool]) -> str:
 def _iteration(
     run: Path, chain: str, path: Path, kinds: dict[str, str], equivalence: Equivalence
 ) -> Json:
-    """`asked`, `kept` (figures of the questions and their labels), `training` (by role) and
-    `stages` (what was spent in this iteration's own folder)."""
+    """Collect `asked`, `kept` (metrics of the generated and the kept questions and their labels),
+    `training` (by role) and `stages` (the cost of those in this iteration's own folder)."""
     shared = chain in _AS_THE_LOOP and path.name == "iter-1"
     source = run / path.name if shared else path
     drawn = read_object(file_meta_path(source / "questions.jsonl"))["metrics"]
@@ -204,8 +220,8 @@ def _records(path: Path) -> list[Json]:
 
 
 def _by_kind(records: list[Json], kinds: dict[str, str], equivalence: Equivalence) -> Json:
-    """Of questions `n`, `digits` (mean number of them), and by kind how many there are (`kinds`),
-    have a label (`labelled`), and have a true one (`true`)."""
+    """Count questions: `n`, `digits` (mean number of them), and by kind all questions (`kinds`),
+    those with a label (`labelled`) and those with a true one (`true`)."""
     there, labelled, true = Counter[str](), Counter[str](), Counter[str]()
     digits = 0
     for record in records:
@@ -228,7 +244,7 @@ def _by_kind(records: list[Json], kinds: dict[str, str], equivalence: Equivalenc
 
 
 def _training(log: Path) -> Json:
-    """Of a training `reward` (first, last), and the last values that it logged."""
+    """The `reward` of a training (first, last), and the last values that it logged."""
     lines = _records(log)
     rewards = [line["reward"] for line in lines if "reward" in line]
     last: Json = {}
@@ -242,8 +258,8 @@ def _training(log: Path) -> Json:
 
 
 def _stages(path: Path) -> Json:
-    """By stage `seconds`, `tokens`, and `start_up`, the seconds outside of a training's updates:
-    imports, loading, saving; each where it is known."""
+    """The cost by stage, as far as it is known: `seconds`, `tokens`, and `start_up`, the seconds
+    outside of a training's updates (imports, loading, saving)."""
     stages: Json = {}
     for role in ("challenger", "solver"):
         if (path / role / CHECKPOINT_META).is_file():
@@ -253,7 +269,7 @@ def _stages(path: Path) -> Json:
             spent = sum(line.get("step_time", 0.0) for line in lines)
             tokens = max((line.get("num_tokens", 0) for line in lines), default=0)
             stages[record["stage"]] = {"tokens": int(tokens)}
-            # A training that was interrupted has the seconds of its last process alone.
+            # An interrupted training has only the seconds of its last process.
             if spent < record["seconds"]:
                 start_up = record["seconds"] - spent
                 stages[record["stage"]] |= {"seconds": record["seconds"], "start_up": start_up}
@@ -266,7 +282,7 @@ def _stages(path: Path) -> Json:
     return stages
 
 
-# ---------------------------------------------------------------- of the whole run
+# ---------------------------------------------------------------- the whole run
 
 
 def _difficulty(found: Json) -> Json:
@@ -279,9 +295,9 @@ def _difficulty(found: Json) -> Json:
 
 
 def _guards(run: Path, arm: str, models: Json) -> Json:
-    """`scores` (mean@k on the probe, from the base on), and what each guard would have done:
-    `trips` (after which iteration; None: never), `ship` (which iteration's Solver; 0 is the base),
-    and the exam's mean@k of the `shipped`, the `best` and the `last` Solver."""
+    """Collect `scores` (mean@k on the probe, from the base on), and what each guard would have
+    done: `trips` (after which iteration; None: never), `ship` (which iteration's Solver; 0 is the
+    base), and the mean@k on the held-out set of the `shipped`, the `best` and the `last` Solver."""
     folders = [run / "base", *iterations(run)]
     there = [path for path in folders if (path / "probe.json").is_file()]
     on_probe = []
@@ -306,7 +322,7 @@ def _guards(run: Path, arm: str, models: Json) -> Json:
 
 
 def _rounded(value: Any) -> Any:
-    """Floats to five places, in whatever holds them."""
+    """Round floats to five places, at any depth."""
     if isinstance(value, dict):
         return {key: _rounded(one) for key, one in value.items()}
     if isinstance(value, list):

@@ -1,6 +1,6 @@
 """The pictures of docs/evidence.md: SVG files in the light and dark colours of a run's page.
 
-Each is of the bases that have every model in it; its title says how many they are of how many.
+Each shows the bases that have every model in it; its title says how many of the planned they are.
 """
 
 from __future__ import annotations
@@ -14,26 +14,35 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from collect import KINDS
-from plan import Part
-from rzero_cli.report.drawing import HATCHES, LIGHT, SERIES, STAND_IN, as_svg, style
+from rzero_cli.report.drawing import DASHES, HATCHES, LIGHT, SERIES, STAND_IN, as_svg, style
 from rzero_cli.report.result_tables import CHAIN_NAMES
-from tables import (
+
+from .collect import KINDS
+from .comparisons import compare
+from .declared_plan import Part
+from .metrics import (
+    OUT_OF_FORM,
+    Metric,
     Study,
-    asked,
-    exam,
-    guards,
+    kind_share,
     label_accuracy,
-    share,
-    tested,
+    question_metric,
+    score,
 )
 
 __all__ = ["PICTURES", "Picture"]
 
 Picture = tuple[str, str]
-"""The SVG, and what it shows in words."""
+"""The SVG, and its content in words."""
 
 _WIDTH = 4.9  # inches of 72 units: letters are as large as the page's on a screen of 390 px
+_LEGEND: dict[str, Any] = {
+    "frameon": False,
+    "handlelength": 2.0,
+    "columnspacing": 1.0,
+    "handletextpad": 0.5,
+    "borderaxespad": 0.1,
+}
 
 
 def scores(study: Study) -> Picture | None:
@@ -49,18 +58,18 @@ def scores(study: Study) -> Picture | None:
     with style("scores"):
         figure, axes = _figure(3.4)
         for i, (chain, of) in enumerate(models.items()):
-            values = _values(study, of, exam("mean_at_k"), bases)
+            values = _values(study, of, score("mean_at_k"), bases)
             places = range(len(of))
             axes.plot(places, values, color=SERIES[i], linewidth=0.6, alpha=0.55)
             _thick(axes, i, places, values.mean(axis=1), CHAIN_NAMES[chain])
-            words.append(f"{CHAIN_NAMES[chain]}: {_told(values.mean(axis=1))}")
+            words.append(f"{CHAIN_NAMES[chain]}: {_listed(values.mean(axis=1))}")
         axes.set(xlabel="iteration (0: the base model)", xticks=range(part.iterations + 1))
         _legend(figure)
-        return _made(figure, "scores", title, words)
+        return _picture(figure, "scores", title, words)
 
 
-def asked_for(study: Study) -> Picture | None:
-    """What is asked: shares by kind, the base Challenger beside the trained one."""
+def questions(study: Study) -> Picture | None:
+    """The generated questions by kind, of the base Challenger and of the trained one."""
     part = study.plan.parts[0]
     steps = range(1, part.iterations + 1)
     chains = [*reversed(part.chains)]
@@ -76,26 +85,26 @@ def asked_for(study: Study) -> Picture | None:
             bottom = np.zeros(len(steps))
             for kind, name in enumerate(KINDS):
                 of = [f"{chain}/{k}" for k in steps]
-                means = _values(study, of, share(kind), bases).mean(axis=1)
+                means = _values(study, of, kind_share(kind), bases).mean(axis=1)
                 label = name if chain == chains[0] else None
                 how = {"color": SERIES[kind], "hatch": HATCHES[kind], "linewidth": 0.8}
                 axes.bar(
                     steps, means, bottom=bottom, label=label, edgecolor=STAND_IN["paper"], **how
                 )
                 bottom += means
-                words.append(f"{CHAIN_NAMES[chain]}, {name}: {_told(means)}")
+                words.append(f"{CHAIN_NAMES[chain]}, {name}: {_listed(means)}")
             axes.set_title(CHAIN_NAMES[chain], loc="left", fontsize=11)
             axes.set(xlabel="iteration", xticks=steps)
         _legend(figure, columns=4)
-        return _made(figure, "asked", title, words)
+        return _picture(figure, "asked", title, words)
 
 
-def apart(study: Study) -> Picture | None:
-    """Questions become harder for the base, and labels less often true."""
+def difficulty(study: Study) -> Picture | None:
+    """The difficulty of the loop's questions for the base model, and the truth of their labels."""
     part = next((part for part in study.plan.parts if part.difficulty), None)
     if part is None:
         return None
-    bases = [base for base in part.bases if "difficulty" in study.runs.get(base, {})]
+    bases = [base for base in part.bases if "difficulty" in study.run(base)]
     if not bases:
         return None
     tables = [study.runs[base]["difficulty"]["rows"] for base in bases]
@@ -109,18 +118,18 @@ def apart(study: Study) -> Picture | None:
     words = []
     with style("apart"):
         figure, axes = _figure(3.2)
-        for i, (name, figure_of) in enumerate(lines.items()):
-            rows = [[figure_of(rows[k]) for rows in tables] for k in range(count)]
+        for i, (name, metric) in enumerate(lines.items()):
+            rows = [[metric(rows[k]) for rows in tables] for k in range(count)]
             means = 100 * np.array([np.mean([v for v in row if v is not None]) for row in rows])
             _thick(axes, i, range(1, count + 1), means, name)
-            words.append(f"{name}: {_told(means)}")
+            words.append(f"{name}: {_listed(means)}")
         axes.set(xlabel="questions of iteration", xticks=range(1, count + 1), ylim=(0, 102))
         _legend(figure, columns=3)
-        return _made(figure, "apart", title, words)
+        return _picture(figure, "apart", title, words)
 
 
-def many(study: Study, name: str) -> Picture | None:
-    """Scores and labels, what a collapse is seen by, and after which iteration guards trip."""
+def long_run(study: Study, name: str) -> Picture | None:
+    """Scores and labels, the signs of a collapse, and the iterations after which guards trip."""
     part = study.part(name)
     if part is None:
         return None
@@ -130,40 +139,40 @@ def many(study: Study, name: str) -> Picture | None:
     if not bases:
         return None
     title = f"{part.iterations} iterations, {_of(bases, part)}"
-    upper = {"mean@8 %": exam("mean_at_k"), "greedy %": exam("greedy")}
+    upper = {"mean@8 %": score("mean_at_k"), "greedy %": score("greedy")}
     upper["true labels % (kept)"] = label_accuracy()
     lower = {
         "answers that differ %": lambda model: (
-            asked("distinct_answers")(model) / model["asked"]["n"]
+            question_metric("distinct_answers")(model) / model["asked"]["n"]
         ),
-        "10 commonest answers %": asked("top_10_answers"),
-        "self-BLEU x 100": asked("self_bleu"),
-        "out of form %": share(KINDS.index("out of form")),
+        "10 commonest answers %": question_metric("top_10_answers"),
+        "self-BLEU x 100": question_metric("self_bleu"),
+        "out of form %": kind_share(OUT_OF_FORM),
     }
     words = []
     with style(name):
         heights = {"height_ratios": [3, 3, 1]}
         figure, (top, middle, bottom) = _figure(7.2, rows=3, sharex=True, gridspec_kw=heights)
         for axes, lines in ((top, upper), (middle, lower)):
-            for i, (line, figure_of) in enumerate(lines.items()):
+            for i, (line, metric) in enumerate(lines.items()):
                 of = models if line in ("mean@8 %", "greedy %") else models[1:]
-                values = _values(study, of, figure_of, bases)
+                values = _values(study, of, metric, bases)
                 means = np.nanmean(values, axis=1)
                 _thick(axes, i, range(len(models) - len(of), len(models)), means, line)
-                words.append(f"{line}: {_told(means)}")
+                words.append(f"{line}: {_listed(means)}")
             axes.set_ylim(-2, 102)
             _legend_above(axes)
         words += _stops(bottom, study, loop, bases)
         bottom.set(xlabel="iteration (0: the base model)", xticks=range(len(models)))
-        return _made(figure, name, title, words)
+        return _picture(figure, name, title, words)
 
 
 def _stops(axes: Any, study: Study, loop: str, bases: Sequence[int]) -> list[str]:
-    """How many runs each guard stops, at the iteration after which it does."""
+    """Draw the number of runs that each guard stops, at the iteration after which it does."""
     words = []
     names = ("diversity", "probe")
     for row, guard in enumerate(names):
-        said = [guards(study, base, loop).get(guard) for base in bases]
+        said = [study.guards(base, loop).get(guard) for base in bases]
         trips = [one["trips"] for one in said if one]
         for k in sorted({k for k in trips if k}):
             axes.plot([k], [row], marker="v", markersize=7, color=SERIES[1])
@@ -179,7 +188,7 @@ def _stops(axes: Any, study: Study, loop: str, bases: Sequence[int]) -> list[str
 
 def forest(study: Study) -> Picture | None:
     """The declared comparisons: means, intervals over bases, and over bases and questions."""
-    found = [one for one in tested(study) if one.differences]
+    found = [one for one in compare(study) if one.differences]
     if not found:
         return None
     words = []
@@ -210,10 +219,10 @@ def forest(study: Study) -> Picture | None:
         axes.grid(visible=False, axis="y")
         axes.set(yticks=[], ylim=(-0.5, len(found) - 0.2), xlabel="difference in points")
         title = "The declared comparisons, with 95 % intervals"
-        return _made(figure, "forest", title, words)
+        return _picture(figure, "forest", title, words)
 
 
-# ---------------------------------------------------------------- parts
+# ---------------------------------------------------------------- helpers
 
 
 def _figure(height: float, *, rows: int = 1, columns: int = 1, **how: Any) -> tuple[Figure, Any]:
@@ -234,35 +243,19 @@ def _thick(axes: Any, i: int, places: Iterable[float], values: Any, name: str) -
         marker="os^D"[i],
         markersize=5.5,
         linewidth=2.2,
-        linestyle=["-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2))][i],
+        linestyle=DASHES[i],
         label=name,
     )
 
 
 def _legend(figure: Figure, columns: int = 2) -> None:
-    figure.legend(
-        loc="outside lower left",
-        ncols=columns,
-        frameon=False,
-        handlelength=2.0,
-        columnspacing=1.0,
-        handletextpad=0.5,
-        borderaxespad=0.1,
-    )
+    figure.legend(loc="outside lower left", ncols=columns, **_LEGEND)
 
 
 def _legend_above(axes: Any) -> None:
     axes.set_title("\n", fontsize=13)  # keeps the place, without the legend's width
     legend = axes.legend(
-        loc="lower left",
-        bbox_to_anchor=(-0.12, 1),
-        ncols=2,
-        frameon=False,
-        fontsize=10,
-        handlelength=2.0,
-        columnspacing=1.0,
-        handletextpad=0.5,
-        borderaxespad=0.1,
+        loc="lower left", bbox_to_anchor=(-0.12, 1), ncols=2, fontsize=10, **_LEGEND
     )
     legend.set_in_layout(False)
 
@@ -273,9 +266,9 @@ def _complete(study: Study, planned: Sequence[int], models: Iterable[str]) -> li
     return [b for b in planned if all(study.models(model, [b]) for model in wanted)]
 
 
-def _values(study: Study, models: Sequence[str], figure: Any, bases: Sequence[int]) -> Any:
-    """A figure in %, by model and base; nan where a model has none."""
-    rows = [study.of(model, figure, bases) for model in models]
+def _values(study: Study, models: Sequence[str], metric: Metric, bases: Sequence[int]) -> Any:
+    """A metric in %, by model and base; nan if a model has none."""
+    rows = [study.values(model, metric, bases) for model in models]
     return 100 * np.array([[row.get(base, np.nan) for base in bases] for row in rows])
 
 
@@ -286,18 +279,18 @@ def _of(bases: Sequence[int], part: Part) -> str:
     return f"{n} bases" if n > 1 else "1 base"
 
 
-def _told(values: Iterable[float]) -> str:
+def _listed(values: Iterable[float]) -> str:
     return ", ".join(f"{value:.1f}" for value in values)
 
 
-def _made(figure: Figure, name: str, title: str, words: Sequence[str]) -> Picture:
+def _picture(figure: Figure, name: str, title: str, words: Sequence[str]) -> Picture:
     figure.suptitle(title, x=0.02, ha="left", fontsize=11)
     said = f"{title}. {'; '.join(words)}."
     return _file(as_svg(figure, name, title, said)), said
 
 
 def _file(svg: str) -> str:
-    """An SVG of a page as a file of its own, in the page's light and dark colours."""
+    """Make an SVG of a page a file of its own, in the page's light and dark colours."""
     css = files("rzero_cli.report").joinpath("page.css").read_text("utf-8")
     light, dark = (
         "".join(f"--{n}:{found[place]};" for n in LIGHT if (found := _colours(css, n)))
@@ -311,16 +304,16 @@ def _file(svg: str) -> str:
 
 
 def _colours(css: str, name: str) -> list[str]:
-    """A colour of the light page, and of the dark one."""
+    """A colour of the light page and of the dark one."""
     return re.findall(rf"--{name}: (#[0-9a-f]+)", css)[:2]
 
 
 PICTURES: dict[str, Callable[[Study], Picture | None]] = {
     "scores": scores,
-    "asked": asked_for,
-    "apart": apart,
-    "ten": partial(many, name="ten"),
-    "collapse": partial(many, name="collapse"),
+    "asked": questions,
+    "apart": difficulty,
+    "ten": partial(long_run, name="ten"),
+    "collapse": partial(long_run, name="collapse"),
     "forest": forest,
 }
-"""By the name of the file; None where there is nothing to draw."""
+"""The pictures by the name of the file; None if there is nothing to draw."""

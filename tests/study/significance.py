@@ -1,14 +1,15 @@
 """The statistics of the study. The base model is the unit: n is the number of bases.
 
-| figure       | what it is                                                                       |
+| function     | result                                                                           |
 |--------------|----------------------------------------------------------------------------------|
-| t_interval   | of a mean difference over bases, Student's t with n - 1 degrees of freedom       |
-| sign_flip    | exact permutation test: were the signs of the differences tosses of a coin, how  |
-|              | often would their mean be as far from 0? (2^n of them)                           |
+| t_interval   | interval of a mean difference over bases, Student's t with n - 1 degrees of      |
+|              | freedom                                                                          |
+| sign_flip    | exact permutation test: if the signs of the differences were tosses of a coin,   |
+|              | how often would their mean be as far from 0? (all 2^n of them)                   |
 | holm         | p values of a family of tests, adjusted so that an error in any is as rare as in |
 |              | one (Holm 1979)                                                                  |
-| two_level    | interval of a mean difference by drawing bases again, and within each its        |
-|              | questions (percentiles of the bootstrap)                                         |
+| two_level    | interval of a mean difference by resampling bases, and the questions within each |
+|              | (percentiles of the bootstrap)                                                   |
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from scipy import stats
 __all__ = ["MOST_FLIPPED", "holm", "mean_sd", "sign_flip", "t_interval", "two_level"]
 
 MOST_FLIPPED = 20
-"""Differences whose signs are all flipped: a million ways."""
+"""The most differences whose signs are all flipped: in a million ways."""
 
 Values = np.ndarray
 
@@ -34,7 +35,7 @@ def mean_sd(values: Sequence[float]) -> tuple[float, float | None]:
 
 
 def t_interval(differences: Sequence[float]) -> tuple[float, float] | None:
-    """The 95 % interval of the mean of n differences; None where n < 2."""
+    """The 95 % interval of the mean of n differences; None if n < 2."""
     mean, sd = mean_sd(differences)
     if sd is None:
         return None
@@ -74,13 +75,15 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def two_level(
     bases: Sequence[Sequence[Values]], *, seed: int = 0, draws: int = 10_000
 ) -> tuple[float, float]:
-    """The 95 % interval of a mean over bases; too wide rather than too narrow where bases differ by
-    the noise of their questions alone, which is then in both levels.
+    """The 95 % interval of a mean over bases.
+
+    If bases differ by the noise of their questions alone, that noise is in both levels, and the
+    interval is too wide rather than too narrow.
 
     Args:
-        bases: n >= 1 of them; of each one or more arrays of a value a question, which are drawn
-            independently and whose means add up to the base's value. A difference on the same
-            questions is one array; of two sets of questions it is two, the second negated.
+        bases: n >= 1 of them; each has one or more arrays with a value for each question, which are
+            resampled independently and whose means add up to the base's value. A difference on the
+            same questions is one array; on two sets of questions it is two, the second negated.
     """
     rng = np.random.default_rng(seed)
     picks = rng.integers(len(bases), size=(draws, len(bases)))
@@ -94,7 +97,7 @@ def two_level(
 
 
 def _means_of_draws(values: Values, draws: int, rng: np.random.Generator) -> Values:
-    """Means of as many values drawn with replacement; counted by value, of which there are few."""
+    """Means of as many values sampled with replacement, by counts of the few distinct values."""
     different, counts = np.unique(values, return_counts=True)
     drawn = rng.multinomial(len(values), counts / len(values), size=draws)
     return np.asarray(drawn @ different / len(values))
