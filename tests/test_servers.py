@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("openai")
 
 from rzero_cli.engines import Completion, Sampling, open_engine
-from rzero_cli.engines import openai as engine_module
+from rzero_cli.engines import endpoints as endpoints_module
 from rzero_cli.errors import RzeroError, UsageError
 from rzero_cli.method.prompts import SOLVER, prompt_for
 from scripted_server import Body, Reply, ScriptedServer, completion, error, question
@@ -171,7 +171,7 @@ def test_greedy_answers_are_asked_for_once() -> None:
 def test_what_passes_is_tried_again(
     status: int, raw: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_module, "_pause", lambda attempt: 0.01)
+    monkeypatch.setattr(endpoints_module, "_seconds", lambda attempt: 0.01)
     failures = Counter[str]()
 
     def answer(body: Body) -> Reply:
@@ -187,7 +187,7 @@ def test_what_passes_is_tried_again(
 
 
 def test_a_request_that_fails_every_time_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "_pause", lambda attempt: 0.01)
+    monkeypatch.setattr(endpoints_module, "_seconds", lambda attempt: 0.01)
 
     def answer(body: Body) -> Reply:
         if question(body) == "3":
@@ -218,7 +218,7 @@ def test_work_goes_to_the_least_busy() -> None:
 def test_an_endpoint_that_dies_is_set_aside_and_none_of_its_questions_is_lost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(engine_module, "_pause", lambda attempt: 0.2)
+    monkeypatch.setattr(endpoints_module, "_seconds", lambda attempt: 0.2)
     notices: list[str] = []
     count = 0
 
@@ -238,7 +238,7 @@ def test_an_endpoint_that_dies_is_set_aside_and_none_of_its_questions_is_lost(
 
 
 def test_a_server_that_comes_back_is_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "_pause", lambda attempt: 0.05)
+    monkeypatch.setattr(endpoints_module, "_seconds", lambda attempt: 0.05)
     notices: list[str] = []
     gone = threading.Event()
 
@@ -260,8 +260,8 @@ def test_a_server_that_comes_back_is_used_again(monkeypatch: pytest.MonkeyPatch)
 def test_a_server_that_stays_away_ends_the_run_with_what_is_done(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(engine_module, "PATIENCE", 0.5)
-    monkeypatch.setattr(engine_module, "_pause", lambda attempt: 0.05)
+    monkeypatch.setattr(endpoints_module, "PATIENCE", 0.5)
+    monkeypatch.setattr(endpoints_module, "_seconds", lambda attempt: 0.05)
 
     def answer(body: Body) -> Reply:
         if int(question(body)) >= 8:
@@ -328,7 +328,7 @@ def test_room_for_none_of_a_few_prompts_is_an_error_too() -> None:
 
 def test_a_page_where_a_server_was_is_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy answers for a server that is starting."""
-    monkeypatch.setattr(engine_module, "_pause", lambda attempt: 0.05)
+    monkeypatch.setattr(endpoints_module, "_seconds", lambda attempt: 0.05)
     starting = threading.Event()
 
     def answer(body: Body) -> Reply:
@@ -404,7 +404,7 @@ def test_room_for_no_prompt_at_all_is_an_error() -> None:
 def test_what_will_never_pass_is_said_at_once(
     reply: Reply, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_module, "_pause", lambda attempt: 0.0)
+    monkeypatch.setattr(endpoints_module, "_seconds", lambda attempt: 0.0)
     with ScriptedServer(lambda body: reply) as server, pytest.raises(RzeroError, match=said) as got:
         complete(server)
     assert "\n" not in str(got.value)

@@ -5,24 +5,17 @@ chat completions, a raw prompt to completions. A question and its n completions 
 as many as the server needs that gives fewer at a time. Each request has a seed of its own, so
 completions differ and a run repeats as far as the server repeats itself.
 
-A request goes to the endpoint with the least to do. The official client retries what passes (429,
-5xx, a lost connection); an endpoint that still fails is set aside until it lists its models again,
-and what it had is asked elsewhere, or of itself when it is back. Nothing is lost: what cannot be
-had for `PATIENCE` seconds ends the run, and `--resume` goes on from there.
+The official client retries what passes (429, 5xx, a lost connection). What an endpoint that still
+fails had (`endpoints.py`) is asked elsewhere, or of itself when it is back. Nothing is lost: what
+cannot be had for `PATIENCE` seconds ends the run, and `--resume` goes on from there.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import random
-import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from functools import cache
-from itertools import count
 from typing import Any
 
 import openai
@@ -30,21 +23,27 @@ import openai
 from rzero_cli.engines import Completion, Sampling, derived_seed
 from rzero_cli.engines.ahead import Ahead
 from rzero_cli.engines.chat import CUT, room_for_prompt
+from rzero_cli.engines.endpoints import (
+    GIBBERISH,
+    KEY,
+    NOT_OURS,
+    Endpoint,
+    Endpoints,
+    pause,
+    said,
+)
 from rzero_cli.engines.in_flight import EventLoop, in_order
 from rzero_cli.errors import RzeroError, UsageError
 from rzero_cli.method.prompts import Prompt
 from rzero_cli.system.secrets import redact
 
-__all__ = ["DEFAULT_BATCH_SIZE", "PATIENCE", "OpenAIEngine"]
+__all__ = ["DEFAULT_BATCH_SIZE", "OpenAIEngine"]
 
 DEFAULT_BATCH_SIZE = 256
 """Completions in flight at each endpoint: what `vllm serve` works on at a time on most machines."""
-PATIENCE = 900.0
-"""Seconds without any working endpoint after which a run ends."""
 # How far prompts are read ahead, in prompts that fill all endpoints: room for a slow one.
 _FULL = 8
 _TIMEOUT = 1800.0
-_LONGEST_PAUSE = 20.0
 # Failures of one request, most of them an endpoint's end, after which it may be the cause itself.
 _TRIES = 8
 # Refusals with nothing but refusals before them after which the settings are at fault.
@@ -54,24 +53,6 @@ _ALIKE = 8
 # vLLM's name for how many of the last tokens of a prompt to take.
 _CUT_TO = "truncate_prompt_tokens"
 _TOO_LONG = ("context length", "context_length", "context size", "too long", "max_model_len")
-
-
-@dataclass(slots=True)
-class _Endpoint:
-    """One server and what it is busy with."""
-
-    url: str
-    client: openai.AsyncOpenAI
-    busy: int = 0
-    """Completions in flight."""
-    most: int = 1 << 30
-    """Choices it gives to one request, as far as is known."""
-    alike: int | None = 0
-    """Requests whose choices were all the same; None once some were not."""
-    context: int | None = None
-    """Tokens of prompt and answer together that the model can take, where the server tells."""
-    down: bool = False
-    probe: asyncio.Task[None] | None = field(default=None, repr=False)
 
 
 class OpenAIEngine:
@@ -108,22 +89,17 @@ class OpenAIEngine:
         timeout = self._own.pop("timeout", _TIMEOUT)
         if not isinstance(timeout, (int, float)) or not timeout > 0:
             raise UsageError(f"--engine-arg timeout={timeout}: must be seconds")
-        key = os.environ.get("OPENAI_API_KEY") or "none"
-        self._endpoints = [
-            _Endpoint(url, openai.AsyncOpenAI(base_url=url, api_key=key, timeout=timeout))
-            for url in endpoints
-        ]
-        self._for_chats = {"chat_template_kwargs": dict(template_args)} if template_args else {}
         self._batch_size = batch_size or DEFAULT_BATCH_SIZE
+        self._endpoints = Endpoints(
+            endpoints, most_busy=self._batch_size, timeout=timeout, notify=notify
+        )
+        self._for_chats = {"chat_template_kwargs": dict(template_args)} if template_args else {}
         self._notify = notify
         self._notify_once = cache(notify)
         self._answered = self._refused = 0
-        self._alive_at = time.monotonic()
-        self._waiting: deque[asyncio.Future[None]] = deque()
-        self._given_up = ""
         self._loop = EventLoop()
         try:
-            self.model = self._loop.run(self._find(model))
+            self.model = self._loop.run(self._endpoints.find(model))
         except BaseException:
             self._close()
             raise
@@ -135,7 +111,7 @@ class OpenAIEngine:
         self._close()
 
     def _close(self) -> None:
-        self._loop.close(*(endpoint.client.close() for endpoint in self._endpoints))
+        self._loop.close(*(endpoint.client.close() for endpoint in self._endpoints.all))
 
     def generate(
         self,
@@ -158,13 +134,13 @@ class OpenAIEngine:
         def begin(number: int, prompt: Prompt) -> Future[list[Completion]]:
             return self._loop.submit(self._draw(number, prompt, sampling, 0, drawn))
 
-        capacity = len(self._endpoints) * max(1, self._batch_size // drawn)
+        capacity = len(self._endpoints.all) * max(1, self._batch_size // drawn)
         for completions in in_order(
             prompts, begin, window=_FULL * capacity, start=start, ahead=ahead
         ):
             yield completions * (sampling.n // drawn)
         if self._refused and not (self._answered or start):
-            raise RzeroError(f"{self._endpoints[0].url}: has no room for any of these prompts")
+            raise RzeroError(f"{self._endpoints.all[0].url}: has no room for any of these prompts")
 
     async def _draw(
         self, number: int, prompt: Prompt, sampling: Sampling, first: int, wanted: int
@@ -197,25 +173,25 @@ class OpenAIEngine:
         body = {name: value for name, value in body.items() if value is not None}
         attempt = failures = 0
         while True:
-            endpoint, n = await self._choose(wanted)
+            endpoint, n = await self._endpoints.choose(wanted)
             failures += 1
             try:
                 response = await self._post(endpoint, prompt, body | ({"n": n} if n > 1 else {}))
                 if drawn := _completions(response, n, raw):
                     self._answered += 1
-                    self._alive_at = time.monotonic()
+                    self._endpoints.answered()
                     endpoint.most = len(drawn) if len(drawn) < n else endpoint.most
                     return self._without_copies(endpoint, drawn)
                 failure = "an answer without choices"
             except openai.RateLimitError as error:
-                failure = _message(error)
+                failure = said(error)
                 if error.code == "insufficient_quota":  # waiting does not help
                     raise RzeroError(f"{endpoint.url}: {failure}") from error
-                if time.monotonic() - self._alive_at < PATIENCE:  # others get their answers
+                if self._endpoints.patient():  # others get their answers
                     failures -= 1
             except (openai.APIConnectionError, openai.InternalServerError) as error:
-                failure = _message(error)
-                self._set_aside(endpoint, failure)
+                failure = said(error)
+                self._endpoints.set_aside(endpoint, failure)
             except openai.APIStatusError as error:
                 if _too_long(error) and raw and self._cut_on_the_left(endpoint, body):
                     continue
@@ -225,23 +201,22 @@ class OpenAIEngine:
                 if raw and error.status_code in (404, 405):
                     raise RzeroError(
                         f"{endpoint.url}: this server takes chats only: use chat prompts "
-                        f"({_message(error)})"
+                        f"({said(error)})"
                     ) from error
                 return self._refuse(endpoint, error, wanted)
-            except _GIBBERISH:
-                failure = _NOT_OURS
+            except GIBBERISH:
+                failure = NOT_OURS
             finally:
-                endpoint.busy -= n
-                self._wake()
+                self._endpoints.release(endpoint, n)
             if failures == _TRIES:
                 raise RzeroError(
                     f"{endpoint.url}: a request failed {_TRIES} times, last with: {failure}; "
                     "finished records are kept, --resume goes on"
                 )
-            await asyncio.sleep(_pause(attempt))
+            await pause(attempt)
             attempt += 1
 
-    async def _post(self, endpoint: _Endpoint, prompt: Prompt, body: dict[str, Any]) -> Any:
+    async def _post(self, endpoint: Endpoint, prompt: Prompt, body: dict[str, Any]) -> Any:
         if isinstance(prompt, str):
             return await endpoint.client.completions.create(
                 model=self.model, prompt=prompt, extra_body=body
@@ -252,7 +227,7 @@ class OpenAIEngine:
             extra_body=body,
         )
 
-    def _cut_on_the_left(self, endpoint: _Endpoint, body: dict[str, Any]) -> bool:
+    def _cut_on_the_left(self, endpoint: Endpoint, body: dict[str, Any]) -> bool:
         """Have the server cut a raw prompt that it has no room for; False if it cannot be had."""
         if not endpoint.context or "max_tokens" not in body or _CUT_TO in body:
             return False
@@ -260,7 +235,7 @@ class OpenAIEngine:
         self._notify_once(CUT)
         return True
 
-    def _without_copies(self, endpoint: _Endpoint, drawn: list[Completion]) -> list[Completion]:
+    def _without_copies(self, endpoint: Endpoint, drawn: list[Completion]) -> list[Completion]:
         """Count choices that are all alike as one, until the endpoint has once given others: there
         are servers that give a single draw n times."""
         if endpoint.alike is None or len(drawn) == 1:
@@ -274,67 +249,13 @@ class OpenAIEngine:
             self._notify(f"{endpoint.url}: a request's answers are alike; asked for one at a time")
         return drawn[:1]
 
-    async def _choose(self, wanted: int) -> tuple[_Endpoint, int]:
-        """The least busy endpoint that works, and how many completions to ask it for; waits its
-        turn while all are full or down."""
-        while not (free := self._free()):
-            if self._given_up:
-                raise RzeroError(self._given_up)
-            turn = asyncio.get_running_loop().create_future()
-            self._waiting.append(turn)
-            await turn
-        endpoint = min(free, key=lambda endpoint: endpoint.busy)
-        n = min(wanted, endpoint.most)
-        endpoint.busy += n
-        self._wake()
-        return endpoint, n
-
-    def _free(self) -> list[_Endpoint]:
-        return [e for e in self._endpoints if not e.down and e.busy < self._batch_size]
-
-    def _wake(self) -> None:
-        """Give the next its turn, if there is room for it. It does the same for the one after."""
-        while self._waiting and (self._free() or self._given_up):
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                if not self._given_up:
-                    return
-
-    def _set_aside(self, endpoint: _Endpoint, failure: str) -> None:
-        if not endpoint.down:
-            endpoint.down = True
-            self._notify(f"{endpoint.url}: {failure}; set aside until it is back")
-            endpoint.probe = asyncio.get_running_loop().create_task(self._await_return(endpoint))
-
-    async def _await_return(self, endpoint: _Endpoint) -> None:
-        """Look again and again whether an endpoint is back, as long as there is patience."""
-        client = endpoint.client.with_options(max_retries=0, timeout=10)
-        for attempt in count():
-            await asyncio.sleep(_pause(attempt))
-            if await _answers(client):
-                break
-            if all(e.down for e in self._endpoints):
-                if time.monotonic() - self._alive_at > PATIENCE:
-                    self._given_up = (
-                        f"{', '.join(e.url for e in self._endpoints)}: no answer for "
-                        f"{PATIENCE / 60:.0f} minutes; finished records are kept, --resume goes on"
-                    )
-                    self._wake()
-                    return
-            else:
-                self._alive_at = time.monotonic()
-        self._notify(f"{endpoint.url}: back")
-        endpoint.down = False
-        self._wake()
-
     def _refuse(
-        self, endpoint: _Endpoint, error: openai.APIStatusError, wanted: int
+        self, endpoint: Endpoint, error: openai.APIStatusError, wanted: int
     ) -> list[Completion]:
         """What a request that the server will never answer is worth. Raises RzeroError."""
-        message = _message(error)
+        message = said(error)
         if error.status_code in (401, 403):
-            raise RzeroError(f"{endpoint.url}: {message}: {_KEY}") from error
+            raise RzeroError(f"{endpoint.url}: {message}: {KEY}") from error
         too_long = _too_long(error)
         if too_long and not self._refused:
             self._notify(f"{endpoint.url}: {message}: a prompt without room gets empty answers")
@@ -345,73 +266,6 @@ class OpenAIEngine:
                 "field out)"
             ) from error
         return [Completion("", 0, truncated=True)] * wanted
-
-    async def _find(self, wanted: str | None) -> str:
-        """The model's name, after a look at what each endpoint serves."""
-        names = await asyncio.gather(*map(_served, self._endpoints))
-        dead = [e for e, served in zip(self._endpoints, names, strict=True) if served is None]
-        if len(dead) == len(self._endpoints):
-            raise RzeroError(
-                f"{', '.join(e.url for e in dead)}: no server answers there; start one "
-                "(vllm serve MODEL), or correct --endpoint"
-            )
-        for endpoint in dead:
-            self._set_aside(endpoint, "no answer")
-        listed = [list(served) for served in names if served]
-        model = wanted
-        if model is None:
-            if not listed:
-                raise UsageError("name the model: the server does not list any")
-            if len(set(listed[0])) != 1:
-                raise UsageError(f"name the model; the server has {', '.join(listed[0][:8])}")
-            model = listed[0][0]
-        for endpoint, served in zip(self._endpoints, names, strict=True):
-            if served and model not in served:
-                raise UsageError(
-                    f"{endpoint.url} has no model {model}; it has {', '.join(list(served)[:8])}"
-                )
-            endpoint.context = (served or {}).get(model)
-        return model
-
-
-# What the client and we run into where something else than the protocol comes back.
-_GIBBERISH = (AttributeError, TypeError, ValueError)
-_NOT_OURS = "what answers there does not speak OpenAI's protocol"
-_KEY = "set OPENAI_API_KEY to a key it takes"
-
-
-async def _answers(client: openai.AsyncOpenAI) -> bool:
-    """Whether a server is up, whatever it says."""
-    try:
-        await client.models.list()
-    except openai.APIStatusError as error:
-        return error.status_code < 500
-    except (openai.APIError, *_GIBBERISH):
-        return False
-    return True
-
-
-async def _served(endpoint: _Endpoint) -> dict[str, int | None] | None:
-    """The models an endpoint lists, each with its context's length if it tells that; empty if it
-    tells nothing, None if it does not answer.
-
-    Raises:
-        RzeroError: it wants a key.
-    """
-    try:
-        listed = await endpoint.client.with_options(timeout=20).models.list()
-        return {model.id: (model.model_extra or {}).get("max_model_len") for model in listed.data}
-    except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
-        raise RzeroError(f"{endpoint.url}: {_message(error)}: {_KEY}") from error
-    except (openai.APIConnectionError, openai.InternalServerError):
-        return None
-    except openai.NotFoundError as error:
-        hint = "" if endpoint.url.rstrip("/").endswith("/v1") else "; the URL ends with /v1 mostly"
-        raise RzeroError(f"{endpoint.url}: no such place there (404){hint}") from error
-    except openai.APIError:
-        return {}
-    except _GIBBERISH as error:
-        raise RzeroError(f"{endpoint.url}: {_NOT_OURS}") from error
 
 
 def _completions(response: Any, n: int, raw: bool) -> list[Completion]:
@@ -430,18 +284,4 @@ def _completions(response: Any, n: int, raw: bool) -> list[Completion]:
 
 
 def _too_long(error: openai.APIStatusError) -> bool:
-    return any(words in _message(error).lower() for words in _TOO_LONG)
-
-
-def _message(error: openai.APIError) -> str:
-    body = error.body if isinstance(error.body, dict) else {}
-    inner = body.get("error")
-    text = body.get("message") or (inner.get("message") if isinstance(inner, dict) else inner)
-    status = getattr(error, "status_code", None)
-    said = " ".join(redact(str(text or error.message)).split())[:300]  # not cut before
-    return f"{said} ({status})" if status else said
-
-
-def _pause(attempt: int) -> float:
-    """Seconds before the next try: twice as long each time, and not the same for all."""
-    return float(min(_LONGEST_PAUSE, 0.5 * 2 ** min(attempt, 10)) * random.uniform(0.75, 1.25))
+    return any(words in said(error).lower() for words in _TOO_LONG)

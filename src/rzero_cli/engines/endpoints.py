@@ -1,0 +1,228 @@
+"""The servers behind the openai engine: which has room, which is down, which models they serve.
+
+A request goes to the least busy endpoint. An endpoint that fails is set aside until it lists its
+models again. A run ends after `PATIENCE` seconds without a working endpoint.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+
+import openai
+
+from rzero_cli.errors import RzeroError, UsageError
+from rzero_cli.system.secrets import redact
+
+__all__ = ["GIBBERISH", "KEY", "NOT_OURS", "PATIENCE", "Endpoint", "Endpoints", "pause", "said"]
+
+PATIENCE = 900.0
+"""Seconds without any working endpoint after which a run ends."""
+GIBBERISH = (AttributeError, TypeError, ValueError)
+"""What the client and we run into where something else than the protocol comes back."""
+NOT_OURS = "what answers there does not speak OpenAI's protocol"
+KEY = "set OPENAI_API_KEY to a key it takes"
+_LONGEST_PAUSE = 20.0
+
+
+@dataclass(slots=True)
+class Endpoint:
+    """One server and what it is busy with."""
+
+    url: str
+    client: openai.AsyncOpenAI
+    busy: int = 0
+    """Completions in flight."""
+    most: int = 1 << 30
+    """Choices it gives to one request, as far as is known."""
+    alike: int | None = 0
+    """Requests whose choices were all the same; None once some were not."""
+    context: int | None = None
+    """Tokens of prompt and answer together that the model can take, where the server tells."""
+    down: bool = False
+    probe: asyncio.Task[None] | None = field(default=None, repr=False)
+
+
+class Endpoints:
+    """One or several servers that share the work.
+
+    Args:
+        urls: their base URLs, such as `http://127.0.0.1:8000/v1`.
+        most_busy: completions in flight at each.
+        timeout: of a request, in seconds.
+        notify: told in one line when an endpoint is set aside or comes back.
+    """
+
+    def __init__(
+        self, urls: Sequence[str], *, most_busy: int, timeout: float, notify: Callable[[str], None]
+    ) -> None:
+        key = os.environ.get("OPENAI_API_KEY") or "none"
+        self.all = [
+            Endpoint(url, openai.AsyncOpenAI(base_url=url, api_key=key, timeout=timeout))
+            for url in urls
+        ]
+        self._most_busy = most_busy
+        self._notify = notify
+        self._alive_at = time.monotonic()
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._given_up = ""
+
+    def answered(self) -> None:
+        """Note that one of them has just given an answer."""
+        self._alive_at = time.monotonic()
+
+    def patient(self) -> bool:
+        """Whether one of them has worked within the last `PATIENCE` seconds."""
+        return time.monotonic() - self._alive_at < PATIENCE
+
+    async def choose(self, wanted: int) -> tuple[Endpoint, int]:
+        """The least busy endpoint that works, and how many completions to ask it for; waits its
+        turn while all are full or down."""
+        while not (free := self._free()):
+            if self._given_up:
+                raise RzeroError(self._given_up)
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            await turn
+        endpoint = min(free, key=lambda endpoint: endpoint.busy)
+        n = min(wanted, endpoint.most)
+        endpoint.busy += n
+        self._wake()
+        return endpoint, n
+
+    def release(self, endpoint: Endpoint, n: int) -> None:
+        """Note that `n` completions are no longer in flight at an endpoint."""
+        endpoint.busy -= n
+        self._wake()
+
+    def _free(self) -> list[Endpoint]:
+        return [e for e in self.all if not e.down and e.busy < self._most_busy]
+
+    def _wake(self) -> None:
+        """Give the next its turn, if there is room for it. It does the same for the one after."""
+        while self._waiting and (self._free() or self._given_up):
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                if not self._given_up:
+                    return
+
+    def set_aside(self, endpoint: Endpoint, failure: str) -> None:
+        """Give an endpoint nothing more until it answers again; `failure` says why."""
+        if not endpoint.down:
+            endpoint.down = True
+            self._notify(f"{endpoint.url}: {failure}; set aside until it is back")
+            endpoint.probe = asyncio.get_running_loop().create_task(self._await_return(endpoint))
+
+    async def _await_return(self, endpoint: Endpoint) -> None:
+        """Look again and again whether an endpoint is back, as long as there is patience."""
+        client = endpoint.client.with_options(max_retries=0, timeout=10)
+        for attempt in count():
+            await pause(attempt)
+            if await _answers(client):
+                break
+            if all(e.down for e in self.all):
+                if not self.patient():
+                    self._given_up = (
+                        f"{', '.join(e.url for e in self.all)}: no answer for "
+                        f"{PATIENCE / 60:.0f} minutes; finished records are kept, --resume goes on"
+                    )
+                    self._wake()
+                    return
+            else:
+                self.answered()
+        self._notify(f"{endpoint.url}: back")
+        endpoint.down = False
+        self._wake()
+
+    async def find(self, wanted: str | None) -> str:
+        """The model's name, after a look at what each endpoint serves.
+
+        Raises:
+            UsageError: no endpoint has the model, or it has to be named.
+            RzeroError: no server answers, or it wants another key.
+        """
+        names = await asyncio.gather(*map(_served, self.all))
+        dead = [e for e, served in zip(self.all, names, strict=True) if served is None]
+        if len(dead) == len(self.all):
+            raise RzeroError(
+                f"{', '.join(e.url for e in dead)}: no server answers there; start one "
+                "(vllm serve MODEL), or correct --endpoint"
+            )
+        for endpoint in dead:
+            self.set_aside(endpoint, "no answer")
+        listed = [list(served) for served in names if served]
+        model = wanted
+        if model is None:
+            if not listed:
+                raise UsageError("name the model: the server does not list any")
+            if len(set(listed[0])) != 1:
+                raise UsageError(f"name the model; the server has {', '.join(listed[0][:8])}")
+            model = listed[0][0]
+        for endpoint, served in zip(self.all, names, strict=True):
+            if served and model not in served:
+                raise UsageError(
+                    f"{endpoint.url} has no model {model}; it has {', '.join(list(served)[:8])}"
+                )
+            endpoint.context = (served or {}).get(model)
+        return model
+
+
+async def _answers(client: openai.AsyncOpenAI) -> bool:
+    """Whether a server is up, whatever it says."""
+    try:
+        await client.models.list()
+    except openai.APIStatusError as error:
+        return error.status_code < 500
+    except (openai.APIError, *GIBBERISH):
+        return False
+    return True
+
+
+async def _served(endpoint: Endpoint) -> dict[str, int | None] | None:
+    """The models an endpoint lists, each with its context's length if it tells that; empty if it
+    tells nothing, None if it does not answer.
+
+    Raises:
+        RzeroError: it wants a key.
+    """
+    try:
+        listed = await endpoint.client.with_options(timeout=20).models.list()
+        return {model.id: (model.model_extra or {}).get("max_model_len") for model in listed.data}
+    except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
+        raise RzeroError(f"{endpoint.url}: {said(error)}: {KEY}") from error
+    except (openai.APIConnectionError, openai.InternalServerError):
+        return None
+    except openai.NotFoundError as error:
+        hint = "" if endpoint.url.rstrip("/").endswith("/v1") else "; the URL ends with /v1 mostly"
+        raise RzeroError(f"{endpoint.url}: no such place there (404){hint}") from error
+    except openai.APIError:
+        return {}
+    except GIBBERISH as error:
+        raise RzeroError(f"{endpoint.url}: {NOT_OURS}") from error
+
+
+def said(error: openai.APIError) -> str:
+    """What a server says of an error, in one line without secrets."""
+    body = error.body if isinstance(error.body, dict) else {}
+    inner = body.get("error")
+    text = body.get("message") or (inner.get("message") if isinstance(inner, dict) else inner)
+    status = getattr(error, "status_code", None)
+    line = " ".join(redact(str(text or error.message)).split())[:300]  # not cut before
+    return f"{line} ({status})" if status else line
+
+
+async def pause(attempt: int) -> None:
+    """Wait before the next try."""
+    await asyncio.sleep(_seconds(attempt))
+
+
+def _seconds(attempt: int) -> float:
+    """Seconds before the next try: twice as long each time, and not the same for all."""
+    return float(min(_LONGEST_PAUSE, 0.5 * 2 ** min(attempt, 10)) * random.uniform(0.75, 1.25))
