@@ -23,9 +23,9 @@ from rzero_cli.data.jsonl import Line  # noqa: E402
 from rzero_cli.engines import Completion, Sampling  # noqa: E402
 from rzero_cli.engines.transformers import TransformersEngine  # noqa: E402
 from rzero_cli.errors import DataError, RzeroError, UsageError  # noqa: E402
-from rzero_cli.evaluation.exams import evaluate_data  # noqa: E402
 from rzero_cli.evaluation.lm import EngineLM  # noqa: E402
 from rzero_cli.evaluation.loading import load_tasks  # noqa: E402
+from rzero_cli.evaluation.passes import evaluate_data  # noqa: E402
 from rzero_cli.evaluation.scores import Answered, summarize  # noqa: E402
 from rzero_cli.evaluation.tables import results_table  # noqa: E402
 from rzero_cli.evaluation.tasks import evaluate_tasks  # noqa: E402

@@ -20,7 +20,7 @@ lm_eval = pytest.importorskip("lm_eval")
 datasets = pytest.importorskip("datasets")
 
 from rzero_cli.errors import DataError, RzeroError, UsageError  # noqa: E402
-from rzero_cli.evaluation.exams import Exam  # noqa: E402
+from rzero_cli.evaluation.benchmark import Benchmark  # noqa: E402
 from rzero_cli.evaluation.loading import load_tasks  # noqa: E402
 from rzero_cli.evaluation.results import averages  # noqa: E402
 from rzero_cli.evaluation.suite import FOLDER, GENERAL, MATH  # noqa: E402
@@ -135,9 +135,9 @@ def jsonl(path: Path, *rows: dict[str, Any]) -> str:
     return str(path)
 
 
-def load(name: str, path: str, **how: Any) -> Exam:
-    (exam,) = load_tasks([name], data_files={name: path}, **how).exams
-    return exam
+def load(name: str, path: str, **how: Any) -> Benchmark:
+    (benchmark,) = load_tasks([name], data_files={name: path}, **how).benchmarks
+    return benchmark
 
 
 # --- from the hubs' columns to questions ----------------------------------------------------------
@@ -146,15 +146,15 @@ def load(name: str, path: str, **how: Any) -> Exam:
 @pytest.mark.parametrize("name", ROWS)
 def test_a_row_of_the_hub_becomes_a_question(tmp_path: Path, name: str) -> None:
     row, text, reference = ROWS[name]
-    exam = load(name, jsonl(tmp_path / "data.jsonl", row))
-    (question,) = exam.questions
+    benchmark = load(name, jsonl(tmp_path / "data.jsonl", row))
+    (question,) = benchmark.questions
     assert (question.text, question.reference) == (text, reference)
     group = {"rzero_math500": "Algebra", "rzero_olympiadbench": "Algebra", "rzero_bbeh": "boolean"}
     group |= {"rzero_mmlu_pro": "math", "rzero_supergpqa": "Science"}
     assert question.group == group.get(name)
-    assert (exam.version, exam.choices) == (1.0, name in GENERAL[:2])
+    assert (benchmark.version, benchmark.choices) == (1.0, name in GENERAL[:2])
     sampled = name in ("rzero_amc23", "rzero_aime24", "rzero_aime25")
-    assert (exam.k, exam.greedy, exam.metric) == (
+    assert (benchmark.k, benchmark.greedy, benchmark.metric) == (
         (32, False, "mean_at_k") if sampled else (0, True, "greedy")
     )
 
@@ -191,8 +191,8 @@ def test_olympiadbench_is_its_english_mathematics_of_text_alone(tmp_path: Path) 
         row | {"question": "chinese", "language": "Chinese"},
         row | {"question": "a proof", "final_answer": None},
     ]
-    exam = load("rzero_olympiadbench", jsonl(tmp_path / "data.jsonl", *others, row))
-    assert [question.text for question in exam.questions] == ["Solve $x^2 = 4$."]
+    benchmark = load("rzero_olympiadbench", jsonl(tmp_path / "data.jsonl", *others, row))
+    assert [question.text for question in benchmark.questions] == ["Solve $x^2 = 4$."]
     with_context = row | {"context": "Let $x$ be real."}
     (question,) = load("rzero_olympiadbench", jsonl(tmp_path / "c.jsonl", with_context)).questions
     assert question.text == "Let $x$ be real.\n\nSolve $x^2 = 4$."

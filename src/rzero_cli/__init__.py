@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rzero_cli.engines import Completion, Engine, Sampling, open_engine
     from rzero_cli.engines.answering import Solver, open_solver
     from rzero_cli.engines.asking import sample_questions
-    from rzero_cli.evaluation.exams import evaluate_data
+    from rzero_cli.evaluation.passes import evaluate_data
     from rzero_cli.method.filtering import band, keep
     from rzero_cli.method.plan import Plan, make_plan
     from rzero_cli.method.prompts import CHALLENGER, SOLVER, prompt_for
@@ -61,7 +61,7 @@ _PLACES = {
     "data.jsonl": ("read_lines",),
     "method.votes": ("Vote", "vote"),
     "engines": ("Completion", "Engine", "Sampling", "open_engine"),
-    "evaluation.exams": ("evaluate_data",),
+    "evaluation.passes": ("evaluate_data",),
     "engines.answering": ("Solver", "open_solver"),
     "engines.asking": ("sample_questions",),
     "training.challenger": ("challenger_reward",),

@@ -325,7 +325,7 @@ def _import_slow() -> str | None:
         import rzero_cli.commands.sample
         import rzero_cli.commands.train_solver
         import rzero_cli.engines.transformers
-        import rzero_cli.evaluation.exams
+        import rzero_cli.evaluation.passes
         import rzero_cli.evaluation.tasks
         import rzero_cli.training.challenger
         import rzero_cli.training.grpo

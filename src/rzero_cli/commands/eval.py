@@ -221,9 +221,9 @@ def eval_(
         with records.rejecting():
             lines = list(records.lines())
     require("eval", "lm_eval")
-    exams, others = _questions(ctx, files, lines)
+    benchmarks, others = _questions(ctx, files, lines)
     if judges:
-        _check_judged(exams, others, quiet)
+        _check_judged(benchmarks, others, quiet)
     parents = hashed(*asked, *read)
     made_with = settings | made_from(parents) | {"own_tasks": _own_tasks(include_path)}
     with (
@@ -235,7 +235,7 @@ def eval_(
         open_engine(model=checkpoint, seed=derived_seed(seed, journal.done), **how) as loaded,
         _log(log_samples) as report,
     ):
-        results = _evaluate(ctx, loaded, judge, exams, others, journal, part, report)
+        results = _evaluate(ctx, loaded, judge, benchmarks, others, journal, part, report)
         record = describe(
             "eval",
             output=output,
@@ -286,14 +286,14 @@ def _data_files(given: list[str]) -> dict[str, str]:
 def _questions(
     ctx: typer.Context, files: dict[str, str], lines: list[Line]
 ) -> tuple[list[Any], dict[str, Any]]:
-    """The exams, one of the `lines` of --data, and the tasks that are lm-eval's own."""
+    """The benchmarks, one of the `lines` of --data, and the tasks that are lm-eval's own."""
     options = ctx.params
     drawn = options["k"] if options["temperature"] > 0 else 0
     if options["data"] is not None:
-        from rzero_cli.evaluation.exams import exam_of
+        from rzero_cli.evaluation.benchmark import benchmark_of
 
         keys = {name: options[name] for name in ("question_key", "reference_key", "group_key")}
-        return [exam_of(lines, Path(options["data"]).stem, drawn, **keys)], {}
+        return [benchmark_of(lines, Path(options["data"]).stem, drawn, **keys)], {}
     from rzero_cli.evaluation.loading import load_tasks
 
     named = load_tasks(
@@ -310,21 +310,21 @@ def _questions(
                 raise UsageError(f"--{name.replace('_', '-')}: {others}: has its own")
     # A task says itself how often it is answered, unless somebody has typed something else.
     typed = opt.chosen(ctx, "k") or not drawn
-    return [exam.drawn(drawn) if typed else exam for exam in named.exams], named.others
+    return [one.with_k(drawn) if typed else one for one in named.benchmarks], named.others
 
 
 def _evaluate(
     ctx: typer.Context,
     engine: Any,
     judge: Any,
-    exams: list[Any],
+    benchmarks: list[Any],
     others: dict[str, Any],
     journal: Output,
     part: Path,
     report: Any,
 ) -> dict[str, Any]:
     from rzero_cli.answers.equivalence import Equivalence
-    from rzero_cli.evaluation.exams import evaluate_exams
+    from rzero_cli.evaluation.passes import evaluate_benchmarks
     from rzero_cli.evaluation.results import averages, joined
     from rzero_cli.evaluation.tasks import evaluate_tasks
 
@@ -335,20 +335,20 @@ def _evaluate(
     how |= {"done": earlier, "log": journal.write}
     how["report"] = report
     rules = opt.answer_rules(options)
-    answers = sum(len(exam.questions) * (exam.greedy + exam.k) for exam in exams)
-    requests = sum(len(exam.questions) * (exam.greedy + (exam.k > 0)) for exam in exams)
+    answers = sum(len(one.questions) * (one.greedy + one.k) for one in benchmarks)
+    requests = sum(len(one.questions) * (one.greedy + (one.k > 0)) for one in benchmarks)
     ahead = Ahead(journal.ahead)
     parts = []
     seen = _Answers()
     how["on_progress"] = seen.add
     total = None if others.get("tasks") else answers
     with progress(ctx, total, seen.look, unit="answers"):
-        if exams:
+        if benchmarks:
             with Equivalence(conventions=rules.conventions) as equivalence:
                 parts.append(
-                    evaluate_exams(
+                    evaluate_benchmarks(
                         engine,
-                        exams,
+                        benchmarks,
                         max_tokens=options["max_tokens"],
                         equivalence=equivalence,
                         rules=rules,
@@ -377,7 +377,7 @@ def _evaluate(
     for result in results["tasks"].values():
         result["protocol"]["engine"] = _name(engine)
     if judge is not None:
-        asked = [results["tasks"][exam.name] for exam in exams if not exam.choices]
+        asked = [results["tasks"][one.name] for one in benchmarks if not one.choices]
         _judge_answers(judge, ctx, asked, journal, earlier)
     return results | {"averages": averages(results["tasks"])}
 
@@ -421,11 +421,11 @@ def _judged_by(judge: Any) -> dict[str, Any]:
     return {"judge": judge.model, "judge_prompt": prompt_sha256()}
 
 
-def _check_judged(exams: list[Any], others: dict[str, Any], quiet: bool) -> None:
+def _check_judged(benchmarks: list[Any], others: dict[str, Any], quiet: bool) -> None:
     """Where an option's letter is the answer there is nothing to be lenient about, and the metrics
     of lm-eval's own tasks are theirs. Raises UsageError where nothing is left."""
-    left = [exam.name for exam in exams if exam.choices] + list(others.get("tasks", {}))
-    if all(exam.choices for exam in exams):
+    left = [one.name for one in benchmarks if one.choices] + list(others.get("tasks", {}))
+    if all(one.choices for one in benchmarks):
         raise UsageError(f"--judge-endpoint: nothing to judge in {', '.join(left)}")
     if left:
         say(f"eval: not judged: {', '.join(left)}", quiet=quiet)

@@ -139,15 +139,15 @@ def verdict_of(reply: Completion, answer: str) -> bool | None:
 
 
 def cases_of(samples: Sequence[Sample]) -> list[Case]:
-    """What there is to judge in an exam's samples: readable answers that are wrong, each once."""
+    """The answers to judge in a benchmark's samples: readable ones that are wrong, each once."""
     return list(dict.fromkeys(_wrong(samples)))
 
 
 def judged(samples: Sequence[Sample], verdicts: Mapping[Case, bool | None]) -> dict[str, Any]:
-    """The scores that an exam has if the judge's verdicts count, to stand beside its own.
+    """The scores that a benchmark has if the judge's verdicts count, to stand next to its own.
 
     Args:
-        samples: the exam's, see `evaluate_exams`; they are left as they are.
+        samples: the benchmark's, see `evaluate_benchmarks`; they are left as they are.
         verdicts: of all of `cases_of(samples)`.
 
     Returns:

@@ -1,7 +1,7 @@
 """Tasks by name, with their data: the paper's suites, a folder of one's own, lm-eval's 14,000.
 
-Tasks of the suites (`suite/`) become exams (`exams.py`); any other is run as its authors define it
-(`tasks.py`).
+Tasks of the suites (`suite/`) become benchmarks (`passes.py`); any other is run as its authors
+define it (`tasks.py`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lm_eval.tasks import TaskManager
 
 from rzero_cli.data.jsonl import read_lines
 from rzero_cli.errors import DataError, RzeroError, UsageError
-from rzero_cli.evaluation.exams import Exam, Question
+from rzero_cli.evaluation.benchmark import Benchmark, Question
 from rzero_cli.evaluation.lm import quiet
 from rzero_cli.evaluation.suite import FOLDER, SUITES
 
@@ -38,9 +38,9 @@ _HUB_PATIENCE = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What `--tasks` names: exams, and tasks to be run as their authors say."""
+    """What `--tasks` names: benchmarks, and tasks to be run as their authors say."""
 
-    exams: list[Exam]
+    benchmarks: list[Benchmark]
     others: Tasks
 
 
@@ -61,7 +61,7 @@ def load_tasks(
         data_files: by the name of a task, or `TASK:SPLIT`, a local file (JSON lines, Parquet, CSV)
             with its hub's columns.
         num_fewshot: examples in the prompt; None is as the task says, and a task's 0 stays.
-        limit: the first questions of each exam only.
+        limit: the first questions of each benchmark only.
 
     Raises:
         UsageError: a name is unknown, or a task runs code that the model has written.
@@ -93,10 +93,10 @@ def load_tasks(
             raise UsageError(f"--data-file {name}=...: --tasks does not name {name}")
     for name, task in found.items():
         _check_safe(name, getattr(task, "UNSAFE_CODE", False))
-    exams = {name: task for name, task in found.items() if _metadata(task).get("exam")}
-    others = {name: task for name, task in found.items() if name not in exams}
+    benchmarks = {name: task for name, task in found.items() if _metadata(task).get("exam")}
+    others = {name: task for name, task in found.items() if name not in benchmarks}
     return Named(
-        [_exam(name, task, limit) for name, task in exams.items()],
+        [_benchmark(name, task, limit) for name, task in benchmarks.items()],
         merged_parts | {"tasks": others},
     )
 
@@ -123,7 +123,7 @@ def _check_known(option: str, name: str, names: Sequence[str]) -> None:
 
 
 def _by_task(data_files: Mapping[str, str]) -> dict[str, dict[str | None, str]]:
-    """The files of each task by split; None is the split that is examined."""
+    """The files of each task by split; None is the split to evaluate on."""
     found: dict[str, dict[str | None, str]] = {}
     for name, path in data_files.items():
         task, _, split = name.partition(":")
@@ -258,11 +258,11 @@ def _metadata(task: Task) -> Mapping[str, Any]:
     return getattr(getattr(task, "config", None), "metadata", None) or {}
 
 
-def _exam(name: str, task: Task, limit: int | None) -> Exam:
+def _benchmark(name: str, task: Task, limit: int | None) -> Benchmark:
     docs = task.eval_docs
     metadata, sampled = _metadata(task), bool(task.config.generation_kwargs["do_sample"])
     rows = docs.select(range(min(limit or len(docs), len(docs))))
-    return Exam(
+    return Benchmark(
         name,
         [
             Question(row["id"], row["question"], row["reference"], row["group"] or None)

@@ -1,0 +1,95 @@
+"""From the verdicts on a benchmark's answers to its result, as result files have it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from rzero_cli.evaluation.benchmark import GREEDY, SAMPLED, Benchmark
+from rzero_cli.evaluation.lm import Spent
+from rzero_cli.evaluation.scores import summarize
+
+__all__ = ["VERDICT", "Verdict", "reports", "result_of"]
+
+VERDICT = "verdict"
+"""What lm-eval calls the metric that carries a question's `Verdict`."""
+
+
+class Verdict(NamedTuple):
+    """The answers read from the completions of one question, and whether each is right."""
+
+    answers: list[str | None]
+    correct: list[bool]
+    majority: str | None = None
+    maj: bool | None = None
+
+
+def result_of(
+    benchmark: Benchmark,
+    verdicts: Mapping[str, list[Verdict]],
+    spent: Mapping[str, Spent],
+    *,
+    timeouts: int,
+    protocol: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The result of one benchmark, as `passes.evaluate_benchmarks` describes it."""
+    none = [Verdict([], [])] * len(benchmark.questions)
+    samples = [
+        {
+            "id": question.id,
+            "question": question.text,
+            "reference": question.reference,
+            "group": question.group,
+            "answer": greedy.answers[0] if greedy.answers else None,
+            "greedy": greedy.correct[0] if greedy.correct else None,
+            "answers": sampled.answers,
+            "correct": sampled.correct,
+            "majority": sampled.majority,
+            "maj": sampled.maj,
+        }
+        for question, greedy, sampled in zip(
+            benchmark.questions,
+            verdicts.get(GREEDY, none),
+            verdicts.get(SAMPLED, none),
+            strict=True,
+        )
+    ]
+    answers = [a for verdict in verdicts.values() for one in verdict for a in one.answers]
+    completions = [c for one in spent.values() for drawn in one.completions for c in drawn]
+    scores = summarize(samples, benchmark.k)
+    return {
+        "metric": benchmark.metric,
+        **scores[benchmark.metric],
+        "version": benchmark.version,
+        "as_defined": benchmark.as_defined(),
+        **scores,
+        "truncated": sum(c.truncated for c in completions) / len(completions),
+        "unreadable": answers.count(None) / len(answers),
+        "timeouts": timeouts,
+        "tokens": sum(c.tokens for c in completions),
+        "seconds": round(sum(one.seconds for one in spent.values()), 3),
+        "data_sha256": benchmark.data_sha256(),
+        "protocol": protocol,
+        "samples": samples,
+    }
+
+
+def reports(
+    benchmark: Benchmark, which: str, rows: Sequence[Mapping[str, Any]], spent: Spent
+) -> Iterable[dict[str, Any]]:
+    """A record of each question in one pass, as `passes.evaluate_benchmarks` describes it."""
+    for row, completions in zip(rows, spent.completions, strict=True):
+        question, verdict = benchmark.questions[row["doc"]["number"]], row[VERDICT]
+        yield {
+            "task": benchmark.name,
+            "pass": which,
+            "id": question.id,
+            "prompt": json.loads(row["arguments"][0][0]),
+            "reference": question.reference,
+            "completions": [c.text for c in completions],
+            "answers": verdict.answers,
+            "correct": verdict.correct,
+            "tokens": [c.tokens for c in completions],
+            "truncated": [c.truncated for c in completions],
+        }
