@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from rzero_cli.method.prompts import Messages, Prompt
 
-__all__ = ["EngineLM", "Spent", "no_loglikelihood", "quiet"]
+__all__ = ["EngineLM", "Spent", "cost", "no_loglikelihood", "quiet"]
 
 # lm-eval's own limit where a task names none.
 DEFAULT_MAX_TOKENS = 256
@@ -74,6 +74,17 @@ class Spent:
     completions: list[list[Completion]] = field(default_factory=list)
     """In the order of the requests; none for log-likelihoods."""
     seconds: float = 0.0
+
+
+def cost(spent: Iterable[Spent]) -> dict[str, Any]:
+    """The tokens and seconds of several passes, and the share of completions that are truncated."""
+    spent = list(spent)
+    completions = [c for one in spent for drawn in one.completions for c in drawn]
+    return {
+        "truncated": sum(c.truncated for c in completions) / max(1, len(completions)),
+        "tokens": sum(c.tokens for c in completions),
+        "seconds": round(sum(one.seconds for one in spent), 3),
+    }
 
 
 class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types

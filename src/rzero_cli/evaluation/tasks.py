@@ -21,7 +21,7 @@ from rzero_cli.engines import Engine
 from rzero_cli.engines.ahead import Ahead
 from rzero_cli.engines.transformers import TransformersEngine
 from rzero_cli.errors import RzeroError, UsageError
-from rzero_cli.evaluation.lm import EngineLM, Spent, no_loglikelihood, quiet
+from rzero_cli.evaluation.lm import EngineLM, Spent, cost, no_loglikelihood, quiet
 from rzero_cli.evaluation.loading import Tasks, union
 from rzero_cli.evaluation.results import merged
 from rzero_cli.evaluation.scores import Answered, score
@@ -112,7 +112,7 @@ def evaluate_tasks(
         defined = found["results"][name]
         results[name] = {
             **_result(task, samples[name], [samples[draw] for draw in sampled], defined),
-            **_cost(spent),
+            **cost(spent),
             "protocol": _protocol(task, chat, how if sampled else {}),
         }
         results[name]["samples"] = results[name].pop("samples")
@@ -227,15 +227,6 @@ def _text(task: Task, doc: Mapping[str, Any]) -> str | None:
 def _metrics(aggregated: Mapping[str, Any]) -> dict[str, float]:
     """lm-eval's numbers alone."""
     return {key: float(v) for key, v in aggregated.items() if "," in key and not isinstance(v, str)}
-
-
-def _cost(spent: Sequence[Spent]) -> dict[str, Any]:
-    completions = [c for one in spent for drawn in one.completions for c in drawn]
-    return {
-        "truncated": sum(c.truncated for c in completions) / max(1, len(completions)),
-        "tokens": sum(c.tokens for c in completions),
-        "seconds": round(sum(one.seconds for one in spent), 3),
-    }
 
 
 def _protocol(task: Task, chat: bool, drawn: Mapping[str, Any]) -> dict[str, Any]:

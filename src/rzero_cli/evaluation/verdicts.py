@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rzero_cli.evaluation.benchmark import GREEDY, SAMPLED, Benchmark
-from rzero_cli.evaluation.lm import Spent
+from rzero_cli.evaluation.lm import Spent, cost
 from rzero_cli.evaluation.scores import summarize
 
 __all__ = ["VERDICT", "Verdict", "reports", "result_of"]
@@ -56,7 +56,7 @@ def result_of(
         )
     ]
     answers = [a for verdict in verdicts.values() for one in verdict for a in one.answers]
-    completions = [c for one in spent.values() for drawn in one.completions for c in drawn]
+    spending = cost(spent.values())
     scores = summarize(samples, benchmark.k)
     return {
         "metric": benchmark.metric,
@@ -64,11 +64,11 @@ def result_of(
         "version": benchmark.version,
         "as_defined": benchmark.as_defined(),
         **scores,
-        "truncated": sum(c.truncated for c in completions) / len(completions),
+        "truncated": spending["truncated"],
         "unreadable": answers.count(None) / len(answers),
         "timeouts": timeouts,
-        "tokens": sum(c.tokens for c in completions),
-        "seconds": round(sum(one.seconds for one in spent.values()), 3),
+        "tokens": spending["tokens"],
+        "seconds": spending["seconds"],
         "data_sha256": benchmark.data_sha256(),
         "protocol": protocol,
         "samples": samples,
