@@ -1,4 +1,4 @@
-"""`rzero label --dry-run`: tokens and cost before anything is asked."""
+"""`rzero label --dry-run`: tokens before any model is asked."""
 
 from __future__ import annotations
 
@@ -21,24 +21,23 @@ def questions(tmp_path: Path) -> Path:
 
 
 def test_the_estimate_for_a_server(rzero, questions: Path) -> None:
-    options = ["--dry-run", "--m", "4", "--max-tokens", "1000", "--price", "2/10", "--json"]
+    options = ["--dry-run", "--m", "4", "--max-tokens", "1000", "--json"]
     done = rzero("label", questions, *ELSEWHERE, *options)
     assert done.status == 0, done.stderr
     about = [len(plain_text(prompt_for(SOLVER, q))) // 4 for q in QUESTIONS]
-    # 3 questions x 4 answers x 1,000 tokens, half and an eighth of it; 2 and 10 a million.
+    # 3 questions x 4 answers x 1,000 tokens, half and an eighth of it.
     assert json.loads(done.stdout) == {
         "questions": 3,
         "answers": 12,
         "prompt_tokens": sum(about),
         "prompt_tokens_exact": False,
         "completion_tokens": [12_000, 6_000, 1_500],
-        "cost": [round(sum(about) * 2e-6 + cost, 4) for cost in (0.12, 0.06, 0.015)],
     }
     part = rzero("label", questions, *ELSEWHERE, *options, "--shard", "1/3")
     assert json.loads(part.stdout)["prompt_tokens"] == about[1]
     shown = rzero("label", *ELSEWHERE, *options[:-1], input=questions.read_text())
     assert "3 questions x 4 answers of at most 1,000 tokens" in shown.stdout
-    assert "12,000 tokens             0.12 with the prompts" in shown.stdout
+    assert "answers, at most                        12,000 tokens" in shown.stdout
 
 
 @pytest.mark.slow
@@ -51,15 +50,7 @@ def test_a_tokenizer_that_is_here_counts_exactly(rzero, questions: Path, plain_m
     tokenizer = load_tokenizer(str(plain_model))
     exactly = sum(len(encode(tokenizer, prompt_for(SOLVER, q))) for q in QUESTIONS)
     assert (found["prompt_tokens"], found["prompt_tokens_exact"]) == (exactly, True)
-    assert "cost" not in found
 
 
-@pytest.mark.parametrize("price", ["1", "a/b", "1/2/3", "-1/2", "nan/1", "inf/1"])
-def test_a_price_that_is_none_is_refused(refused, questions: Path, price: str) -> None:
-    said = refused("label", str(questions), *ELSEWHERE, "--dry-run", "--price", price)
-    assert said.startswith(f"--price {price}: must ")
-
-
-def test_a_price_is_for_an_estimate(refused, questions: Path) -> None:
-    said = refused("label", str(questions), *ELSEWHERE, "--price", "1/2")
-    assert "--price and --json go with --dry-run" in said
+def test_json_is_refused_without_dry_run(refused, questions: Path) -> None:
+    assert "--json goes with --dry-run" in refused("label", str(questions), *ELSEWHERE, "--json")

@@ -2,112 +2,82 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import asdict, dataclass
+from typing import ClassVar
 
-import typer
-
-from rzero_cli.commands import _options as opt
-from rzero_cli.commands._launch import relaunch
-from rzero_cli.commands._plan import print_plan
-from rzero_cli.commands._run import Clock, parents_of, say
-from rzero_cli.commands._training import check_training, grpo_options, plan_of, run_training
+from rzero_cli.commands._training import Rollout, Trained, Training, run_training
 from rzero_cli.data.provenance import hashed_parents
 from rzero_cli.engines import Sampling, derived_seed
 from rzero_cli.engines.models import check_model, require
 from rzero_cli.errors import UsageError
+from rzero_cli.fields import option
 from rzero_cli.method.prompts import CHALLENGER, SOLVER, load_prompt, prompt_for
-from rzero_cli.method.rewards import check_tokenizer
+from rzero_cli.options.command import Call, command
+from rzero_cli.options.engine import choose_engine
+from rzero_cli.options.file_groups import Checkpoint, Logged, Seed
+from rzero_cli.options.method_groups import ChallengerRule, Reading, RequireBoxed, checked_stops
+from rzero_cli.options.model_groups import ChallengerModel, SolverEngine, SolverModel
+from rzero_cli.options.panels import DRAWING, REWARD
 from rzero_cli.system.processes import importing, rank
 from rzero_cli.system.stdout import protect_stdout
+from rzero_cli.training.checks import plan_of
+from rzero_cli.training.dry_run import Asked, print_plan
+from rzero_cli.training.launch import relaunch
 from rzero_cli.training.ranks import on_first
-
-TEMPERATURE, TOP_P, TOP_K, MAX_TOKENS = opt.drawing("challenge")
-EXTRACT, UNITS, PERCENT = opt.answers("challenge")
-RULE, BLEU, TAU_BLEU, LAMBDA_REP = opt.reward("challenge")
-G = grpo_options("challenge")
+from rzero_cli.training.settings import Grpo, Hardware
 
 
+@dataclass(frozen=True, kw_only=True)
+class SolverAnswers:
+    """How the frozen Solver answers."""
+
+    PANEL: ClassVar = REWARD
+    m: int = option("Answers a question.", min=1)
+    solver_temperature: float = option("The same for the Solver's answers.", min=0.0)
+    solver_top_p: float = option("... nucleus.", min=0.0, max=1.0)
+    solver_top_k: int = option("... most likely tokens.", min=0)
+    solver_max_tokens: int = option("... longest answer.", min=1)
+    solver_stop: list[str] | None = option(
+        "... end an answer where it writes this. May be repeated.", default=None, metavar="TEXT"
+    )
+    solver_prompt_file: str | None = option(
+        "The same for the Solver's prompt.",
+        default=None,
+        panel=DRAWING,
+        metavar="FILE",
+        is_file=True,
+    )
+
+    def sampling(self, seed: int) -> Sampling:
+        """Return the settings of the engine. Raises UsageError."""
+        return Sampling(
+            self.m,
+            self.solver_temperature,
+            self.solver_top_p,
+            self.solver_top_k,
+            self.solver_max_tokens,
+            seed,
+            checked_stops(self.solver_stop),
+        )
+
+
+@command("challenge")
 def challenge(
-    ctx: typer.Context,
-    output: opt.OutDir,
-    challenger: opt.Challenger = None,
-    solver: opt.Solver = None,
-    steps: Annotated[int, G["steps"]] = opt.PRESET,
-    prompts: Annotated[int, G["prompts"]] = opt.PRESET,
-    batch: Annotated[int, G["batch"]] = opt.PRESET,
-    group: Annotated[int, G["group"]] = opt.PRESET,
-    per_device: Annotated[int | None, G["per_device"]] = None,
-    learning_rate: Annotated[float, G["learning_rate"]] = opt.PRESET,
-    weight_decay: Annotated[float, G["weight_decay"]] = opt.PRESET,
-    beta: Annotated[float, G["beta"]] = opt.PRESET,
-    clip_low: Annotated[float, G["clip_low"]] = opt.PRESET,
-    clip_high: Annotated[float, G["clip_high"]] = opt.PRESET,
-    clip_dual: Annotated[float, G["clip_dual"]] = opt.PRESET,
-    max_grad_norm: Annotated[float, G["max_grad_norm"]] = opt.PRESET,
-    rule: Annotated[str, RULE] = opt.PRESET,
-    bleu: Annotated[str, BLEU] = opt.PRESET,
-    tau_bleu: Annotated[float, TAU_BLEU] = opt.PRESET,
-    lambda_rep: Annotated[float, LAMBDA_REP] = opt.PRESET,
-    require_boxed: opt.RequireBoxed = False,
-    m: Annotated[
-        int,
-        opt.from_preset("challenge", "--m", help="Answers a question.", panel=opt.REWARD, min=1),
-    ] = opt.PRESET,
-    temperature: Annotated[float, TEMPERATURE] = opt.PRESET,
-    top_p: Annotated[float, TOP_P] = opt.PRESET,
-    top_k: Annotated[int, TOP_K] = opt.PRESET,
-    max_tokens: Annotated[int, MAX_TOKENS] = opt.PRESET,
-    solver_temperature: Annotated[
-        float, opt.solver_drawing("temperature", "The same for the Solver's answers.", min=0.0)
-    ] = opt.PRESET,
-    solver_top_p: Annotated[
-        float, opt.solver_drawing("top-p", "... nucleus.", min=0.0, max=1.0)
-    ] = opt.PRESET,
-    solver_top_k: Annotated[
-        int, opt.solver_drawing("top-k", "... most likely tokens.", min=0)
-    ] = opt.PRESET,
-    solver_max_tokens: Annotated[
-        int, opt.solver_drawing("max-tokens", "... longest answer.", min=1)
-    ] = opt.PRESET,
-    extract: Annotated[str, EXTRACT] = opt.PRESET,
-    units: Annotated[str, UNITS] = opt.PRESET,
-    percent: Annotated[str, PERCENT] = opt.PRESET,
-    prompt_file: opt.PromptFile = None,
-    solver_prompt_file: opt.SolverPromptFile = None,
-    engine: opt.Engine = "auto",
-    solver_endpoint: opt.SolverEndpoint = None,
-    solver_stop: opt.SolverStop = None,
-    batch_size: opt.BatchSize = opt.PRESET,
-    dtype: opt.Dtype = None,
-    tensor_parallel_size: opt.TensorParallelSize = None,
-    data_parallel_size: opt.DataParallelSize = None,
-    gpu_memory_utilization: opt.GpuMemoryUtilization = None,
-    max_model_len: opt.MaxModelLen = None,
-    quantization: opt.Quantization = None,
-    engine_arg: opt.EngineArg = None,
-    chat_template_arg: opt.ChatTemplateArg = None,
-    optim: Annotated[str, G["optim"]] = opt.PRESET,
-    lora_r: Annotated[int, G["lora_r"]] = opt.PRESET,
-    lora_alpha: Annotated[int, G["lora_alpha"]] = opt.PRESET,
-    lora_targets: Annotated[str, G["lora_targets"]] = opt.PRESET,
-    gradient_checkpointing: Annotated[bool | None, G["gradient_checkpointing"]] = None,
-    rollouts: Annotated[str, G["rollouts"]] = opt.PRESET,
-    rollout_endpoint: Annotated[str | None, G["rollout_endpoint"]] = None,
-    rollout_memory: Annotated[float, G["rollout_memory"]] = opt.PRESET,
-    rollout_tensor_parallel_size: Annotated[int, G["rollout_tensor_parallel_size"]] = opt.PRESET,
-    accelerate: Annotated[str | None, G["accelerate"]] = None,
-    processes: Annotated[int | None, G["processes"]] = None,
-    save_every: Annotated[int, G["save_every"]] = opt.PRESET,
-    seed: opt.Seed = opt.PRESET,
-    dry_run: opt.DryRun = False,
-    as_json: opt.Json = False,
-    resume: opt.Resume = False,
-    force: opt.Force = False,
-    log_file: opt.LogFile = None,
-    report_to: opt.ReportTo = None,
-    quiet: opt.Quiet = False,
-    preset: opt.Preset = opt.PRESET,
-    config: opt.Config = None,
+    call: Call,
+    challenger: ChallengerModel,
+    solver: SolverModel,
+    grpo: Grpo,
+    rule: ChallengerRule,
+    boxed: RequireBoxed,
+    rollout: Rollout,
+    answers: SolverAnswers,
+    reading: Reading,
+    engine: SolverEngine,
+    hardware: Hardware,
+    seeded: Seed,
+    training: Training,
+    target: Checkpoint,
+    general: Logged,
 ) -> None:
     """Train the Challenger with GRPO to ask what the frozen Solver is unsure of.
 
@@ -122,73 +92,69 @@ def challenge(
 
       rzero challenge --challenger Qwen/Qwen3-4B-Base --solver Qwen/Qwen3-4B-Base -o c1 --dry-run
     """
-    clock = Clock()
-    challenger_model = check_model("--challenger", challenger, shape_only=dry_run)
-    how = opt.engine_options(ctx)
-    plan = plan_of(ctx.params)
+    trained = check_model("--challenger", challenger.challenger, shape_only=training.dry_run)
+    choice = choose_engine(call, engine)
+    plan = plan_of(grpo, hardware, rollout.max_tokens)
     if plan.processes > 1:
-        how["name"] = _engine_of_each(how["name"])
-    elsewhere = bool(how["endpoints"])
-    solver_model = (
-        solver
-        if elsewhere
-        else check_model("--solver", solver, shape_only=dry_run, engine=how["name"])
-    )
-    check_tokenizer("--bleu", bleu)
-    opt.check_rule(rule)
-    rules = opt.answer_rules(ctx.params)
-    asked = prompt_for(load_prompt(prompt_file, CHALLENGER))
-    answered = load_prompt(solver_prompt_file, SOLVER)
+        choice = choice.named(_engine_of_each(choice.name))
+    frozen_model = choice.check("--solver", solver.solver, shape_only=training.dry_run)
+    rule.check()
+    rules = reading.rules()
+    asked = prompt_for(rollout.prompt(CHALLENGER))
+    answered = load_prompt(answers.solver_prompt_file, SOLVER)
     require("train", "torch", "transformers", "trl", "accelerate")
-    generation = check_training(ctx, challenger_model)
-    if dry_run:
+    options = Trained(
+        grpo=grpo,
+        hardware=hardware,
+        rollout=rollout,
+        seed=seeded.seed,
+        batching=engine,
+        training=training,
+        target=target,
+    )
+    rollouts = options.check(call, trained)
+    if training.dry_run:
         if not rank():
-            print_plan(ctx, plan, challenger_model, None if elsewhere else solver_model)
+            print_plan(
+                call.command,
+                plan,
+                trained,
+                grpo=grpo,
+                hardware=hardware,
+                batch_size=engine.batch_size,
+                asked=Asked(
+                    answers.m,
+                    answers.solver_max_tokens,
+                    None if choice.is_server else frozen_model,
+                    engine.engine,
+                    engine.gpu_memory_utilization,
+                ),
+                as_json=training.as_json,
+            )
         return
-    opt.check_output_dir(ctx)
-    relaunch(ctx.params)
-    say("challenge: loading", quiet=quiet)
+    options.check_output()
+    sampling = answers.sampling(seeded.seed)
+    relaunch(hardware)
+    call.say("loading")
     with importing():
-        from rzero_cli.engines.answering import open_solver
         from rzero_cli.training.challenger import challenger_reward
 
-    drawn = (solver_temperature, solver_top_p, solver_top_k, solver_max_tokens)
-    sampling = Sampling(m, *drawn, seed, opt.stops(solver_stop))
-    parents = [challenger_model, *parents_of(solver_model, how)]
-    origin = on_first(lambda: hashed_parents(parents))
+    parents = on_first(lambda: hashed_parents([trained, *choice.parents(frozen_model)]))
     with (
         protect_stdout(),
-        open_solver(
-            model=solver_model,
-            sampling=sampling,
-            prompt=answered,
-            rules=rules,
-            seed=derived_seed(seed, rank()),
-            **how,
+        choice.open_solver(
+            frozen_model, sampling, answered, rules, seed=derived_seed(seeded.seed, rank())
         ) as frozen,
     ):
-        run_training(
-            ctx,
-            challenger_model,
-            [{"prompt": asked}],
-            challenger_reward(
-                frozen,
-                require_boxed=require_boxed,
-                seed=seed,
-                rule=rule,
-                bleu=bleu,
-                tau_bleu=tau_bleu,
-                lambda_rep=lambda_rep,
-            ),
-            plan,
-            generation,
-            parents=origin,
-            clock=clock,
+        reward = challenger_reward(
+            frozen, require_boxed=boxed.require_boxed, seed=seeded.seed, **asdict(rule)
         )
+        rows = [{"prompt": asked}]
+        run_training(call, options, trained, rows, reward, plan, rollouts, parents=parents)
 
 
 def _engine_of_each(name: str) -> str:
-    """The Solver's engine where each of several processes has one. Raises UsageError."""
+    """Return the Solver's engine where each of several processes has one. Raises UsageError."""
     if name == "vllm":
         raise UsageError(
             "--engine vllm is for one process: each of several would start it on the first GPU; "

@@ -4,35 +4,33 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rzero_cli.analysis.comparison import SCORES, check_evaluation, compare_evaluations
-from rzero_cli.commands import _options as opt
-from rzero_cli.commands._run import print_json, say
 from rzero_cli.errors import DataError, UsageError
+from rzero_cli.fields import argument
+from rzero_cli.options.command import Call, command
+from rzero_cli.options.file_groups import General, Json, Seed
+from rzero_cli.system.messages import print_json
 from rzero_cli.system.terminal import plain
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
-def compare(
-    files: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="FILE",
-            help="Results of rzero eval: the baseline, then what is compared with it; - is stdin.",
-        ),
-    ],
-    seed: opt.Seed = opt.PRESET,
-    as_json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    preset: opt.Preset = opt.PRESET,
-    config: opt.Config = None,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    PANEL: ClassVar = ""
+    files: list[str] = argument(
+        "Results of rzero eval: the baseline, then what is compared with it; - is stdin.",
+        metavar="FILE",
+    )
+
+
+@command("compare")
+def compare(call: Call, results: Results, seeded: Seed, form: Json, general: General) -> None:
     """Compare evaluations question by question: differences, intervals, McNemar's test.
 
     The first file is the baseline; every other one is compared with it, on the tasks and questions
@@ -46,13 +44,14 @@ def compare(
 
       rzero compare base.json iter-*.json --json | jq '.comparisons[].tasks'
     """
+    files = results.files
     if len(files) < 2:
         raise UsageError("compare needs two files or more: the baseline first")
     baseline, *others = [(name, _read(name)) for name in files]
     comparisons = []
-    for name, results in others:
+    for name, other in others:
         try:
-            found = compare_evaluations(baseline[1], results, seed=seed)
+            found = compare_evaluations(baseline[1], other, seed=seeded.seed)
         except DataError as error:
             raise DataError(f"{baseline[0]}, {name}: {error}") from error
         comparisons.append({"file": name} | found)
@@ -61,13 +60,13 @@ def compare(
         for found in comparisons
         for warning in found.pop("warnings")
     ]
-    if as_json:
+    if form.as_json:
         whole = {"baseline": baseline[0], "comparisons": comparisons, "warnings": warnings}
         print_json(whole)
     else:
-        typer.echo(_as_text(baseline[0], comparisons), nl=False)
+        print(_as_text(baseline[0], comparisons), end="", flush=True)
     for warning in warnings:
-        say(f"compare: {warning}", quiet=quiet)
+        call.say(warning)
 
 
 def _read(name: str) -> dict[str, Any]:

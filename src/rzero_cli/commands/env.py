@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, ClassVar
 
-import typer
-
-from rzero_cli.commands._run import print_json
+from rzero_cli.fields import option
+from rzero_cli.options.command import command
 from rzero_cli.options.presets import CONFIG_NAME
+from rzero_cli.system.messages import print_json
 from rzero_cli.system.secrets import without_userinfo
 from rzero_cli.system.terminal import plain
 
@@ -48,9 +49,14 @@ VARIABLES = (
 KEYS = ("OPENAI_API_KEY", "HF_TOKEN")
 
 
-def env(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")] = False,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    PANEL: ClassVar = None
+    as_json: bool = option("Print JSON, for machines.", "--json", default=False)
+
+
+@command("env")
+def env(form: Form) -> None:
     """Show the versions, devices, engines and settings that rzero finds here.
 
     [bold]Examples[/]
@@ -60,7 +66,7 @@ def env(
       rzero env --json | jq .engines
     """
     found = _found()
-    if as_json:
+    if form.as_json:
         print_json(found)
         return
     from rich.console import Console

@@ -2,168 +2,155 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, ClassVar
 
-import typer
-
-from rzero_cli.commands import _options as opt
-from rzero_cli.commands._input import Input
-from rzero_cli.commands._output import hashed, made_from
-from rzero_cli.commands._progress import means, progress
-from rzero_cli.commands._run import Clock, check_served, parents_of, say, settings_of
-from rzero_cli.data.journal import Output, check_output, open_journal
+from rzero_cli.data.journal import check_output, open_journal
 from rzero_cli.data.json_text import dumps
-from rzero_cli.data.jsonl import Line, read_lines
-from rzero_cli.data.provenance import content_hash, describe
+from rzero_cli.data.jsonl import Line
+from rzero_cli.data.provenance import content_hash
 from rzero_cli.data.records import group_of
 from rzero_cli.data.whole_files import check_new_file, open_copy, write_json
-from rzero_cli.engines import derived_seed, open_engine
-from rzero_cli.engines.ahead import Ahead
+from rzero_cli.engines import derived_seed
 from rzero_cli.engines.models import require
-from rzero_cli.errors import RzeroError, UsageError
-from rzero_cli.method.prompts import SOLVER, load_prompt
+from rzero_cli.errors import UsageError
+from rzero_cli.fields import option
+from rzero_cli.method.prompts import SOLVER
+from rzero_cli.options.command import Call, command
+from rzero_cli.options.engine import choose_engine, choose_servers
+from rzero_cli.options.file_groups import Json, Lines, Logged, QuestionKey, ReferenceKey, Seed
+from rzero_cli.options.method_groups import Completions, Reading
+from rzero_cli.options.model_groups import EngineOptions
+from rzero_cli.options.panels import ANSWERS, MODEL, OUTPUT
+from rzero_cli.options.progress import progress
+from rzero_cli.options.source import Input
+from rzero_cli.options.target import hashed, made_from, origin_of
+from rzero_cli.system.messages import say
 from rzero_cli.system.stdout import protect_stdout
 
-TEMPERATURE, TOP_P, TOP_K, MAX_TOKENS = opt.drawing("eval")
-EXTRACT, UNITS, PERCENT = opt.answers("eval")
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    PANEL: ClassVar = MODEL
+    model: str | None = option(
+        "Checkpoint directory or hub name of the model.",
+        default=None,
+        envvar="RZERO_MODEL",
+        metavar="MODEL",
+    )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Asked(ReferenceKey, QuestionKey):
+    """The questions: a file's, or those of benchmarks."""
+
+    data: str | None = option(
+        "JSONL questions with their true answers.", default=None, unset=True, metavar="FILE"
+    )
+    tasks: str | None = option(
+        "rzero_math, rzero_general, or tasks of lm-eval's, with commas between.",
+        default=None,
+        unset=True,
+        metavar="NAMES",
+    )
+    include_path: str | None = option(
+        "A folder of lm-eval task files of your own.", default=None, unset=True, metavar="DIR"
+    )
+    data_file: list[str] | None = option(
+        "A task's data: a local file with its hub's columns.",
+        default=None,
+        unset=True,
+        metavar="TASK=PATH",
+    )
+    num_fewshot: int | None = option(
+        "Examples in the prompts of lm-eval's tasks.",
+        default=None,
+        unset="as the task says",
+        min=0,
+    )
+    chat: bool | None = option(
+        "Put the prompts of lm-eval's tasks into the chat template.",
+        "--chat/--no-chat",
+        default=None,
+        unset="with servers only",
+    )
+    group_key: str = option("Key that holds the group, where there is one.", default="group")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampled(Completions):
+    """How often and how each question is answered."""
+
+    k: int = option(
+        "Samples of a question; 0 is greedy alone. Typed, in place of a task's own.", min=0
+    )
+    log_samples: str | None = option(
+        "Write every raw completion here, as JSONL.",
+        default=None,
+        unset=True,
+        panel=OUTPUT,
+        metavar="FILE",
+        recorded=False,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """A model that looks at wrong answers."""
+
+    PANEL: ClassVar = ANSWERS
+    judge_endpoint: list[str] | None = option(
+        "Base URL of a server whose model looks at wrong answers, for scores of its own.",
+        default=None,
+        unset=True,
+        metavar="URL",
+        recorded=False,
+    )
+    judge_model: str | None = option(
+        "The judge's name at its server; one that has a single model need not be asked.",
+        default=None,
+        unset=True,
+        metavar="NAME",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultsFile:
+    PANEL: ClassVar = OUTPUT
+    output: str = option(
+        "Write the results here.",
+        "-o",
+        "--output",
+        default=dataclasses.MISSING,
+        metavar="FILE",
+        recorded=False,
+    )
+    resume: bool = option(
+        "Continue an interrupted run; nothing to do if it is done.", default=False, recorded=False
+    )
+    force: bool = option("Replace the output if it exists.", default=False, recorded=False)
+
+
+@command("eval")
 def eval_(
-    ctx: typer.Context,
-    output: opt.OutFile,
-    model: opt.Model = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            "--data",
-            help="JSONL questions with their true answers.",
-            rich_help_panel=opt.INPUT,
-            metavar="FILE",
-        ),
-    ] = None,
-    tasks: Annotated[
-        str | None,
-        typer.Option(
-            "--tasks",
-            help="rzero_math, rzero_general, or tasks of lm-eval's, with commas between.",
-            rich_help_panel=opt.INPUT,
-            metavar="NAMES",
-        ),
-    ] = None,
-    include_path: Annotated[
-        str | None,
-        typer.Option(
-            "--include-path",
-            help="A folder of lm-eval task files of your own.",
-            rich_help_panel=opt.INPUT,
-            metavar="DIR",
-        ),
-    ] = None,
-    data_file: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--data-file",
-            help="A task's data: a local file with its hub's columns.",
-            rich_help_panel=opt.INPUT,
-            metavar="TASK=PATH",
-        ),
-    ] = None,
-    num_fewshot: Annotated[
-        int | None,
-        typer.Option(
-            "--num-fewshot",
-            help="Examples in the prompts of lm-eval's tasks.",
-            rich_help_panel=opt.INPUT,
-            min=0,
-            show_default="as the task says",
-        ),
-    ] = None,
-    chat: Annotated[
-        bool | None,
-        typer.Option(
-            "--chat/--no-chat",
-            help="Put the prompts of lm-eval's tasks into the chat template.",
-            rich_help_panel=opt.INPUT,
-            show_default="with servers only",
-        ),
-    ] = None,
-    k: Annotated[
-        int,
-        opt.from_preset(
-            "eval",
-            "--k",
-            help="Samples of a question; 0 is greedy alone. Typed, in place of a task's own.",
-            panel=opt.DRAWING,
-            min=0,
-        ),
-    ] = opt.PRESET,
-    temperature: Annotated[float, TEMPERATURE] = opt.PRESET,
-    top_p: Annotated[float, TOP_P] = opt.PRESET,
-    top_k: Annotated[int, TOP_K] = opt.PRESET,
-    max_tokens: Annotated[int, MAX_TOKENS] = opt.PRESET,
-    stop: opt.Stop = None,
-    extract: Annotated[str, EXTRACT] = opt.PRESET,
-    units: Annotated[str, UNITS] = opt.PRESET,
-    percent: Annotated[str, PERCENT] = opt.PRESET,
-    prompt_file: opt.PromptFile = None,
-    question_key: opt.QuestionKey = "question",
-    reference_key: opt.ReferenceKey = "reference",
-    group_key: opt.GroupKey = "group",
-    limit: opt.Limit = None,
-    strict: opt.Strict = False,
-    on_error: opt.OnError = "stop",
-    rejects: opt.Rejects = None,
-    log_samples: Annotated[
-        str | None,
-        typer.Option(
-            "--log-samples",
-            help="Write every raw completion here, as JSONL.",
-            rich_help_panel=opt.OUTPUT,
-            metavar="FILE",
-        ),
-    ] = None,
-    judge_endpoint: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--judge-endpoint",
-            help="Base URL of a server whose model looks at wrong answers, for scores of its own.",
-            rich_help_panel=opt.ANSWERS,
-            metavar="URL",
-        ),
-    ] = None,
-    judge_model: Annotated[
-        str | None,
-        typer.Option(
-            "--judge-model",
-            help="The judge's name at its server; one that has a single model need not be asked.",
-            rich_help_panel=opt.ANSWERS,
-            metavar="NAME",
-        ),
-    ] = None,
-    engine: opt.Engine = "auto",
-    endpoint: opt.Endpoint = None,
-    batch_size: opt.BatchSize = opt.PRESET,
-    dtype: opt.Dtype = None,
-    tensor_parallel_size: opt.TensorParallelSize = None,
-    data_parallel_size: opt.DataParallelSize = None,
-    gpu_memory_utilization: opt.GpuMemoryUtilization = None,
-    max_model_len: opt.MaxModelLen = None,
-    quantization: opt.Quantization = None,
-    engine_arg: opt.EngineArg = None,
-    chat_template_arg: opt.ChatTemplateArg = None,
-    seed: opt.Seed = opt.PRESET,
-    resume: opt.Resume = False,
-    force: opt.Force = False,
-    log_file: opt.LogFile = None,
-    quiet: opt.Quiet = False,
-    as_json: opt.Json = False,
-    preset: opt.Preset = opt.PRESET,
-    config: opt.Config = None,
+    call: Call,
+    evaluated: Evaluated,
+    asked: Asked,
+    sampled: Sampled,
+    reading: Reading,
+    source: Lines,
+    judging: Judged,
+    engine: EngineOptions,
+    seeded: Seed,
+    target: ResultsFile,
+    form: Json,
+    general: Logged,
 ) -> None:
     """Examine a model: pass@1 greedy, mean@k by sampling, maj@k, with 95 % intervals.
 
@@ -180,81 +167,117 @@ def eval_(
 
       rzero eval --model M --tasks rzero_gsm8k --data-file rzero_gsm8k=test.jsonl -o results.json
     """
-    clock = Clock()
-    how = opt.engine_options(ctx)
-    opt.stops(stop)
-    opt.answer_rules(ctx.params)
-    checkpoint = check_served("--model", model, how)
-    asked = parents_of(checkpoint, how)
-    if (data is None) == (tasks is None):
-        raise UsageError("give either --data FILE or --tasks NAMES")
-    only_tasks = {"include-path": include_path, "data-file": data_file, "num-fewshot": num_fewshot}
-    for name, given in (only_tasks | {"chat": chat}).items():
-        if data is not None and given is not None:
-            raise UsageError(f"--{name} goes with --tasks")
-    if data is None and on_error != "stop":
-        raise UsageError("--on-error goes with --data")
-    target = Path(output)
-    check_output(target, force=force, resume=resume)
-    if include_path is not None and not Path(include_path).is_dir():
-        raise UsageError(f"--include-path {include_path}: no such folder")
-    files = _data_files(data_file or [])
-    if judge_model and not judge_endpoint:
+    choice = choose_engine(call, engine)
+    sampled.sampling(1, 0), reading.rules()
+    model = choice.check("--model", evaluated.model)
+    _check_asked(asked, source)
+    output, force = Path(target.output), target.force
+    check_output(output, force=force, resume=target.resume)
+    if asked.include_path is not None and not Path(asked.include_path).is_dir():
+        raise UsageError(f"--include-path {asked.include_path}: no such folder")
+    files = _data_files(asked.data_file or [])
+    if judging.judge_model and not judging.judge_endpoint:
         raise UsageError("--judge-model needs --judge-endpoint URL")
-    judges = opt.server_options(ctx, "--judge-endpoint", judge_endpoint) if judge_endpoint else None
-    if log_samples:
-        if Path(log_samples).absolute() == target.absolute():
-            raise UsageError(f"--log-samples {log_samples}: is the results' own file")
-        check_new_file(Path(log_samples), force=force or resume)
-    load_prompt(prompt_file, SOLVER)
-    read = [data] if data else list(files.values())
-    settings = settings_of(ctx)
-    if tasks is not None and not opt.chosen(ctx, "k"):
-        settings["k"] = None  # each task has its own
-    records = Input(
-        ctx,
-        [data] if data else [],
-        lambda line: (line.text(question_key), line.text(reference_key), group_of(line, group_key)),
-    )
-    lines = []
-    if data is not None:  # before what takes long to import
-        with records.rejecting():
-            lines = list(records.lines())
+    judges = None
+    if judging.judge_endpoint:
+        judges = choose_servers(call, engine, "--judge-endpoint", judging.judge_endpoint)
+    if sampled.log_samples:
+        if Path(sampled.log_samples).absolute() == output.absolute():
+            raise UsageError(f"--log-samples {sampled.log_samples}: is the results' own file")
+        check_new_file(Path(sampled.log_samples), force=force or target.resume)
+    sampled.prompt(SOLVER)
+    # Each task has its own k.
+    unset = {"k": None} if asked.tasks is not None and "k" not in call.chosen else {}
+    records, lines = _records(call, asked, source)
     require("eval", "lm_eval")
-    benchmarks, others = _questions(ctx, files, lines)
+    from rzero_cli.evaluation.carrying_out import evaluate, judged_by, name_of, open_judge
+
+    benchmarks, others = _questions(call, asked, sampled, source.limit, files, lines)
     if judges:
-        _check_judged(benchmarks, others, quiet)
-    parents = hashed(*asked, *read)
-    made_with = settings | made_from(parents) | {"own_tasks": _own_tasks(include_path)}
+        _check_judged(call, benchmarks, others)
+    read = [asked.data] if asked.data else list(files.values())
+    parents = hashed(*choice.parents(model), *read)
+    made_with = call.compared | unset | made_from(parents)
+    made_with["own_tasks"] = _own_tasks(asked.include_path)
     with (
-        _judge(judge_model, judges) as judge,
+        open_judge(judging.judge_model, judges.endpoints if judges else []) as judge,
         open_journal(
-            target, settings=made_with | _judged_by(judge), force=force, resume=resume
+            output, settings=made_with | judged_by(judge), force=force, resume=target.resume
         ) as (journal, part),
         protect_stdout() as stdout,
-        open_engine(model=checkpoint, seed=derived_seed(seed, journal.done), **how) as loaded,
-        _log(log_samples) as report,
+        choice.open(model, seed=derived_seed(seeded.seed, journal.done)) as loaded,
+        _log(sampled.log_samples) as report,
     ):
-        results = _evaluate(ctx, loaded, judge, benchmarks, others, journal, part, report)
-        record = describe(
-            "eval",
-            output=output,
-            settings=settings,
-            parents=parents,
-            seconds=clock.seconds,
-            metrics={name: task["score"] for name, task in results["tasks"].items()},
+        results = evaluate(
+            loaded,
+            judge,
+            benchmarks,
+            others,
+            drawing=sampled,
+            seed=seeded.seed,
+            rules=reading.rules(),
+            prompt=sampled.prompt(SOLVER),
+            stop=sampled.stop,
+            # A task of lm-eval's has its own, unless somebody has said something else.
+            own_k=sampled.k if "k" in call.chosen else None,
+            own_max_tokens=sampled.max_tokens if "max_tokens" in call.chosen else None,
+            num_fewshot=asked.num_fewshot,
+            limit=source.limit,
+            chat=asked.chat,
+            journal=journal,
+            part=part,
+            report=report,
+            watch=lambda total, look, title: progress(
+                call, total, look, unit="answers", title=title
+            ),
         )
+        scores = {name: task["score"] for name, task in results["tasks"].items()}
+        record = origin_of(call, target.output, parents, scores, unset)
         record |= {} if records.rejected is None else {"rejected": records.rejected}
-        write_json(target, results | {"config": _config(ctx, loaded, checkpoint), "origin": record})
-        if as_json:
+        config = {  # lm-eval's record of how it was run
+            "model": name_of(loaded),
+            "model_args": {"pretrained": model},
+            "batch_size": engine.batch_size,
+            "limit": source.limit,
+            "random_seed": seeded.seed,
+            "fewshot_seed": seeded.seed,
+        }
+        write_json(output, results | {"config": config, "origin": record})
+        if form.as_json:
             shown = {name: results[name] for name in ("tasks", "averages")}
             shown["tasks"] = {
                 name: {key: value for key, value in task.items() if key != "samples"}
                 for name, task in results["tasks"].items()
             }
             stdout.write(json.dumps(shown).encode() + b"\n")
-    if not (as_json or quiet):
-        _print_table(results, output)
+    if not (form.as_json or general.quiet):
+        _print_table(results, target.output)
+
+
+def _check_asked(asked: Asked, source: Lines) -> None:
+    """Raise UsageError where options of --data and of --tasks are mixed."""
+    if (asked.data is None) == (asked.tasks is None):
+        raise UsageError("give either --data FILE or --tasks NAMES")
+    for name in ("include_path", "data_file", "num_fewshot", "chat"):
+        if asked.data is not None and getattr(asked, name) is not None:
+            raise UsageError(f"--{name.replace('_', '-')} goes with --tasks")
+    if asked.data is None and source.on_error != "stop":
+        raise UsageError("--on-error goes with --data")
+
+
+def _records(call: Call, asked: Asked, source: Lines) -> tuple[Input, list[Line]]:
+    """Read the lines of --data, before what takes long to import."""
+    question_key, reference_key = asked.question_key, asked.reference_key
+
+    def check(line: Line) -> object:
+        group = group_of(line, asked.group_key)
+        return line.text(question_key), line.text(reference_key), group
+
+    records = Input(call, [asked.data] if asked.data else [], source, check)
+    if asked.data is None:
+        return records, []
+    with records.rejecting():
+        return records, list(records.lines())
 
 
 def _own_tasks(folder: str | None) -> str | None:
@@ -284,191 +307,56 @@ def _data_files(given: list[str]) -> dict[str, str]:
 
 
 def _questions(
-    ctx: typer.Context, files: dict[str, str], lines: list[Line]
+    call: Call,
+    asked: Asked,
+    sampled: Sampled,
+    limit: int | None,
+    files: dict[str, str],
+    lines: list[Line],
 ) -> tuple[list[Any], dict[str, Any]]:
-    """The benchmarks, one of the `lines` of --data, and the tasks that are lm-eval's own."""
-    options = ctx.params
-    drawn = options["k"] if options["temperature"] > 0 else 0
-    if options["data"] is not None:
+    """Return the benchmarks, one of the `lines` of --data; and the tasks that are lm-eval's own."""
+    drawn = sampled.k if sampled.temperature > 0 else 0
+    if asked.data is not None:
         from rzero_cli.evaluation.benchmark import benchmark_of
 
-        keys = {name: options[name] for name in ("question_key", "reference_key", "group_key")}
-        return [benchmark_of(lines, Path(options["data"]).stem, drawn, **keys)], {}
+        return [
+            benchmark_of(
+                lines,
+                Path(asked.data).stem,
+                drawn,
+                question_key=asked.question_key,
+                reference_key=asked.reference_key,
+                group_key=asked.group_key,
+            )
+        ], {}
     from rzero_cli.evaluation.loading import load_tasks
 
     named = load_tasks(
-        [name.strip() for name in options["tasks"].split(",")],
-        include_path=options["include_path"],
+        [name.strip() for name in str(asked.tasks).split(",")],
+        include_path=asked.include_path,
         data_files=files,
-        num_fewshot=options["num_fewshot"],
-        limit=options["limit"],
+        num_fewshot=asked.num_fewshot,
+        limit=limit,
     )
     if named.others["tasks"]:
         for name in ("prompt_file", "stop"):
-            if options[name]:
+            if getattr(sampled, name):
                 others = ", ".join(named.others["tasks"])
                 raise UsageError(f"--{name.replace('_', '-')}: {others}: has its own")
     # A task says itself how often it is answered, unless somebody has typed something else.
-    typed = opt.chosen(ctx, "k") or not drawn
+    typed = "k" in call.chosen or not drawn
     return [one.with_k(drawn) if typed else one for one in named.benchmarks], named.others
 
 
-def _evaluate(
-    ctx: typer.Context,
-    engine: Any,
-    judge: Any,
-    benchmarks: list[Any],
-    others: dict[str, Any],
-    journal: Output,
-    part: Path,
-    report: Any,
-) -> dict[str, Any]:
-    from rzero_cli.answers.equivalence import Equivalence
-    from rzero_cli.evaluation.passes import evaluate_benchmarks
-    from rzero_cli.evaluation.results import averages, joined
-    from rzero_cli.evaluation.tasks import evaluate_tasks
-
-    options = ctx.params
-    names = ("temperature", "top_p", "top_k", "seed")
-    how = {name: options[name] for name in names}
-    earlier = iter([line.record for line in read_lines([str(part)])])
-    how |= {"done": earlier, "log": journal.write}
-    how["report"] = report
-    rules = opt.answer_rules(options)
-    answers = sum(len(one.questions) * (one.greedy + one.k) for one in benchmarks)
-    requests = sum(len(one.questions) * (one.greedy + (one.k > 0)) for one in benchmarks)
-    ahead = Ahead(journal.ahead)
-    parts = []
-    seen = _Answers()
-    how["on_progress"] = seen.add
-    total = None if others.get("tasks") else answers
-    with progress(ctx, total, seen.look, unit="answers"):
-        if benchmarks:
-            with Equivalence(conventions=rules.conventions) as equivalence:
-                parts.append(
-                    evaluate_benchmarks(
-                        engine,
-                        benchmarks,
-                        max_tokens=options["max_tokens"],
-                        equivalence=equivalence,
-                        rules=rules,
-                        prompt=load_prompt(options["prompt_file"], SOLVER),
-                        stop=options["stop"],
-                        ahead=ahead,
-                        **how,
-                    )
-                )
-        if others.get("tasks"):
-            parts.append(
-                evaluate_tasks(
-                    engine,
-                    others,
-                    # As above; and how long an answer may be.
-                    k=options["k"] if opt.chosen(ctx, "k") else 0,
-                    max_tokens=options["max_tokens"] if opt.chosen(ctx, "max_tokens") else None,
-                    num_fewshot=options["num_fewshot"],
-                    limit=options["limit"],
-                    chat=options["chat"],
-                    ahead=ahead.after(requests),
-                    **how,
-                )
-            )
-    results = joined(parts)
-    for result in results["tasks"].values():
-        result["protocol"]["engine"] = _name(engine)
-    if judge is not None:
-        asked = [results["tasks"][one.name] for one in benchmarks if not one.choices]
-        _judge_answers(judge, ctx, asked, journal, earlier)
-    return results | {"averages": averages(results["tasks"])}
-
-
-class _Answers:
-    """What there is so far, for the person who waits."""
-
-    def __init__(self) -> None:
-        self.done = self.before = self.tokens = self.graded = self.right = 0
-
-    def add(self, answered: Any) -> None:
-        self.done += answered.answers
-        self.before += answered.answers if answered.earlier else 0
-        self.tokens += 0 if answered.earlier else answered.tokens
-        if answered.right is not None:
-            self.right += answered.right
-            self.graded += answered.answers
-
-    def look(self) -> dict[str, float]:
-        counts = {"done": self.done, "before": self.before, "tokens": self.tokens}
-        return counts | means(self.graded, right=self.right)
-
-
-def _judge(name: str | None, judges: dict[str, Any] | None) -> AbstractContextManager[Any]:
-    """The judge's engine, opened before anything is answered; None where none is asked for."""
-    if judges is None:
-        return nullcontext()
-    try:
-        return open_engine("openai", name, endpoints=judges["endpoints"], notify=say)
-    except RzeroError as error:  # it speaks of the model's own server
-        message = str(error).replace("--endpoint", "--judge-endpoint")
-        raise type(error)(message.replace("--model", "--judge-model")) from error
-
-
-def _judged_by(judge: Any) -> dict[str, Any]:
-    """What a journal has to have been begun with, since it holds the judge's verdicts, too."""
-    if judge is None:
-        return {}
-    from rzero_cli.evaluation.judge import prompt_sha256
-
-    return {"judge": judge.model, "judge_prompt": prompt_sha256()}
-
-
-def _check_judged(benchmarks: list[Any], others: dict[str, Any], quiet: bool) -> None:
-    """Where an option's letter is the answer there is nothing to be lenient about, and the metrics
-    of lm-eval's own tasks are theirs. Raises UsageError where nothing is left."""
+def _check_judged(call: Call, benchmarks: list[Any], others: dict[str, Any]) -> None:
+    """Say what is not judged: where an option's letter is the answer there is nothing to be lenient
+    about, and the metrics of lm-eval's own tasks are theirs. Raises UsageError where nothing is
+    left."""
     left = [one.name for one in benchmarks if one.choices] + list(others.get("tasks", {}))
     if all(one.choices for one in benchmarks):
         raise UsageError(f"--judge-endpoint: nothing to judge in {', '.join(left)}")
     if left:
-        say(f"eval: not judged: {', '.join(left)}", quiet=quiet)
-
-
-def _judge_answers(
-    engine: Any,
-    ctx: typer.Context,
-    results: list[dict[str, Any]],
-    journal: Output,
-    done: Iterator[dict[str, Any]],
-) -> None:
-    """Put the scores that a judge would give beside those of the grader, which stay."""
-    from rzero_cli.evaluation.judge import cases_of, judge, judged, prompt_sha256
-
-    cases = [case for result in results for case in cases_of(result["samples"])]
-    seen = _Answers()
-    with progress(ctx, len(set(cases)), seen.look, unit="answers", title="judge"):
-        verdicts = judge(engine, cases, on_progress=seen.add, done=done, log=journal.write)
-    said = dict(zip(cases, verdicts, strict=True))
-    for result in results:
-        samples = result.pop("samples")
-        by = {"model": engine.model, "prompt_sha256": prompt_sha256()}
-        result["judged"] = by | judged(samples, said)
-        result["samples"] = samples
-
-
-def _name(engine: Any) -> str:
-    """Which engine it is that `auto` has chosen."""
-    return type(engine).__name__.removesuffix("Engine").lower()
-
-
-def _config(ctx: typer.Context, engine: Any, checkpoint: str | None) -> dict[str, Any]:
-    """lm-eval's record of how it was run."""
-    options = ctx.params
-    return {
-        "model": _name(engine),
-        "model_args": {"pretrained": checkpoint},
-        "batch_size": options["batch_size"],
-        "limit": options["limit"],
-        "random_seed": options["seed"],
-        "fewshot_seed": options["seed"],
-    }
+        call.say(f"not judged: {', '.join(left)}")
 
 
 @contextmanager

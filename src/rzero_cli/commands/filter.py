@@ -4,103 +4,87 @@ that repeats another (`analysis/repetition.py`)."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import IO, Any, ClassVar
 
-import typer
-
-from rzero_cli.commands import _options as opt
-from rzero_cli.commands._input import Input
-from rzero_cli.commands._output import hashed, record_origin
-from rzero_cli.commands._run import Clock, say, stdin_or_help
 from rzero_cli.data.json_text import quick_parser
-from rzero_cli.data.jsonl import Batch, Line, Reject, parse_line, read_batches, read_lines
+from rzero_cli.data.jsonl import (
+    Batch,
+    Line,
+    Reject,
+    parse_line,
+    read_batches,
+    read_lines,
+)
 from rzero_cli.data.records import p_hat_of
 from rzero_cli.data.shards import Shard, parse_shard
 from rzero_cli.data.whole_files import open_copy
 from rzero_cli.errors import UsageError
-from rzero_cli.method.filtering import Band, interval, keep, quick_keep
-from rzero_cli.method.rewards import check_tokenizer
+from rzero_cli.fields import option
+from rzero_cli.method.filtering import Band, keep, quick_keep
+from rzero_cli.options.command import Call, command
+from rzero_cli.options.file_groups import General, QuestionKey, ShardedSource, Target
+from rzero_cli.options.method_groups import Distance, Keep
+from rzero_cli.options.source import Input
+from rzero_cli.options.target import hashed, record_origin
 
-KEEP, GUARDS = "What to keep", "Guards against repetition"
-BLEU, TAU_BLEU = opt.distance("filter", GUARDS)
 Guard = Callable[[str, str], str | None]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Guards(Distance):
+    """Guards against repetition among the kept questions."""
+
+    PANEL: ClassVar = "Guards against repetition"
+    dedup: str | None = option(
+        "Drop a question that was kept before: exact (white space and case apart) or near "
+        "(near-duplicates, too).",
+        metavar="exact|near",
+    )
+    dedup_against: list[str] | None = option(
+        "... or that is in this JSONL, such as an earlier iteration's. May be repeated.",
+        unset="none",
+        metavar="FILE",
+    )
+    max_per_answer: int | None = option("Keep so many questions with one answer.", min=1)
+    max_per_cluster: int | None = option(
+        "Keep so many questions that are near one that was kept.", min=1
+    )
+
+    def check(self) -> None:
+        """Raise UsageError unless the options go together."""
+        if self.dedup not in (None, "exact", "near"):
+            raise UsageError(f"--dedup {self.dedup}: must be exact or near")
+        super().check()
+        for name in self.dedup_against or ():
+            if self.dedup is None:
+                raise UsageError(f"--dedup-against {name}: needs --dedup exact or --dedup near")
+            if name == "-":
+                raise UsageError("--dedup-against -: standard input is for the labels: name a file")
+
+    def reasons(self) -> list[str]:
+        """Return the reasons for which the guards that were asked for drop a question
+        (`analysis/repetition.py`)."""
+        asked = {
+            "duplicates": self.dedup,
+            "near_duplicates": self.dedup == "near",
+            "over_max_per_answer": self.max_per_answer,
+            "over_max_per_cluster": self.max_per_cluster and self.dedup != "near",
+        }
+        return [name for name, wanted in asked.items() if wanted]
+
+
+@command("filter")
 def filter_(
-    ctx: typer.Context,
-    files: opt.Files = None,
-    delta: Annotated[
-        str,
-        opt.from_preset(
-            "filter", "--delta", help="Keep |p_hat - 1/2| <= delta, boundary included.", panel=KEEP
-        ),
-    ] = opt.PRESET,
-    low: Annotated[
-        str | None,
-        opt.from_preset(
-            "filter", "--low", help="Keep p_hat from here on, instead of --delta.", panel=KEEP
-        ),
-    ] = None,
-    high: Annotated[
-        str | None, opt.from_preset("filter", "--high", help="... up to here.", panel=KEEP)
-    ] = None,
-    dedup: Annotated[
-        str | None,
-        opt.from_preset(
-            "filter",
-            "--dedup",
-            help="Drop a question that was kept before: exact (white space and case apart) or near "
-            "(near-duplicates, too).",
-            panel=GUARDS,
-            metavar="exact|near",
-        ),
-    ] = None,
-    dedup_against: Annotated[
-        list[str] | None,
-        opt.from_preset(
-            "filter",
-            "--dedup-against",
-            help="... or that is in this JSONL, such as an earlier iteration's. May be repeated.",
-            panel=GUARDS,
-            unset="none",
-            metavar="FILE",
-        ),
-    ] = None,
-    max_per_answer: Annotated[
-        int | None,
-        opt.from_preset(
-            "filter",
-            "--max-per-answer",
-            help="Keep so many questions with one answer.",
-            panel=GUARDS,
-            min=1,
-        ),
-    ] = None,
-    max_per_cluster: Annotated[
-        int | None,
-        opt.from_preset(
-            "filter",
-            "--max-per-cluster",
-            help="Keep so many questions that are near one that was kept.",
-            panel=GUARDS,
-            min=1,
-        ),
-    ] = None,
-    bleu: Annotated[str, BLEU] = opt.PRESET,
-    tau_bleu: Annotated[float, TAU_BLEU] = opt.PRESET,
-    question_key: opt.QuestionKey = "question",
-    limit: opt.Limit = None,
-    shard: opt.Shard = None,
-    strict: opt.Strict = False,
-    on_error: opt.OnError = "stop",
-    rejects: opt.Rejects = None,
-    output: opt.Out = None,
-    force: opt.Force = False,
-    quiet: opt.Quiet = False,
-    preset: opt.Preset = opt.PRESET,
-    config: opt.Config = None,
+    call: Call,
+    source: ShardedSource,
+    kept_interval: Keep,
+    guarding: Guards,
+    key: QuestionKey,
+    target: Target,
+    general: General,
 ) -> None:
     """Keep the questions the Solver is unsure of; drop the easy and the hopeless.
 
@@ -122,42 +106,41 @@ def filter_(
 
       rzero filter labeled.jsonl --dedup near --dedup-against iter-1/train.jsonl -o train.jsonl
     """
-    clock = Clock()
-    wanted = _interval(ctx, delta, low, high)
-    part = parse_shard(shard)
-    against = dedup_against or []
-    _check_guards(dedup, against, bleu)
-    names = stdin_or_help(ctx, files)
-    given = Input(ctx, names)
+    wanted = _interval(call, kept_interval)
+    part = parse_shard(source.shard)
+    against = guarding.dedup_against or []
+    guarding.check()
+    names = call.stdin_or_help(source.files)
+    given = Input(call, names, source)
     batches = read_batches(names)
-    earlier = read_lines(against, strict=strict) if against else iter(())
+    earlier = read_lines(against, strict=source.strict) if against else iter(())
     read = kept = 0
     # What each guard that was asked for has dropped.
-    dropped = dict.fromkeys(_asked(dedup, max_per_answer, max_per_cluster), 0)
+    dropped = dict.fromkeys(guarding.reasons(), 0)
 
     def at_end(finished: Path) -> None:
         figures = {"read": read, "kept": kept} | dropped
-        record_origin(ctx, finished, parents, clock, lambda _: figures, rejected=given.rejected)
+        place = Path(str(target.output))
+        record_origin(call, place, finished, parents, lambda _: figures, rejected=given.rejected)
 
     with (
-        open_copy(output, force=force, at_end=at_end) as out,
+        open_copy(target.output, force=target.force, at_end=at_end) as out,
         given.rejecting(),
     ):
-        parents = hashed(*names, *against) if output and output != "-" else []
-        how: dict[str, Any] = {"limit": limit, "strict": strict, "reject": given.reject}
+        parents = hashed(*names, *against) if target.output and target.output != "-" else []
+        how: dict[str, Any] = {"limit": source.limit, "strict": source.strict}
+        how["reject"] = given.reject
         if dropped:
             from rzero_cli.analysis.repetition import guards  # `filter` starts without
 
-            seen = (line.text_or_none(question_key) for line in earlier)
+            seen = (line.text_or_none(key.question_key) for line in earlier)
+            settings = asdict(guarding)
+            del settings["dedup_against"]
             how["guard"] = guards(
-                dedup=dedup,
-                seen=(question for question in seen if question is not None),
-                max_per_answer=max_per_answer,
-                max_per_cluster=max_per_cluster,
-                tau_bleu=tau_bleu,
-                bleu=bleu,
+                seen=(question for question in seen if question is not None), **settings
             )
-            how["question_key"] = question_key if dedup or max_per_cluster else None
+            looks_at_question = guarding.dedup or guarding.max_per_cluster
+            how["question_key"] = key.question_key if looks_at_question else None
         given.good, kept = _copy(batches, out, wanted, part, dropped, **how)
         read = part.size(given.good)
     told = [
@@ -165,10 +148,7 @@ def filter_(
         for name, count in dropped.items()
     ]
     more = f"; of these dropped: {', '.join(told)}" if told else ""
-    say(
-        f"filter: kept {kept} of {read} ({wanted[0]} <= p_hat <= {wanted[1]}){more}",
-        quiet=quiet,
-    )
+    call.say(f"kept {kept} of {read} ({wanted[0]} <= p_hat <= {wanted[1]}){more}")
 
 
 def _copy(
@@ -235,38 +215,9 @@ def _labelled(line: Line) -> tuple[str | None, Decimal]:
     return line.text_or_none("answer"), p_hat_of(line)
 
 
-def _check_guards(dedup: str | None, against: list[str], bleu: str) -> None:
-    """Raise UsageError unless the guards' options go together."""
-    if dedup not in (None, "exact", "near"):
-        raise UsageError(f"--dedup {dedup}: must be exact or near")
-    check_tokenizer("--bleu", bleu)
-    for name in against:
-        if dedup is None:
-            raise UsageError(f"--dedup-against {name}: needs --dedup exact or --dedup near")
-        if name == "-":
-            raise UsageError("--dedup-against -: standard input is for the labels: name a file")
-
-
-def _asked(dedup: str | None, per_answer: int | None, per_cluster: int | None) -> list[str]:
-    """What the guards that were asked for drop a question as (`analysis/repetition.py`)."""
-    asked = {
-        "duplicates": dedup,
-        "near_duplicates": dedup == "near",
-        "over_max_per_answer": per_answer,
-        "over_max_per_cluster": per_cluster and dedup != "near",
-    }
-    return [name for name, option in asked.items() if option]
-
-
-def _interval(ctx: typer.Context, delta: str, low: str | None, high: str | None) -> Band:
-    """The interval of p_hat to keep: --low and --high, unless --delta was asked for itself."""
-    typed = {
-        name
-        for name in ("delta", "low", "high")
-        if str(ctx.get_parameter_source(name)).endswith("COMMANDLINE")
-    }
+def _interval(call: Call, given: Keep) -> Band:
+    """Return the interval of p_hat to keep: --low and --high, unless --delta was typed itself."""
+    typed = call.typed & {"delta", "low", "high"}
     if "delta" in typed and len(typed) > 1:
         raise UsageError("give --delta, or --low and --high, not both")
-    if "delta" in typed:
-        low = high = None
-    return interval(delta, low, high)
+    return (replace(given, low=None, high=None) if "delta" in typed else given).interval()

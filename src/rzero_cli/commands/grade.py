@@ -7,65 +7,56 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Annotated, Any
-
-import typer
+from typing import Any, ClassVar
 
 from rzero_cli.answers.equivalence import Equivalence
 from rzero_cli.answers.rules import Rules
-from rzero_cli.commands import _options as opt
-from rzero_cli.commands._input import Input
-from rzero_cli.commands._output import open_records
-from rzero_cli.commands._progress import means, progress
-from rzero_cli.commands._run import Clock, say, stdin_or_help
 from rzero_cli.data.jsonl import Line
 from rzero_cli.data.shards import parse_shard
+from rzero_cli.fields import option
+from rzero_cli.options.command import Call, command
+from rzero_cli.options.file_groups import (
+    Logged,
+    QuestionKey,
+    ReferenceKey,
+    ResumableTarget,
+    ShardedSource,
+    Workers,
+)
+from rzero_cli.options.method_groups import Reading
+from rzero_cli.options.panels import INPUT
+from rzero_cli.options.progress import progress
+from rzero_cli.options.source import Input
+from rzero_cli.options.target import open_records
 from rzero_cli.system.pool import default_workers, in_order
+from rzero_cli.system.progress import means
 
-EXTRACT, UNITS, PERCENT = opt.answers("grade")
+
+@dataclass(frozen=True, kw_only=True)
+class Graded:
+    PANEL: ClassVar = INPUT
+    answer_key: str = option("Key that holds the answer.", default="answer", unset=True)
+    completion_key: str = option(
+        "Key of a raw completion, read where there is no answer.",
+        default="completion",
+        unset=True,
+    )
+    truth: bool = option(
+        "Compute the reference of questions in the world of tiny-base.", default=False
+    )
 
 
+@command("grade")
 def grade(
-    ctx: typer.Context,
-    files: opt.Files = None,
-    answer_key: Annotated[
-        str,
-        typer.Option("--answer-key", help="Key that holds the answer.", rich_help_panel=opt.INPUT),
-    ] = "answer",
-    completion_key: Annotated[
-        str,
-        typer.Option(
-            "--completion-key",
-            help="Key of a raw completion, read where there is no answer.",
-            rich_help_panel=opt.INPUT,
-        ),
-    ] = "completion",
-    reference_key: opt.ReferenceKey = "reference",
-    question_key: opt.QuestionKey = "question",
-    truth: Annotated[
-        bool,
-        typer.Option(
-            "--truth",
-            help="Compute the reference of questions in the world of tiny-base.",
-            rich_help_panel=opt.INPUT,
-        ),
-    ] = False,
-    extract: Annotated[str, EXTRACT] = opt.PRESET,
-    units: Annotated[str, UNITS] = opt.PRESET,
-    percent: Annotated[str, PERCENT] = opt.PRESET,
-    workers: opt.Workers = None,
-    limit: opt.Limit = None,
-    shard: opt.Shard = None,
-    strict: opt.Strict = False,
-    on_error: opt.OnError = "stop",
-    rejects: opt.Rejects = None,
-    output: opt.Out = None,
-    resume: opt.Resume = False,
-    force: opt.Force = False,
-    log_file: opt.LogFile = None,
-    quiet: opt.Quiet = False,
-    preset: opt.Preset = opt.PRESET,
-    config: opt.Config = None,
+    call: Call,
+    source: ShardedSource,
+    graded: Graded,
+    references: ReferenceKey,
+    questions: QuestionKey,
+    reading: Reading,
+    pool: Workers,
+    target: ResumableTarget,
+    general: Logged,
 ) -> None:
     r"""Say of each answer whether it is equivalent to the reference.
 
@@ -82,13 +73,12 @@ def grade(
 
       rzero grade --truth runs/demo/iter-1/train.jsonl
     """
-    clock = Clock()
-    rules = opt.answer_rules(ctx.params)
-    names = stdin_or_help(ctx, files)
-    keys = answer_key, completion_key
-    known = question_key if truth else reference_key
-    given = Input(ctx, names, lambda line: (line.text(known), _answer(line, *keys)))
-    part = parse_shard(shard)
+    rules = reading.rules()
+    names = call.stdin_or_help(source.files)
+    reference_key, question_key = references.reference_key, questions.question_key
+    known = question_key if graded.truth else reference_key
+    given = Input(call, names, source, lambda line: (line.text(known), _answer(line, graded)))
+    part = parse_shard(source.shard)
     lines = part.of(given.lines())
     count = right = timeouts = 0
 
@@ -96,39 +86,38 @@ def grade(
         return {"done": out.done + count, **means(count, right=right)}
 
     with (
-        open_records(ctx, *names, clock=clock, metrics=_metrics, given=given) as out,
-        progress(ctx, lambda: given.at_most(part), look, unit="answers", out=out),
+        open_records(call, target, *names, metrics=_metrics, given=given) as out,
+        progress(call, lambda: given.at_most(part), look, unit="answers", out=out),
     ):
 
         def inputs() -> Iterator[tuple[dict[str, Any], tuple[str | None, bool, str]]]:
             for line in islice(lines, out.done, None):
                 # Before the truth takes its place, should they have one name.
-                answer, raw = _answer(line, *keys)
-                if truth:
-                    from rzero_cli.world.questions import truth as computed
+                answer, raw = _answer(line, graded)
+                if graded.truth:
+                    from rzero_cli.world.questions import truth
 
-                    line.record[reference_key] = computed(line.text(question_key))
+                    line.record[reference_key] = truth(line.text(question_key))
                 yield line.record, (answer, raw, line.text(reference_key))
 
         results = in_order(
-            partial(open_grader, rules), inputs(), workers=workers or default_workers()
+            partial(open_grader, rules), inputs(), workers=pool.workers or default_workers()
         )
-        for record, graded in results:
-            out.write(record | {"extracted": graded.extracted, "correct": graded.correct})
-            count, right = count + 1, right + graded.correct
-            timeouts += graded.timeouts
-    say(
-        f"grade: {right} of {count} correct ({right / max(1, count):.1%}), "
-        f"{timeouts} comparisons timed out",
-        quiet=quiet,
+        for record, verdict in results:
+            out.write(record | {"extracted": verdict.extracted, "correct": verdict.correct})
+            count, right = count + 1, right + verdict.correct
+            timeouts += verdict.timeouts
+    call.say(
+        f"{right} of {count} correct ({right / max(1, count):.1%}), "
+        f"{timeouts} comparisons timed out"
     )
 
 
-def _answer(line: Line, answer_key: str, completion_key: str) -> tuple[str | None, bool]:
-    """The answer of a record, and whether it is a raw completion."""
-    if answer_key not in line.record and completion_key in line.record:
-        return line.text(completion_key), True
-    return line.text_or_none(answer_key), False
+def _answer(line: Line, keys: Graded) -> tuple[str | None, bool]:
+    """Return the answer of a record, and whether it is a raw completion."""
+    if keys.answer_key not in line.record and keys.completion_key in line.record:
+        return line.text(keys.completion_key), True
+    return line.text_or_none(keys.answer_key), False
 
 
 def _metrics(lines: Iterable[Line]) -> dict[str, int]:
@@ -137,7 +126,7 @@ def _metrics(lines: Iterable[Line]) -> dict[str, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Graded:
+class Verdict:
     """An answer and whether it equals its reference."""
 
     extracted: str | None
@@ -146,17 +135,17 @@ class Graded:
 
 
 @contextmanager
-def open_grader(rules: Rules) -> Iterator[Callable[[tuple[str | None, bool, str]], Graded]]:
+def open_grader(rules: Rules) -> Iterator[Callable[[tuple[str | None, bool, str]], Verdict]]:
     """A function of (answer, whether it is a raw completion, reference) that grades it."""
     with Equivalence(conventions=rules.conventions) as equivalence:
 
-        def work(argument: tuple[str | None, bool, str]) -> Graded:
+        def work(argument: tuple[str | None, bool, str]) -> Verdict:
             text, raw, reference = argument
             answer = rules.read(text or "") if raw else text
             if not answer or answer.isspace():
-                return Graded(None, False, 0)
+                return Verdict(None, False, 0)
             before = equivalence.timeouts
             correct = equivalence.equal(answer, reference)
-            return Graded(answer, correct, equivalence.timeouts - before)
+            return Verdict(answer, correct, equivalence.timeouts - before)
 
         yield work

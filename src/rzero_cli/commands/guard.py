@@ -2,71 +2,65 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-
-import typer
+from typing import ClassVar
 
 from rzero_cli.analysis.collapse import GUARDS, LEAST_FALL, judge, sources
 from rzero_cli.analysis.drift import LEAST_DISTINCT
-from rzero_cli.commands import _options as opt
-from rzero_cli.commands._output import hashed
-from rzero_cli.commands._run import Clock, print_json, settings_of
-from rzero_cli.data.provenance import describe
 from rzero_cli.data.whole_files import check_new_file, write_json
 from rzero_cli.errors import UsageError
-from rzero_cli.method.rewards import check_tokenizer
+from rzero_cli.fields import argument, option
+from rzero_cli.options.command import Call, command
+from rzero_cli.options.file_groups import General, Json, Seed, Target
+from rzero_cli.options.method_groups import Distance
+from rzero_cli.options.target import hashed, origin_of
+from rzero_cli.system.messages import print_json
 from rzero_cli.system.terminal import printable
 
-BLEU, TAU_BLEU = opt.distance("guard")
+
+@dataclass(frozen=True, kw_only=True)
+class Guarded:
+    """A run, and what to look at in it."""
+
+    PANEL: ClassVar = None
+    run: str = argument("The folder of a run.", metavar="RUN_DIR")
+    guard: str = option(
+        f"What to look at: {' or '.join(GUARDS)}, or both with a comma.",
+        default=GUARDS[0],
+        unset=True,
+    )
+    iteration: int | None = option(
+        "Look at the iterations up to this one.",
+        default=None,
+        unset="all that are there",
+        min=1,
+    )
+    least_fall: float = option(
+        "probe: below the best score by more than this, a share of 1, and by more than its noise.",
+        default=LEAST_FALL,
+        unset=True,
+        min=0.0,
+        max=1.0,
+    )
+    least_share: float = option(
+        "diversity: so much must be left of what differed in the first iteration.",
+        default=LEAST_DISTINCT,
+        unset=True,
+        min=0.0,
+        max=1.0,
+    )
 
 
+@command("guard")
 def guard(
-    ctx: typer.Context,
-    run: Annotated[str, typer.Argument(metavar="RUN_DIR", help="The folder of a run.")],
-    guard: Annotated[
-        str,
-        typer.Option(
-            "--guard", help=f"What to look at: {' or '.join(GUARDS)}, or both with a comma."
-        ),
-    ] = GUARDS[0],
-    iteration: Annotated[
-        int | None,
-        typer.Option(
-            "--iteration",
-            help="Look at the iterations up to this one.",
-            show_default="all that are there",
-            min=1,
-        ),
-    ] = None,
-    least_fall: Annotated[
-        float,
-        typer.Option(
-            "--least-fall",
-            help="probe: below the best score by more than this, a share of 1, and by more than "
-            "its noise.",
-            min=0.0,
-            max=1.0,
-        ),
-    ] = LEAST_FALL,
-    least_share: Annotated[
-        float,
-        typer.Option(
-            "--least-share",
-            help="diversity: so much must be left of what differed in the first iteration.",
-            min=0.0,
-            max=1.0,
-        ),
-    ] = LEAST_DISTINCT,
-    bleu: Annotated[str, BLEU] = opt.PRESET,
-    tau_bleu: Annotated[float, TAU_BLEU] = opt.PRESET,
-    seed: opt.Seed = opt.PRESET,
-    as_json: opt.Json = False,
-    output: opt.Out = None,
-    force: opt.Force = False,
-    quiet: opt.Quiet = False,
-    preset: opt.Preset = opt.PRESET,
-    config: opt.Config = None,
+    call: Call,
+    guarded: Guarded,
+    distance: Distance,
+    seeded: Seed,
+    form: Json,
+    target: Target,
+    general: General,
 ) -> None:
     """Say whether a run has begun to collapse, and which of its Solvers to ship.
 
@@ -82,38 +76,31 @@ def guard(
 
       rzero guard runs/demo --guard probe,diversity --least-share 0.6 --json | jq .tripped
     """
-    clock = Clock()
-    names = [name.strip() for name in guard.split(",")]
+    names = [name.strip() for name in guarded.guard.split(",")]
     for name in names:
         if name not in GUARDS:
             raise UsageError(f"--guard {name}: unknown; known: {', '.join(GUARDS)}")
-    check_tokenizer("--bleu", bleu)
-    target = Path(output) if output and output != "-" else None
-    if target:
-        check_new_file(target, force=force)
-    read = [str(path) for files in sources(Path(run), names, iteration) for path in files]
-    parents = hashed(*read) if target else []
+    distance.check()
+    run, output = Path(guarded.run), target.output
+    file = Path(output) if output and output != "-" else None
+    if file:
+        check_new_file(file, force=target.force)
+    read = [str(path) for files in sources(run, names, guarded.iteration) for path in files]
+    parents = hashed(*read) if file else []
     found = judge(
-        Path(run),
+        run,
         names,
-        iteration,
-        least_fall=least_fall,
-        least_share=least_share,
-        seed=seed,
-        tau_bleu=tau_bleu,
-        bleu=bleu,
+        guarded.iteration,
+        least_fall=guarded.least_fall,
+        least_share=guarded.least_share,
+        seed=seeded.seed,
+        tau_bleu=distance.tau_bleu,
+        bleu=distance.bleu,
     )
-    if target:
-        record = describe(
-            "guard",
-            output=str(output),
-            settings=settings_of(ctx),
-            parents=parents,
-            seconds=clock.seconds,
-            metrics={name: found[name] for name in ("iteration", "tripped", "best")},
-        )
-        write_json(target, found | {"origin": record})
-    if as_json or output == "-":
+    if file:
+        metrics = {name: found[name] for name in ("iteration", "tripped", "best")}
+        write_json(file, found | {"origin": origin_of(call, file, parents, metrics)})
+    if form.as_json or output == "-":
         print_json(found)
-    elif not quiet:
-        typer.echo(printable(found["verdict"]))
+    elif not general.quiet:
+        print(printable(found["verdict"]), flush=True)

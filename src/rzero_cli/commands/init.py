@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import ClassVar
 
-import typer
-
-from rzero_cli.commands import _options as opt
-from rzero_cli.commands._run import say
 from rzero_cli.data.whole_files import check_new, write_text
+from rzero_cli.fields import argument, option
+from rzero_cli.options.command import Call, command
+from rzero_cli.options.file_groups import Quiet
+from rzero_cli.options.panels import OUTPUT
 
 # What lies in the package -> what it is called in the user's folder.
 FILES = {"loop.mk": "Makefile", "rzero.toml": "rzero.toml"} | {
@@ -18,11 +19,15 @@ FILES = {"loop.mk": "Makefile", "rzero.toml": "rzero.toml"} | {
 }
 
 
-def init(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Made if it is not there.")],
-    force: opt.Force = False,
-    quiet: opt.Quiet = False,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Folder:
+    PANEL: ClassVar = OUTPUT
+    folder: Path = argument("Made if it is not there.", metavar="DIR")
+    force: bool = option("Replace the output if it exists.", default=False, recorded=False)
+
+
+@command("init")
+def init(call: Call, made: Folder, general: Quiet) -> None:
     """Write the loop's Makefile and an rzero.toml into a folder, to run and to recompose.
 
     It is the Makefile that this package's own demo runs on. The scripts in slurm/ are for clusters.
@@ -33,10 +38,11 @@ def init(
 
       rzero init my-run && make -C my-run -n run MODEL=Qwen/Qwen3-4B-Base
     """
+    folder = made.folder
     (folder / "slurm").mkdir(parents=True, exist_ok=True)
     for name in FILES.values():
-        check_new(folder / name, force=force)
+        check_new(folder / name, force=made.force)
     for source, name in FILES.items():
         text = files("rzero_cli.recipes").joinpath(source).read_text("utf-8")
         write_text(folder / name, text)
-    say(f"init: wrote {', '.join(FILES.values())}; next: make -C {folder} help", quiet=quiet)
+    call.say(f"wrote {', '.join(FILES.values())}; next: make -C {folder} help")

@@ -1,104 +1,66 @@
-"""`rzero label`: pseudo-labels by majority vote (`engines/answering.py`)."""
+"""`rzero label`: pseudo-labels by majority vote (paper, section 3.3)."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-import typer
-
-from rzero_cli.commands import _options as opt
-from rzero_cli.commands._estimate import parse_price, print_estimate
-from rzero_cli.commands._input import Input
-from rzero_cli.commands._output import open_records
-from rzero_cli.commands._progress import kept_by_filter, means, progress
-from rzero_cli.commands._run import (
-    Clock,
-    check_served,
-    parents_of,
-    part_seed,
-    say,
-    stdin_or_help,
-)
 from rzero_cli.data.records import vote_metrics
 from rzero_cli.data.shards import parse_shard
-from rzero_cli.engines import Sampling, derived_seed
+from rzero_cli.engines import derived_seed
 from rzero_cli.engines.ahead import Ahead
-from rzero_cli.engines.answering import InStep, label_record, open_solver
+from rzero_cli.engines.answering import InStep, label_record
+from rzero_cli.engines.token_estimate import SHARES, estimate_tokens
 from rzero_cli.errors import UsageError
-from rzero_cli.method.prompts import SOLVER, load_prompt
+from rzero_cli.fields import option
+from rzero_cli.method.prompts import SOLVER
+from rzero_cli.options.command import Call, command
+from rzero_cli.options.engine import choose_engine
+from rzero_cli.options.file_groups import (
+    Json,
+    Logged,
+    QuestionKey,
+    ResumableTarget,
+    Seed,
+    ShardedSource,
+)
+from rzero_cli.options.method_groups import Completions, Reading, VoteRule
+from rzero_cli.options.model_groups import EngineOptions, SolverModel
+from rzero_cli.options.panels import DRAWING, OUTPUT
+from rzero_cli.options.progress import kept_by_filter, progress
+from rzero_cli.options.source import Input, part_seed
+from rzero_cli.options.target import open_records
+from rzero_cli.system.messages import print_json
+from rzero_cli.system.progress import means
 
-TEMPERATURE, TOP_P, TOP_K, MAX_TOKENS = opt.drawing("label")
-EXTRACT, UNITS, PERCENT = opt.answers("label")
+
+@dataclass(frozen=True, kw_only=True)
+class Labelling:
+    """What of the answers is asked for and kept."""
+
+    PANEL: ClassVar = OUTPUT
+    m: int = option("Answers a question.", panel=DRAWING, min=1)
+    dry_run: bool = option(
+        "Print the tokens it would take, and stop.", default=False, recorded=False
+    )
+    keep_completions: bool = option("Write the raw answers too, as `completions`.", default=False)
 
 
+@command("label")
 def label(
-    ctx: typer.Context,
-    files: opt.Files = None,
-    solver: opt.Solver = None,
-    m: Annotated[
-        int, opt.from_preset("label", "--m", help="Answers a question.", panel=opt.DRAWING, min=1)
-    ] = opt.PRESET,
-    temperature: Annotated[float, TEMPERATURE] = opt.PRESET,
-    top_p: Annotated[float, TOP_P] = opt.PRESET,
-    top_k: Annotated[int, TOP_K] = opt.PRESET,
-    max_tokens: Annotated[int, MAX_TOKENS] = opt.PRESET,
-    stop: opt.Stop = None,
-    prompt_file: opt.PromptFile = None,
-    extract: Annotated[str, EXTRACT] = opt.PRESET,
-    units: Annotated[str, UNITS] = opt.PRESET,
-    percent: Annotated[str, PERCENT] = opt.PRESET,
-    rule: Annotated[str, opt.vote_rule("label")] = opt.PRESET,
-    question_key: opt.QuestionKey = "question",
-    limit: opt.Limit = None,
-    shard: opt.Shard = None,
-    strict: opt.Strict = False,
-    on_error: opt.OnError = "stop",
-    rejects: opt.Rejects = None,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run",
-            help="Print the tokens it would take, and with --price the cost, and stop.",
-            rich_help_panel=opt.OUTPUT,
-        ),
-    ] = False,
-    price: Annotated[
-        str | None,
-        typer.Option(
-            "--price",
-            help="Of a million tokens of prompts and of completions, for --dry-run.",
-            rich_help_panel=opt.OUTPUT,
-            metavar="PROMPT/COMPLETION",
-        ),
-    ] = None,
-    as_json: opt.Json = False,
-    keep_completions: Annotated[
-        bool,
-        typer.Option(
-            "--keep-completions",
-            help="Write the raw answers too, as `completions`.",
-            rich_help_panel=opt.OUTPUT,
-        ),
-    ] = False,
-    engine: opt.Engine = "auto",
-    endpoint: opt.Endpoint = None,
-    batch_size: opt.BatchSize = opt.PRESET,
-    dtype: opt.Dtype = None,
-    tensor_parallel_size: opt.TensorParallelSize = None,
-    data_parallel_size: opt.DataParallelSize = None,
-    gpu_memory_utilization: opt.GpuMemoryUtilization = None,
-    max_model_len: opt.MaxModelLen = None,
-    quantization: opt.Quantization = None,
-    engine_arg: opt.EngineArg = None,
-    chat_template_arg: opt.ChatTemplateArg = None,
-    seed: opt.Seed = opt.PRESET,
-    output: opt.Out = None,
-    resume: opt.Resume = False,
-    force: opt.Force = False,
-    log_file: opt.LogFile = None,
-    quiet: opt.Quiet = False,
-    preset: opt.Preset = opt.PRESET,
-    config: opt.Config = None,
+    call: Call,
+    source: ShardedSource,
+    key: QuestionKey,
+    solver: SolverModel,
+    labelling: Labelling,
+    completions: Completions,
+    reading: Reading,
+    vote: VoteRule,
+    engine: EngineOptions,
+    seeded: Seed,
+    target: ResumableTarget,
+    general: Logged,
+    form: Json,
 ) -> None:
     """Let the Solver answer each question m times and take the majority as the label.
 
@@ -114,34 +76,30 @@ def label(
 
       RZERO_SOLVER=Qwen/Qwen3-4B-Base rzero label questions.jsonl --m 10 | rzero filter --delta 0.25
     """
-    clock = Clock()
-    how = opt.engine_options(ctx)
-    part = parse_shard(shard)
-    model = check_served("--solver", solver, how)
-    names = stdin_or_help(ctx, files)
-    given = Input(ctx, names, lambda line: line.text(question_key))
-    rules = opt.answer_rules(ctx.params, rule)
-    prompt = load_prompt(prompt_file, SOLVER)
-    costs = parse_price(price)
-    if dry_run:
-        print_estimate(
-            (line.text(question_key) for line in part.of(given.lines())),
+    choice = choose_engine(call, engine)
+    part = parse_shard(source.shard)
+    model = choice.check("--solver", solver.solver)
+    names = call.stdin_or_help(source.files)
+    given = Input(call, names, source, lambda line: line.text(key.question_key))
+    rules = reading.rules(vote.rule)
+    prompt = completions.prompt(SOLVER)
+    if labelling.dry_run:
+        found = estimate_tokens(
+            (line.text(key.question_key) for line in part.of(given.lines())),
             prompt,
-            model=model,
-            how=how,
-            m=m if temperature else 1,  # greedy answers are one answer
-            max_tokens=max_tokens,
-            price=costs,
-            as_json=as_json,
+            model=None if choice.is_server else model,
+            template_args=choice.template_args,
+            m=labelling.m if completions.temperature else 1,  # greedy answers are one answer
+            max_tokens=completions.max_tokens,
         )
+        print_json(found) if form.as_json else _show(found, completions.max_tokens)
         return
-    if price or as_json:
-        raise UsageError("--price and --json go with --dry-run")
+    if form.as_json:
+        raise UsageError("--json goes with --dry-run")
     total = given.count()
-    total = None if total is None else part.size(total)
-    seed = part_seed(seed, part)
-    sampling = Sampling(m, temperature, top_p, top_k, max_tokens, seed, opt.stops(stop))
-    keeps = kept_by_filter(ctx)
+    seed = part_seed(seeded.seed, part)
+    sampling = completions.sampling(labelling.m, seed)
+    keeps = kept_by_filter(call)
     count = kept = unlabelled = truncated = tokens = 0
     p_hats = 0.0
 
@@ -151,28 +109,23 @@ def label(
 
     with (
         open_records(
-            ctx, *names, *parents_of(model, how), clock=clock, metrics=vote_metrics, given=given
+            call, target, *names, *choice.parents(model), metrics=vote_metrics, given=given
         ) as out,
-        open_solver(
-            model=model,
-            sampling=sampling,
-            prompt=prompt,
-            rules=rules,
-            seed=derived_seed(seed, out.done),
-            **how,
+        choice.open_solver(
+            model, sampling, prompt, rules, seed=derived_seed(seed, out.done)
         ) as opened,
-        progress(ctx, total, look, unit="questions", out=out),
+        progress(
+            call, None if total is None else part.size(total), look, unit="questions", out=out
+        ),
     ):
         asked = InStep(
-            part.of(given.lines()),
-            lambda line: line.text(question_key),
-            start=out.done,
+            part.of(given.lines()), lambda line: line.text(key.question_key), start=out.done
         )
         for labelled in opened.label(
             asked.questions(), start=out.done, ahead=Ahead(out.ahead, out.done)
         ):
             record = label_record(asked.next().record, labelled)
-            if keep_completions:
+            if labelling.keep_completions:
                 record["completions"] = [c.text for c in labelled.completions]
             out.write(record)
             count += 1
@@ -183,9 +136,19 @@ def label(
             tokens += sum(c.tokens for c in labelled.completions)
         asked.end()
         out.tokens = tokens
-        say(
-            f"label: {count} questions x {m} answers, {unlabelled} without a readable one, "
-            f"{truncated} answers cut off at {max_tokens} tokens, "
-            f"{opened.equivalence.timeouts} comparisons timed out",
-            quiet=quiet,
+        call.say(
+            f"{count} questions x {labelling.m} answers, {unlabelled} without a readable one, "
+            f"{truncated} answers cut off at {completions.max_tokens} tokens, "
+            f"{opened.equivalence.timeouts} comparisons timed out"
         )
+
+
+def _show(found: dict[str, Any], max_tokens: int) -> None:
+    """Print an estimate for people."""
+    number = found["questions"]
+    m = found["answers"] // number if number else 0
+    print(f"{number:,} questions x {m} answers of at most {max_tokens:,} tokens")
+    title = "prompts, once each" if found["prompt_tokens_exact"] else "prompts, about"
+    print(f"{title:<28}{found['prompt_tokens']:>18,} tokens")
+    for name, tokens in zip(SHARES, found["completion_tokens"], strict=True):
+        print(f"{f'answers, {name}':<28}{tokens:>18,} tokens")

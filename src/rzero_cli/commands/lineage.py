@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, ClassVar
 
-import typer
-
-from rzero_cli.commands import _options as opt
-from rzero_cli.commands._run import say
 from rzero_cli.data.ancestry import Node, nodes, trace
 from rzero_cli.errors import RzeroError
+from rzero_cli.fields import argument, option
+from rzero_cli.options.command import Call, command
+from rzero_cli.options.file_groups import Json, Quiet
 from rzero_cli.system.stdout import protect_stdout
 from rzero_cli.system.terminal import plain, printable
 
@@ -19,24 +19,21 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 
-def lineage(
-    path: Annotated[
-        str,
-        typer.Argument(
-            metavar="PATH",
-            help="A checkpoint directory, a JSONL file made with -o, or results of rzero eval.",
-        ),
-    ],
-    verify: Annotated[
-        bool,
-        typer.Option(
-            "--verify",
-            help="Hash the weights of checkpoints, too; status 1 if something is not as recorded.",
-        ),
-    ] = False,
-    as_json: opt.Json = False,
-    quiet: opt.Quiet = False,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Artefact:
+    PANEL: ClassVar = None
+    path: str = argument(
+        "A checkpoint directory, a JSONL file made with -o, or results of rzero eval.",
+        metavar="PATH",
+    )
+    verify: bool = option(
+        "Hash the weights of checkpoints, too; status 1 if something is not as recorded.",
+        default=False,
+    )
+
+
+@command("lineage")
+def lineage(call: Call, artefact: Artefact, form: Json, general: Quiet) -> None:
     """Show where an artefact came from, back to the base model, and what has changed since.
 
     A tree: below each artefact what it was made from, with stage, hash, seed, preset and end. What
@@ -52,8 +49,8 @@ def lineage(
 
       rzero lineage train.jsonl --json | jq .parents
     """
-    tree = trace(path, verify=verify, notify=lambda text: _tell(text, quiet))
-    shown = json.dumps(tree) + "\n" if as_json else _as_text(tree)
+    tree = trace(artefact.path, verify=artefact.verify, notify=call.say)
+    shown = json.dumps(tree) + "\n" if form.as_json else _as_text(tree)
     with protect_stdout() as stdout:
         stdout.write(shown.encode())
     counts = [
@@ -65,14 +62,10 @@ def lineage(
         }.items()
         if found
     ]
-    if verify and counts:
-        raise RzeroError(f"{path}: not as recorded: {', '.join(counts)}")
+    if artefact.verify and counts:
+        raise RzeroError(f"{artefact.path}: not as recorded: {', '.join(counts)}")
     if counts:
-        _tell(f"since then: {', '.join(counts)}", quiet)
-
-
-def _tell(text: str, quiet: bool) -> None:
-    say(f"lineage: {text}", quiet=quiet)
+        call.say(f"since then: {', '.join(counts)}")
 
 
 def _as_text(tree: Node) -> str:

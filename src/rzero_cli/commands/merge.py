@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import ClassVar
 
-import typer
-
-from rzero_cli.commands import _options as opt
-from rzero_cli.commands._output import hashed
-from rzero_cli.commands._run import Clock, say, settings_of
 from rzero_cli.data.journal import check_part
-from rzero_cli.data.provenance import describe, write_checkpoint_meta
+from rzero_cli.data.provenance import write_checkpoint_meta
 from rzero_cli.data.whole_files import check_new_directory, open_directory, part_of
 from rzero_cli.engines.models import adapter_base, check_model, require
 from rzero_cli.errors import UsageError
+from rzero_cli.fields import argument
+from rzero_cli.options.command import Call, command
+from rzero_cli.options.file_groups import NewCheckpoint, Quiet
+from rzero_cli.options.target import hashed, origin_of
 from rzero_cli.system.stdout import protect_stdout
 
 
-def merge(
-    ctx: typer.Context,
-    output: opt.OutDir,
-    adapter: Annotated[
-        str, typer.Argument(metavar="ADAPTER", help="Directory that a training with LoRA left.")
-    ],
-    force: opt.Force = False,
-    quiet: opt.Quiet = False,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Adapter:
+    PANEL: ClassVar = None
+    adapter: str = argument("Directory that a training with LoRA left.", metavar="ADAPTER")
+
+
+@command("merge")
+def merge(call: Call, merged: Adapter, target: NewCheckpoint, general: Quiet) -> None:
     """Write an adapter into its base: an ordinary checkpoint, for what takes no adapters.
 
     In float32: bfloat16 would round away what an adapter has learned in small steps.
@@ -37,30 +36,17 @@ def merge(
 
       rzero merge s1 -o s1-merged && vllm serve ./s1-merged
     """
-    clock = Clock()
+    adapter, output = merged.adapter, Path(target.output)
     model = check_model("ADAPTER", adapter)
     if (base := adapter_base(model)) is None:
         raise UsageError(f"{adapter}: no adapter there (no adapter_config.json)")
     require("train", "torch", "transformers", "peft")
-    target = Path(output)
-    check_new_directory(target, force=force)
-    check_part(part_of(target), force=force, resume=False)
-    say(f"merge: {adapter} into {base}", quiet=quiet)
+    check_new_directory(output, force=target.force)
+    check_part(part_of(output), force=target.force, resume=False)
+    call.say(f"{adapter} into {base}")
     from rzero_cli.training.saving import save_as_it_is
 
-    settings = settings_of(ctx)
-    with (
-        protect_stdout(),
-        open_directory(target) as part,
-    ):
+    with protect_stdout(), open_directory(output) as part:
         parents = hashed(model)
         save_as_it_is(model, part)
-        record = describe(
-            "merge",
-            output=output,
-            settings=settings,
-            parents=parents,
-            seconds=clock.seconds,
-            metrics={},
-        )
-        write_checkpoint_meta(part, record)
+        write_checkpoint_meta(part, origin_of(call, target.output, parents, {}))

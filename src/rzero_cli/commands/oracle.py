@@ -4,131 +4,95 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from rzero_cli.commands import _options as opt
-from rzero_cli.commands._input import Input
-from rzero_cli.commands._output import open_records
-from rzero_cli.commands._progress import means, progress
-from rzero_cli.commands._run import (
-    Clock,
-    parents_of,
-    part_seed,
-    say,
-    stdin_or_help,
-)
 from rzero_cli.data.journal import check_output
 from rzero_cli.data.jsonl import Line, read_lines
 from rzero_cli.data.references import read_references
 from rzero_cli.data.shards import parse_shard
-from rzero_cli.engines import Sampling
 from rzero_cli.engines.ahead import Ahead
-from rzero_cli.engines.answering import InStep, open_solver
+from rzero_cli.engines.answering import InStep
 from rzero_cli.errors import UsageError
-from rzero_cli.method.prompts import SOLVER, load_prompt
+from rzero_cli.fields import option
+from rzero_cli.method.prompts import SOLVER
+from rzero_cli.options.command import Call, command
+from rzero_cli.options.engine import EngineChoice, choose_servers
+from rzero_cli.options.file_groups import (
+    Logged,
+    OracleData,
+    QuestionKey,
+    ReferenceKey,
+    ResumableTarget,
+    Seed,
+    ShardedSource,
+)
+from rzero_cli.options.method_groups import Completions, Reading
+from rzero_cli.options.model_groups import ServerOptions
+from rzero_cli.options.panels import DRAWING, INPUT, MODEL, OUTPUT
+from rzero_cli.options.progress import progress
+from rzero_cli.options.source import Input, part_seed
+from rzero_cli.options.target import open_records
+from rzero_cli.system.progress import means
 
-TEMPERATURE, TOP_P, TOP_K, MAX_TOKENS = opt.drawing("oracle")
-EXTRACT, UNITS, PERCENT = opt.answers("oracle")
 Ask = Callable[..., Iterator[tuple[str | None, int]]]
 """Of questions, and of how many to leave out at their start, gives the true answers, each with the
 tokens it took."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Oracle(OracleData):
+    """Whoever knows the true answers."""
+
+    oracle_question_key: str = option(
+        "Key of a question in --oracle-data.", default="question", unset=True
+    )
+    oracle_reference_key: str = option(
+        "Key of a true answer in --oracle-data.", default="reference", unset=True
+    )
+    oracle_endpoint: list[str] | None = option(
+        "Base URL of a server whose model knows better; several share the work.",
+        default=None,
+        panel=MODEL,
+        metavar="URL",
+        recorded=False,
+    )
+    oracle_model: str | None = option(
+        "The name of that model there; it can be left out where it is the only one.",
+        default=None,
+        panel=MODEL,
+        metavar="NAME",
+    )
+    world: bool = option(
+        "Compute the answers of questions in the world of tiny-base.", default=False, panel=INPUT
+    )
+    m: int = option(
+        "Answers the model gives; the majority of several counts, one is greedy.",
+        panel=DRAWING,
+        min=1,
+    )
+    known: bool = option(
+        "Leave out the questions whose true answer is not known, as `rzero eval` needs.",
+        default=False,
+        panel=OUTPUT,
+    )
+
+
+@command("oracle")
 def oracle(
-    ctx: typer.Context,
-    files: opt.Files = None,
-    oracle_data: opt.OracleData = None,
-    oracle_question_key: Annotated[
-        str,
-        typer.Option(
-            "--oracle-question-key",
-            help="Key of a question in --oracle-data.",
-            rich_help_panel=opt.INPUT,
-        ),
-    ] = "question",
-    oracle_reference_key: Annotated[
-        str,
-        typer.Option(
-            "--oracle-reference-key",
-            help="Key of a true answer in --oracle-data.",
-            rich_help_panel=opt.INPUT,
-        ),
-    ] = "reference",
-    oracle_endpoint: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--oracle-endpoint",
-            help="Base URL of a server whose model knows better; several share the work.",
-            rich_help_panel=opt.MODEL,
-            metavar="URL",
-        ),
-    ] = None,
-    oracle_model: Annotated[
-        str | None,
-        typer.Option(
-            "--oracle-model",
-            help="The name of that model there; it can be left out where it is the only one.",
-            rich_help_panel=opt.MODEL,
-            metavar="NAME",
-        ),
-    ] = None,
-    world: Annotated[
-        bool,
-        typer.Option(
-            "--world",
-            help="Compute the answers of questions in the world of tiny-base.",
-            rich_help_panel=opt.INPUT,
-        ),
-    ] = False,
-    m: Annotated[
-        int,
-        opt.from_preset(
-            "oracle",
-            "--m",
-            help="Answers the model gives; the majority of several counts, one is greedy.",
-            panel=opt.DRAWING,
-            min=1,
-        ),
-    ] = opt.PRESET,
-    temperature: Annotated[float, TEMPERATURE] = opt.PRESET,
-    top_p: Annotated[float, TOP_P] = opt.PRESET,
-    top_k: Annotated[int, TOP_K] = opt.PRESET,
-    max_tokens: Annotated[int, MAX_TOKENS] = opt.PRESET,
-    stop: opt.Stop = None,
-    prompt_file: opt.PromptFile = None,
-    extract: Annotated[str, EXTRACT] = opt.PRESET,
-    units: Annotated[str, UNITS] = opt.PRESET,
-    percent: Annotated[str, PERCENT] = opt.PRESET,
-    question_key: opt.QuestionKey = "question",
-    reference_key: opt.ReferenceKey = "reference",
-    known: Annotated[
-        bool,
-        typer.Option(
-            "--known",
-            help="Leave out the questions whose true answer is not known, as `rzero eval` needs.",
-            rich_help_panel=opt.OUTPUT,
-        ),
-    ] = False,
-    limit: opt.Limit = None,
-    shard: opt.Shard = None,
-    strict: opt.Strict = False,
-    on_error: opt.OnError = "stop",
-    rejects: opt.Rejects = None,
-    batch_size: opt.BatchSize = opt.PRESET,
-    engine_arg: opt.EngineArg = None,
-    chat_template_arg: opt.ChatTemplateArg = None,
-    seed: opt.Seed = opt.PRESET,
-    output: opt.Out = None,
-    resume: opt.Resume = False,
-    force: opt.Force = False,
-    log_file: opt.LogFile = None,
-    quiet: opt.Quiet = False,
-    preset: opt.Preset = opt.PRESET,
-    config: opt.Config = None,
+    call: Call,
+    source: ShardedSource,
+    knows: Oracle,
+    questions: QuestionKey,
+    references: ReferenceKey,
+    completions: Completions,
+    reading: Reading,
+    engine: ServerOptions,
+    seeded: Seed,
+    target: ResumableTarget,
+    general: Logged,
 ) -> None:
     """Add the true answer of each question: from a file, a stronger model, or computed.
 
@@ -145,18 +109,24 @@ def oracle(
 
       rzero oracle runs/demo/iter-1/labeled.jsonl --world -o truth.jsonl
     """
-    clock = Clock()
-    sources = {"--oracle-data": oracle_data, "--oracle-endpoint": oracle_endpoint, "--world": world}
+    sources = {
+        "--oracle-data": knows.oracle_data,
+        "--oracle-endpoint": knows.oracle_endpoint,
+        "--world": knows.world,
+    }
     if sum(map(bool, sources.values())) != 1:
         raise UsageError(f"give one of {', '.join(sources)}: whoever knows the true answers")
-    how = opt.server_options(ctx, "--oracle-endpoint", oracle_endpoint) if oracle_endpoint else {}
-    if oracle_model and not how:
+    servers = None
+    if knows.oracle_endpoint:
+        servers = choose_servers(call, engine, "--oracle-endpoint", knows.oracle_endpoint)
+    if knows.oracle_model and not servers:
         raise UsageError("--oracle-model goes with --oracle-endpoint")
-    part = parse_shard(shard)
-    names = stdin_or_help(ctx, files)
-    given = Input(ctx, names, lambda line: line.text(question_key))
-    opt.answer_rules(ctx.params), opt.stops(stop), load_prompt(prompt_file, SOLVER)
-    data = [oracle_data] if oracle_data else []
+    part = parse_shard(source.shard)
+    names = call.stdin_or_help(source.files)
+    question_key, reference_key = questions.question_key, references.reference_key
+    given = Input(call, names, source, lambda line: line.text(question_key))
+    reading.rules(), completions.sampling(1, 0), completions.prompt(SOLVER)
+    data = [knows.oracle_data] if knows.oracle_data else []
     total = given.count()
     count = unknown = tokens = 0
 
@@ -164,83 +134,60 @@ def oracle(
         figures = means(count, known=count - unknown)
         return {"done": out.done + count, "tokens": tokens, **figures}
 
+    output = target.output
     if output and output != "-":
-        check_output(Path(output), force=force, resume=resume)
+        check_output(Path(output), force=target.force, resume=target.resume)
+    seed = part_seed(seeded.seed, part)
     with (
-        _open(ctx, how, part_seed(seed, part)) as (ask, answered_by),
+        _open(knows, servers, completions, reading, source.strict, seed) as (ask, answered_by),
         open_records(
-            ctx,
+            call,
+            target,
             *names,
             *data,
-            *(parents_of(answered_by["oracle"], how) if how else []),
-            clock=clock,
+            *(servers.parents(answered_by["oracle"]) if servers else []),
             metrics=lambda lines: _metrics(reference_key, out.done + count, lines),
             given=given,
             made_with=answered_by,
         ) as out,
         progress(
-            ctx,
-            None if total is None else part.size(total),
-            look,
-            unit="questions",
-            out=out,
+            call, None if total is None else part.size(total), look, unit="questions", out=out
         ),
     ):
-        asked = InStep(
-            part.of(given.lines()),
-            lambda line: line.text(question_key),
-            start=out.done,
-        )
+        asked = InStep(part.of(given.lines()), lambda line: line.text(question_key), start=out.done)
         for reference, spent in ask(asked.questions(), out.done, Ahead(out.ahead, out.done)):
             record = asked.next().record
             # One oracle after another: what an earlier one knew stays.
             reference = record.get(reference_key) if reference is None else reference
             record |= {reference_key: reference}
-            out.write(None if known and reference is None else record)
+            out.write(None if knows.known and reference is None else record)
             count, unknown = count + 1, unknown + (reference is None)
             tokens += spent
         asked.end()
     count += out.done
     if output and out.done:  # the file has those of the earlier run, too
         unknown = count - _metrics(reference_key, count, read_lines([output]))["known"]
-    say(f"oracle: {count} questions, {unknown} without a known answer", quiet=quiet)
+    call.say(f"{count} questions, {unknown} without a known answer")
 
 
 @contextmanager
 def _open(
-    ctx: typer.Context, how: dict[str, Any], seed: int
+    knows: Oracle,
+    servers: EngineChoice | None,
+    completions: Completions,
+    reading: Reading,
+    strict: bool,
+    seed: int,
 ) -> Iterator[tuple[Ask, dict[str, str]]]:
-    """Whoever knows the true answers, and what a journal has to have been begun with beside the
-    settings: the model of a server that was not asked for one by name. Raises DataError for
-    --oracle-data that is wrong."""
-    options = ctx.params
-    if options["world"]:
-        from rzero_cli.world.questions import truth
-
-        yield _each(truth), {}
-    elif options["oracle_data"]:
-        keys = {name: options[f"oracle_{name}"] for name in ("question_key", "reference_key")}
-        lines = read_lines([options["oracle_data"]], strict=options["strict"])
-        yield _each(read_references(lines, **keys).get), {}
-    else:
+    """Open whoever knows the true answers; and say what a journal has to have been begun with
+    besides the settings: the model of a server that was not asked for one by name. Raises DataError
+    for --oracle-data that is wrong."""
+    if servers is not None:
         # One answer is the likeliest; several have to differ.
-        temperature = options["temperature"] if options["m"] > 1 else 0.0
-        sampling = Sampling(
-            options["m"],
-            temperature,
-            options["top_p"],
-            options["top_k"],
-            options["max_tokens"],
-            seed,
-            opt.stops(options["stop"]),
-        )
-        with open_solver(
-            model=options["oracle_model"],
-            sampling=sampling,
-            prompt=load_prompt(options["prompt_file"], SOLVER),
-            rules=opt.answer_rules(options),
-            **how,
-        ) as solver:
+        temperature = None if knows.m > 1 else 0.0
+        sampling = completions.sampling(knows.m, seed, temperature=temperature)
+        prompt, rules = completions.prompt(SOLVER), reading.rules()
+        with servers.open_solver(knows.oracle_model, sampling, prompt, rules) as solver:
             served: Any = solver.engine
 
             def ask(
@@ -250,6 +197,18 @@ def _open(
                     yield one.vote.answer, sum(c.tokens for c in one.completions)
 
             yield ask, {"oracle": str(served.model)}
+    elif knows.oracle_data:
+        lines = read_lines([knows.oracle_data], strict=strict)
+        found = read_references(
+            lines,
+            question_key=knows.oracle_question_key,
+            reference_key=knows.oracle_reference_key,
+        )
+        yield _each(found.get), {}
+    else:
+        from rzero_cli.world.questions import truth
+
+        yield _each(truth), {}
 
 
 def _each(find: Callable[[str], str | None]) -> Ask:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rzero_cli.analysis.difficulty import difficulty as difficulty_of
 from rzero_cli.answers.equivalence import Equivalence
-from rzero_cli.commands import _options as opt
-from rzero_cli.commands._run import print_json, say
 from rzero_cli.data.whole_files import check_new_file, open_copy
 from rzero_cli.engines.models import require
 from rzero_cli.errors import UsageError
+from rzero_cli.fields import argument, option
+from rzero_cli.options.command import Call, command
+from rzero_cli.options.file_groups import Json, Quiet
+from rzero_cli.options.panels import OUTPUT
 from rzero_cli.report.parts import percent
 from rzero_cli.report.summary import over_runs, summarize_run
+from rzero_cli.system.messages import print_json
 from rzero_cli.system.terminal import plain
 
 if TYPE_CHECKING:
@@ -27,38 +29,35 @@ ENDINGS = (".json", ".txt", ".png", ".svg", ".html", ".md")
 PAGES = (".html", ".md")
 
 
-def report(
-    runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN_DIR", help="The folder of a run, or of several.")
-    ],
-    output: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="FILE",
-            help=f"Write it here, as the ending says: {', '.join(ENDINGS)}. May be repeated.",
-        ),
-    ] = None,
-    form: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            metavar="html|md",
-            help="Write the page or its Markdown as report.html or report.md into RUN_DIR.",
-        ),
-    ] = None,
-    difficulty: Annotated[
-        bool,
-        typer.Option(
-            "--difficulty",
-            help="Show how hard each iteration's questions are for every Solver instead.",
-        ),
-    ] = False,
-    force: opt.Force = False,
-    as_json: opt.Json = False,
-    quiet: opt.Quiet = False,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """Which runs are shown, and where."""
+
+    PANEL: ClassVar = None
+    runs: list[Path] = argument("The folder of a run, or of several.", metavar="RUN_DIR")
+    output: list[Path] | None = option(
+        f"Write it here, as the ending says: {', '.join(ENDINGS)}. May be repeated.",
+        "-o",
+        "--output",
+        default=None,
+        unset=True,
+        metavar="FILE",
+    )
+    form: str | None = option(
+        "Write the page or its Markdown as report.html or report.md into RUN_DIR.",
+        "--format",
+        default=None,
+        unset=True,
+        metavar="html|md",
+    )
+    difficulty: bool = option(
+        "Show how hard each iteration's questions are for every Solver instead.", default=False
+    )
+    force: bool = option("Replace the output if it exists.", default=False, panel=OUTPUT)
+
+
+@command("report")
+def report(call: Call, shown: Shown, form: Json, general: Quiet) -> None:
     """Show what happened in a run: scores with intervals, labels, difficulty, time.
 
     Several runs give means over runs, their spread, and the paired differences to the base model
@@ -80,21 +79,22 @@ def report(
 
       rzero report runs/demo --difficulty
     """
-    targets = list(output or [])
+    runs, force = shown.runs, shown.force
+    targets = list(shown.output or [])
     for target in targets:
         if target.suffix not in ENDINGS:
             raise UsageError(f"-o {target}: unknown ending; known: {', '.join(ENDINGS)}")
         if not target.absolute().parent.is_dir():
             raise UsageError(f"-o {target}: no such folder")
-    if form is not None:
-        if f".{form}" not in PAGES:
-            raise UsageError(f"--format {form}: unknown; known: html, md; -o FILE has more")
-        if not any(target.suffix == f".{form}" for target in targets):
-            targets.append(runs[0] / f"report.{form}")
+    if shown.form is not None:
+        if f".{shown.form}" not in PAGES:
+            raise UsageError(f"--format {shown.form}: unknown; known: html, md; -o FILE has more")
+        if not any(target.suffix == f".{shown.form}" for target in targets):
+            targets.append(runs[0] / f"report.{shown.form}")
     for target in targets:
         if target.parent.is_dir():  # of RUN_DIR something else may be said
             check_new_file(target, force=force)
-    if difficulty:
+    if shown.difficulty:
         if len(runs) > 1:
             raise UsageError("--difficulty is of one run")
         with Equivalence() as equivalence:
@@ -103,30 +103,30 @@ def report(
     elif len(runs) == 1:
         pages = [target for target in targets if target.suffix in PAGES]
         if pages:
-            result = _write_pages(pages, runs[0], force=force, quiet=quiet)
+            result = _write_pages(call, pages, runs[0], force=force)
         targets = [target for target in targets if target not in pages]
-        if targets or as_json or not pages:
+        if targets or form.as_json or not pages:
             result = summarize_run(runs[0])
         table = _table(result)
     else:
         rows = over_runs([summarize_run(run) for run in runs])
         result = {"runs": [str(run) for run in runs], "rows": rows}
         table = _table_over_runs(result)
-    if difficulty or len(runs) > 1:
+    if shown.difficulty or len(runs) > 1:
         for target in targets:
             if target.suffix not in (".json", ".txt"):
-                what = "--difficulty" if difficulty else "several runs"
+                what = "--difficulty" if shown.difficulty else "several runs"
                 raise UsageError(f"{what} can be written as .json and .txt")
     for target in targets:
         _write(target, result, table, force=force)
-        say(f"report: {target}", quiet=quiet)
-    if as_json:
+        call.say(str(target))
+    if form.as_json:
         print_json(result)
     else:
-        typer.echo(_as_text(table))
+        print(_as_text(table), flush=True)
 
 
-def _write_pages(targets: list[Path], folder: Path, *, force: bool, quiet: bool) -> dict[str, Any]:
+def _write_pages(call: Call, targets: list[Path], folder: Path, *, force: bool) -> dict[str, Any]:
     """Write what is there of a run, however broken; returns its summary, as far as there is one."""
     require("report", "matplotlib", "jinja2")
     from rzero_cli.report.content import report_of
@@ -149,9 +149,9 @@ def _write_pages(targets: list[Path], folder: Path, *, force: bool, quiet: bool)
             for path, picture in beside.items():
                 _write_file(path, picture, force=force)
             _write_file(target, text, force=force)
-        say(f"report: {target}", quiet=quiet)
+        call.say(str(target))
     for remark in run.remarks["accuracy"]:
-        say(f"report: {remark}", quiet=quiet)
+        call.say(remark)
     return run.summary
 
 

@@ -4,94 +4,59 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from functools import cache
 from itertools import count, islice, takewhile
-from typing import Annotated, Any
+from typing import ClassVar
 
-import typer
-
-from rzero_cli.commands import _options as opt
-from rzero_cli.commands._input import Input
-from rzero_cli.commands._output import open_records
-from rzero_cli.commands._progress import means, progress
-from rzero_cli.commands._run import (
-    Clock,
-    check_served,
-    parents_of,
-    part_seed,
-    say,
-    stdin_or_help,
-)
 from rzero_cli.data.jsonl import Line
 from rzero_cli.data.records import p_hat_of
 from rzero_cli.data.shards import WHOLE, parse_shard
-from rzero_cli.engines import Sampling, derived_seed
+from rzero_cli.engines import derived_seed
 from rzero_cli.engines.ahead import Ahead
-from rzero_cli.engines.answering import Labelled, Solver, label_record, open_solver
+from rzero_cli.engines.answering import Labelled, Solver, label_record
 from rzero_cli.errors import UsageError
-from rzero_cli.method.prompts import SOLVER, load_prompt, prompt_for
-from rzero_cli.method.rewards import ChallengerReward, challenger_rewards, check_tokenizer
+from rzero_cli.fields import option
+from rzero_cli.method.prompts import SOLVER, prompt_for
+from rzero_cli.method.rewards import ChallengerReward, challenger_rewards
+from rzero_cli.options.command import Call, command
+from rzero_cli.options.engine import choose_engine
+from rzero_cli.options.file_groups import Logged, QuestionKey, ResumableTarget, Seed, ShardedSource
+from rzero_cli.options.method_groups import ChallengerRule, Completions, Reading
+from rzero_cli.options.model_groups import EngineOptions, SolverModel
+from rzero_cli.options.panels import DRAWING, REWARD
+from rzero_cli.options.progress import progress
+from rzero_cli.options.source import Input, part_seed
+from rzero_cli.options.target import open_records
+from rzero_cli.system.progress import means
 
-TEMPERATURE, TOP_P, TOP_K, MAX_TOKENS = opt.drawing("score")
-EXTRACT, UNITS, PERCENT = opt.answers("score")
-RULE, BLEU, TAU_BLEU, LAMBDA_REP = opt.reward("score")
+
+@dataclass(frozen=True, kw_only=True)
+class Scoring:
+    PANEL: ClassVar = REWARD
+    batch: int | None = option(
+        "Questions among which repetition is looked for: B. Default: the whole input. "
+        "Memory grows with its square: 0.9 GiB at 8,192.",
+        default=None,
+        min=1,
+    )
+    m: int = option("Answers a question.", panel=DRAWING, min=1)
 
 
+@command("score")
 def score(
-    ctx: typer.Context,
-    files: opt.Files = None,
-    solver: opt.Solver = None,
-    batch: Annotated[
-        int | None,
-        typer.Option(
-            "--batch",
-            help="Questions among which repetition is looked for: B. Default: the whole input. "
-            "Memory grows with its square: 0.9 GiB at 8,192.",
-            rich_help_panel=opt.REWARD,
-            min=1,
-        ),
-    ] = None,
-    rule: Annotated[str, RULE] = opt.PRESET,
-    bleu: Annotated[str, BLEU] = opt.PRESET,
-    tau_bleu: Annotated[float, TAU_BLEU] = opt.PRESET,
-    lambda_rep: Annotated[float, LAMBDA_REP] = opt.PRESET,
-    m: Annotated[
-        int, opt.from_preset("score", "--m", help="Answers a question.", panel=opt.DRAWING, min=1)
-    ] = opt.PRESET,
-    temperature: Annotated[float, TEMPERATURE] = opt.PRESET,
-    top_p: Annotated[float, TOP_P] = opt.PRESET,
-    top_k: Annotated[int, TOP_K] = opt.PRESET,
-    max_tokens: Annotated[int, MAX_TOKENS] = opt.PRESET,
-    stop: opt.Stop = None,
-    prompt_file: opt.PromptFile = None,
-    extract: Annotated[str, EXTRACT] = opt.PRESET,
-    units: Annotated[str, UNITS] = opt.PRESET,
-    percent: Annotated[str, PERCENT] = opt.PRESET,
-    question_key: opt.QuestionKey = "question",
-    limit: opt.Limit = None,
-    shard: opt.Shard = None,
-    strict: opt.Strict = False,
-    on_error: opt.OnError = "stop",
-    rejects: opt.Rejects = None,
-    engine: opt.Engine = "auto",
-    endpoint: opt.Endpoint = None,
-    batch_size: opt.BatchSize = opt.PRESET,
-    dtype: opt.Dtype = None,
-    tensor_parallel_size: opt.TensorParallelSize = None,
-    data_parallel_size: opt.DataParallelSize = None,
-    gpu_memory_utilization: opt.GpuMemoryUtilization = None,
-    max_model_len: opt.MaxModelLen = None,
-    quantization: opt.Quantization = None,
-    engine_arg: opt.EngineArg = None,
-    chat_template_arg: opt.ChatTemplateArg = None,
-    seed: opt.Seed = opt.PRESET,
-    output: opt.Out = None,
-    resume: opt.Resume = False,
-    force: opt.Force = False,
-    log_file: opt.LogFile = None,
-    quiet: opt.Quiet = False,
-    preset: opt.Preset = opt.PRESET,
-    config: opt.Config = None,
+    call: Call,
+    source: ShardedSource,
+    key: QuestionKey,
+    solver: SolverModel,
+    scoring: Scoring,
+    rule: ChallengerRule,
+    completions: Completions,
+    reading: Reading,
+    engine: EngineOptions,
+    seeded: Seed,
+    target: ResumableTarget,
+    general: Logged,
 ) -> None:
     """Give each question the reward its Challenger would get, part by part.
 
@@ -105,72 +70,54 @@ def score(
 
       rzero score questions.jsonl --solver Qwen/Qwen3-4B-Base --batch 2048 > scored.jsonl
     """
-    clock = Clock()
-    how = opt.engine_options(ctx)
-    part = parse_shard(shard)
+    choice = choose_engine(call, engine)
+    part, batch = parse_shard(source.shard), scoring.batch
     if part != WHOLE and batch is None:
         raise UsageError("--shard needs --batch: repetition is looked for within a whole batch")
-    names = stdin_or_help(ctx, files)
-    check_tokenizer("--bleu", bleu)
-    opt.check_rule(rule)
-    rules = opt.answer_rules(ctx.params)
-    asks = bool(solver or how["endpoints"])
-    model = check_served("--solver", solver, how) if asks else None
-    asked_of = parents_of(model, how) if asks else []
-    sampling = Sampling(m, temperature, top_p, top_k, max_tokens, seed, opt.stops(stop))
-    prompt = load_prompt(prompt_file, SOLVER)
-    given = Input(ctx, names, lambda line: _has_to_be_asked(line, question_key, asks))
-    source = given.lines()
-    reward: dict[str, Any] = {
-        "rule": rule,
-        "bleu": bleu,
-        "tau_bleu": tau_bleu,
-        "lambda_rep": lambda_rep,
-    }
-    count = ready = answered = truncated = tokens = 0
+    names = call.stdin_or_help(source.files)
+    rule.check()
+    rules = reading.rules()
+    asks = bool(solver.solver or choice.is_server)
+    model = choice.check("--solver", solver.solver) if asks else None
+    asked_of = choice.parents(model) if asks else []
+    sampling = completions.sampling(scoring.m, seeded.seed)
+    prompt = completions.prompt(SOLVER)
+    question_key = key.question_key
+    given = Input(call, names, source, lambda line: _has_to_be_asked(line, question_key, asks))
+    lines_in = given.lines()
+    done = ready = answered = truncated = tokens = 0
     p_hat_sum = 0.0
     given_rewards = _Sums()
 
     def look() -> dict[str, float]:
         # Of a batch whose rewards are not there yet, those are done that have their p_hat.
         figures = given_rewards.means() | means(answered, p_hat=p_hat_sum)
-        return {"done": max(out.done, count, ready), "tokens": tokens, **figures}
+        return {"done": max(out.done, done, ready), "tokens": tokens, **figures}
 
     with ExitStack() as stack:
         enter = stack.enter_context
-        out = enter(
-            open_records(ctx, *names, *asked_of, clock=clock, metrics=_metrics, given=given)
-        )
+        out = enter(open_records(call, target, *names, *asked_of, metrics=_metrics, given=given))
 
         @cache
         def opened() -> Solver:
-            return enter(
-                open_solver(
-                    model=model,
-                    sampling=sampling,
-                    prompt=prompt,
-                    rules=rules,
-                    seed=derived_seed(part_seed(seed, part), out.done),
-                    **how,
-                )
-            )
+            opening_seed = derived_seed(part_seed(seeded.seed, part), out.done)
+            return enter(choice.open_solver(model, sampling, prompt, rules, seed=opening_seed))
 
-        enter(
-            progress(ctx, given.at_most if part == WHOLE else None, look, unit="questions", out=out)
-        )
+        total = given.at_most if part == WHOLE else None
+        enter(progress(call, total, look, unit="questions", out=out))
         ahead = Ahead(out.ahead, out.done // batch * batch if batch else 0)
-        for number, lines in part.of(enumerate(_batches(source, batch))):
-            if count + len(lines) <= out.done:  # an earlier run has the whole batch
-                count += len(lines)
+        for number, lines in part.of(enumerate(_batches(lines_in, batch))):
+            if done + len(lines) <= out.done:  # an earlier run has the whole batch
+                done += len(lines)
                 continue
             records = [line.record for line in lines]
             missing = [
                 i for i, line in enumerate(lines) if _has_to_be_asked(line, question_key, asks)
             ]
-            ready = count + len(lines) - len(missing)
+            ready = done + len(lines) - len(missing)
             if missing:
                 asked = [lines[i].text(question_key) for i in missing]
-                labelled = _label(opened(), asked, seed + number, ahead.after(count))
+                labelled = _label(opened(), asked, seeded.seed + number, ahead.after(done))
                 for i, label in zip(missing, labelled, strict=True):
                     records[i] = label_record(records[i], label)
                     truncated += sum(c.truncated for c in label.completions)
@@ -179,15 +126,15 @@ def score(
                     p_hat_sum += label.vote.p_hat
             questions = [record[question_key] for record in records]
             p_hats = [record.get("p_hat") for record in records]
-            rewards = challenger_rewards(questions, p_hats, **reward)
+            rewards = challenger_rewards(questions, p_hats, **asdict(rule))
             for record, parts in zip(records, rewards, strict=True):
-                count += 1
-                if count > out.done:
+                done += 1
+                if done > out.done:
                     out.write(record | parts.as_keys())
             given_rewards.add(rewards)
         out.tokens = tokens
-    cut = f", {truncated} answers cut off at {max_tokens} tokens" if asks else ""
-    say(f"score: {count} questions{cut}", quiet=quiet)
+    cut = f", {truncated} answers cut off at {completions.max_tokens} tokens" if asks else ""
+    call.say(f"{done} questions{cut}")
 
 
 class _Sums:

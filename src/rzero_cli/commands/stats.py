@@ -1,4 +1,4 @@
-"""`rzero stats`: difficulty and diversity figures (`analysis/diversity.py`)."""
+"""`rzero stats`: metrics of difficulty and diversity (`analysis/diversity.py`)."""
 
 from __future__ import annotations
 
@@ -7,83 +7,70 @@ import os.path
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any, ClassVar
 
 from rzero_cli.analysis.contamination import NGRAM, Index, Overlap, index_benchmarks, watch
 from rzero_cli.answers.equivalence import Equivalence
-from rzero_cli.commands import _options as opt
-from rzero_cli.commands._input import Input
-from rzero_cli.commands._progress import interval_of_filter, progress
-from rzero_cli.commands._run import say, stdin_or_help
 from rzero_cli.data.jsonl import checked, read_lines
 from rzero_cli.data.references import read_references, with_references
 from rzero_cli.errors import DataError, UsageError
+from rzero_cli.fields import option
 from rzero_cli.method.filtering import Band, interval
-from rzero_cli.method.rewards import check_tokenizer
+from rzero_cli.options.command import Call, command
+from rzero_cli.options.file_groups import General, Json, OracleData, QuestionKey, Source
+from rzero_cli.options.method_groups import Distance
+from rzero_cli.options.panels import INPUT
+from rzero_cli.options.progress import interval_of_filter, progress
+from rzero_cli.options.source import Input
 from rzero_cli.system.stdout import protect_stdout
 from rzero_cli.system.terminal import plain, printable
 
 Figures = dict[str, Any]
 
-BLEU, TAU_BLEU = opt.distance("stats")
+
+@dataclass(frozen=True, kw_only=True)
+class LookedFor:
+    """What is counted as kept, and the benchmarks whose questions are looked for."""
+
+    PANEL: ClassVar = INPUT
+    delta: str | None = option(
+        "Count as kept what filter keeps with this.",
+        default=None,
+        unset="what it keeps with this preset and configuration",
+    )
+    against: list[str] | None = option(
+        "Look for the questions of this benchmark's JSONL. May be repeated.",
+        default=None,
+        unset=True,
+        metavar="FILE",
+    )
+    against_key: str | None = option(
+        "Key of a benchmark's question.",
+        default=None,
+        unset="question, problem, prompt or input",
+    )
+    ngram: int = option(
+        "Words in a row that a benchmark's question and ours must share.",
+        default=NGRAM,
+        unset=True,
+        min=1,
+    )
 
 
+@command("stats")
 def stats(
-    ctx: typer.Context,
-    files: opt.Files = None,
-    delta: Annotated[
-        str | None,
-        typer.Option(
-            "--delta",
-            help="Count as kept what filter keeps with this.",
-            rich_help_panel=opt.INPUT,
-            show_default="what it keeps with this preset and configuration",
-        ),
-    ] = None,
-    bleu: Annotated[str, BLEU] = opt.PRESET,
-    tau_bleu: Annotated[float, TAU_BLEU] = opt.PRESET,
-    question_key: opt.QuestionKey = "question",
-    oracle_data: opt.OracleData = None,
-    against: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--against",
-            help="Look for the questions of this benchmark's JSONL. May be repeated.",
-            rich_help_panel=opt.INPUT,
-            metavar="FILE",
-        ),
-    ] = None,
-    against_key: Annotated[
-        str | None,
-        typer.Option(
-            "--against-key",
-            help="Key of a benchmark's question.",
-            rich_help_panel=opt.INPUT,
-            show_default="question, problem, prompt or input",
-        ),
-    ] = None,
-    ngram: Annotated[
-        int,
-        typer.Option(
-            "--ngram",
-            help="Words in a row that a benchmark's question and ours must share.",
-            rich_help_panel=opt.INPUT,
-            min=1,
-        ),
-    ] = NGRAM,
-    limit: opt.Limit = None,
-    strict: opt.Strict = False,
-    on_error: opt.OnError = "stop",
-    rejects: opt.Rejects = None,
-    as_json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    preset: opt.Preset = opt.PRESET,
-    config: opt.Config = None,
+    call: Call,
+    source: Source,
+    looked_for: LookedFor,
+    distance: Distance,
+    key: QuestionKey,
+    oracle: OracleData,
+    form: Json,
+    general: General,
 ) -> None:
     """Show how difficult and how different questions and labels are, file beside file.
 
@@ -108,25 +95,32 @@ def stats(
 
       rzero stats questions.jsonl --json | jq .near_duplicates
     """
-    check_tokenizer("--bleu", bleu)
-    names = stdin_or_help(ctx, files)
-    given = Input(ctx, names)
+    distance.check()
+    question_key, strict, limit = key.question_key, source.strict, source.limit
+    oracle_data, as_json = oracle.oracle_data, form.as_json
+    names = call.stdin_or_help(source.files)
+    given = Input(call, names, source)
     sources = [read_lines([name], strict=strict, reject=given.reject) for name in names]
-    index = _index(against, n=ngram, key=against_key, strict=strict) if against else None
+    index = None
+    if looked_for.against:
+        index = _index(
+            looked_for.against, n=looked_for.ngram, key=looked_for.against_key, strict=strict
+        )
     references = read_references(read_lines([oracle_data], strict=strict)) if oracle_data else {}
     from rzero_cli.analysis.diversity import check, statistics
     from rzero_cli.analysis.drift import falls
     from rzero_cli.analysis.sketches import Distinct
 
-    how: dict[str, Any] = {"question_key": question_key, "tau_bleu": tau_bleu, "bleu": bleu}
-    how["band"] = interval_of_filter(ctx) if delta is None else interval(delta)
+    how: dict[str, Any] = {"question_key": question_key} | asdict(distance)
+    delta = looked_for.delta
+    how["band"] = interval_of_filter(call) if delta is None else interval(delta)
     how["earlier"] = Distinct()
     # Asked before standard output is led away.
     terminal = sys.stdout.isatty()
     total = given.at_most if limit is None else None
     shown: AbstractContextManager[Any] = nullcontext()
     if not (as_json and terminal):  # a bar would stand between the lines
-        shown = progress(ctx, total, lambda: {"done": given.good}, unit="records")
+        shown = progress(call, total, lambda: {"done": given.good}, unit="records")
     with (
         given.rejecting(),
         protect_stdout() as stdout,
@@ -170,11 +164,11 @@ def stats(
             if overlap
         ),
         _found_in(figures),
-        _no_questions(figures, keys, question_key, opt.chosen(ctx, "question_key")),
+        _no_questions(figures, keys, question_key, "question_key" in call.chosen),
         _fallen(figures),
     )
     for message in chain.from_iterable(messages):
-        say(f"stats: {message}", quiet=quiet)
+        call.say(message)
 
 
 def _graded(figures: list[Figures], oracle: str | None, timeouts: int) -> Iterator[str]:

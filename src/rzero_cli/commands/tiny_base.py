@@ -6,48 +6,43 @@ import hashlib
 import os
 import shutil
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import ClassVar
 
-import typer
-
-from rzero_cli.commands import _options as opt
-from rzero_cli.commands._progress import progress
-from rzero_cli.commands._run import Clock, say, settings_of
-from rzero_cli.data.provenance import describe, write_checkpoint_meta
+from rzero_cli.data.provenance import write_checkpoint_meta
 from rzero_cli.data.whole_files import check_new_directory, open_directory
 from rzero_cli.engines.models import require
 from rzero_cli.errors import UsageError
+from rzero_cli.fields import option
+from rzero_cli.options.command import Call, command
+from rzero_cli.options.file_groups import LogFile, NewCheckpoint, Quiet
+from rzero_cli.options.progress import progress
+from rzero_cli.options.target import origin_of
 from rzero_cli.system.processes import importing
 
 SIZES = ("small", "demo")
 
 
-def tiny_base(
-    ctx: typer.Context,
-    output: opt.OutDir,
-    size: Annotated[
-        str,
-        typer.Option("--size", help="small (seconds, for tests) or demo (two minutes)."),
-    ] = "demo",
-    heldout_seed: Annotated[
-        int | None,
-        typer.Option(
-            "--heldout-seed", help="Draw held-out questions by this seed instead of --seed."
-        ),
-    ] = None,
-    no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Make it anew even if the same one was made before.")
-    ] = False,
-    seed: Annotated[
-        int, typer.Option("--seed", help="Another seed is another base.", envvar="RZERO_SEED")
-    ] = 0,
-    force: opt.Force = False,
-    log_file: opt.LogFile = None,
-    quiet: opt.Quiet = False,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """Which base is made."""
+
+    PANEL: ClassVar = None
+    size: str = option(
+        "small (seconds, for tests) or demo (two minutes).", default="demo", unset=True
+    )
+    heldout_seed: int | None = option(
+        "Draw held-out questions by this seed instead of --seed.", default=None
+    )
+    no_cache: bool = option("Make it anew even if the same one was made before.", default=False)
+    seed: int = option("Another seed is another base.", default=0, unset=True, envvar="RZERO_SEED")
+
+
+@command("tiny-base")
+def tiny_base(call: Call, base: Base, target: NewCheckpoint, log: LogFile, general: Quiet) -> None:
     """Make a small base model by pre-training it here, with its held-out questions.
 
     An ordinary Hugging Face checkpoint of a Llama with a chat template: it writes questions about
@@ -62,46 +57,25 @@ def tiny_base(
 
       rzero tiny-base -o base-7 --seed 7 --size small
     """
-    clock = Clock()
-    if size not in SIZES:
-        raise UsageError(f"--size {size}: unknown; known: {', '.join(SIZES)}")
-    target = Path(output)
-    check_new_directory(target, force=force)
+    if base.size not in SIZES:
+        raise UsageError(f"--size {base.size}: unknown; known: {', '.join(SIZES)}")
+    output = Path(target.output)
+    check_new_directory(output, force=target.force)
     require("train", "torch", "transformers")
-    with open_directory(target) as part:
-        _fill(ctx, part, seed, size, heldout_seed, clock, no_cache=no_cache, quiet=quiet)
+    name = f"{base.size}-{base.seed}-{base.heldout_seed}-{_fingerprint()}"
+    cached = cache_folder() / "tiny-base" / name
+    with open_directory(output) as part:
+        if cached.is_dir() and not base.no_cache:
+            shutil.copytree(cached, part, dirs_exist_ok=True)
+            call.say(f"copied from {cached}")
+        else:
+            _make(call, base, output, part)
+            with suppress(OSError):  # a cache is never required
+                _keep(part, cached)
+            call.say(f"made in {call.seconds:.0f} s")
 
 
-def _fill(
-    ctx: typer.Context,
-    part: Path,
-    seed: int,
-    size: str,
-    heldout_seed: int | None,
-    clock: Clock,
-    *,
-    no_cache: bool,
-    quiet: bool,
-) -> None:
-    kept = cache_folder() / "tiny-base" / f"{size}-{seed}-{heldout_seed}-{_fingerprint()}"
-    if kept.is_dir() and not no_cache:
-        shutil.copytree(kept, part, dirs_exist_ok=True)
-        say(f"tiny-base: copied from {kept}", quiet=quiet)
-    else:
-        _make(ctx, part, seed, size, heldout_seed, clock)
-        with suppress(OSError):  # a cache is never required
-            _keep(part, kept)
-        say(f"tiny-base: made in {clock.seconds:.0f} s", quiet=quiet)
-
-
-def _make(
-    ctx: typer.Context,
-    part: Path,
-    seed: int,
-    size: str,
-    heldout_seed: int | None,
-    clock: Clock,
-) -> None:
+def _make(call: Call, base: Base, output: Path, part: Path) -> None:
     with importing():
         from transformers.utils import logging as transformers_logging
 
@@ -109,24 +83,20 @@ def _make(
 
     transformers_logging.disable_progress_bar()
     seen: dict[str, float] = {}
-    with progress(ctx, SIZES[size].steps, lambda: seen, unit="steps"):
+    with progress(call, SIZES[base.size].steps, lambda: seen, unit="steps"):
 
         def on_progress(steps: int, total: int, loss: float) -> None:
             nonlocal seen
             seen = {"done": steps, "loss": loss}
 
         metrics = make_tiny_base(
-            part, seed=seed, size=size, heldout_seed=heldout_seed, on_progress=on_progress
+            part,
+            seed=base.seed,
+            size=base.size,
+            heldout_seed=base.heldout_seed,
+            on_progress=on_progress,
         )
-    record = describe(
-        "tiny-base",
-        output=ctx.params["output"],
-        settings=settings_of(ctx),
-        parents=[],
-        seconds=clock.seconds,
-        metrics=metrics,
-    )
-    write_checkpoint_meta(part, record)
+    write_checkpoint_meta(part, origin_of(call, output, [], metrics))
 
 
 def cache_folder() -> Path:

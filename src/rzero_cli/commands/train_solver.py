@@ -2,121 +2,82 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-import typer
-
-from rzero_cli.commands import _options as opt
-from rzero_cli.commands._input import Input
-from rzero_cli.commands._launch import relaunch
-from rzero_cli.commands._plan import print_plan
-from rzero_cli.commands._run import Clock, say, stdin_or_help
-from rzero_cli.commands._training import check_training, grpo_options, plan_of, run_training
+from rzero_cli.commands._training import Rollout, Trained, Training, run_training
 from rzero_cli.data.jsonl import Line
 from rzero_cli.data.provenance import hashed_parents
 from rzero_cli.engines.models import check_model, require
 from rzero_cli.errors import DataError, UsageError
+from rzero_cli.fields import option
 from rzero_cli.method.plan import Plan
-from rzero_cli.method.prompts import SOLVER, Messages, load_prompt, prompt_for
+from rzero_cli.method.prompts import SOLVER, Messages, prompt_for
 from rzero_cli.method.rewards import REWARDED
+from rzero_cli.options.command import Call, command
+from rzero_cli.options.file_groups import Checkpoint, Logged, QuestionKey, Seed, Source
+from rzero_cli.options.method_groups import Reading, check_rule
+from rzero_cli.options.model_groups import Batching, SolverModel
+from rzero_cli.options.panels import INPUT, REWARD
+from rzero_cli.options.source import Input
 from rzero_cli.system.processes import importing, rank
+from rzero_cli.training.checks import plan_of
+from rzero_cli.training.dry_run import print_plan
+from rzero_cli.training.launch import relaunch
 from rzero_cli.training.ranks import on_first
-
-TEMPERATURE, TOP_P, TOP_K, MAX_TOKENS = opt.drawing("train-solver")
-EXTRACT, UNITS, PERCENT = opt.answers("train-solver")
-G = grpo_options("train-solver")
+from rzero_cli.training.settings import Grpo, Hardware
 
 
+@dataclass(frozen=True, kw_only=True)
+class SolverReward:
+    PANEL: ClassVar = REWARD
+    rule: str = option("Reward: paper (right or wrong) or official (0.9 right + 0.1 format).")
+    reward: str = option(
+        "What is rewarded: label; or, as null controls, format (any answer that can be "
+        "read) or random (the toss of a coin).",
+        default="label",
+        unset=True,
+        metavar="label|format|random",
+    )
+
+    def check(self) -> None:
+        """Raise UsageError where a name is unknown."""
+        check_rule(self.rule)
+        if self.reward not in REWARDED:
+            raise UsageError(f"--reward {self.reward}: unknown; known: {', '.join(REWARDED)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSet:
+    """The questions and labels that are trained on."""
+
+    PANEL: ClassVar = INPUT
+    answer_key: str = option("Key that holds the pseudo-label.", default="answer")
+    shuffle_labels: bool = option(
+        "Null control: give each question the label of another.", default=False
+    )
+    allow_empty: bool = option(
+        "With nothing to train on, write the Solver as it is instead of failing.", default=False
+    )
+
+
+@command("train-solver")
 def train_solver(
-    ctx: typer.Context,
-    output: opt.OutDir,
-    files: opt.Files = None,
-    solver: opt.Solver = None,
-    steps: Annotated[int, G["steps"]] = opt.PRESET,
-    prompts: Annotated[int, G["prompts"]] = opt.PRESET,
-    batch: Annotated[int, G["batch"]] = opt.PRESET,
-    group: Annotated[int, G["group"]] = opt.PRESET,
-    per_device: Annotated[int | None, G["per_device"]] = None,
-    learning_rate: Annotated[float, G["learning_rate"]] = opt.PRESET,
-    weight_decay: Annotated[float, G["weight_decay"]] = opt.PRESET,
-    beta: Annotated[float, G["beta"]] = opt.PRESET,
-    clip_low: Annotated[float, G["clip_low"]] = opt.PRESET,
-    clip_high: Annotated[float, G["clip_high"]] = opt.PRESET,
-    clip_dual: Annotated[float, G["clip_dual"]] = opt.PRESET,
-    max_grad_norm: Annotated[float, G["max_grad_norm"]] = opt.PRESET,
-    rule: Annotated[
-        str,
-        opt.from_preset(
-            "train-solver",
-            "--rule",
-            help="Reward: paper (right or wrong) or official (0.9 right + 0.1 format).",
-            panel=opt.REWARD,
-        ),
-    ] = opt.PRESET,
-    reward: Annotated[
-        str,
-        typer.Option(
-            "--reward",
-            help="What is rewarded: label; or, as null controls, format (any answer that can be "
-            "read) or random (the toss of a coin).",
-            rich_help_panel=opt.REWARD,
-            metavar="label|format|random",
-        ),
-    ] = "label",
-    temperature: Annotated[float, TEMPERATURE] = opt.PRESET,
-    top_p: Annotated[float, TOP_P] = opt.PRESET,
-    top_k: Annotated[int, TOP_K] = opt.PRESET,
-    max_tokens: Annotated[int, MAX_TOKENS] = opt.PRESET,
-    extract: Annotated[str, EXTRACT] = opt.PRESET,
-    units: Annotated[str, UNITS] = opt.PRESET,
-    percent: Annotated[str, PERCENT] = opt.PRESET,
-    prompt_file: opt.PromptFile = None,
-    question_key: opt.QuestionKey = "question",
-    answer_key: opt.AnswerKey = "answer",
-    limit: opt.Limit = None,
-    strict: opt.Strict = False,
-    on_error: opt.OnError = "stop",
-    rejects: opt.Rejects = None,
-    shuffle_labels: Annotated[
-        bool,
-        typer.Option(
-            "--shuffle-labels",
-            help="Null control: give each question the label of another.",
-            rich_help_panel=opt.INPUT,
-        ),
-    ] = False,
-    allow_empty: Annotated[
-        bool,
-        typer.Option(
-            "--allow-empty",
-            help="With nothing to train on, write the Solver as it is instead of failing.",
-            rich_help_panel=opt.INPUT,
-        ),
-    ] = False,
-    batch_size: opt.BatchSize = opt.PRESET,
-    chat_template_arg: opt.ChatTemplateArg = None,
-    optim: Annotated[str, G["optim"]] = opt.PRESET,
-    lora_r: Annotated[int, G["lora_r"]] = opt.PRESET,
-    lora_alpha: Annotated[int, G["lora_alpha"]] = opt.PRESET,
-    lora_targets: Annotated[str, G["lora_targets"]] = opt.PRESET,
-    gradient_checkpointing: Annotated[bool | None, G["gradient_checkpointing"]] = None,
-    rollouts: Annotated[str, G["rollouts"]] = opt.PRESET,
-    rollout_endpoint: Annotated[str | None, G["rollout_endpoint"]] = None,
-    rollout_memory: Annotated[float, G["rollout_memory"]] = opt.PRESET,
-    rollout_tensor_parallel_size: Annotated[int, G["rollout_tensor_parallel_size"]] = opt.PRESET,
-    accelerate: Annotated[str | None, G["accelerate"]] = None,
-    processes: Annotated[int | None, G["processes"]] = None,
-    save_every: Annotated[int, G["save_every"]] = opt.PRESET,
-    seed: opt.Seed = opt.PRESET,
-    dry_run: opt.DryRun = False,
-    as_json: opt.Json = False,
-    resume: opt.Resume = False,
-    force: opt.Force = False,
-    log_file: opt.LogFile = None,
-    report_to: opt.ReportTo = None,
-    quiet: opt.Quiet = False,
-    preset: opt.Preset = opt.PRESET,
-    config: opt.Config = None,
+    call: Call,
+    source: Source,
+    key: QuestionKey,
+    solver: SolverModel,
+    grpo: Grpo,
+    rewarded: SolverReward,
+    rollout: Rollout,
+    reading: Reading,
+    training_set: TrainingSet,
+    batching: Batching,
+    hardware: Hardware,
+    seeded: Seed,
+    training: Training,
+    target: Checkpoint,
+    general: Logged,
 ) -> None:
     """Train the Solver with GRPO on questions and their pseudo-labels.
 
@@ -129,53 +90,75 @@ def train_solver(
 
       rzero filter labeled.jsonl | rzero train-solver --solver Qwen/Qwen3-4B-Base -o solver
     """
-    clock = Clock()
-    model = check_model("--solver", solver, shape_only=dry_run)
-    opt.check_rule(rule)
-    if reward not in REWARDED:
-        raise UsageError(f"--reward {reward}: unknown; known: {', '.join(REWARDED)}")
-    rules = opt.answer_rules(ctx.params)
-    plan = plan_of(ctx.params)
+    model = check_model("--solver", solver.solver, shape_only=training.dry_run)
+    rewarded.check()
+    rules = reading.rules()
+    plan = plan_of(grpo, hardware, rollout.max_tokens)
     require("train", "torch", "transformers", "trl", "accelerate")
-    generation = check_training(ctx, model)
-    if dry_run:
+    options = Trained(
+        grpo=grpo,
+        hardware=hardware,
+        rollout=rollout,
+        seed=seeded.seed,
+        batching=batching,
+        training=training,
+        target=target,
+    )
+    rollouts = options.check(call, model)
+    if training.dry_run:
         if not rank():
-            print_plan(ctx, plan, model)
+            print_plan(
+                call.command,
+                plan,
+                model,
+                grpo=grpo,
+                hardware=hardware,
+                batch_size=batching.batch_size,
+                as_json=training.as_json,
+            )
         return
-    opt.check_output_dir(ctx)
-    names = stdin_or_help(ctx, files)
-    given = Input(ctx, names, lambda line: (line.text(question_key), line.text(answer_key)))
-    prompt = load_prompt(prompt_file, SOLVER)
-    relaunch(ctx.params)
+    options.check_output()
+    names = call.stdin_or_help(source.files)
+    question_key, answer_key = key.question_key, training_set.answer_key
+    given = Input(
+        call, names, source, lambda line: (line.text(question_key), line.text(answer_key))
+    )
+    prompt = rollout.prompt(SOLVER)
+    relaunch(hardware)
 
     def read() -> list[dict[str, Any]]:
         with given.rejecting():
             return [_row(line, prompt, question_key, answer_key) for line in given.lines()]
 
-    # Processes that were begun together have one standard input between them.
+    # Processes that were started together have one standard input between them.
     rows = on_first(read)
-    if rows or not allow_empty:
-        _check_size(names, rows, plan, quiet=quiet)
-    origin = on_first(lambda: hashed_parents([*names, model]))
-    say("train-solver: loading", quiet=quiet)
+    if rows or not training_set.allow_empty:
+        _check_size(call, names, rows, plan)
+    parents = on_first(lambda: hashed_parents([*names, model]))
+    call.say("loading")
     with importing():
         from rzero_cli.answers.equivalence import Equivalence
-        from rzero_cli.training import solver as training
+        from rzero_cli.training.solver import shuffle_labels, solver_reward_function
 
-    if shuffle_labels:
-        rows = training.shuffle_labels(rows, seed)
+    if training_set.shuffle_labels:
+        rows = shuffle_labels(rows, seeded.seed)
     with Equivalence(conventions=rules.conventions) as equivalence:
+        reward = solver_reward_function(
+            equivalence,
+            rule=rewarded.rule,
+            read=rules.read,
+            kind=rewarded.reward,
+            seed=seeded.seed,
+        )
         run_training(
-            ctx,
+            call,
+            options,
             model,
             rows,
-            training.solver_reward_function(
-                equivalence, rule=rule, read=rules.read, kind=reward, seed=seed
-            ),
+            reward,
             plan,
-            generation,
-            parents=origin,
-            clock=clock,
+            rollouts,
+            parents=parents,
             rejected=given.rejected,
         )
 
@@ -185,7 +168,7 @@ def _row(line: Line, prompt: Messages, question_key: str, answer_key: str) -> di
     return {"prompt": prompt_for(prompt, question), "answer": answer}
 
 
-def _check_size(names: list[str], rows: list[dict[str, Any]], plan: Plan, *, quiet: bool) -> None:
+def _check_size(call: Call, names: list[str], rows: list[dict[str, Any]], plan: Plan) -> None:
     """Refuse nothing to train on; say how often few are repeated, and how many of many are used."""
     wanted = plan.steps * plan.prompts
     if not rows:
@@ -194,14 +177,12 @@ def _check_size(names: list[str], rows: list[dict[str, Any]], plan: Plan, *, qui
             "more questions"
         )
     if len(rows) < plan.prompts:
-        say(
-            f"train-solver: {len(rows)} questions are fewer than the {plan.prompts} of a step: "
-            f"each is used about {wanted / len(rows):.0f} times in {plan.steps} steps",
-            quiet=quiet,
+        call.say(
+            f"{len(rows)} questions are fewer than the {plan.prompts} of a step: "
+            f"each is used about {wanted / len(rows):.0f} times in {plan.steps} steps"
         )
     elif len(rows) > wanted:
-        say(
-            f"train-solver: {plan.steps} steps x {plan.prompts} prompts use {wanted} of the "
-            f"{len(rows)} questions, drawn at random",
-            quiet=quiet,
+        call.say(
+            f"{plan.steps} steps x {plan.prompts} prompts use {wanted} of the "
+            f"{len(rows)} questions, drawn at random"
         )

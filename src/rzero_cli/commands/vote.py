@@ -7,59 +7,48 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Annotated
-
-import typer
+from typing import ClassVar
 
 from rzero_cli.answers.equivalence import Equivalence
 from rzero_cli.answers.rules import Rules
-from rzero_cli.commands import _options as opt
-from rzero_cli.commands._input import Input
-from rzero_cli.commands._output import open_records
-from rzero_cli.commands._progress import kept_by_filter, means, progress
-from rzero_cli.commands._run import Clock, say, stdin_or_help
 from rzero_cli.data.jsonl import Line
 from rzero_cli.data.records import texts_of, vote_metrics
 from rzero_cli.data.shards import parse_shard
-from rzero_cli.method import votes as method
+from rzero_cli.fields import option
+from rzero_cli.method import votes
 from rzero_cli.method.votes import Vote, vote_keys
+from rzero_cli.options.command import Call, command
+from rzero_cli.options.file_groups import Logged, ResumableTarget, ShardedSource, Workers
+from rzero_cli.options.method_groups import Reading, VoteRule
+from rzero_cli.options.panels import INPUT
+from rzero_cli.options.progress import kept_by_filter, progress
+from rzero_cli.options.source import Input
+from rzero_cli.options.target import open_records
 from rzero_cli.system.pool import default_workers, in_order
+from rzero_cli.system.progress import means
 
-EXTRACT, UNITS, PERCENT = opt.answers("vote")
+
+@dataclass(frozen=True, kw_only=True)
+class AnswersKeys:
+    PANEL: ClassVar = INPUT
+    answers_key: str = option("Key of the answers.", default="answers", unset=True)
+    completions_key: str = option(
+        "Key of raw completions, read where there are no answers.",
+        default="completions",
+        unset=True,
+    )
 
 
+@command("vote")
 def vote(
-    ctx: typer.Context,
-    files: opt.Files = None,
-    answers_key: Annotated[
-        str,
-        typer.Option("--answers-key", help="Key of the answers.", rich_help_panel=opt.INPUT),
-    ] = "answers",
-    completions_key: Annotated[
-        str,
-        typer.Option(
-            "--completions-key",
-            help="Key of raw completions, read where there are no answers.",
-            rich_help_panel=opt.INPUT,
-        ),
-    ] = "completions",
-    extract: Annotated[str, EXTRACT] = opt.PRESET,
-    units: Annotated[str, UNITS] = opt.PRESET,
-    percent: Annotated[str, PERCENT] = opt.PRESET,
-    rule: Annotated[str, opt.vote_rule("vote")] = opt.PRESET,
-    workers: opt.Workers = None,
-    limit: opt.Limit = None,
-    shard: opt.Shard = None,
-    strict: opt.Strict = False,
-    on_error: opt.OnError = "stop",
-    rejects: opt.Rejects = None,
-    output: opt.Out = None,
-    resume: opt.Resume = False,
-    force: opt.Force = False,
-    log_file: opt.LogFile = None,
-    quiet: opt.Quiet = False,
-    preset: opt.Preset = opt.PRESET,
-    config: opt.Config = None,
+    call: Call,
+    source: ShardedSource,
+    keys: AnswersKeys,
+    reading: Reading,
+    variant: VoteRule,
+    pool: Workers,
+    target: ResumableTarget,
+    general: Logged,
 ) -> None:
     """Label without a model: the majority over the answers that are there already.
 
@@ -73,13 +62,12 @@ def vote(
 
       rzero vote outputs.jsonl --completions-key samples --extract boxed,phrase | rzero filter
     """
-    clock = Clock()
-    rules = opt.answer_rules(ctx.params, rule)
-    names = stdin_or_help(ctx, files)
-    given = Input(ctx, names, lambda line: _answers(line, answers_key, completions_key))
-    part = parse_shard(shard)
+    rules = reading.rules(variant.rule)
+    names = call.stdin_or_help(source.files)
+    given = Input(call, names, source, lambda line: _answers(line, keys))
+    part = parse_shard(source.shard)
     lines = part.of(given.lines())
-    keeps = kept_by_filter(ctx)
+    keeps = kept_by_filter(call)
     count = kept = unlabelled = timeouts = 0
     p_hats = 0.0
 
@@ -88,16 +76,16 @@ def vote(
         return {"done": out.done + count, **figures}
 
     with (
-        open_records(ctx, *names, clock=clock, metrics=vote_metrics, given=given) as out,
-        progress(ctx, lambda: given.at_most(part), look, unit="questions", out=out),
+        open_records(call, target, *names, metrics=vote_metrics, given=given) as out,
+        progress(call, lambda: given.at_most(part), look, unit="questions", out=out),
     ):
 
         def inputs() -> Iterator[tuple[Line, tuple[Sequence[str | None], bool]]]:
             for line in islice(lines, out.done, None):
-                yield line, _answers(line, answers_key, completions_key)
+                yield line, _answers(line, keys)
 
         results = in_order(
-            partial(open_voter, rules), inputs(), workers=workers or default_workers()
+            partial(open_voter, rules), inputs(), workers=pool.workers or default_workers()
         )
         for line, voted in results:
             out.write(line.record | vote_keys(voted.vote, voted.answers))
@@ -106,20 +94,16 @@ def vote(
             p_hats += voted.vote.p_hat
             kept += keeps(voted.vote.answer, voted.vote.p_hat)
             timeouts += voted.timeouts
-    say(
-        f"vote: {count} questions, {unlabelled} without a readable answer, {timeouts} comparisons "
-        "timed out",
-        quiet=quiet,
+    call.say(
+        f"{count} questions, {unlabelled} without a readable answer, {timeouts} comparisons "
+        "timed out"
     )
 
 
-def _answers(
-    line: Line, answers_key: str, completions_key: str
-) -> tuple[Sequence[str | None], bool]:
-    """The answers of a record, and whether they are raw completions. DataError if ill-typed."""
-    raw = answers_key not in line.record and completions_key in line.record
-    key = completions_key if raw else answers_key
-    return texts_of(line, key), raw
+def _answers(line: Line, keys: AnswersKeys) -> tuple[Sequence[str | None], bool]:
+    """Return the answers of a record, and whether they are raw completions. Raises DataError."""
+    raw = keys.answers_key not in line.record and keys.completions_key in line.record
+    return texts_of(line, keys.completions_key if raw else keys.answers_key), raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +127,7 @@ def open_voter(
             texts, raw = argument
             answers = [rules.read(text or "") if raw else text for text in texts]
             before = equivalence.timeouts
-            result = method.vote(answers, equivalence, rule=rules.rule)
+            result = votes.vote(answers, equivalence, rule=rules.rule)
             return Voted(result, answers, equivalence.timeouts - before)
 
         yield work

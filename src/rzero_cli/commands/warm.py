@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from rzero_cli.commands._run import say
 from rzero_cli.errors import UsageError
+from rzero_cli.system.messages import say
 from rzero_cli.warm import serve
 
 

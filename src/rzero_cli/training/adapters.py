@@ -17,8 +17,18 @@ from rzero_cli.engines.models import adapter_base
 from rzero_cli.engines.transformers import load_adapter, load_model
 from rzero_cli.training.ranks import on_first
 from rzero_cli.training.saving import save_as_it_is
+from rzero_cli.training.settings import Hardware
 
-__all__ = ["Lora", "adapter_alone", "load_policy", "name_base", "new_adapter", "start_of", "tidy"]
+__all__ = [
+    "Lora",
+    "adapter_alone",
+    "load_policy",
+    "lora_of",
+    "name_base",
+    "new_adapter",
+    "start_of",
+    "tidy",
+]
 
 _MERGED = "start"
 
@@ -31,6 +41,13 @@ class Lora:
     alpha: int
     targets: str
     """`all-linear`, or the names of modules with commas."""
+
+
+def lora_of(hardware: Hardware) -> Lora | None:
+    """Return the adapter that the options mean; None where all weights are trained."""
+    if not hardware.lora_r:
+        return None
+    return Lora(hardware.lora_r, hardware.lora_alpha, hardware.lora_targets)
 
 
 def start_of(model: str, lora: Lora | None, part: Path) -> str:

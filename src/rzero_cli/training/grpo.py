@@ -1,8 +1,7 @@
 """GRPO for either role, by TRL's trainer (paper, sections 2 and 4.1).
 
-What TRL leaves open is decided here: the paper's loss (`grpo`, plain k3 KL to the model that the
-stage started from, constant learning rate), a plan of steps and updates that is carried out to the
-letter, and rows laid out so that no epoch drops any.
+`config.py` says what TRL is told. Here rows are laid out so that no epoch drops any, rollouts are
+sampled a few at a time, and TRL's metrics are logged.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,56 +18,36 @@ from typing import Any
 import torch
 from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
-from trl import GRPOConfig, GRPOTrainer
+from trl import GRPOTrainer
 
 from rzero_cli.data.whole_files import write_text
 from rzero_cli.engines.chat import PLAIN_STOPS, end_tokens, render
 from rzero_cli.engines.decoding import decode
+from rzero_cli.engines.drawing import Drawing
 from rzero_cli.engines.transformers import load_tokenizer, out_of_memory
 from rzero_cli.errors import RzeroError, UsageError
 from rzero_cli.method.plan import Plan, tokens_written
 from rzero_cli.method.prompts import Messages, plain_text
 from rzero_cli.system.processes import rank
 from rzero_cli.training.adapters import (
-    Lora,
     adapter_alone,
     load_policy,
+    lora_of,
     name_base,
     new_adapter,
     start_of,
     tidy,
 )
+from rzero_cli.training.config import trl_config, vllm_config
 from rzero_cli.training.ranks import together, wait
 from rzero_cli.training.rollouts import Rollouts
 from rzero_cli.training.saving import STATES, last_state, only_state
+from rzero_cli.training.settings import Grpo, Hardware
 
-__all__ = ["Hyperparameters", "lay_out_rows", "train"]
+__all__ = ["lay_out_rows", "train"]
 
 LOG_NAME = "log.jsonl"
 _PROJECT = "rzero"
-
-
-@dataclass(frozen=True, slots=True)
-class Hyperparameters:
-    """What GRPO is run with, beside the plan; the paper's names."""
-
-    learning_rate: float
-    weight_decay: float
-    beta: float
-    """KL coefficient."""
-    clip_low: float
-    clip_high: float
-    clip_dual: float
-    """The dual clip's bound; 0 is none."""
-    max_grad_norm: float
-    temperature: float
-    top_p: float
-    top_k: int
-    seed: int
-    optim: str = "adamw_torch_fused"
-    """The optimizer, by transformers' name."""
-    gradient_checkpointing: bool | None = None
-    """Compute activations again instead of keeping them; None is on a GPU only."""
 
 
 def lay_out_rows(rows: Sequence[dict[str, Any]], plan: Plan, seed: int) -> list[dict[str, Any]]:
@@ -98,12 +76,13 @@ def train(
     reward: Callable[..., list[float]],
     *,
     plan: Plan,
-    hyper: Hyperparameters,
+    grpo: Grpo,
+    hardware: Hardware,
+    drawing: Drawing,
+    seed: int,
     part: Path,
     batch_size: int,
     on_update: Callable[[dict[str, float]], None],
-    save_every: int = 1,
-    lora: Lora | None = None,
     rollouts: Rollouts = Rollouts(),
     template_args: Mapping[str, Any] = {},
     report_to: Sequence[str] = (),
@@ -117,13 +96,12 @@ def train(
         rows: from `lay_out_rows`, with the messages under `prompt` and whatever `reward` needs.
         reward: TRL's reward function: the whole generation batch in, as many floats out.
         plan: steps and updates.
-        hyper: the rest.
+        grpo, hardware, drawing: the options.
+        seed: of rollouts and of the optimizer's random numbers.
         part: the unfinished directory; its `checkpoints/` continues an interrupted run.
         batch_size: rollouts that transformers generates at a time.
         on_update: called with TRL's figures after each update; before the first one with `update`
             and `tokens` alone, those written before the training was interrupted.
-        save_every: steps between two states that can be continued.
-        lora: the adapter to train; None trains all weights.
         rollouts: where rollouts are generated.
         template_args: arguments of the model's chat template.
         report_to: where TRL's figures go beside, by transformers' names ("tensorboard", ...).
@@ -136,7 +114,8 @@ def train(
         UsageError: several GPUs are visible to a single process.
         RzeroError: the model cannot be loaded; another process of the training has ended.
     """
-    torch.manual_seed(hyper.seed)
+    torch.manual_seed(seed)
+    lora = lora_of(hardware)
     with together(), _quiet_trl(), _memory_in_a_line(), _reporting(part):
         start = start_of(model, lora, part)
         tokenizer = load_tokenizer(start)
@@ -145,12 +124,21 @@ def train(
         generation: dict[str, Any] = {"chat_template_kwargs": dict(template_args)}
         if rollouts.mode != "transformers":
             longest = _longest(tokenizer, rows, template_args) + plan.max_tokens
-            generation |= _vllm(rollouts, longest)
+            generation |= vllm_config(rollouts, longest)
             if not tokenizer.chat_template:  # as `cut_at_stop` where transformers generates
                 stops = {"stop": list(PLAIN_STOPS), "include_stop_str_in_output": True}
                 generation["generation_kwargs"] = stops
         reports = {"report_to": list(report_to), "run_name": run_name, "project": _PROJECT}
-        config = _config(plan, hyper, part / STATES, save_every, **reports, **generation)
+        config = trl_config(
+            plan,
+            grpo,
+            hardware,
+            drawing,
+            seed=seed,
+            states=part / STATES,
+            **reports,
+            **generation,
+        )
         if config.n_gpu > 1:
             raise UsageError(
                 f"{config.n_gpu} GPUs are visible to one process: begin one for each (--processes "
@@ -238,76 +226,6 @@ def cut_at_stop(tokenizer: Any, tokens: list[int], stops: Sequence[str]) -> list
 def _prompt(tokenizer: Any, row: dict[str, Any]) -> Messages | str:
     messages: Messages = row["prompt"]
     return messages if tokenizer.chat_template else plain_text(messages)
-
-
-def _config(
-    plan: Plan, hyper: Hyperparameters, states: Path, save_every: int, **others: Any
-) -> GRPOConfig:
-    gpu = torch.cuda.is_available()
-    checkpointing = gpu if hyper.gradient_checkpointing is None else hyper.gradient_checkpointing
-    return GRPOConfig(
-        output_dir=str(states),
-        # The plan. generation_batch_size decides when TRL generates; steps_per_generation as well
-        # would be a contradiction to it.
-        max_steps=plan.updates,
-        per_device_train_batch_size=plan.per_device,
-        gradient_accumulation_steps=plan.gradient_accumulation,
-        generation_batch_size=plan.rollouts_per_step,
-        num_generations=plan.group,
-        shuffle_dataset=False,
-        # The loss of the paper: sequence means, group-scaled advantages, plain k3.
-        loss_type="grpo",
-        scale_rewards="group",
-        beta=hyper.beta,
-        use_bias_correction_kl=False,
-        epsilon=hyper.clip_low,
-        epsilon_high=hyper.clip_high,
-        delta=hyper.clip_dual or None,
-        # The optimizer.
-        optim=hyper.optim,
-        learning_rate=hyper.learning_rate,
-        weight_decay=hyper.weight_decay,
-        lr_scheduler_type="constant",
-        max_grad_norm=hyper.max_grad_norm,
-        # Rollouts.
-        temperature=hyper.temperature,
-        top_p=hyper.top_p,
-        top_k=hyper.top_k,
-        max_completion_length=plan.max_tokens,
-        **others,
-        # The machine.
-        use_cpu=not gpu,
-        bf16=gpu,
-        gradient_checkpointing=checkpointing,
-        gradient_checkpointing_kwargs={"use_reentrant": False} if checkpointing else None,
-        dataloader_pin_memory=gpu,
-        ddp_find_unused_parameters=False,
-        # States are kept at whole steps only: in between, TRL's rollouts would be lost.
-        save_strategy="steps",
-        save_steps=save_every * plan.updates_per_step,
-        logging_steps=1,
-        disable_tqdm=True,
-        seed=hyper.seed,
-        remove_unused_columns=False,
-        trust_remote_code=False,
-    )
-
-
-def _vllm(rollouts: Rollouts, length: int) -> dict[str, Any]:
-    """What TRL is told where vLLM generates; `length` is that of the longest prompt and completion,
-    in tokens."""
-    return {
-        "use_vllm": True,
-        "vllm_mode": rollouts.mode,
-        "vllm_server_base_url": rollouts.endpoint,
-        "vllm_gpu_memory_utilization": rollouts.memory,
-        "vllm_tensor_parallel_size": rollouts.tensor_parallel_size,
-        "vllm_max_model_length": length,
-        # TRL would weigh a completion by its probability without top-p over that with it, a product
-        # over all its tokens: at top-p 0.99 a long completion would hardly count. The paper has
-        # no such weight.
-        "vllm_importance_sampling_correction": False,
-    }
 
 
 def _longest(

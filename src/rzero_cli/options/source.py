@@ -1,4 +1,4 @@
-"""The records that a command is given, and what becomes of its bad lines: `--on-error`."""
+"""The records that a command is given, and what becomes of the bad ones: `--on-error`."""
 
 from __future__ import annotations
 
@@ -9,37 +9,49 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import typer
-
-from rzero_cli.commands._run import say
 from rzero_cli.data.jsonl import Check, Line, Reject, count_lines, read_lines
 from rzero_cli.data.rejects import Rejects, open_rejects
 from rzero_cli.data.shards import WHOLE, Shard
+from rzero_cli.engines import derived_seed
 from rzero_cli.errors import DataError, UsageError
+from rzero_cli.options.command import Call
+from rzero_cli.options.file_groups import Lines
 
-__all__ = ["Input"]
+__all__ = ["Input", "part_seed"]
 
 
 class Input:
-    """The records of the files of a command, by its options --limit, --strict, --on-error and
-    --rejects.
+    """The records of a command's files.
 
     A bad line is one that is no record, or that `check` refuses. It is taken out where lines are
     read, so whatever counts them (parts, batches, seeds, a journal) is as if it were not there.
 
+    Args:
+        call: of the command.
+        names: the files.
+        lines: how they are read.
+        check: what else a good line is.
+        how: further arguments of `read_lines`.
+
     Raises:
-        UsageError: the options do not go together.
+        UsageError: the options contradict each other.
     """
 
     def __init__(
-        self, ctx: typer.Context, names: list[str], check: Check | None = None, **how: Any
+        self,
+        call: Call,
+        names: list[str],
+        lines: Lines,
+        check: Check | None = None,
+        **how: Any,
     ) -> None:
-        options = ctx.params
-        self._ctx, self._names, self._check = ctx, names, check
-        self._how = {"limit": options["limit"], "strict": options["strict"]} | how
-        self._path = _rejects_of(ctx, names)
+        self._call, self._names, self._check = call, names, check
+        self._how = {"limit": lines.limit, "strict": lines.strict} | how
+        self._named, self._output = lines.rejects, call.values.get("output")
+        writes = "output" in call.values and not call.values.get("dry_run")
+        self._path = _rejects_of(lines, names, self._output, must=writes)
         self._rejects: Rejects | None = None
-        self.reject: Reject | None = self._reject if options["on_error"] == "skip" else None
+        self.reject: Reject | None = self._reject if lines.on_error == "skip" else None
         """Takes the bad lines, as `read_lines` needs it; None where the first one is an error."""
         self.good = 0
         """Good lines read so far."""
@@ -50,13 +62,13 @@ class Input:
         return self._rejects.count if self.reject and self._rejects else None
 
     def lines(self) -> Iterator[Line]:
-        """The good lines. Raises as `read_lines`."""
+        """Read the good lines. Raises as `read_lines`."""
         return self.counted(
             read_lines(self._names, check=self._check, reject=self.reject, **self._how)
         )
 
     def counted(self, lines: Iterable[Line]) -> Iterator[Line]:
-        """`lines`, which are good ones."""
+        """Count `lines`, which are good ones, on their way."""
         for line in lines:
             self.good += 1
             yield line
@@ -84,7 +96,7 @@ class Input:
         return count
 
     def at_most(self, part: Shard = WHOLE) -> int | None:
-        """How many good lines a part of the input may have, for whoever waits: nothing is parsed,
+        """Return how many good lines a part of the input may have, for progress: nothing is parsed,
         so bad and blank ones are counted. None for pipes."""
         files = [Path(name) for name in self._names]
         with suppress(OSError):
@@ -96,22 +108,22 @@ class Input:
 
     @contextmanager
     def rejecting(self) -> Iterator[None]:
-        """Where `lines` are read within, the bad ones go to their file, which is there when the
-        block ends well. Says how many there were.
+        """Send the bad ones of the `lines` that are read within to their file, which is there when
+        the block ends well, and say how many there were.
 
         Raises:
             UsageError: the file exists, without --force.
             DataError: all were bad.
         """
-        options, path = self._ctx.params, self._path
-        # A file that was named may be anybody's; the one beside the output is ours.
-        force = options.get("force", False)
-        if not options["rejects"]:
-            force = force or options.get("resume", False) or "force" not in options
+        values, path = self._call.values, self._path
+        force = values.get("force", False)
+        # A file that was named may be anybody's; the one next to the output is ours.
+        if not self._named:
+            force = force or values.get("resume", False) or "force" not in values
         if self.reject is None and not force:
             path = None  # and not there to be removed
-        # The file beside an output goes with it.
-        new = not options["rejects"] and not Path(options.get("output") or "").exists()
+        # The file next to an output goes with it.
+        new = not self._named and not Path(self._output or "").exists()
         self.good = 0
         with open_rejects(path, force=force or new) as self._rejects:
             yield
@@ -121,11 +133,16 @@ class Input:
         message += "" if path is None else f": {path}"
         if not self.good:
             raise DataError(f"no good line in {', '.join(self._names)}: {message}")
-        say(f"{self._ctx.command.name}: {message}", quiet=options["quiet"])
+        self._call.say(message)
+
+
+def part_seed(seed: int, part: Shard) -> int:
+    """Return the seed of one part of the work: no two parts sample alike."""
+    return seed if part == WHOLE else derived_seed(seed, part.index, part.count)
 
 
 def _is_of(output: str | None, path: Path) -> bool:
-    """Whether `path` is an output, or one of the files that lie beside it."""
+    """Whether `path` is an output, or one of the files that lie next to it."""
     if not output or output == "-":
         return False
     own, given = Path(output).resolve(), path.resolve()
@@ -133,18 +150,19 @@ def _is_of(output: str | None, path: Path) -> bool:
     return given.parent == own.parent and stem == own.name
 
 
-def _rejects_of(ctx: typer.Context, names: list[str]) -> Path | None:
-    """Where bad lines go: to --rejects, or beside the output. Raises UsageError."""
-    options = ctx.params
-    action, given = options["on_error"], options["rejects"]
-    output = options.get("output")
+def _rejects_of(lines: Lines, names: list[str], output: str | None, *, must: bool) -> Path | None:
+    """Return where bad lines go: to --rejects, or next to the output. Raises UsageError.
+
+    `must` is whether they need a file where they are skipped.
+    """
+    action, given = lines.on_error, lines.rejects
     if action not in ("stop", "skip"):
         raise UsageError(f"--on-error {action}: must be stop or skip")
     if given is not None and action == "stop":
         raise UsageError("--rejects goes with --on-error skip")
     if output and output != "-":
         beside = Path(output).with_name(Path(output).name + ".rejects.jsonl")
-    elif action == "skip" and not given and "output" in options and not options.get("dry_run"):
+    elif action == "skip" and not given and must:
         raise UsageError("--on-error skip needs --rejects FILE for the bad lines, or -o FILE")
     else:
         beside = None

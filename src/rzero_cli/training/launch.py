@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from rzero_cli.errors import RzeroError, UsageError
 from rzero_cli.system.processes import available_cores, world_size
+from rzero_cli.training.settings import Hardware
 
 __all__ = ["processes_of", "relaunch"]
 
@@ -23,24 +24,24 @@ _BEGUN = "RZERO_LAUNCHED"
 """Set for what a launcher begins: accelerate leaves a process that is alone without a rank."""
 
 
-def processes_of(options: Mapping[str, Any]) -> int:
-    """How many processes train: those that are there, or those to be begun.
+def processes_of(hardware: Hardware) -> int:
+    """Return how many processes train: those that are there, or those to be started.
 
     Raises:
         UsageError: the accelerate configuration cannot be read, or names no number.
     """
     if _is_begun():
         return world_size()
-    asked: int | None = options["processes"]
-    if asked or options["accelerate"] is None:
+    asked, config = hardware.processes, hardware.accelerate
+    if asked or config is None:
         return asked or 1
-    number = _read_config(options["accelerate"])[1].get("num_processes", -1)
+    number = _read_config(config)[1].get("num_processes", -1)
     if not isinstance(number, int) or number < 1:
-        raise UsageError(f"--accelerate {options['accelerate']}: no num_processes; add --processes")
+        raise UsageError(f"--accelerate {config}: no num_processes; add --processes")
     return number
 
 
-def relaunch(options: Mapping[str, Any]) -> None:
+def relaunch(hardware: Hardware) -> None:
     """Be the launcher, if several processes are asked for and are not there yet.
 
     It runs in this process, so that there is none more than with torchrun itself, and so that the
@@ -52,21 +53,19 @@ def relaunch(options: Mapping[str, Any]) -> None:
         RzeroError: a process was killed.
         SystemExit: the processes have ended.
     """
-    processes = processes_of(options)
-    if _is_begun() or (options["accelerate"] is None and processes == 1):
+    processes, name = processes_of(hardware), hardware.accelerate
+    if _is_begun() or (name is None and processes == 1):
         return
     words = ["-m", "rzero_cli", *_without(sys.argv[1:], "--accelerate", "--processes")]
-    path, config = _read_config(options["accelerate"]) if options["accelerate"] else (None, {})
+    path, config = _read_config(name) if name else (None, {})
     on_cpu = bool(config.get("use_cpu"))
     if path is None or on_cpu:
         launch, told = _torchrun, ["--standalone", f"--nproc_per_node={processes}"]
     elif config.get("distributed_type") == "DEEPSPEED" and find_spec("deepspeed") is None:
-        raise UsageError(
-            f"--accelerate {options['accelerate']}: deepspeed not installed: pip install deepspeed"
-        )
+        raise UsageError(f"--accelerate {name}: deepspeed not installed: pip install deepspeed")
     else:
         launch, told = _accelerate, [f"--config_file={path}", f"--num_processes={processes}"]
-        told += _machines(str(options["accelerate"]), config)
+        told += _machines(str(name), config)
     os.environ[_BEGUN] = "1"
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, available_cores() // processes)))
     if on_cpu:

@@ -3,84 +3,101 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
-import typer
-
-from rzero_cli.commands._run import print_json
 from rzero_cli.engines import DEFAULT_BATCH_SIZE
-from rzero_cli.engines.shapes import Model
+from rzero_cli.engines.shapes import Model, read_model
 from rzero_cli.errors import UsageError
 from rzero_cli.method.plan import Plan, make_plan
+from rzero_cli.system.messages import print_json
 from rzero_cli.system.terminal import plain
 from rzero_cli.training.memory import Layout, estimate
 from rzero_cli.training.rollouts import MODES
+from rzero_cli.training.settings import Grpo, Hardware
 
 GPUS = (1, 4, 8)
 _GPU_GIB = 80  # of an A100 or H100, where this machine has no GPU
 _MARGIN = 0.9  # of it; CUDA, NCCL and fragmentation take the rest
 
 
-def print_plan(ctx: typer.Context, plan: Plan, model: str, solver: str | None = None) -> None:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The frozen Solver that `challenge` asks."""
+
+    m: int
+    """Answers a rollout."""
+    max_tokens: int
+    model: str | None
+    """None where a server answers."""
+    engine: str
+    gpu_memory_utilization: float | None
+
+
+def print_plan(
+    command: str,
+    plan: Plan,
+    model: str,
+    *,
+    grpo: Grpo,
+    hardware: Hardware,
+    batch_size: int | None,
+    asked: Asked | None = None,
+    as_json: bool = False,
+) -> None:
     """Print the plan and an estimate of memory on standard output.
 
     Args:
-        ctx: the command's context, for its options.
+        command: the stage.
         plan: of the processes that are there or asked for.
         model: what would be trained.
-        solver: the frozen Solver of `challenge`, if it answers in the training's own processes.
+        grpo, hardware: the options.
+        batch_size: rollouts, or the Solver's answers, that transformers generates at a time.
+        asked: the frozen Solver, for `challenge`.
+        as_json: for machines.
 
     Raises:
         UsageError: --rollouts is unknown.
         RzeroError: a model's configuration cannot be read.
     """
-    from rzero_cli.engines.shapes import read_model
-
-    options = ctx.params
-    if options["rollouts"] not in MODES:
-        raise UsageError(f"--rollouts {options['rollouts']}: unknown; known: {', '.join(MODES)}")
+    if hardware.rollouts not in MODES:
+        raise UsageError(f"--rollouts {hardware.rollouts}: unknown; known: {', '.join(MODES)}")
     trained, gpu = read_model(model), _gpu_gib()
     adapters = {0}
-    if options["lora_r"]:
-        adapters |= {trained.adapter(options["lora_r"], options["lora_targets"])}
+    if hardware.lora_r:
+        adapters |= {trained.adapter(hardware.lora_r, hardware.lora_targets)}
     layouts, skipped = [], []
     for processes in sorted({*GPUS, plan.processes}):
         try:
-            spread = _plan_for(plan, processes, options["per_device"])
+            spread = _plan_for(plan, processes, grpo.per_device)
         except UsageError as error:
             skipped.append(f"{processes} GPUs: {error}")
             continue
+        where = _who_generates(hardware, gpu, asked, processes)
+        where["batch_size"] = batch_size or DEFAULT_BATCH_SIZE
         layouts += [
-            _layout(
-                spread,
-                sharded,
-                adapter,
-                trained,
-                _who_generates(options, gpu, solver, processes),
-                options,
-            )
+            _layout(spread, sharded, adapter, trained, where, grpo, hardware)
             for adapter in sorted(adapters)
             for sharded in ((False, True) if processes > 1 else (False,))
         ]
-    asked = ctx.command.name == "challenge"
-    answers = plan.rollouts * options["m"] if asked else 0
+    answers = plan.rollouts * asked.m if asked else 0
     record = {
-        "command": ctx.command.name,
+        "command": command,
         "model": model,
         "parameters": trained.parameters,
-        "solver": solver,
+        "solver": asked.model if asked else None,
         "plan": plan.as_record(),
         "solver_answers": answers,
-        "solver_tokens": answers * options["solver_max_tokens"] if asked else 0,
+        "solver_tokens": answers * asked.max_tokens if asked else 0,
         "gpu_gib": gpu,
         "layouts": layouts,
         "skipped": skipped,
     }
-    if options["as_json"]:
+    if as_json:
         print_json(record)
     else:
-        _show(record, plan, options)
+        _show(record, plan, asked)
 
 
 def _plan_for(plan: Plan, processes: int, per_device: int | None) -> Plan:
@@ -101,7 +118,8 @@ def _layout(
     adapter: int,
     trained: Model,
     where: Mapping[str, Any],
-    options: Mapping[str, Any],
+    grpo: Grpo,
+    hardware: Hardware,
 ) -> dict[str, Any]:
     """One column of the table: GiB on each GPU, with activations kept and checkpointed."""
     parts = {
@@ -112,10 +130,9 @@ def _layout(
                 sharded=sharded,
                 checkpointing=checkpointing,
                 adapter=adapter,
-                eight_bit="8bit" in options["optim"],
-                reference=options["beta"] > 0,
+                eight_bit="8bit" in hardware.optim,
+                reference=grpo.beta > 0,
             ),
-            batch_size=options["batch_size"] or DEFAULT_BATCH_SIZE,
             **where,
         )
         for checkpointing in (True, False)
@@ -132,25 +149,24 @@ def _layout(
 
 
 def _who_generates(
-    options: Mapping[str, Any], gpu: float, solver: str | None, processes: int
+    hardware: Hardware, gpu: float, asked: Asked | None, processes: int
 ) -> dict[str, Any]:
     """What `estimate` is told of rollouts and of the Solver's answers; `gpu` in GiB.
 
     Several processes have the Solver on transformers each, unless it is served elsewhere.
     """
-    from rzero_cli.engines.shapes import read_model
-
     installed = find_spec("vllm") is not None
-    rollouts = options["rollouts"]
+    rollouts = hardware.rollouts
     if rollouts == "auto":
         rollouts = "colocate" if installed else "transformers"
-    share = options["rollout_memory"] if rollouts == "colocate" else 0.0
+    share = hardware.rollout_memory if rollouts == "colocate" else 0.0
     where: dict[str, Any] = {"generates": rollouts == "transformers"}
-    in_vllm = options.get("engine") == "vllm" or (options.get("engine") == "auto" and installed)
-    if solver and processes == 1 and in_vllm:
-        share += options["gpu_memory_utilization"]
-    elif solver:
-        where |= {"solver": read_model(solver), "solver_tokens": options["solver_max_tokens"]}
+    if asked and asked.model:
+        in_vllm = asked.engine == "vllm" or (asked.engine == "auto" and installed)
+        if processes == 1 and in_vllm:
+            share += asked.gpu_memory_utilization or 0.0
+        else:
+            where |= {"solver": read_model(asked.model), "solver_tokens": asked.max_tokens}
     return where | {"vllm": share * gpu}
 
 
@@ -162,19 +178,19 @@ def _gpu_gib() -> float:
     return float(torch.cuda.get_device_properties(0).total_memory) / (1 << 30)
 
 
-def _show(record: dict[str, Any], plan: Plan, options: Mapping[str, Any]) -> None:
+def _show(record: dict[str, Any], plan: Plan, asked: Asked | None) -> None:
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True)
     millions = _millions(record["parameters"])
     console.print(plain(f"{record['command']} {record['model']}: {millions} parameters"))
     console.print(plain(plan.describe()))
-    if record["solver_answers"]:
+    if asked:
         solver = record["solver"] or "elsewhere"
         console.print(
             plain(
                 f"the Solver {solver} gives {record['solver_answers']:,} answers "
-                f"({options['m']} a rollout), at most {record['solver_tokens']:,} tokens"
+                f"({asked.m} a rollout), at most {record['solver_tokens']:,} tokens"
             )
         )
     for adapter in sorted({layout["lora_parameters"] for layout in record["layouts"]}):

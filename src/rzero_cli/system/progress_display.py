@@ -1,4 +1,4 @@
-"""The progress of a long stage: a bar on a terminal, else a line now and then, and `--log-file`.
+"""The progress of a long stage: a bar on a terminal, else a line now and then, and a log.
 
 A stage counts for itself, in variables of its own, and is looked at from a thread twice a second:
 its loop, which may see ten thousand records a second, does nothing for it.
@@ -7,32 +7,23 @@ its loop, which may see ten thousand records a second, does nothing for it.
 from __future__ import annotations
 
 import math
-import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import typer
+from rzero_cli.system.messages import say
+from rzero_cli.system.progress import MetricsLog, Moment, Window, fitting
 
-from rzero_cli.commands import _options as opt
-from rzero_cli.commands._run import say, settings_of
-from rzero_cli.data.journal import Output
-from rzero_cli.errors import UsageError
-from rzero_cli.method.filtering import Band, interval
-from rzero_cli.system.processes import rank
-from rzero_cli.system.progress import MetricsLog, Moment, Window, fitting, means
-
-__all__ = ["interval_of_filter", "kept_by_filter", "means", "progress"]
+__all__ = ["Look", "Tell", "log_end", "watched"]
 
 Look = Callable[[], Mapping[str, float]]
 """How far a stage is: `done` (with what an earlier run had; not there before the work begins),
-`before`, where that run's share of it is not known when the work begins, `tokens` generated where a
-model works, and the figures that are worth watching."""
+`before`, where that run's part of it is not known when the work begins, `tokens` generated where a
+model works, and the metrics that are worth watching."""
 Tell = Callable[[Mapping[str, Any]], None]
 Draw = Callable[[Moment], None]
 
@@ -46,37 +37,37 @@ _SHORT = 1.0  # seconds in which no bar is drawn: what ends sooner would only le
 
 
 @contextmanager
-def progress(
-    ctx: typer.Context,
+def watched(
+    name: str,
     total: int | Callable[[], int | None] | None,
     look: Look,
     *,
     unit: str = "",
-    title: str | None = None,
     points: int = 8,
-    out: Output | None = None,
+    quiet: bool = False,
+    draws_bar: bool = True,
+    log: MetricsLog | None = None,
+    settings: Mapping[str, Any] = {},
+    last_seen: Callable[[Moment], None] = lambda moment: None,
 ) -> Iterator[Tell]:
     """Show and log how far a stage is, while the block does its work.
 
     Args:
+        name: of the stage.
         total: what `done` will be in the end, where that is known; or a function that finds out,
             called from the other thread if the stage takes long enough for anybody to see it.
         look: called from another thread, and once more at the end.
         unit: what is counted, in the plural.
-        title: the stage's name; by default the command's.
         points: as for `Window`.
-        out: where records go; no bar is drawn into them.
+        quiet: show nothing.
+        draws_bar: whether a bar may be drawn where standard error is a terminal.
+        log: takes a line now and then; its first has the `settings`.
+        last_seen: called with how far the stage came, when the block has ended.
 
     Yields:
-        A function that logs figures as a line of their own: those of an update.
-
-    Raises:
-        UsageError: the log is another file of this command, or cannot be opened.
+        A function that logs metrics as a line of their own: those of an update.
     """
-    name, options = title or str(ctx.command.name), ctx.params
-    log = None if rank() or not options.get("log_file") else _open_log(ctx, name)
-    talks = not (options["quiet"] or rank())
-    if not talks and log is None:
+    if quiet and log is None:
         yield lambda figures: None
         return
     began, window, one_at_a_time = time.monotonic(), Window(points), threading.RLock()
@@ -98,10 +89,12 @@ def progress(
 
     last = moment()
     with ExitStack() as stack:
-        draw = stack.enter_context(_drawing(name, unit, out)) if talks else lambda moment: None
+        draw: Draw = lambda moment: None  # noqa: E731 - replaced by what is shown
+        if not quiet:
+            draw = stack.enter_context(_drawing(name, unit, draws_bar))
         due = time.monotonic() + _LOGGED
         if log:
-            log.write("start", last.as_record() | {"settings": settings_of(ctx)})
+            log.write("start", last.as_record() | {"settings": dict(settings)})
 
         def tick() -> None:
             nonlocal due, find, known
@@ -126,12 +119,11 @@ def progress(
         finally:
             last = moment()
             draw(last)
-            if log:
-                ctx.with_resource(_ending(log, last))
+            last_seen(last)
 
 
 @contextmanager
-def _ending(log: MetricsLog, last: Moment) -> Iterator[None]:
+def log_end(log: MetricsLog, last: Moment) -> Iterator[None]:
     """Log how the command ends, once it has: the output is put in place after the stage's work."""
     status, said = 0, {}
     try:
@@ -146,7 +138,7 @@ def _ending(log: MetricsLog, last: Moment) -> Iterator[None]:
 
 
 def _status(error: BaseException) -> int:
-    """The exit status that `cli.run` makes of an error."""
+    """Return the exit status that `cli.run` makes of an error."""
     if isinstance(error, KeyboardInterrupt):
         return 130
     if isinstance(error, SystemExit):
@@ -171,36 +163,12 @@ def _ticking(tick: Callable[[], None]) -> Iterator[None]:
         thread.join(_PATIENCE)
 
 
-def _open_log(ctx: typer.Context, stage: str) -> MetricsLog:
-    options = ctx.params
-    path = Path(options["log_file"])
-    for name, value in options.items():
-        for text in value if isinstance(value, (list, tuple)) else [value]:
-            if name != "log_file" and isinstance(text, str) and text and _is_same(path, text):
-                raise UsageError(f"--log-file {path}: is another file of this command, {name}")
-    common = {"stage": stage, "output": options.get("output"), "pid": os.getpid()}
-
-    def notify(message: str) -> None:
-        say(f"{ctx.command.name}: {message}", quiet=options["quiet"])
-
-    try:
-        return MetricsLog(path, common, notify)
-    except OSError as error:
-        raise UsageError(f"--log-file {path}: {error.strerror}") from error
-
-
-def _is_same(path: Path, other: str) -> bool:
-    with suppress(OSError, ValueError):  # options hold any text
-        return os.path.realpath(path) == os.path.realpath(other)
-    return False
-
-
 # ---------------------------------------------------------------- on standard error
 
 
-def _drawing(name: str, unit: str, out: Output | None) -> Any:
-    """A bar, or lines where there is no terminal that can be drawn on, or it takes the records."""
-    if sys.stderr.isatty() and not (out and out.on_terminal):
+def _drawing(name: str, unit: str, draws_bar: bool) -> Any:
+    """A bar, or lines where there is no terminal that can be drawn on, or no bar may be."""
+    if sys.stderr.isatty() and draws_bar:
         from rich.console import Console
 
         console = Console(stderr=True)
@@ -257,25 +225,3 @@ def _bar(name: str, console: Any) -> Iterator[Draw]:
     finally:
         with suppress(OSError, ValueError):
             live.stop()
-
-
-# ---------------------------------------------------------------- figures
-
-
-def interval_of_filter(ctx: typer.Context) -> Band:
-    """Of p_hat, what `rzero filter` would keep with the preset and configuration of this command.
-
-    Raises:
-        UsageError: the configuration has no numbers there.
-    """
-    values = {name: str(value) for name, value in opt.values_of(ctx, "filter").items()}
-    try:
-        return interval(values["delta"], values.get("low"), values.get("high"))
-    except UsageError as error:
-        raise UsageError(f"filter: {error}") from error
-
-
-def kept_by_filter(ctx: typer.Context) -> Callable[[str | None, float], bool]:
-    """Whether `rzero filter` would keep a question, by its label and `p_hat`. Raises as above."""
-    low, high = map(float, interval_of_filter(ctx))
-    return lambda answer, p_hat: answer is not None and low <= p_hat <= high

@@ -7,49 +7,54 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-import typer
-
-from rzero_cli.commands._input import Input
-from rzero_cli.commands._run import Clock, settings_of
 from rzero_cli.data.journal import Output, check_output, open_output
 from rzero_cli.data.jsonl import Line, read_lines
+from rzero_cli.options.command import Call
+from rzero_cli.options.file_groups import ResumableTarget
+from rzero_cli.options.source import Input
 
-__all__ = ["hashed", "made_from", "open_records", "record_origin"]
+__all__ = ["hashed", "made_from", "open_records", "origin_of", "record_origin"]
 
 
 @contextmanager
 def open_records(
-    ctx: typer.Context,
+    call: Call,
+    target: ResumableTarget,
     *parents: str,
-    clock: Clock,
     metrics: Callable[[Iterator[Line]], dict[str, Any]],
     given: Input | None = None,
     made_with: Mapping[str, Any] = {},
 ) -> Iterator[Output]:
-    """Open the output of a stage, by -o, --force and --resume, for its records: a file with its
-    journal and its record, or standard output.
+    """Open the output of a stage for its records: a file with its journal and its record of origin,
+    or standard output.
 
     Args:
         parents: files and models that the records are made from, hashed before the work.
-        clock: of the command.
-        metrics: figures, from the records.
+        metrics: computes them from the finished records.
         given: the input, whose bad lines are set aside within.
-        made_with: what the records depend on beside the settings and the parents.
+        made_with: what the records depend on besides the settings and the parents.
 
     Raises:
         UsageError, AlreadyDone: as `open_output`; a checkpoint is not what its own record says.
     """
-    options = ctx.params
-    output, force, resume = (options[name] for name in ("output", "force", "resume"))
-    settings, origin = settings_of(ctx) | dict(made_with), list[dict[str, Any]]()
+    output, force, resume = target.output, target.force, target.resume
+    settings, parents_found = call.compared | dict(made_with), list[dict[str, Any]]()
     if output and output != "-":
         check_output(Path(output), force=force, resume=resume)
-        origin = hashed(*parents)
-        settings |= made_from(origin)
+        parents_found = hashed(*parents)
+        settings |= made_from(parents_found)
 
     def at_end(finished: Path) -> None:
         rejected = given.rejected if given else None
-        record_origin(ctx, finished, origin, clock, metrics, tokens=out.tokens, rejected=rejected)
+        record_origin(
+            call,
+            Path(str(output)),
+            finished,
+            parents_found,
+            metrics,
+            tokens=out.tokens,
+            rejected=rejected,
+        )
 
     with (
         open_output(output, settings=settings, force=force, resume=resume, at_end=at_end) as out,
@@ -59,14 +64,14 @@ def open_records(
 
 
 def hashed(*parents: str) -> list[dict[str, Any]]:
-    """`provenance.hashed_parents` of files and models; standard input is none."""
+    """Hash files and models (`provenance.hashed_parents`); standard input is none."""
     from rzero_cli.data.provenance import hashed_parents  # `filter` starts without
 
     return hashed_parents(name for name in parents if name != "-")
 
 
 def made_from(parents: list[dict[str, Any]]) -> dict[str, Any]:
-    """The hashes of files and models, by `hashed_parents`, so that what is unfinished is not
+    """Return the hashes of files and models, by `hashed_parents`, so that what is unfinished is not
     continued with others in their place. Pipes and hub names have none."""
     found: dict[str, list[str]] = {"inputs": [], "models": []}
     for parent in parents:
@@ -75,32 +80,44 @@ def made_from(parents: list[dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def origin_of(
+    call: Call,
+    output: str | Path,
+    parents: list[dict[str, Any]],
+    metrics: dict[str, Any],
+    settings: Mapping[str, Any] = {},
+) -> dict[str, Any]:
+    """Return the record of origin of what a command has made; `settings` are added to its own."""
+    from rzero_cli.data.provenance import describe
+
+    return describe(
+        call.command,
+        output=str(output),
+        settings=call.settings | dict(settings),
+        parents=parents,
+        seconds=call.seconds,
+        metrics=metrics,
+    )
+
+
 def record_origin(
-    ctx: typer.Context,
+    call: Call,
+    output: Path,
     finished: Path,
     parents: list[dict[str, Any]],
-    clock: Clock,
     metrics: Callable[[Iterator[Line]], dict[str, Any]],
     *,
     tokens: int | None = None,
     rejected: int | None = None,
 ) -> None:
-    """Write `NAME.jsonl.meta.json` beside the output, before `finished` takes its place there.
+    """Write `NAME.jsonl.meta.json` next to the output, before `finished` takes its place there.
 
-    The figures are taken from the file itself, so they are the same however often the stage was
+    The metrics are computed from the file itself, so they are the same however often the stage was
     interrupted; the time, and the `tokens` generated, are of this process.
     """
-    from rzero_cli.data.provenance import describe, write_file_meta
+    from rzero_cli.data.provenance import write_file_meta
 
-    output = str(ctx.params["output"])
-    record = describe(
-        str(ctx.command.name),
-        output=output,
-        settings=settings_of(ctx),
-        parents=parents,
-        seconds=clock.seconds,
-        metrics=metrics(read_lines([str(finished)])),
-    )
+    record = origin_of(call, output, parents, metrics(read_lines([str(finished)])))
     record |= {} if tokens is None else {"tokens": tokens}
     record["metrics"] |= {} if rejected is None else {"rejected": rejected}
-    write_file_meta(Path(output), finished, record)
+    write_file_meta(output, finished, record)

@@ -1,0 +1,186 @@
+"""An evaluation carried out: everything answered, scored, and judged where that was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from rzero_cli.answers.equivalence import Equivalence
+from rzero_cli.answers.rules import Rules
+from rzero_cli.data.journal import Output
+from rzero_cli.data.jsonl import read_lines
+from rzero_cli.engines import open_engine
+from rzero_cli.engines.ahead import Ahead
+from rzero_cli.engines.drawing import Drawing
+from rzero_cli.errors import RzeroError
+from rzero_cli.evaluation.benchmark import Benchmark
+from rzero_cli.evaluation.judge import cases_of, judge, judged, prompt_sha256
+from rzero_cli.evaluation.passes import evaluate_benchmarks
+from rzero_cli.evaluation.results import averages, joined
+from rzero_cli.evaluation.tasks import evaluate_tasks
+from rzero_cli.method.prompts import Messages
+from rzero_cli.system.messages import say
+from rzero_cli.system.progress import means
+from rzero_cli.system.progress_display import Look
+
+__all__ = ["Watch", "evaluate", "judged_by", "name_of", "open_judge"]
+
+Watch = Callable[[int | None, Look, str | None], AbstractContextManager[Any]]
+"""Shows how far the work is: of a total, by a look, under a title."""
+
+
+def evaluate(
+    engine: Any,
+    judge_engine: Any,
+    benchmarks: Sequence[Benchmark],
+    others: dict[str, Any],
+    *,
+    drawing: Drawing,
+    seed: int,
+    rules: Rules,
+    prompt: Messages,
+    stop: Sequence[str] | None,
+    own_k: int | None,
+    own_max_tokens: int | None,
+    num_fewshot: int | None,
+    limit: int | None,
+    chat: bool | None,
+    journal: Output,
+    part: Path,
+    report: Any,
+    watch: Watch,
+) -> dict[str, Any]:
+    """Answer and score everything.
+
+    Args:
+        engine: the model.
+        judge_engine: the judge; None where none is asked for.
+        benchmarks, others: the questions, and the tasks that are lm-eval's own.
+        drawing, seed, stop: how answers are sampled.
+        rules, prompt: how they are read, and asked for.
+        own_k, own_max_tokens: of lm-eval's tasks; None is as each task says.
+        num_fewshot, limit, chat: of lm-eval's tasks.
+        journal, part: what an interrupted evaluation is continued by, and its file.
+        report: takes the records of --log-samples; None where none is wanted.
+        watch: shows how far the work is.
+
+    Returns:
+        Results by task, and averages.
+    """
+    earlier = iter([line.record for line in read_lines([str(part)])])
+    seen = _Answers()
+    how: dict[str, Any] = {
+        "temperature": drawing.temperature,
+        "top_p": drawing.top_p,
+        "top_k": drawing.top_k,
+        "seed": seed,
+        "done": earlier,
+        "log": journal.write,
+        "report": report,
+        "on_progress": seen.add,
+    }
+    answers = sum(len(one.questions) * (one.greedy + one.k) for one in benchmarks)
+    requests = sum(len(one.questions) * (one.greedy + (one.k > 0)) for one in benchmarks)
+    ahead = Ahead(journal.ahead)
+    parts = []
+    with watch(None if others.get("tasks") else answers, seen.look, None):
+        if benchmarks:
+            with Equivalence(conventions=rules.conventions) as equivalence:
+                parts.append(
+                    evaluate_benchmarks(
+                        engine,
+                        benchmarks,
+                        max_tokens=drawing.max_tokens,
+                        equivalence=equivalence,
+                        rules=rules,
+                        prompt=prompt,
+                        stop=stop,
+                        ahead=ahead,
+                        **how,
+                    )
+                )
+        if others.get("tasks"):
+            parts.append(
+                evaluate_tasks(
+                    engine,
+                    others,
+                    k=own_k or 0,
+                    max_tokens=own_max_tokens,
+                    num_fewshot=num_fewshot,
+                    limit=limit,
+                    chat=chat,
+                    ahead=ahead.after(requests),
+                    **how,
+                )
+            )
+    results = joined(parts)
+    for result in results["tasks"].values():
+        result["protocol"]["engine"] = name_of(engine)
+    if judge_engine is not None:
+        chosen = [results["tasks"][one.name] for one in benchmarks if not one.choices]
+        _judge_answers(judge_engine, chosen, journal, earlier, watch)
+    return results | {"averages": averages(results["tasks"])}
+
+
+class _Answers:
+    """What there is so far, for the person who waits."""
+
+    def __init__(self) -> None:
+        self.done = self.before = self.tokens = self.graded = self.right = 0
+
+    def add(self, answered: Any) -> None:
+        self.done += answered.answers
+        self.before += answered.answers if answered.earlier else 0
+        self.tokens += 0 if answered.earlier else answered.tokens
+        if answered.right is not None:
+            self.right += answered.right
+            self.graded += answered.answers
+
+    def look(self) -> dict[str, float]:
+        counts = {"done": self.done, "before": self.before, "tokens": self.tokens}
+        return counts | means(self.graded, right=self.right)
+
+
+def open_judge(name: str | None, endpoints: Sequence[str]) -> AbstractContextManager[Any]:
+    """Open the judge's engine, before anything is answered; None where none is asked for."""
+    if not endpoints:
+        return nullcontext()
+    try:
+        return open_engine("openai", name, endpoints=endpoints, notify=say)
+    except RzeroError as error:  # it speaks of the model's own server
+        message = str(error).replace("--endpoint", "--judge-endpoint")
+        raise type(error)(message.replace("--model", "--judge-model")) from error
+
+
+def judged_by(engine: Any) -> dict[str, Any]:
+    """Return what a journal has to have been begun with: it holds the judge's verdicts, too."""
+    if engine is None:
+        return {}
+    return {"judge": engine.model, "judge_prompt": prompt_sha256()}
+
+
+def _judge_answers(
+    engine: Any,
+    results: Sequence[dict[str, Any]],
+    journal: Output,
+    done: Iterator[dict[str, Any]],
+    watch: Watch,
+) -> None:
+    """Put the scores that a judge would give next to those of the grader, which stay."""
+    cases = [case for result in results for case in cases_of(result["samples"])]
+    seen = _Answers()
+    with watch(len(set(cases)), seen.look, "judge"):
+        verdicts = judge(engine, cases, on_progress=seen.add, done=done, log=journal.write)
+    said = dict(zip(cases, verdicts, strict=True))
+    for result in results:
+        samples = result.pop("samples")
+        by = {"model": engine.model, "prompt_sha256": prompt_sha256()}
+        result["judged"] = by | judged(samples, said)
+        result["samples"] = samples
+
+
+def name_of(engine: Any) -> str:
+    """Return the name of an engine, also of one that `auto` has chosen."""
+    return type(engine).__name__.removesuffix("Engine").lower()

@@ -1,0 +1,220 @@
+"""`@command`: a function of groups becomes a command line, and a command line a call of it.
+
+Every parameter of a command is a group (`fields.py`), but for one of type `Call`. The fields of all
+groups become typer's options; typer reads them, `precedence.py` has set their defaults, and the
+function gets the groups back.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_type_hints
+
+import typer
+
+from rzero_cli.fields import Mark, mark_of
+from rzero_cli.options import presets
+from rzero_cli.options.precedence import chosen_options, layers_of, typed_options
+from rzero_cli.system.messages import say
+
+__all__ = ["Call", "command", "fields_of", "groups_of"]
+
+G = TypeVar("G")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a command: what it is called, and what is known of its options as a whole."""
+
+    command: str
+    groups: Mapping[str, Any]
+    """Its groups with their values, by parameter."""
+    values: Mapping[str, Any]
+    """The value of every option."""
+    typed: frozenset[str]
+    """The options given on the command line."""
+    chosen: frozenset[str]
+    """The options given there, in the environment or in rzero.toml: not by the preset alone."""
+    layers: list[presets.Layer]
+    """The presets and rzero.toml, the weaker first."""
+    help: Callable[[], str]
+    at_end: ExitStack
+    """Left when the command has ended, however it did."""
+    began: float = dataclasses.field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """Since the command began."""
+        return time.monotonic() - self.began
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """Every option that the result depends on, for the record of origin."""
+        return self._settings(lambda mark: True)
+
+    @cached_property
+    def compared(self) -> dict[str, Any]:
+        """Those of them that `--resume` insists on."""
+        return self._settings(lambda mark: mark.compared)
+
+    def _settings(self, wanted: Callable[[Mark], bool]) -> dict[str, Any]:
+        found, contents = dict[str, Any](), dict[str, str]()
+        for group in self.groups.values():
+            for name, field, _ in fields_of(type(group)):
+                mark, value = mark_of(field), getattr(group, name)
+                recorded = mark.recorded
+                if not (recorded(group) if callable(recorded) else recorded) or not wanted(mark):
+                    continue
+                found[name] = value
+                if mark.is_file and value:
+                    contents[f"{name}_sha256"] = _content_hash(value)
+        return found | contents
+
+    def group(self, kind: type[G], command: str) -> G:
+        """Return the values that the presets and rzero.toml give another command's group."""
+        given = presets.merge(self.layers, command)
+        values = {}
+        for name, field, kind_of in fields_of(kind):
+            default = None if mark_of(field).preset else field.default
+            value = given.get(name, default)
+            # A number in TOML is exact as text: 0.25 is "0.25".
+            is_text = value is not None and kind_of in (str, str | None)
+            values[name] = str(value) if is_text else value
+        return kind(**values)
+
+    def preset(self, name: str) -> Any:
+        """Return the value that the default preset gives one of the command's options."""
+        return presets.preset_value(self.command, name)
+
+    def say(self, message: str) -> None:
+        """Tell the person one line, with the command's name before it, unless `--quiet`."""
+        say(f"{self.command}: {message}", quiet=bool(self.values.get("quiet")))
+
+    def naming(self, path: Path, *, but: str) -> str | None:
+        """Return the name of an option, another one than `but`, that names the file `path`."""
+        for name, value in self.values.items():
+            for text in value if isinstance(value, (list, tuple)) else [value]:
+                if name != but and isinstance(text, str) and text and _is_same(path, text):
+                    return name
+        return None
+
+    def stdin_or_help(self, files: list[str] | None) -> list[str]:
+        """Return the input files; where that would be a keyboard, print the help and stop."""
+        if not files and sys.stdin is not None and sys.stdin.isatty():
+            typer.echo(self.help())
+            raise typer.Exit(2)
+        return files or ["-"]
+
+
+def _is_same(path: Path, other: str) -> bool:
+    with suppress(OSError, ValueError):  # options hold any text
+        return os.path.realpath(path) == os.path.realpath(other)
+    return False
+
+
+def _content_hash(name: str) -> str:
+    import hashlib  # `filter` starts without
+
+    return hashlib.sha256(Path(name).read_bytes()).hexdigest()
+
+
+def fields_of(kind: type) -> Iterator[tuple[str, dataclasses.Field[Any], Any]]:
+    """Yield name, field and type of each option of a group."""
+    hints = get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        yield field.name, field, hints[field.name]
+
+
+def groups_of(function: Callable[..., None]) -> dict[str, type]:
+    """Return the groups of a command, by parameter."""
+    hints = get_type_hints(function)
+    return {
+        name: hints[name]
+        for name in inspect.signature(function).parameters
+        if dataclasses.is_dataclass(hints[name]) and hints[name] is not Call
+    }
+
+
+def command(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a function of groups the command called `name`.
+
+    The function keeps its own signature as `function`, for whoever calls it from Python.
+    """
+
+    def make(function: Callable[..., None]) -> Callable[..., None]:
+        groups = groups_of(function)
+        takes_call = "call" in inspect.signature(function).parameters
+        names = {n: [option for option, *_ in fields_of(kind)] for n, kind in groups.items()}
+
+        def run(ctx: typer.Context, **values: Any) -> None:
+            built = {
+                parameter: kind(**{option: values[option] for option in names[parameter]})
+                for parameter, kind in groups.items()
+            }
+            with ExitStack() as at_end:
+                call = Call(
+                    command=name,
+                    groups=built,
+                    values=values,
+                    typed=typed_options(ctx),
+                    chosen=chosen_options(ctx),
+                    layers=layers_of(ctx),
+                    help=ctx.get_help,
+                    at_end=at_end,
+                )
+                function(**({"call": call} if takes_call else {}), **built)
+
+        options = [
+            _parameter(name, kind, option, field, of)
+            for kind in groups.values()
+            for option, field, of in fields_of(kind)
+        ]
+        context = inspect.Parameter(
+            "ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
+        )
+        run.__signature__ = inspect.Signature([context, *options])  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in [context, *options]}
+        run.__doc__, run.__name__, run.__module__ = function.__doc__, name, function.__module__
+        run.function = function  # type: ignore[attr-defined]
+        return run
+
+    return make
+
+
+def _parameter(
+    command: str, group: Any, name: str, field: dataclasses.Field[Any], kind: Any
+) -> inspect.Parameter:
+    """One option or argument as typer declares it."""
+    mark = mark_of(field)
+    default = None if mark.preset else field.default
+    if mark.is_argument:
+        told: Any = typer.Argument(help=mark.help, **mark.more)
+    else:
+        shown = mark.shown
+        if mark.preset:
+            value = presets.preset_value(command, name)
+            shown = mark.shown if value is None else str(value)
+        told = typer.Option(
+            *(mark.flags or (f"--{name.replace('_', '-')}",)),
+            help=mark.help,
+            rich_help_panel=mark.panel or group.PANEL,
+            show_default=shown,
+            **mark.more,
+        )
+    if default is dataclasses.MISSING:
+        default = inspect.Parameter.empty
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=default,
+        annotation=Annotated[kind, told],
+    )

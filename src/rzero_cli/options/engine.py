@@ -1,0 +1,217 @@
+"""Which engine a command opens, decided and checked before anything heavy is loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, urlsplit
+
+from rzero_cli.answers.rules import Rules
+from rzero_cli.engines import Engine, Sampling, check_engine, open_engine
+from rzero_cli.errors import UsageError
+from rzero_cli.method.prompts import Messages
+from rzero_cli.options.command import Call
+from rzero_cli.options.model_groups import AnyEngine, Batching, ServerOptions
+from rzero_cli.options.precedence import TO_THE_ENVIRONMENT
+from rzero_cli.system.secrets import key_named_in
+
+if TYPE_CHECKING:
+    from rzero_cli.engines.answering import Solver
+
+__all__ = ["EngineChoice", "check_url", "choose_engine", "choose_servers", "template_args"]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineChoice:
+    """An engine that is to be opened: the arguments of `engines.open_engine`."""
+
+    name: str
+    endpoints: list[str]
+    batch_size: int | None
+    template_args: dict[str, Any]
+    arguments: dict[str, Any]
+    notify: Callable[[str], None]
+
+    @property
+    def is_server(self) -> bool:
+        return bool(self.endpoints)
+
+    def named(self, name: str) -> EngineChoice:
+        """Return the same with another engine."""
+        return replace(self, name=name)
+
+    def check(self, option: str, model: str | None, *, shape_only: bool = False) -> str | None:
+        """Check a MODEL that is to be opened.
+
+        A server calls its models as it likes, and need not be asked for one where it has only one.
+
+        Raises:
+            UsageError, RzeroError: as `engines.models.check_model`.
+        """
+        from rzero_cli.engines.models import check_model  # `filter` starts without
+
+        if self.is_server:
+            return model
+        return check_model(option, model, shape_only=shape_only, engine=self.name)
+
+    def parents(self, model: str | None) -> list[str]:
+        """Return what a record of origin calls the model."""
+        if self.is_server:
+            return [f"{model or 'the only model'} at {self.endpoints[0]}"]
+        return [str(model)]
+
+    def open(self, model: str | None, *, seed: int = 0) -> AbstractContextManager[Engine]:
+        """Load the model. Raises as `engines.open_engine`."""
+        return open_engine(model=model, seed=seed, **self._arguments())
+
+    def open_solver(
+        self,
+        model: str | None,
+        sampling: Sampling,
+        prompt: Messages,
+        rules: Rules,
+        *,
+        seed: int = 0,
+    ) -> AbstractContextManager[Solver]:
+        """Load a Solver. Raises as `engines.answering.open_solver`."""
+        from rzero_cli.engines.answering import open_solver  # `filter` starts without
+
+        return open_solver(
+            model=model,
+            sampling=sampling,
+            prompt=prompt,
+            rules=rules,
+            seed=seed,
+            **self._arguments(),
+        )
+
+    def _arguments(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+_VLLM_OPTIONS = (
+    "tensor_parallel_size",
+    "data_parallel_size",
+    "gpu_memory_utilization",
+    "max_model_len",
+    "quantization",
+)
+
+
+def choose_engine(call: Call, engine: AnyEngine) -> EngineChoice:
+    """Return the engine that the options mean.
+
+    A preset's option that is not the engine's is left out; one that was typed is refused.
+
+    Raises:
+        UsageError: an engine or endpoint cannot be, or an option is not one of the engine's.
+    """
+    typed = call.typed
+    # An engine that was typed wins over a server that the environment names.
+    takes_servers = engine.engine in ("auto", "openai") or engine.ENDPOINT in typed
+    option = "--" + engine.ENDPOINT.replace("_", "-")
+    endpoints = [_url(text, option) for text in (engine.servers if takes_servers else None) or ()]
+    name = check_engine(engine.engine, endpoints)
+    own = {key: getattr(engine, key) for key in _VLLM_OPTIONS}
+    own = {key: value for key, value in own.items() if value is not None}
+    dtype = {"dtype": engine.dtype} if engine.dtype else {}
+    given = key_values("--engine-arg", engine.engine_arg)
+    if name == "auto" and (given or own.keys() & typed):
+        name = check_engine("vllm")
+    foreign = {"openai": own | dtype, "transformers": own | given}.get(name, {})
+    for key in foreign:
+        if key in given or key in typed:
+            option = f"--engine-arg {key}" if key in given else "--" + key.replace("_", "-")
+            raise UsageError(f"{option} goes with --engine vllm, not {name}")
+    if name == "openai":
+        _check_fields(given)
+    arguments = {k: v for k, v in (own | dtype | given).items() if k not in foreign}
+    return _choice(call, engine, name, endpoints, arguments)
+
+
+def choose_servers(
+    call: Call, engine: ServerOptions, option: str, urls: Sequence[str]
+) -> EngineChoice:
+    """Return the servers that one option of a command names.
+
+    Raises:
+        UsageError: an endpoint cannot be, or the packages are not installed.
+    """
+    given = key_values("--engine-arg", engine.engine_arg)
+    _check_fields(given)
+    endpoints = [_url(text, option) for text in urls]
+    return _choice(call, engine, check_engine("openai", endpoints), endpoints, given)
+
+
+def _choice(
+    call: Call, engine: Batching, name: str, endpoints: list[str], arguments: dict[str, Any]
+) -> EngineChoice:
+    return EngineChoice(
+        name, endpoints, engine.batch_size, template_args(engine), arguments, call.say
+    )
+
+
+def _check_fields(given: Mapping[str, Any]) -> None:
+    """Refuse fields of a request that are ours to fill. Raises UsageError."""
+    for name in given:
+        if name in ("n", "stream", "model", "messages", "prompt"):
+            raise UsageError(f"--engine-arg {name}: is not for a request of rzero's to change")
+
+
+# What `apply_chat_template` takes itself.
+_TEMPLATES_OWN = {
+    *("conversation", "messages", "tools", "documents", "chat_template", "add_generation_prompt"),
+    *("continue_final_message", "tokenize", "padding", "truncation", "max_length"),
+    *("return_tensors", "return_dict", "return_assistant_tokens_mask", "tokenizer_kwargs"),
+}
+
+
+def template_args(engine: Batching) -> dict[str, Any]:
+    """Return what --chat-template-arg says. Raises UsageError."""
+    found = key_values("--chat-template-arg", engine.chat_template_arg)
+    for name in _TEMPLATES_OWN & found.keys():
+        raise UsageError(f"--chat-template-arg {name}: is not the template's, but rzero's to say")
+    return found
+
+
+def key_values(option: str, texts: Sequence[str] | None) -> dict[str, Any]:
+    """Return KEY=VALUE options as a dictionary; a value that is JSON is what it says, else text.
+
+    Raises:
+        UsageError: there is no `=`, or a key of a service, which `ps` and records would show.
+    """
+    found = {}
+    for text in texts or ():
+        key, equals, value = text.partition("=")
+        if not (key and equals):
+            raise UsageError(f"{option} {text}: must be KEY=VALUE")
+        try:
+            found[key] = json.loads(value)
+        except ValueError:
+            found[key] = value
+    if name := key_named_in(found):
+        raise UsageError(f"{option} {name}: {TO_THE_ENVIRONMENT}")
+    return found
+
+
+def _url(text: str, option: str) -> str:
+    """Return the base URL of a server; one without a path gets /v1. Raises UsageError."""
+    parts = check_url(text, option)
+    return text if parts.path.strip("/") else text.rstrip("/") + "/v1"
+
+
+def check_url(text: str, option: str) -> SplitResult:
+    """Return the parts of a server's URL, which holds no key. Raises UsageError."""
+    if any(sign in text for sign in "@?#"):
+        raise UsageError(f"{option}: a key belongs into OPENAI_API_KEY, not into the URL")
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # of the port, or of an address in brackets
+        good = False
+    if not good:
+        raise UsageError(f"{option} {text}: not a URL such as http://127.0.0.1:8000/v1")
+    return parts

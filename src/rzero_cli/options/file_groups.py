@@ -1,0 +1,213 @@
+"""The options of records in and out, and of every command."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from rzero_cli.errors import UsageError
+from rzero_cli.fields import argument, option
+from rzero_cli.options import presets
+from rzero_cli.options.panels import INPUT, OUTPUT
+from rzero_cli.options.precedence import config_given, preset_given
+from rzero_cli.system.progress import check_log_file
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lines:
+    """Which lines of a file are read, and what becomes of the bad ones."""
+
+    PANEL: ClassVar = INPUT
+    limit: int | None = option("Read only this many records.", default=None, min=1)
+    # Which lines are skipped depends on it.
+    strict: bool = option(
+        "Refuse a record that has a key twice.",
+        default=False,
+        recorded=lambda lines: lines.on_error == "skip",
+    )
+    on_error: str = option(
+        "At a bad line stop, or skip it: it goes into the file of --rejects.",
+        default="stop",
+        metavar="stop|skip",
+    )
+    rejects: str | None = option(
+        "Skipped lines, each with what is wrong with it. Default: OUTPUT.rejects.jsonl.",
+        default=None,
+        metavar="FILE",
+        recorded=False,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """The input files."""
+
+    PANEL: ClassVar = INPUT
+    files: list[str] | None = argument(
+        "JSONL files, read one after the other; none or - is stdin.", metavar="FILE", default=None
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source(Lines, Files):
+    """The records of files or of standard input."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    PANEL: ClassVar = INPUT
+    shard: str | None = option(
+        "Do only the I-th of N parts of the work, I from 0 to N-1; `cat` puts them together.",
+        default=None,
+        metavar="I/N",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardedSource(Shard, Source):
+    """Records of which several jobs may do a part each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuestionKey:
+    PANEL: ClassVar = INPUT
+    question_key: str = option("Key that holds the question.", default="question")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceKey:
+    PANEL: ClassVar = INPUT
+    reference_key: str = option("Key that holds the true answer.", default="reference")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OracleData:
+    PANEL: ClassVar = INPUT
+    oracle_data: str | None = option(
+        "JSONL with the true answers (`question`, `reference`), found by exact question.",
+        default=None,
+        metavar="FILE",
+    )
+
+
+def _output(help: str, metavar: str, **more: Any) -> Any:
+    return option(help, "-o", "--output", metavar=metavar, recorded=False, **more)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """Records written to a file or to standard output."""
+
+    PANEL: ClassVar = OUTPUT
+    output: str | None = _output("Write here instead of stdout.", "FILE", default=None)
+    force: bool = option("Replace the output if it exists.", default=False, recorded=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResumableTarget(Target):
+    """Records whose interrupted file can be continued."""
+
+    resume: bool = option(
+        "Continue an interrupted run; nothing to do if it is done.", default=False, recorded=False
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewCheckpoint:
+    """A checkpoint directory."""
+
+    PANEL: ClassVar = OUTPUT
+    output: str = _output(
+        "Checkpoint directory to make; it appears whole or not at all.", "DIR", default=MISSING
+    )
+    force: bool = option("Replace the output if it exists.", default=False, recorded=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint(NewCheckpoint):
+    """A checkpoint directory whose interrupted training can be continued."""
+
+    resume: bool = option(
+        "Continue an interrupted run; nothing to do if it is done.", default=False, recorded=False
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Json:
+    PANEL: ClassVar = OUTPUT
+    as_json: bool = option("Print JSON, for machines.", "--json", default=False, recorded=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seed:
+    PANEL: ClassVar = OUTPUT
+    seed: int = option("Seed of everything drawn.", envvar="RZERO_SEED")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workers:
+    PANEL: ClassVar = OUTPUT
+    workers: int | None = option("Processes. Default: one for each core.", default=None, min=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quiet:
+    PANEL: ClassVar = OUTPUT
+    quiet: bool = option("Print errors only.", "--quiet", "-q", default=False, recorded=False)
+
+
+def _check_log_file(value: str | None) -> str | None:
+    """Refuse what no line can be appended to, before any work. Raises UsageError."""
+    if value == "-":
+        raise UsageError("--log-file -: standard output is for records: give a file")
+    if value and (reason := check_log_file(Path(value))):
+        raise UsageError(f"--log-file {value}: {reason}")
+    return value or None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogFile:
+    PANEL: ClassVar = OUTPUT
+    log_file: str | None = option(
+        "Append the figures of the stage here, as JSONL, while it works.",
+        default=None,
+        envvar="RZERO_LOG_FILE",
+        metavar="FILE",
+        callback=_check_log_file,
+        recorded=False,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Defaults:
+    """Where the values of options come from that are not given."""
+
+    PANEL: ClassVar = OUTPUT
+    preset: str = option(
+        f"Defaults: {', '.join(presets.preset_names())}; or several with commas.",
+        default=None,
+        unset=presets.BASE_PRESET,
+        envvar="RZERO_PRESET",
+        is_eager=True,
+        callback=preset_given,
+    )
+    config: str | None = option(
+        f"Read options from this TOML file instead of ./{presets.CONFIG_NAME}.",
+        default=None,
+        envvar="RZERO_CONFIG",
+        is_eager=True,
+        callback=config_given,
+        metavar="FILE",
+        recorded=False,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class General(Defaults, Quiet):
+    """What every command has that reads presets."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Logged(General, LogFile):
+    """What every long stage has."""

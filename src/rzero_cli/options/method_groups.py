@@ -1,0 +1,152 @@
+"""The options of the method: sampling, reading answers, votes, rewards, the filter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, get_args
+
+from rzero_cli.answers import EXTRACTIONS, Conventions
+from rzero_cli.answers.conventions import Percent, Units
+from rzero_cli.answers.rules import Rules
+from rzero_cli.engines import Sampling
+from rzero_cli.engines.drawing import Drawing
+from rzero_cli.errors import UsageError
+from rzero_cli.fields import option
+from rzero_cli.method.filtering import Band, interval
+from rzero_cli.method.prompts import Messages, load_prompt
+from rzero_cli.method.rewards import BLEU_TOKENIZERS, RULES, check_tokenizer
+from rzero_cli.options.panels import ANSWERS, DRAWING, REWARD
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptFile:
+    PANEL: ClassVar = DRAWING
+    prompt_file: str | None = option(
+        "Prompt to use instead of the built-in one: text, or JSON chat messages.",
+        default=None,
+        metavar="FILE",
+        is_file=True,
+    )
+
+    def prompt(self, built_in: Messages) -> Messages:
+        """Return the prompt. Raises UsageError where the file cannot be used."""
+        return load_prompt(self.prompt_file, built_in)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completions(PromptFile, Drawing):
+    """How completions are sampled, from which prompt, and where they end."""
+
+    stop: list[str] | None = option(
+        "End a completion where it writes this. May be repeated.", default=None, metavar="TEXT"
+    )
+
+    def sampling(self, n: int, seed: int, *, temperature: float | None = None) -> Sampling:
+        """Return the settings of an engine: `n` completions a prompt. Raises as `checked_stops`."""
+        return Sampling(
+            n,
+            self.temperature if temperature is None else temperature,
+            self.top_p,
+            self.top_k,
+            self.max_tokens,
+            seed,
+            checked_stops(self.stop),
+        )
+
+
+def checked_stops(texts: list[str] | None) -> tuple[str, ...]:
+    """Return what --stop says. Raises UsageError for an empty one: it would end everything."""
+    if "" in (texts or ()):
+        raise UsageError("--stop: must not be empty")
+    return tuple(texts or ())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How answers are read from completions and compared."""
+
+    PANEL: ClassVar = ANSWERS
+    extract: str = option(
+        f"Where a completion's answer is, tried in turn: {', '.join(EXTRACTIONS)}."
+    )
+    units: str = option("drop: `60 mph` is 60; keep: a unit is part of the answer.")
+    percent: str = option("drop: `50%` is 50; fraction: it is 1/2.")
+
+    def rules(self, rule: str = "paper") -> Rules:
+        """Return the rules by which answers are read and compared; `rule` is the vote's.
+
+        Raises:
+            UsageError: a value is unknown.
+        """
+        extract = tuple(name.strip() for name in self.extract.split(","))
+        for name in extract:
+            if name not in EXTRACTIONS:
+                raise UsageError(f"--extract {name}: unknown; known: {', '.join(EXTRACTIONS)}")
+        for name, value, known in (
+            ("units", self.units, get_args(Units)),
+            ("percent", self.percent, get_args(Percent)),
+        ):
+            if value not in known:
+                raise UsageError(f"--{name} {value}: must be {' or '.join(known)}")
+        check_rule(rule)
+        return Rules(extract, Conventions(self.units, self.percent), rule)  # type: ignore[arg-type]
+
+
+def check_rule(rule: str) -> None:
+    """Raise UsageError unless `rule` is a known formula."""
+    if rule not in RULES:
+        raise UsageError(f"--rule {rule}: unknown; known: {', '.join(RULES)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VoteRule:
+    PANEL: ClassVar = ANSWERS
+    rule: str = option("p_hat divides by m (paper), or by m less the empty boxes (official).")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distance:
+    """The distance between questions."""
+
+    PANEL: ClassVar = REWARD
+    bleu: str = option(f"Tokenizer of the distance: {', '.join(BLEU_TOKENIZERS)}; or nltk.")
+    tau_bleu: float = option("Distance at which clusters are cut.", min=0.0, max=1.0)
+
+    def check(self) -> None:
+        """Raise UsageError unless the tokenizer is known."""
+        check_tokenizer("--bleu", self.bleu)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChallengerRule(Distance):
+    """The Challenger's reward (`method/rewards.py`)."""
+
+    rule: str = option(f"Formula: {' or '.join(RULES)}.")
+    lambda_rep: float = option("Weight of the repetition penalty; 0 leaves it out.", min=0.0)
+
+    def check(self) -> None:
+        """Raise UsageError where a name is unknown."""
+        super().check()
+        check_rule(self.rule)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequireBoxed:
+    PANEL: ClassVar = REWARD
+    require_boxed: bool = option(
+        "A question without the Challenger's own boxed answer is malformed.", default=False
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keep:
+    """The interval of p_hat that `filter` keeps."""
+
+    PANEL: ClassVar = "What to keep"
+    delta: str = option("Keep |p_hat - 1/2| <= delta, boundary included.")
+    low: str | None = option("Keep p_hat from here on, instead of --delta.")
+    high: str | None = option("... up to here.")
+
+    def interval(self) -> Band:
+        """Return the interval, exact. Raises UsageError."""
+        return interval(self.delta, self.low, self.high)

@@ -1,0 +1,99 @@
+"""What of a training's options is checked before anything heavy is loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib.util import find_spec
+from pathlib import Path
+
+from rzero_cli.engines.models import adapter_base, require
+from rzero_cli.errors import UsageError
+from rzero_cli.method.plan import Plan, make_plan
+from rzero_cli.training.launch import processes_of
+from rzero_cli.training.rollouts import Rollouts, choose_rollouts
+from rzero_cli.training.settings import Grpo, Hardware
+
+__all__ = ["REPORTERS", "check_hardware", "plan_of", "reporters_of"]
+
+REPORTERS = ("tensorboard", "trackio", "wandb")
+
+
+def plan_of(grpo: Grpo, hardware: Hardware, max_tokens: int) -> Plan:
+    """Return the plan that the options mean. Raises UsageError where the numbers do not divide."""
+    return make_plan(
+        steps=grpo.steps,
+        prompts=grpo.prompts,
+        batch=grpo.batch,
+        group=grpo.group,
+        per_device=grpo.per_device,
+        max_tokens=max_tokens,
+        processes=processes_of(hardware),
+    )
+
+
+def check_hardware(model: str, hardware: Hardware, *, known_optim: str) -> Rollouts:
+    """Check how a training is to be carried out; returns where its rollouts come from.
+
+    Args:
+        model: what is trained.
+        known_optim: an optimizer that transformers has, so that it need not be imported to ask.
+
+    Raises:
+        UsageError: a value is unknown, or cannot be had on this machine.
+    """
+    _check_optim(hardware.optim, known=known_optim)
+    if hardware.lora_r:
+        _check_lora(model, hardware.lora_r, hardware.lora_alpha)
+    return choose_rollouts(
+        hardware.rollouts,
+        endpoint=hardware.rollout_endpoint,
+        memory=hardware.rollout_memory,
+        tensor_parallel_size=hardware.rollout_tensor_parallel_size,
+        processes=processes_of(hardware),
+    )
+
+
+def reporters_of(texts: Sequence[str] | None) -> list[str]:
+    """Return where --report-to sends the metrics, by transformers' names.
+
+    Raises:
+        UsageError: one is unknown, or its package is not installed.
+    """
+    names = [name.strip() for text in texts or () for name in text.split(",")]
+    for name in names:
+        if name not in REPORTERS:
+            raise UsageError(f"--report-to {name}: unknown; known: {', '.join(REPORTERS)}")
+        # A folder of that name, as wandb makes one to write to, is taken for a package, too.
+        if (found := find_spec(name)) is None or found.origin is None:
+            raise UsageError(f"--report-to {name}: {name} not installed: pip install {name}")
+    return names
+
+
+def _check_optim(name: str, *, known: str) -> None:
+    """Refuse an optimizer that transformers does not know, or that needs what is not installed."""
+    if name == known:
+        return
+    from transformers.training_args import OptimizerNames
+
+    names = [str(member.value) for member in OptimizerNames]
+    if name not in names:
+        like = ", ".join(get_close_matches(name, names, cutoff=0.4) or [known])
+        raise UsageError(f"--optim {name}: unknown to transformers; it knows {like}")
+    theirs = any(part in name for part in ("bnb", "8bit", "paged", "lion", "ademamix"))
+    if theirs and not name.startswith("adamw_torch") and find_spec("bitsandbytes") is None:
+        raise UsageError(f"--optim {name}: bitsandbytes not installed: pip install bitsandbytes")
+
+
+def _check_lora(model: str, r: int, alpha: int) -> None:
+    """Refuse to train an adapter on in another shape than its own."""
+    require("train", "peft")
+    if adapter_base(model) is None:
+        return
+    own = json.loads((Path(model) / "adapter_config.json").read_text("utf-8"))
+    if (own.get("r"), own.get("lora_alpha")) != (r, alpha):
+        raise UsageError(
+            f"{model} is an adapter of --lora-r {own.get('r')} --lora-alpha "
+            f"{own.get('lora_alpha')}: give the same to train it on, or `rzero merge` it first"
+        )

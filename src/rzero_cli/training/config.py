@@ -1,0 +1,108 @@
+"""TRL's configuration of a training: where each option of GRPO is used.
+
+What TRL leaves open is decided here: the paper's loss (`grpo`, plain k3 KL to the model that the
+stage started from, constant learning rate), and a plan of steps and updates that is carried out to
+the letter.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from trl import GRPOConfig
+
+from rzero_cli.engines.drawing import Drawing
+from rzero_cli.method.plan import Plan
+from rzero_cli.training.rollouts import Rollouts
+from rzero_cli.training.settings import Grpo, Hardware
+
+__all__ = ["trl_config", "vllm_config"]
+
+
+def trl_config(
+    plan: Plan,
+    grpo: Grpo,
+    hardware: Hardware,
+    drawing: Drawing,
+    *,
+    seed: int,
+    states: Path,
+    **others: Any,
+) -> GRPOConfig:
+    """Return what TRL is told.
+
+    Args:
+        plan: steps and updates.
+        grpo, hardware, drawing: the options.
+        seed: of TRL's own random numbers.
+        states: the directory for states that can be continued.
+        others: further arguments of TRL's configuration.
+    """
+    gpu = torch.cuda.is_available()
+    asked = hardware.gradient_checkpointing
+    checkpointing = gpu if asked is None else asked
+    return GRPOConfig(
+        output_dir=str(states),
+        # The plan. generation_batch_size decides when TRL generates; steps_per_generation as well
+        # would be a contradiction to it.
+        max_steps=plan.updates,
+        per_device_train_batch_size=plan.per_device,
+        gradient_accumulation_steps=plan.gradient_accumulation,
+        generation_batch_size=plan.rollouts_per_step,
+        num_generations=plan.group,
+        shuffle_dataset=False,
+        # The loss of the paper: sequence means, group-scaled advantages, plain k3.
+        loss_type="grpo",
+        scale_rewards="group",
+        beta=grpo.beta,
+        use_bias_correction_kl=False,
+        epsilon=grpo.clip_low,
+        epsilon_high=grpo.clip_high,
+        delta=grpo.clip_dual or None,
+        # The optimizer.
+        optim=hardware.optim,
+        learning_rate=grpo.learning_rate,
+        weight_decay=grpo.weight_decay,
+        lr_scheduler_type="constant",
+        max_grad_norm=grpo.max_grad_norm,
+        # Rollouts.
+        temperature=drawing.temperature,
+        top_p=drawing.top_p,
+        top_k=drawing.top_k,
+        max_completion_length=plan.max_tokens,
+        **others,
+        # The machine.
+        use_cpu=not gpu,
+        bf16=gpu,
+        gradient_checkpointing=checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False} if checkpointing else None,
+        dataloader_pin_memory=gpu,
+        ddp_find_unused_parameters=False,
+        # States are kept at whole steps only: in between, TRL's rollouts would be lost.
+        save_strategy="steps",
+        save_steps=grpo.save_every * plan.updates_per_step,
+        logging_steps=1,
+        disable_tqdm=True,
+        seed=seed,
+        remove_unused_columns=False,
+        trust_remote_code=False,
+    )
+
+
+def vllm_config(rollouts: Rollouts, length: int) -> dict[str, Any]:
+    """Return what TRL is told where vLLM generates; `length` is that of the longest prompt and
+    completion, in tokens."""
+    return {
+        "use_vllm": True,
+        "vllm_mode": rollouts.mode,
+        "vllm_server_base_url": rollouts.endpoint,
+        "vllm_gpu_memory_utilization": rollouts.memory,
+        "vllm_tensor_parallel_size": rollouts.tensor_parallel_size,
+        "vllm_max_model_length": length,
+        # TRL would weigh a completion by its probability without top-p over that with it, a product
+        # over all its tokens: at top-p 0.99 a long completion would hardly count. The paper has
+        # no such weight.
+        "vllm_importance_sampling_correction": False,
+    }
