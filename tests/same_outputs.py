@@ -25,6 +25,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from difflib import unified_diff
+from os.path import commonprefix
 from pathlib import Path
 from typing import Any
 
@@ -117,9 +118,17 @@ def _plain(value: Any) -> Any:
 def _difference(old: list[str], new: list[str]) -> list[str]:
     if old == new:
         return []
-    lines = [line.rstrip("\n")[:200] for line in unified_diff(old, new, "old", "new", n=0)]
-    more = len(lines) - 2 - SHOWN
-    return lines[2 : 2 + SHOWN] + ([f"... {more} lines more"] if more > 0 else [])
+    lines = [line.rstrip("\n") for line in unified_diff(old, new, "old", "new", n=0)][2:]
+    shown = [_around(line, lines) for line in lines[:SHOWN]]
+    return shown + [f"... {len(lines) - SHOWN} lines more"] * (len(lines) > SHOWN)
+
+
+def _around(line: str, lines: list[str]) -> str:
+    """The part of a long line where the line of the other side begins to differ."""
+    others = [one for one in lines if {one[0], line[0]} == {"-", "+"}]
+    same = max((len(commonprefix([line[1:], one[1:]])) for one in others), default=0)
+    start = max(0, same - 60)
+    return f"{line[0]}{'...' * (start > 0)}{line[1 + start : 1 + start + 140]}"
 
 
 @contextmanager

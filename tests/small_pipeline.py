@@ -450,7 +450,7 @@ _TIMES = {
 
 
 def freeze(folder: Path) -> None:
-    """Give every time in the records and logs below `folder` one value.
+    """Give every time in the records and logs below `folder` one value, and settings one order.
 
     Reports and trees of origin then show the same on both sides. Weights and data stay as they
     are, and so do their hashes, of which records are no part.
@@ -467,7 +467,12 @@ def _frozen(value: Any) -> Any:
     if isinstance(value, dict):
         # The input is counted while the work goes on: a short stage may end before its total.
         kept = value.keys() - ({"total", "seconds_left"} if "event" in value else ())
-        return {k: _still(v) if k in _TIMES else _frozen(v) for k, v in value.items() if k in kept}
+        frozen = {
+            k: _still(v) if k in _TIMES else _frozen(v) for k, v in value.items() if k in kept
+        }
+        if isinstance(settings := frozen.get("settings"), dict):
+            frozen["settings"] = dict(sorted(settings.items()))
+        return frozen
     return [_frozen(one) for one in value] if isinstance(value, list) else value
 
 
