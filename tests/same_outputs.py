@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from difflib import unified_diff
-from os.path import commonprefix
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -126,9 +126,14 @@ def _difference(old: list[str], new: list[str]) -> list[str]:
 def _around(line: str, lines: list[str]) -> str:
     """The part of a long line where the line of the other side begins to differ."""
     others = [one for one in lines if {one[0], line[0]} == {"-", "+"}]
-    same = max((len(commonprefix([line[1:], one[1:]])) for one in others), default=0)
+    same = max((_common(line[1:], one[1:]) for one in others), default=0)
     start = max(0, same - 60)
     return f"{line[0]}{'...' * (start > 0)}{line[1 + start : 1 + start + 140]}"
+
+
+def _common(a: str, b: str) -> int:
+    """How many characters both begin with."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))
 
 
 @contextmanager
