@@ -447,6 +447,7 @@ def run_steps(steps: Iterable[Step], folder: Path, run: Run, said: Path | None =
 _TIMES = {
     *("seconds", "step_time", "time", "finished", "pid", "per_second", "tokens_per_second"),
 }
+_RATES = {"total", "seconds_left", "per_second", "tokens_per_second"}
 
 
 def freeze(folder: Path) -> None:
@@ -460,13 +461,15 @@ def freeze(folder: Path) -> None:
         if isinstance(value, dict) and ("stage" in value or "origin" in value):
             path.write_text(json.dumps(_frozen(value), indent=2) + "\n", "utf-8")
     for path in folder.rglob("log.jsonl"):
-        _write(path, *(_frozen(json.loads(line)) for line in path.read_text("utf-8").splitlines()))
+        lines = map(json.loads, path.read_text("utf-8").splitlines())
+        # A slow stage tells how far it is from time to time.
+        _write(path, *(_frozen(line) for line in lines if line.get("event") != "progress"))
 
 
 def _frozen(value: Any) -> Any:
     if isinstance(value, dict):
-        # The input is counted while the work goes on: a short stage may end before its total.
-        kept = value.keys() - ({"total", "seconds_left"} if "event" in value else ())
+        # Which of these a line of a log has depends on how fast the stage was.
+        kept = value.keys() - (_RATES if "event" in value else set())
         frozen = {
             k: _still(v) if k in _TIMES else _frozen(v) for k, v in value.items() if k in kept
         }
