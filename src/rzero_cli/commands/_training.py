@@ -27,6 +27,7 @@ from rzero_cli.options.target import made_from, origin_of
 from rzero_cli.system.processes import importing, rank
 from rzero_cli.system.stdout import protect_stdout
 from rzero_cli.training.checks import REPORTERS, check_hardware, reporters_of
+from rzero_cli.training.dry_run import Asked, print_plan
 from rzero_cli.training.rollouts import Rollouts
 from rzero_cli.training.settings import Grpo, Hardware
 from rzero_cli.training.watching import Watched, line_of, step_of
@@ -68,29 +69,48 @@ class Trained:
     training: Training
     target: Checkpoint
 
-    def check(self, call: Call, model: str) -> Rollouts:
-        """Check the options of scale, before anything heavy is loaded; where rollouts come from.
+    def ready(
+        self, call: Call, model: str, plan: Plan, asked: Asked | None = None
+    ) -> Rollouts | None:
+        """Check the options of scale and the output, before anything heavy is loaded.
+
+        Args:
+            model: what is trained.
+            plan: of the training.
+            asked: the frozen Solver, for `challenge`.
+
+        Returns:
+            Where rollouts come from; None after a dry run, which prints the plan.
 
         Raises:
-            UsageError: one is unknown, or not to be had here.
+            UsageError: an option is unknown, or cannot be had here; the output exists.
         """
         template_args(self.batching)
         if self.hardware.rollout_endpoint:
             check_url(self.hardware.rollout_endpoint, "--rollout-endpoint")
         if self.training.dry_run:  # the plan may be for another machine than this
-            return Rollouts()
+            if not rank():
+                print_plan(
+                    call.command,
+                    plan,
+                    model,
+                    grpo=self.grpo,
+                    hardware=self.hardware,
+                    batch_size=self.batching.batch_size,
+                    asked=asked,
+                    as_json=self.training.as_json,
+                )
+            return None
         if self.training.as_json:
             raise UsageError("--json prints the plan for machines: it needs --dry-run")
         reporters_of(self.training.report_to)
-        return check_hardware(model, self.hardware, known_optim=call.preset("optim"))
-
-    def check_output(self) -> None:
-        """Refuse an output that exists, before anything heavy is loaded. Raises UsageError."""
+        rollouts = check_hardware(model, self.hardware, known_optim=call.preset("optim"))
         target, force, resume = Path(self.target.output), self.target.force, self.target.resume
         check_new_directory(target, force=force or resume)
         if not rank():
             check_free(target)
         check_part(part_of(target), force=force, resume=resume)
+        return rollouts
 
 
 def run_training(

@@ -21,7 +21,7 @@ from rzero_cli.options.panels import DRAWING, REWARD
 from rzero_cli.system.processes import importing, rank
 from rzero_cli.system.stdout import protect_stdout
 from rzero_cli.training.checks import plan_of
-from rzero_cli.training.dry_run import Asked, print_plan
+from rzero_cli.training.dry_run import Asked
 from rzero_cli.training.launch import relaunch
 from rzero_cli.training.ranks import on_first
 from rzero_cli.training.settings import Grpo, Hardware
@@ -112,27 +112,16 @@ def challenge(
         training=training,
         target=target,
     )
-    rollouts = options.check(call, trained)
-    if training.dry_run:
-        if not rank():
-            print_plan(
-                call.command,
-                plan,
-                trained,
-                grpo=grpo,
-                hardware=hardware,
-                batch_size=engine.batch_size,
-                asked=Asked(
-                    answers.m,
-                    answers.solver_max_tokens,
-                    None if choice.is_server else frozen_model,
-                    engine.engine,
-                    engine.gpu_memory_utilization,
-                ),
-                as_json=training.as_json,
-            )
+    frozen_solver = Asked(
+        answers.m,
+        answers.solver_max_tokens,
+        None if choice.is_server else frozen_model,
+        engine.engine,
+        engine.gpu_memory_utilization,
+    )
+    rollouts = options.ready(call, trained, plan, frozen_solver)
+    if rollouts is None:
         return
-    options.check_output()
     sampling = answers.sampling(seeded.seed)
     relaunch(hardware)
     call.say("loading")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,7 +23,16 @@ from rzero_cli.fields import option
 from rzero_cli.method.prompts import SOLVER
 from rzero_cli.options.command import Call, command
 from rzero_cli.options.engine import choose_engine, choose_servers
-from rzero_cli.options.file_groups import Json, Lines, Logged, QuestionKey, ReferenceKey, Seed
+from rzero_cli.options.file_groups import (
+    Json,
+    Lines,
+    Logged,
+    QuestionKey,
+    ReferenceKey,
+    Resuming,
+    Seed,
+    output_option,
+)
 from rzero_cli.options.method_groups import Completions, Reading
 from rzero_cli.options.model_groups import EngineOptions
 from rzero_cli.options.panels import ANSWERS, MODEL, OUTPUT
@@ -121,20 +129,8 @@ class Judged:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResultsFile:
-    PANEL: ClassVar = OUTPUT
-    output: str = option(
-        "Write the results here.",
-        "-o",
-        "--output",
-        default=dataclasses.MISSING,
-        metavar="FILE",
-        recorded=False,
-    )
-    resume: bool = option(
-        "Continue an interrupted run; nothing to do if it is done.", default=False, recorded=False
-    )
-    force: bool = option("Replace the output if it exists.", default=False, recorded=False)
+class ResultsFile(Resuming):
+    output: str = output_option("Write the results here.", "FILE", default=MISSING)
 
 
 @command("eval")
@@ -188,7 +184,7 @@ def eval_(
     sampled.prompt(SOLVER)
     # Each task has its own k.
     unset = {"k": None} if asked.tasks is not None and "k" not in call.chosen else {}
-    records, lines = _records(call, asked, source)
+    records, lines = _records(call, asked, source, target)
     require("eval", "lm_eval")
     from rzero_cli.evaluation.carrying_out import evaluate, judged_by, name_of, open_judge
 
@@ -265,7 +261,9 @@ def _check_asked(asked: Asked, source: Lines) -> None:
         raise UsageError("--on-error goes with --data")
 
 
-def _records(call: Call, asked: Asked, source: Lines) -> tuple[Input, list[Line]]:
+def _records(
+    call: Call, asked: Asked, source: Lines, target: ResultsFile
+) -> tuple[Input, list[Line]]:
     """Read the lines of --data, before what takes long to import."""
     question_key, reference_key = asked.question_key, asked.reference_key
 
@@ -273,7 +271,7 @@ def _records(call: Call, asked: Asked, source: Lines) -> tuple[Input, list[Line]
         group = group_of(line, asked.group_key)
         return line.text(question_key), line.text(reference_key), group
 
-    records = Input(call, [asked.data] if asked.data else [], source, check)
+    records = Input(call, [asked.data] if asked.data else [], source, check, target=target)
     if asked.data is None:
         return records, []
     with records.rejecting():

@@ -111,7 +111,7 @@ def filter_(
     against = guarding.dedup_against or []
     guarding.check()
     names = call.stdin_or_help(source.files)
-    given = Input(call, names, source)
+    given = Input(call, names, source, target=target)
     batches = read_batches(names)
     earlier = read_lines(against, strict=source.strict) if against else iter(())
     read = kept = 0

@@ -77,7 +77,9 @@ def grade(
     names = call.stdin_or_help(source.files)
     reference_key, question_key = references.reference_key, questions.question_key
     known = question_key if graded.truth else reference_key
-    given = Input(call, names, source, lambda line: (line.text(known), _answer(line, graded)))
+    given = Input(
+        call, names, source, lambda line: (line.text(known), _answer(line, graded)), target=target
+    )
     part = parse_shard(source.shard)
     lines = part.of(given.lines())
     count = right = timeouts = 0

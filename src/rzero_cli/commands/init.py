@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import ClassVar
 
 from rzero_cli.data.whole_files import check_new, write_text
-from rzero_cli.fields import argument, option
+from rzero_cli.fields import argument
 from rzero_cli.options.command import Call, command
-from rzero_cli.options.file_groups import Quiet
-from rzero_cli.options.panels import OUTPUT
+from rzero_cli.options.file_groups import Quiet, Replacing
 
 # What lies in the package -> what it is called in the user's folder.
 FILES = {"loop.mk": "Makefile", "rzero.toml": "rzero.toml"} | {
@@ -20,10 +18,8 @@ FILES = {"loop.mk": "Makefile", "rzero.toml": "rzero.toml"} | {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Folder:
-    PANEL: ClassVar = OUTPUT
+class Folder(Replacing):
     folder: Path = argument("Made if it is not there.", metavar="DIR")
-    force: bool = option("Replace the output if it exists.", default=False, recorded=False)
 
 
 @command("init")

@@ -80,7 +80,13 @@ def label(
     part = parse_shard(source.shard)
     model = choice.check("--solver", solver.solver)
     names = call.stdin_or_help(source.files)
-    given = Input(call, names, source, lambda line: line.text(key.question_key))
+    given = Input(
+        call,
+        names,
+        source,
+        lambda line: line.text(key.question_key),
+        target=None if labelling.dry_run else target,
+    )
     rules = reading.rules(vote.rule)
     prompt = completions.prompt(SOLVER)
     if labelling.dry_run:

@@ -124,7 +124,7 @@ def oracle(
     part = parse_shard(source.shard)
     names = call.stdin_or_help(source.files)
     question_key, reference_key = questions.question_key, references.reference_key
-    given = Input(call, names, source, lambda line: line.text(question_key))
+    given = Input(call, names, source, lambda line: line.text(question_key), target=target)
     reading.rules(), completions.sampling(1, 0), completions.prompt(SOLVER)
     data = [knows.oracle_data] if knows.oracle_data else []
     total = given.count()

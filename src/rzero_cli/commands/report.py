@@ -15,8 +15,7 @@ from rzero_cli.engines.models import require
 from rzero_cli.errors import UsageError
 from rzero_cli.fields import argument, option
 from rzero_cli.options.command import Call, command
-from rzero_cli.options.file_groups import Json, Quiet
-from rzero_cli.options.panels import OUTPUT
+from rzero_cli.options.file_groups import Json, Quiet, Replacing
 from rzero_cli.report.parts import percent
 from rzero_cli.report.summary import over_runs, summarize_run
 from rzero_cli.system.messages import print_json
@@ -53,11 +52,10 @@ class Shown:
     difficulty: bool = option(
         "Show how hard each iteration's questions are for every Solver instead.", default=False
     )
-    force: bool = option("Replace the output if it exists.", default=False, panel=OUTPUT)
 
 
 @command("report")
-def report(call: Call, shown: Shown, form: Json, general: Quiet) -> None:
+def report(call: Call, shown: Shown, replacing: Replacing, form: Json, general: Quiet) -> None:
     """Show what happened in a run: scores with intervals, labels, difficulty, time.
 
     Several runs give means over runs, their spread, and the paired differences to the base model
@@ -79,7 +77,7 @@ def report(call: Call, shown: Shown, form: Json, general: Quiet) -> None:
 
       rzero report runs/demo --difficulty
     """
-    runs, force = shown.runs, shown.force
+    runs, force = shown.runs, replacing.force
     targets = list(shown.output or [])
     for target in targets:
         if target.suffix not in ENDINGS:

@@ -83,7 +83,9 @@ def score(
     sampling = completions.sampling(scoring.m, seeded.seed)
     prompt = completions.prompt(SOLVER)
     question_key = key.question_key
-    given = Input(call, names, source, lambda line: _has_to_be_asked(line, question_key, asks))
+    given = Input(
+        call, names, source, lambda line: _has_to_be_asked(line, question_key, asks), target=target
+    )
     lines_in = given.lines()
     done = ready = answered = truncated = tokens = 0
     p_hat_sum = 0.0

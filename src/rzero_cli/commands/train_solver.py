@@ -20,9 +20,8 @@ from rzero_cli.options.method_groups import Reading, check_rule
 from rzero_cli.options.model_groups import Batching, SolverModel
 from rzero_cli.options.panels import INPUT, REWARD
 from rzero_cli.options.source import Input
-from rzero_cli.system.processes import importing, rank
+from rzero_cli.system.processes import importing
 from rzero_cli.training.checks import plan_of
-from rzero_cli.training.dry_run import print_plan
 from rzero_cli.training.launch import relaunch
 from rzero_cli.training.ranks import on_first
 from rzero_cli.training.settings import Grpo, Hardware
@@ -104,24 +103,17 @@ def train_solver(
         training=training,
         target=target,
     )
-    rollouts = options.check(call, model)
-    if training.dry_run:
-        if not rank():
-            print_plan(
-                call.command,
-                plan,
-                model,
-                grpo=grpo,
-                hardware=hardware,
-                batch_size=batching.batch_size,
-                as_json=training.as_json,
-            )
+    rollouts = options.ready(call, model, plan)
+    if rollouts is None:
         return
-    options.check_output()
     names = call.stdin_or_help(source.files)
     question_key, answer_key = key.question_key, training_set.answer_key
     given = Input(
-        call, names, source, lambda line: (line.text(question_key), line.text(answer_key))
+        call,
+        names,
+        source,
+        lambda line: (line.text(question_key), line.text(answer_key)),
+        target=target,
     )
     prompt = rollout.prompt(SOLVER)
     relaunch(hardware)

@@ -64,7 +64,7 @@ def vote(
     """
     rules = reading.rules(variant.rule)
     names = call.stdin_or_help(source.files)
-    given = Input(call, names, source, lambda line: _answers(line, keys))
+    given = Input(call, names, source, lambda line: _answers(line, keys), target=target)
     part = parse_shard(source.shard)
     lines = part.of(given.lines())
     keeps = kept_by_filter(call)

@@ -38,8 +38,10 @@ class Call:
     command: str
     groups: Mapping[str, Any]
     """Its groups with their values, by parameter."""
-    values: Mapping[str, Any]
-    """The value of every option."""
+    quiet: bool
+    log_file: str | None
+    output: str | None
+    """What --quiet, --log-file and -o say, where the command has them."""
     typed: frozenset[str]
     """The options given on the command line."""
     chosen: frozenset[str]
@@ -97,14 +99,15 @@ class Call:
 
     def say(self, message: str) -> None:
         """Tell the person one line, with the command's name before it, unless `--quiet`."""
-        say(f"{self.command}: {message}", quiet=bool(self.values.get("quiet")))
+        say(f"{self.command}: {message}", quiet=self.quiet)
 
     def naming(self, path: Path, *, but: str) -> str | None:
         """Return the name of an option, another one than `but`, that names the file `path`."""
-        for name, value in self.values.items():
-            for text in value if isinstance(value, (list, tuple)) else [value]:
-                if name != but and isinstance(text, str) and text and _is_same(path, text):
-                    return name
+        for group in self.groups.values():
+            for name, value in dataclasses.asdict(group).items():
+                for text in value if isinstance(value, (list, tuple)) else [value]:
+                    if name != but and isinstance(text, str) and text and _is_same(path, text):
+                        return str(name)
         return None
 
     def stdin_or_help(self, files: list[str] | None) -> list[str]:
@@ -113,6 +116,10 @@ class Call:
             typer.echo(self.help())
             raise typer.Exit(2)
         return files or ["-"]
+
+
+def _one_file(output: str | list[Path] | None) -> str | None:
+    return output if isinstance(output, str) else None  # `report` writes several
 
 
 def _is_same(path: Path, other: str) -> bool:
@@ -164,7 +171,9 @@ def command(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
                 call = Call(
                     command=name,
                     groups=built,
-                    values=values,
+                    quiet=bool(values.get("quiet")),
+                    log_file=values.get("log_file"),
+                    output=_one_file(values.get("output")),
                     typed=typed_options(ctx),
                     chosen=chosen_options(ctx),
                     layers=layers_of(ctx),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import MISSING, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from rzero_cli.errors import UsageError
 from rzero_cli.fields import argument, option
@@ -91,46 +91,71 @@ class OracleData:
     )
 
 
-def _output(help: str, metavar: str, **more: Any) -> Any:
+class Written(Protocol):
+    """What every group of an output says."""
+
+    @property
+    def output(self) -> str | None: ...
+    @property
+    def force(self) -> bool: ...
+    @property
+    def resume(self) -> bool: ...
+
+
+def output_option(help: str, metavar: str, **more: Any) -> Any:
+    """Declare the field `output`."""
     return option(help, "-o", "--output", metavar=metavar, recorded=False, **more)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
-    """Records written to a file or to standard output."""
-
+class Replacing:
     PANEL: ClassVar = OUTPUT
-    output: str | None = _output("Write here instead of stdout.", "FILE", default=None)
     force: bool = option("Replace the output if it exists.", default=False, recorded=False)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResumableTarget(Target):
+class Resuming(Replacing):
+    resume: bool = option(
+        "Continue an interrupted run; nothing to do if it is done.", default=False, recorded=False
+    )
+
+
+def _records() -> Any:
+    return output_option("Write here instead of stdout.", "FILE", default=None)
+
+
+def _checkpoint() -> Any:
+    help = "Checkpoint directory to make; it appears whole or not at all."
+    return output_option(help, "DIR", default=MISSING)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target(Replacing):
+    """Records written to a file or to standard output, faster than resuming would pay."""
+
+    resume: ClassVar[bool] = False
+    output: str | None = _records()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResumableTarget(Resuming):
     """Records whose interrupted file can be continued."""
 
-    resume: bool = option(
-        "Continue an interrupted run; nothing to do if it is done.", default=False, recorded=False
-    )
+    output: str | None = _records()
 
 
 @dataclass(frozen=True, kw_only=True)
-class NewCheckpoint:
+class NewCheckpoint(Replacing):
     """A checkpoint directory."""
 
-    PANEL: ClassVar = OUTPUT
-    output: str = _output(
-        "Checkpoint directory to make; it appears whole or not at all.", "DIR", default=MISSING
-    )
-    force: bool = option("Replace the output if it exists.", default=False, recorded=False)
+    output: str = _checkpoint()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Checkpoint(NewCheckpoint):
+class Checkpoint(Resuming):
     """A checkpoint directory whose interrupted training can be continued."""
 
-    resume: bool = option(
-        "Continue an interrupted run; nothing to do if it is done.", default=False, recorded=False
-    )
+    output: str = _checkpoint()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,7 +43,7 @@ def progress(
     Raises:
         UsageError: the log is another file of this command, or cannot be opened.
     """
-    name, path = title or call.command, call.values.get("log_file")
+    name, path = title or call.command, call.log_file
     log = _open_log(call, name, Path(path)) if path and not rank() else None
 
     def last_seen(last: Moment) -> None:
@@ -56,7 +56,7 @@ def progress(
         look,
         unit=unit,
         points=points,
-        quiet=bool(call.values["quiet"] or rank()),
+        quiet=bool(call.quiet or rank()),
         draws_bar=not (out and out.on_terminal),
         log=log,
         settings=call.settings,
@@ -68,7 +68,7 @@ def progress(
 def _open_log(call: Call, stage: str, path: Path) -> MetricsLog:
     if name := call.naming(path, but="log_file"):
         raise UsageError(f"--log-file {path}: is another file of this command, {name}")
-    common = {"stage": stage, "output": call.values.get("output"), "pid": os.getpid()}
+    common = {"stage": stage, "output": call.output, "pid": os.getpid()}
     try:
         return MetricsLog(path, common, call.say)
     except OSError as error:

@@ -15,7 +15,7 @@ from rzero_cli.data.shards import WHOLE, Shard
 from rzero_cli.engines import derived_seed
 from rzero_cli.errors import DataError, UsageError
 from rzero_cli.options.command import Call
-from rzero_cli.options.file_groups import Lines
+from rzero_cli.options.file_groups import Lines, Written
 
 __all__ = ["Input", "part_seed"]
 
@@ -31,6 +31,7 @@ class Input:
         names: the files.
         lines: how they are read.
         check: what else a good line is.
+        target: what the command writes: bad lines go next to it. None where it writes no file.
         how: further arguments of `read_lines`.
 
     Raises:
@@ -43,13 +44,14 @@ class Input:
         names: list[str],
         lines: Lines,
         check: Check | None = None,
+        *,
+        target: Written | None = None,
         **how: Any,
     ) -> None:
         self._call, self._names, self._check = call, names, check
         self._how = {"limit": lines.limit, "strict": lines.strict} | how
-        self._named, self._output = lines.rejects, call.values.get("output")
-        writes = "output" in call.values and not call.values.get("dry_run")
-        self._path = _rejects_of(lines, names, self._output, must=writes)
+        self._named, self._target = lines.rejects, target
+        self._path = _rejects_of(lines, names, target)
         self._rejects: Rejects | None = None
         self.reject: Reject | None = self._reject if lines.on_error == "skip" else None
         """Takes the bad lines, as `read_lines` needs it; None where the first one is an error."""
@@ -115,15 +117,16 @@ class Input:
             UsageError: the file exists, without --force.
             DataError: all were bad.
         """
-        values, path = self._call.values, self._path
-        force = values.get("force", False)
+        target, path = self._target, self._path
+        force = target is not None and target.force
         # A file that was named may be anybody's; the one next to the output is ours.
         if not self._named:
-            force = force or values.get("resume", False) or "force" not in values
+            force = force or target is None or target.resume
         if self.reject is None and not force:
             path = None  # and not there to be removed
         # The file next to an output goes with it.
-        new = not self._named and not Path(self._output or "").exists()
+        output = target.output if target else None
+        new = not self._named and not Path(output or "").exists()
         self.good = 0
         with open_rejects(path, force=force or new) as self._rejects:
             yield
@@ -150,19 +153,17 @@ def _is_of(output: str | None, path: Path) -> bool:
     return given.parent == own.parent and stem == own.name
 
 
-def _rejects_of(lines: Lines, names: list[str], output: str | None, *, must: bool) -> Path | None:
-    """Return where bad lines go: to --rejects, or next to the output. Raises UsageError.
-
-    `must` is whether they need a file where they are skipped.
-    """
+def _rejects_of(lines: Lines, names: list[str], target: Written | None) -> Path | None:
+    """Return where bad lines go: to --rejects, or next to the output. Raises UsageError."""
     action, given = lines.on_error, lines.rejects
+    output = target.output if target else None
     if action not in ("stop", "skip"):
         raise UsageError(f"--on-error {action}: must be stop or skip")
     if given is not None and action == "stop":
         raise UsageError("--rejects goes with --on-error skip")
     if output and output != "-":
         beside = Path(output).with_name(Path(output).name + ".rejects.jsonl")
-    elif action == "skip" and not given and must:
+    elif action == "skip" and not given and target is not None:
         raise UsageError("--on-error skip needs --rejects FILE for the bad lines, or -o FILE")
     else:
         beside = None
