@@ -54,7 +54,8 @@ def forks() -> Iterator[ForkServer]:
 
 Rzero = Callable[..., Ended]
 # Those that import torch. Each is also begun as a fresh process, where that is the point: by the
-# loop of `test_recipe.py` through make, and by the examples on the pages (`test_docs.py`).
+# loop of `recipes/test_demo.py` through make, and by the examples on the pages
+# (`repository/test_docs.py`).
 _LOADS_A_MODEL = {
     *("challenge", "sample", "label", "score", "train-solver", "eval", "merge", "tiny-base"),
 }
@@ -247,12 +248,12 @@ def small_base(
 
 @pytest.fixture(scope="session")
 def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """SmolLM2-135M-Instruct, a real LLM (`smollm2.py`); kept between runs as `small_base` is."""
+    """SmolLM2-135M-Instruct, a real LLM (`helpers/fetch_smollm2.py`); kept as `small_base` is."""
     default = tmp_path_factory.mktemp("smollm2")
     folder = Path(os.environ.get("RZERO_CACHE", default)).absolute() / "smollm2"
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        script = Path(__file__).with_name("smollm2.py")
+        script = Path(__file__).parent / "helpers" / "fetch_smollm2.py"
         made = subprocess.run(
             [sys.executable, str(script), str(folder)], capture_output=True, timeout=600
         )

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from conftest import Refused, Rzero
+from helpers.stub_rzero import QUESTIONS, evaluation
 from rzero_cli.analysis.collapse import judge
 from rzero_cli.data.provenance import content_hash
-from stub_rzero import QUESTIONS, evaluation
 
 MODEL = "org/base"
 

@@ -23,7 +23,7 @@ from rzero_cli.errors import RzeroError
 from rzero_cli.method.votes import vote
 
 SLOW = r"\int \frac{1}{1+x^{17}+\sin x} dx"  # no antiderivative to be found
-DATA = Path(os.environ.get("RZERO_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+DATA = Path(os.environ.get("RZERO_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 
 def _load(name: str) -> list[dict[str, Any]]:

@@ -1,8 +1,8 @@
 """The grader's agreement with known verdicts on completions as models write them.
 
-`tests/recorded_outputs.jsonl` has verdicts given by hand before any grader was asked. "Wrongly
-right" is an error that raises a score, "wrongly wrong" one that lowers it. All graders get the last
-box.
+The verdicts in `tests/evaluation/recorded_outputs.jsonl` were given by hand before any grader ran.
+"Wrongly right" is an error that raises a score, "wrongly wrong" one that lowers it. All graders get
+the last box.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from rzero_cli.answers import extract_boxed
 from rzero_cli.answers.equivalence import Equivalence
 
-RECORDED = Path(__file__).parents[1] / "recorded_outputs.jsonl"
+RECORDED = Path(__file__).parents[1] / "evaluation" / "recorded_outputs.jsonl"
 
 
 def bench_grader() -> None:

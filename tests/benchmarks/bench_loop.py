@@ -31,7 +31,7 @@ def spent(source: Path, base: Path, runs: Path) -> dict[tuple[str, str], float]:
     """CPU seconds by (stage, part) of the first iterations of a run with the code in `source`."""
     env = dict(os.environ, OMP_NUM_THREADS="1", PYTHONPATH=str(source))
     file = runs / "spent.jsonl"
-    stage = f"{sys.executable} {ROOT / 'tests' / 'timed_stage.py'} {file}"
+    stage = f"{sys.executable} {ROOT / 'tests' / 'helpers' / 'time_stage.py'} {file}"
     recipe = source / "rzero_cli" / "recipes" / "loop.mk"
     given = {"RUNS": runs, "RUN": "run", "PRESET": "tiny", "MODEL": base, "RZERO": stage}
     wanted = runs / "run" / f"iter-{ITERATIONS}" / "solver" / "rzero.json"

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPT = Path(__file__).parents[1] / "measured_memory.py"
+SCRIPT = Path(__file__).parents[1] / "helpers" / "measure_training_memory.py"
 HEADS = {"num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 64}
 SIZES = [(256, 768, 4), (512, 1536, 8)] + (
     [(1024, 3072, 12)] if os.environ.get("RZERO_BENCH_FULL") else []

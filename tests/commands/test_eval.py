@@ -13,7 +13,7 @@ import pytest
 
 from conftest import Ended, Refused, Rzero, _run
 from forks import ForkServer
-from hollow import hollow_checkpoint
+from helpers.empty_checkpoints import hollow_checkpoint
 
 pytest.importorskip("lm_eval")
 
@@ -364,7 +364,7 @@ def test_a_judges_scores_stand_beside_the_graders(
     rzero: Rzero, tmp_path: Path, small_base: Path, folder: Path
 ) -> None:
     """A judge that calls everything the same raises its own scores and no others."""
-    from scripted_server import ScriptedServer, completion
+    from helpers.scripted_server import ScriptedServer, completion
 
     command = ["eval", "--model", small_base, "--data", folder / "held.jsonl", "--k", "2"]
     command += ["--max-tokens", "24", "--limit", "6"]
@@ -401,7 +401,7 @@ def test_a_judges_scores_stand_beside_the_graders(
 def test_the_verdicts_of_one_judge_are_not_taken_for_anothers(
     rzero: Rzero, tmp_path: Path, small_base: Path, folder: Path
 ) -> None:
-    from scripted_server import ScriptedServer, completion
+    from helpers.scripted_server import ScriptedServer, completion
 
     command = ["eval", "--model", small_base, "--data", folder / "held.jsonl", "--k", "0"]
     command += ["--max-tokens", "24", "--limit", "6", "-o", "out.json"]

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from conftest import Refused, Rzero
+from helpers.scripted_server import Body, Reply, ScriptedServer, completion, error, question
 from rzero_cli.world.questions import truth
-from scripted_server import Body, Reply, ScriptedServer, completion, error, question
 
 
 def jsonl(*rows: dict[str, Any]) -> str:

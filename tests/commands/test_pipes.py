@@ -19,7 +19,7 @@ import typer.main
 
 from conftest import Ended, Refused, Rzero
 from forks import Forked, ForkServer
-from hollow import hollow_checkpoint
+from helpers.empty_checkpoints import hollow_checkpoint
 from rzero_cli import cli
 from rzero_cli.method.rewards import challenger_rewards
 

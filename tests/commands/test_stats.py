@@ -19,7 +19,7 @@ from rzero_cli.analysis.diversity import check, statistics
 from rzero_cli.analysis.sketches import Distinct, digest, same_text
 from rzero_cli.data.jsonl import read_lines
 from rzero_cli.method.filtering import band
-from test_terminal import OnTerminal
+from system.test_terminal import OnTerminal
 
 
 def jsonl(*rows: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ import pytest
 
 from conftest import Ended, Refused, Rzero
 
-DATA = Path(os.environ.get("RZERO_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+DATA = Path(os.environ.get("RZERO_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 NEVER = r"\int \frac{1}{1+x^{17}+\sin x} dx"  # no antiderivative to be found
 # What no parser of answers should be given: each a class of its own.
 HOSTILE = [

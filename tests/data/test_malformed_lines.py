@@ -128,16 +128,17 @@ PEAK = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-import jsonlines, test_malformed
+import jsonlines
+from data import test_malformed_lines
 def peak():
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 before, found = peak(), []
 counts = [
     len(reader({name!r}, reject=lambda *bad: found.append(bad[3])))
-    for reader in test_malformed.READERS.values()
+    for reader in test_malformed_lines.READERS.values()
 ]
-print(test_malformed.json.dumps([counts, found, peak() - before]))
+print(test_malformed_lines.json.dumps([counts, found, peak() - before]))
 """
 
 
@@ -161,7 +162,7 @@ def test_a_huge_line_takes_a_few_times_its_size(
         "endless": b"x" * 4 * size,
     }[kind]
     (tmp_path / "in.jsonl").write_bytes(_good(0) + b"\n" + raw + b"\n" + _good(1) + b"\n")
-    code = PEAK.format(tests=str(Path(__file__).parent), name=str(tmp_path / "in.jsonl"))
+    code = PEAK.format(tests=str(Path(__file__).parents[1]), name=str(tmp_path / "in.jsonl"))
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     counts, reasons, peak = json.loads(ended.stdout)
     assert peak < most

@@ -15,9 +15,9 @@ import pytest
 
 pytest.importorskip("openai")
 
+from helpers.scripted_server import Body, Reply, ScriptedServer, completion, question
 from rzero_cli.engines import Completion
 from rzero_cli.engines.ahead import Ahead
-from scripted_server import Body, Reply, ScriptedServer, completion, question
 
 A, B = [Completion("a", 1, False)], [Completion("\u2028\n", 2, True), Completion("", 0, False)]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Refused
-from hollow import hollow_checkpoint, write_safetensors
+from helpers.empty_checkpoints import hollow_checkpoint, write_safetensors
 from rzero_cli.data.provenance import (
     content_hash,
     describe,

@@ -13,11 +13,11 @@ import pytest
 
 pytest.importorskip("openai")
 
+from helpers.scripted_server import Body, Reply, ScriptedServer, completion, error, question
 from rzero_cli.engines import Completion, Sampling, open_engine
 from rzero_cli.engines import endpoints as endpoints_module
 from rzero_cli.errors import RzeroError, UsageError
 from rzero_cli.method.prompts import SOLVER, prompt_for
-from scripted_server import Body, Reply, ScriptedServer, completion, error, question
 
 PROMPTS = [prompt_for(SOLVER, str(n)) for n in range(40)]
 
@@ -481,7 +481,7 @@ def test_a_raw_prompt_without_room_is_cut_on_the_left_where_the_context_is_known
 @pytest.mark.parametrize("fault", ["none", "ignores n", "ignores seed", "copies"])
 def test_k_answers_are_k_draws_whatever_a_server_ignores(fault: str, raw: bool) -> None:
     """The same question six times: neither its answers nor those at one place may be copies."""
-    from draws import differ
+    from helpers.sampling_checks import differ
 
     def answer(body: Body) -> Reply:
         seed = None if fault == "ignores seed" else body["seed"]

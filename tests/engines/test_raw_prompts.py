@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from draws import assert_k_answers_are_k_draws
+from helpers.sampling_checks import assert_k_answers_are_k_draws
 from rzero_cli.engines import Completion, Sampling, chat
 from rzero_cli.errors import RzeroError
 from rzero_cli.method.prompts import SOLVER, Prompt, prompt_for

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from begun_processes import children
-from draws import assert_k_answers_are_k_draws
+from helpers.live_processes import children
+from helpers.sampling_checks import assert_k_answers_are_k_draws
 from rzero_cli.engines import Completion, Sampling, open_engine
 from rzero_cli.errors import RzeroError, UsageError
 from rzero_cli.method.prompts import SOLVER, Messages, Prompt, prompt_for

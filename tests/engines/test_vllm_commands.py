@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from begun_processes import alive, children
+from helpers.live_processes import alive, children
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 pytest.importorskip("vllm", reason="vLLM is not installed here: make test-vllm")

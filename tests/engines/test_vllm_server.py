@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from begun_processes import children
-from draws import assert_k_answers_are_k_draws
+from helpers.live_processes import children
+from helpers.sampling_checks import assert_k_answers_are_k_draws
 from rzero_cli.engines import Sampling, open_engine
 from rzero_cli.engines.chat import CUT
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("openai")
 
+from helpers.scripted_server import Body, Reply, ScriptedServer, completion
 from rzero_cli.engines import Completion, open_engine
 from rzero_cli.evaluation.judge import (
     REMINDER,
@@ -24,7 +25,6 @@ from rzero_cli.evaluation.judge import (
     verdict_of,
 )
 from rzero_cli.evaluation.scores import Answered
-from scripted_server import Body, Reply, ScriptedServer, completion
 
 CASE = Case("What is half of 1?", "0.5", "one half")
 HOSTILE = [

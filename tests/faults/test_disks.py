@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from faults.conftest import FULL, Tries
-from faults.disks import Disk
-from faults.stages import FEW, PATIENCE, PLAN, Stage
+from faults.interrupted_stages import FEW, PATIENCE, PLAN, Stage
+from faults.small_disks import Disk
 from forks import ForkServer
 
 pytest.importorskip("torch")

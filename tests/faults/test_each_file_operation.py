@@ -13,7 +13,7 @@ import pytest
 
 from faults.conftest import FULL, Tries
 
-SCRIPT = Path(__file__).with_name("at_each_file.py")
+SCRIPT = Path(__file__).with_name("kill_before_file_operation.py")
 ANSWERS = "".join(
     json.dumps({"question": f"q{n}", "answers": ["1", "2", "1"], "p_hat": n / 8, "answer": "1"})
     + "\n"

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from faults.conftest import FULL, Tries
-from faults.stages import PATIENCE
-from scripted_server import ScriptedServer, completion, question
+from faults.interrupted_stages import PATIENCE
+from helpers.scripted_server import ScriptedServer, completion, question
 
 QUESTIONS = 1000
 ANSWERED = 100  # by each server that goes; the questions left are then asked in vain

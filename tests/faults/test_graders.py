@@ -21,8 +21,8 @@ import psutil
 import pytest
 
 from faults.conftest import FULL, SEED, Tries
-from faults.stages import PATIENCE, alive
-from scripted_server import ScriptedServer, completion, question
+from faults.interrupted_stages import PATIENCE, alive
+from helpers.scripted_server import ScriptedServer, completion, question
 
 COMPARED = 400 if FULL else 40
 """Questions, each with one pair that math-verify decides."""

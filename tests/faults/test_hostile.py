@@ -1,5 +1,5 @@
 """Hostile questions and answers through every command that reads them: no hang, no crash, and
-bounded memory. `test_vote_command.py` has what the outcome must be; here it is how it ends."""
+bounded memory. `commands/test_vote.py` has what the outcome must be; here it is how it ends."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from typing import Any
 import psutil
 import pytest
 
+from commands.test_vote import DATA, HOSTILE
 from faults.conftest import FULL, Tries
-from scripted_server import ScriptedServer, completion
-from test_vote_command import DATA, HOSTILE
+from helpers.scripted_server import ScriptedServer, completion
 
 LONG = 200_000
 WORSE = [

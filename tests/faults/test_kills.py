@@ -15,7 +15,15 @@ from typing import Any
 import pytest
 
 from faults.conftest import FULL, Tries
-from faults.stages import FEW, PLAN, Stage, journal_lines, kill_often, log, nothing_beside
+from faults.interrupted_stages import (
+    FEW,
+    PLAN,
+    Stage,
+    journal_lines,
+    kill_often,
+    log,
+    nothing_beside,
+)
 from forks import ForkServer
 
 pytestmark = pytest.mark.slow

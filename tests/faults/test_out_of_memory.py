@@ -23,7 +23,7 @@ LONG = "7" * 6000
 
 
 def limited(folder: Path, mebibytes: int, *arguments: str) -> Ended:
-    script = Path(__file__).with_name("short_of_memory.py")
+    script = Path(__file__).parents[1] / "helpers" / "limit_address_space.py"
     ended = subprocess.run(
         [sys.executable, str(script), str(mebibytes), *arguments],
         capture_output=True,

@@ -12,7 +12,7 @@ from random import Random
 import pytest
 
 from faults.conftest import FULL, Tries
-from scripted_server import ScriptedServer, completion
+from helpers.scripted_server import ScriptedServer, completion
 
 RZERO = f"{sys.executable} -m rzero_cli"
 

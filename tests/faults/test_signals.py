@@ -20,7 +20,16 @@ from typing import Any
 import pytest
 
 from faults.conftest import FULL, Tries
-from faults.stages import FEW, PATIENCE, PLAN, Stage, ended_by, journal_lines, log, remove
+from faults.interrupted_stages import (
+    FEW,
+    PATIENCE,
+    PLAN,
+    Stage,
+    ended_by,
+    journal_lines,
+    log,
+    remove,
+)
 from forks import Forked, ForkServer
 
 pytest.importorskip("torch")

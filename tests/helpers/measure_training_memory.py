@@ -1,7 +1,7 @@
 """Train a Llama or Qwen3 of a given shape for two updates on the CPU and print, in GiB, the memory
 that took at its peak and what `training/memory.py` expected.
 
-    python tests/measured_memory.py '{"model_type": "llama", ...}' PER_DEVICE TOKENS CHECKPOINTING
+    python tests/helpers/measure_training_memory.py SHAPE PER_DEVICE TOKENS CHECKPOINTING
 
 With torchrun and ACCELERATE_USE_CPU=true each process prints its own.
 """

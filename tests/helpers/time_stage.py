@@ -1,6 +1,6 @@
 """Run one command of rzero and append to a file, as a line of JSON, where its CPU time went.
 
-    python tests/timed_stage.py FILE sample --challenger base -n 40
+    python tests/helpers/time_stage.py FILE sample --challenger base -n 40
 
 Time belongs to the innermost part that is at work; a part is a function of the stage, of TRL's or
 of the trainer's. What comes before the first of them is start-up, what comes between, or after, is

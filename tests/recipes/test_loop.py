@@ -218,7 +218,7 @@ def test_a_model_of_the_paper_and_the_authors_settings_can_be_asked_for_together
 # ---------------------------------------------------------------- guards
 
 
-STUB = f"RZERO={sys.executable} {Path(__file__).with_name('stub_rzero.py')}"
+STUB = f"RZERO={sys.executable} {Path(__file__).parents[1] / 'helpers' / 'stub_rzero.py'}"
 PROBE = ("GUARD=probe", "PROBE=probe.jsonl")
 
 

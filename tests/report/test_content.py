@@ -15,11 +15,12 @@ from xml.etree import ElementTree
 import pytest
 
 from conftest import Refused, Rzero
-from grown_runs import evaluation, grow_iteration, grow_run, labelled, write
+from helpers.run_folders import evaluation, grow_iteration, grow_run, labelled, write
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
 
+from helpers.report_pages import chart, check_page, points, reported, section
 from rzero_cli.commands.report import report
 from rzero_cli.report.content import Report
 from rzero_cli.report.drawing import LIGHT, draw
@@ -27,7 +28,6 @@ from rzero_cli.report.page import page, patterns
 from rzero_cli.report.parts import Chart, Questions, Series, Table, Tree
 from rzero_cli.report.run_folder import read_run
 from rzero_cli.report.summary import CHAINS, summarize_run
-from shown_reports import chart, check_page, points, reported, section
 
 
 @pytest.fixture(scope="module")
@@ -335,7 +335,7 @@ def watch(event, arguments):
 sys.addaudithook(watch)
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
-from shown_reports import reported
+from helpers.report_pages import reported
 reported(Path(sys.argv[1]))
 print(*sorted(opened), sep="\\n")
 """
@@ -359,7 +359,7 @@ def test_every_file_that_is_read_is_named(tmp_path: Path) -> None:
     evaluated["origin"]["parents"] = [{"path": "iter-1/train.jsonl", "sha256": ""}]
     write(run / "iter-2" / "eval.json", evaluated)
     ended = subprocess.run(
-        [sys.executable, "-c", _WATCHED, str(run), str(Path(__file__).parent)],
+        [sys.executable, "-c", _WATCHED, str(run), str(Path(__file__).parents[1])],
         capture_output=True,
         text=True,
         check=True,

@@ -12,18 +12,18 @@ from xml.etree import ElementTree
 import pytest
 
 from conftest import Refused, Rzero
-from grown_runs import damage, evaluation, grow_run, hostile_run, write
+from helpers.run_folders import damage, evaluation, grow_run, hostile_run, write
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
 
+from helpers.report_pages import chart, check_page, points, reported, section
 from rzero_cli.commands.report import _columns, report
 from rzero_cli.report.content import Report, report_of
 from rzero_cli.report.markdown import markdown
 from rzero_cli.report.page import page
 from rzero_cli.report.parts import Table
 from rzero_cli.report.run_folder import read_run
-from shown_reports import chart, check_page, points, reported, section
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from grown_runs import HOSTILE, damage, grow_run, hostile_run
+from helpers.run_folders import HOSTILE, damage, grow_run, hostile_run
 from rzero_cli.commands.report import report
 
 pytestmark = pytest.mark.slow

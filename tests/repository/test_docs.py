@@ -29,7 +29,7 @@ from rzero_cli.method.votes import vote
 from rzero_cli.options.presets import preset_value
 from rzero_cli.world import questions
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.glob("*.md"))]
 FENCE = re.compile(r"(?:^<!-- (runnable(?: slow)?) -->\n)?^```(\w*)\n(.*?)^```$", re.M | re.S)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "src" / "rzero_cli"
+PACKAGE = Path(__file__).parents[2] / "src" / "rzero_cli"
 
 # Folder or root module -> what it may import. Whatever stands above imports what stands below.
 _FILES = {"answers", "data", "system"}

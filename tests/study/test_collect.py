@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from grown_runs import write
+from helpers.run_folders import write
 from rzero_cli.errors import DataError
 from rzero_cli.world import questions as world
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from grown_runs import write
+from helpers.run_folders import write
 
 from . import __main__ as command_line
 from . import evidence_page

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from grown_runs import write
+from helpers.run_folders import write
 
 from .collect import values_by_question
 from .declared_plan import Part, Plan

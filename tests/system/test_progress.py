@@ -21,9 +21,9 @@ from typing import Any
 import pytest
 
 from conftest import Refused, Rzero
-from hollow import hollow_checkpoint
+from helpers.empty_checkpoints import hollow_checkpoint
+from helpers.scripted_server import Body, Reply, ScriptedServer, completion
 from rzero_cli.system.progress import MetricsLog, Moment, Window, duration, fitting, means
-from scripted_server import Body, Reply, ScriptedServer, completion
 
 # ---------------------------------------------------------------- rates and texts
 

@@ -148,7 +148,7 @@ def descendants(root: int) -> list[int]:
 def test_an_error_that_says_the_key_is_printed_without(
     rzero: Rzero, tmp_path: Path, debug: bool
 ) -> None:
-    from scripted_server import ScriptedServer, error
+    from helpers.scripted_server import ScriptedServer, error
 
     pytest.importorskip("openai")
     (tmp_path / "q.jsonl").write_text('{"question": "a"}\n')
@@ -166,7 +166,7 @@ def test_an_error_that_says_the_key_is_printed_without(
 
 
 def test_a_run_to_the_end_leaves_no_key_anywhere(tmp_path: Path) -> None:
-    from scripted_server import Body, Reply, ScriptedServer, completion, error, question
+    from helpers.scripted_server import Body, Reply, ScriptedServer, completion, error, question
 
     pytest.importorskip("openai")
     rows = [{"id": n, "question": str(n)} for n in range(12)]

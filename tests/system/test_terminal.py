@@ -291,7 +291,7 @@ def test_errors_are_one_harmless_line(tmp_path: Path, arguments: tuple[str, ...]
 
 
 def test_what_a_server_says_is_shown_harmless(tmp_path: Path) -> None:
-    from scripted_server import ScriptedServer, error
+    from helpers.scripted_server import ScriptedServer, error
 
     pytest.importorskip("openai")
     (tmp_path / "q.jsonl").write_text('{"question": "a"}\n')

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from conftest import Refused, Rzero
-from hollow import hollow_checkpoint
+from helpers.empty_checkpoints import hollow_checkpoint
 from rzero_cli.engines.shapes import Model, model_of, published, read_model
 from rzero_cli.method.plan import make_plan
 from rzero_cli.training.memory import GIB, Layout, estimate
@@ -198,7 +198,7 @@ def test_a_real_training_takes_what_was_estimated() -> None:
     shape = {"model_type": "qwen3", "hidden_size": 512, "intermediate_size": 1536}
     shape |= {"num_hidden_layers": 8, "num_attention_heads": 8, "num_key_value_heads": 2}
     shape |= {"head_dim": 64, "vocab_size": 2048, "tie_word_embeddings": True}
-    script = Path(__file__).parent / "measured_memory.py"
+    script = Path(__file__).parents[1] / "helpers" / "measure_training_memory.py"
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     command += [str(script), json.dumps(shape), "4", "64", "1"]
     environment = os.environ | {"ACCELERATE_USE_CPU": "true"}

@@ -16,9 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import rzero_cli
 from rzero_cli.training.challenger import share_out
 
-TESTS = Path(__file__).parent
+HELPERS = Path(__file__).parents[1] / "helpers"
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
 PLAN = ["--prompts", "4", "--batch", "4", "--group", "4", "--learning-rate", "1e-3"]
 PLAN += ["--max-tokens", "24", "--beta", "0.001", "--top-p", "1", "--batch-size", "256"]
@@ -80,7 +81,7 @@ def test_questions_are_shared_out_evenly(questions: list[str | None], processes:
 @pytest.mark.slow
 def test_two_processes_see_one_batch(small_base: Path, tmp_path: Path) -> None:
     """Penalties and clusters are those of the whole batch, and the Solver's work is halved."""
-    script = [TESTS / "gathered_rewards.py", small_base, tmp_path]
+    script = [HELPERS / "reward_one_batch.py", small_base, tmp_path]
     for command in ([sys.executable], TORCHRUN):
         status, _, errors = run(tmp_path, *command, *script)
         assert status == 0, errors
@@ -102,8 +103,8 @@ def test_two_processes_train_the_same_weights(small_base: Path, tmp_path: Path) 
     from safetensors.torch import load_file
 
     for name, command in (("one", [sys.executable]), ("two", TORCHRUN)):
-        script = [TESTS / "replayed_training.py", small_base, tmp_path / name, tmp_path]
-        status, _, errors = run(tmp_path, *command, *script)
+        script = [HELPERS / "train_on_recorded_completions.py", small_base, tmp_path / name]
+        status, _, errors = run(tmp_path, *command, *script, tmp_path)
         assert status == 0, errors
     base = load_file(small_base / "model.safetensors")
     for role in ("challenger", "solver"):
@@ -179,7 +180,7 @@ def test_an_error_of_all_processes_is_said_once(tmp_path: Path) -> None:
 def test_an_error_of_one_process_names_it_and_ends_all(
     small_base: Path, labels: Path, tmp_path: Path, where: str
 ) -> None:
-    script = [TESTS / "one_fails.py", where, "train-solver", labels, "--solver", small_base]
+    script = [HELPERS / "failing_rank.py", where, "train-solver", labels, "--solver", small_base]
     begun = time.monotonic()
     status, _, stderr = run(tmp_path, *TORCHRUN, *script, "-o", "s", *PLAN, "--steps", "2")
     assert time.monotonic() - begun < 60
@@ -259,7 +260,7 @@ def test_what_a_launcher_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(begun) == 1
 
 
-CONFIGS = sorted((TESTS.parent / "src/rzero_cli/recipes/accelerate").glob("*.yaml"))
+CONFIGS = sorted((Path(rzero_cli.__file__).parent / "recipes/accelerate").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

@@ -1,0 +1,1 @@
+"""Tests of `rzero_cli.data`."""
