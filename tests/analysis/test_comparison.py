@@ -1,15 +1,11 @@
-"""`rzero compare`: paired figures worked out by hand, what is said to differ, what is refused."""
+"""Paired comparison of two evaluations: metrics by hand, intervals, pairing, warnings."""
 
 from __future__ import annotations
 
 import copy
-import json
 import random
-import subprocess
-import sys
 import warnings
 from math import sqrt
-from pathlib import Path
 from statistics import stdev
 from typing import Any
 
@@ -17,36 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import Refused, Rzero
+from helpers.evaluations import Json, evaluation, sample, task, verdicts
 from rzero_cli.analysis.comparison import SCORES, compare_evaluations
 from rzero_cli.errors import DataError
-
-Json = dict[str, Any]
-
-
-def sample(name: str, greedy: float | None, correct: list[bool] | None = None, **keys: Any) -> Json:
-    correct = correct or []
-    maj = sum(correct) * 2 > len(correct) if correct else None
-    plain = {"id": name, "question": f"what is {name}?", "greedy": greedy}
-    return plain | {"correct": correct, "maj": maj} | keys
-
-
-def task(*samples: Json, **keys: Any) -> Json:
-    k = len(samples[0]["correct"]) if samples else 0
-    protocol = {"prompt_sha256": "ab" * 32, "temperature": 1.0, "stop": []}
-    plain = {"metric": "greedy", "version": 1.0, "k": k, "data_sha256": "cd" * 32}
-    return plain | {"protocol": protocol, "samples": list(samples)} | keys
-
-
-def evaluation(averages: Json | None = None, **tasks: Json) -> Json:
-    versions = {"rzero-cli": "0.1.0", "torch": "2.13.0", "python": "3.11"}
-    origin = {"stage": "eval", "versions": versions}
-    return {"tasks": tasks, "averages": averages or {}, "origin": origin}
-
-
-def verdicts(right: str, **keys: Any) -> Json:
-    """A task of greedy verdicts: `1` is a right answer, `0` a wrong one."""
-    return task(*(sample(f"q{i}", c == "1") for i, c in enumerate(right)), **keys)
 
 
 def without_warning(*pair: Json, **how: Any) -> Json:
@@ -385,111 +354,3 @@ def test_tasks_and_questions_of_one_alone_are_said() -> None:
         compare_evaluations(evaluation(t=verdicts("01")), evaluation(v=verdicts("01")))
     with pytest.raises(DataError, match=r"^no question in common, by id and text, in w"):
         compare_evaluations(evaluation(w=verdicts("1")), evaluation(w=other))
-
-
-# ---------------------------------------------------------------- the command
-
-
-def test_the_command_compares_each_with_the_first(rzero: Rzero, tmp_path: Path) -> None:
-    averages = {"avg": {"score": 0.0, "of": ["t[x]"]}}
-    for name, text in {"a": "0101" * 10, "b": "0111" * 10, "c": "0000" * 10}.items():
-        rows = task(
-            *(sample(f"q{i}", c == "1", [c == "1"] * 4) for i, c in enumerate(text)),
-            version=2.0 if name == "c" else 1.0,
-        )
-        (tmp_path / f"{name}.json").write_text(json.dumps(evaluation(averages, **{"t[x]": rows})))
-    ended = rzero("compare", "a.json", "b.json", "c.json", "--json")
-    assert ended.status == 0, ended.stderr
-    whole = json.loads(ended.stdout)
-    assert list(whole) == ["baseline", "comparisons", "warnings"]
-    assert whole["baseline"] == "a.json"
-    assert [found["file"] for found in whole["comparisons"]] == ["b.json", "c.json"]
-    assert [list(found) for found in whole["comparisons"]] == [["file", "tasks", "averages"]] * 2
-    greedy = [found["tasks"]["t[x]"]["greedy"] for found in whole["comparisons"]]
-    assert [figures["difference"] for figures in greedy] == [0.25, -0.5]
-    assert whole["warnings"] == ["a.json -> c.json: t[x]: version 1.0 -> 2.0"]
-    assert ended.stderr == "compare: a.json -> c.json: t[x]: version 1.0 -> 2.0\n"
-
-    shown = rzero("compare", "a.json", "b.json", "c.json", "--quiet")
-    assert (shown.status, shown.stderr) == (0, "")
-    assert "A = a.json, B = b.json" in shown.lines
-    first = next(line.split() for line in shown.lines if "t[x]" in line)
-    assert first[:6] == ["t[x]", "greedy", "40", "50.0", "75.0", "+25.0"]
-    assert first[-3:] == ["0", "10", "0.002"]
-    assert [line.split()[0] for line in shown.lines if "@4" in line] == ["mean@4", "maj@4"] * 2
-    assert [line.split()[:2] for line in shown.lines if " avg " in line] == [["avg", "average"]] * 2
-    assert (
-        rzero("compare", "a.json", "-", "--json", input=(tmp_path / "b.json").read_text()).status
-        == 0
-    )
-    same = rzero("compare", "a.json", "a.json")
-    assert (same.status, same.stderr) == (0, "")
-
-
-def test_nothing_heavy_is_loaded(tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_text(json.dumps(evaluation(t=verdicts("0110"))))
-    code = (
-        "import sys\nfrom rzero_cli.cli import run\n"
-        "assert run(['compare', 'a.json', 'a.json']) == 0\n"
-        "print(sorted({'torch', 'transformers', 'lm_eval', 'datasets'} & set(sys.modules)))\n"
-    )
-    ended = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    assert ended.stdout.splitlines()[-1] == "[]"
-
-
-OLD = {"k": 0, "n": 1, "greedy": {"score": 1.0}, "samples": []}
-
-
-@pytest.mark.parametrize(
-    ("second", "message"),
-    [
-        (None, "b.json: cannot be read: No such file"),
-        ("{", "b.json: not JSON"),
-        ("[" * 100_000, "b.json: not JSON"),
-        ("[]", "b.json: not a result of `rzero eval`"),
-        (OLD, 'b.json: not a result of `rzero eval` (no "tasks"): make one with `rzero eval -o`'),
-        ({"tasks": {}}, "b.json: not a result of `rzero eval`"),
-        ({"tasks": {"t": {"greedy": 1}}}, 'b.json: task t has no "samples"'),
-        ({"tasks": {"t": {"samples": [{}, 3]}}}, "b.json: task t, sample 2: not a question's"),
-        ({"tasks": {"t": {"samples": [{"greedy": "yes"}]}}}, "b.json: task t, sample 1"),
-        ({"tasks": {"t": {"samples": [{"correct": [None]}]}}}, "b.json: task t, sample 1"),
-        ({"tasks": {"t": {"samples": []}}, "origin": []}, 'b.json: "origin" must be an object'),
-        (evaluation({"x": {}}, t=verdicts("01")), "a.json, b.json: the average x does not say"),
-        (evaluation(u=verdicts("01")), "a.json, b.json: no task in common (t; u)"),
-        (evaluation(t=task(sample("z", True))), "a.json, b.json: no question in common"),
-        (evaluation(t=task()), "a.json, b.json: no question in common"),
-    ],
-)
-def test_what_cannot_be_compared_is_refused_in_a_line(
-    refused: Refused, tmp_path: Path, second: Any, message: str
-) -> None:
-    one = evaluation({"x": {"of": ["t"]}}, t=verdicts("01"))
-    (tmp_path / "a.json").write_text(json.dumps(one))
-    if second is not None:
-        text = second if isinstance(second, str) else json.dumps(second)
-        (tmp_path / "b.json").write_text(text)
-    assert refused("compare", "a.json", "a.json", "b.json").startswith(message)
-
-
-def test_one_file_is_not_enough(refused: Refused) -> None:
-    assert refused("compare", "a.json").startswith("compare needs two files or more")
-
-
-def test_make_compares_the_last_iteration_with_the_base(rzero: Rzero, tmp_path: Path) -> None:
-    assert rzero("init", "mine").status == 0
-    for name, text in {"base": "0101" * 10, "iter-1": "0000" * 10, "iter-2": "0111" * 10}.items():
-        folder = tmp_path / "mine" / "runs" / "x" / name
-        folder.mkdir(parents=True)
-        (folder / "eval.json").write_text(json.dumps(evaluation(t=verdicts(text))))
-    command = ["make", "-C", "mine", f"RZERO={sys.executable} -m rzero_cli", "compare", "RUN=x"]
-    made = subprocess.run(
-        [*command, "ITERATIONS=2"], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    assert "+25.0" in made.stdout
-    assert "+25.0" in (tmp_path / "mine" / "runs" / "x" / "compare.txt").read_text()
-    helped = subprocess.run(
-        ["make", "-C", "mine", "help"], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    assert "  compare " in helped.stdout

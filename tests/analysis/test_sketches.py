@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import random
+import tracemalloc
 from collections import Counter
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rzero_cli.analysis import sketches
-from rzero_cli.analysis.sketches import EXACT, Distinct, Frequent, Sample, digest
+from rzero_cli.analysis.sketches import EXACT, Distinct, Frequent, Sample, digest, same_text
 
 
 def distinct(start: int, stop: int) -> Distinct:
@@ -91,3 +93,18 @@ def test_a_sample_is_in_order_and_repeats_and_takes_all_alike() -> None:
     taken = Counter(number for seed in range(1000) for number in sampled(100, seed))
     assert len(taken) == 100  # the first and the last among them
     assert sum((taken[k] - 200) ** 2 / 160 for k in range(100)) < 160  # chi squared of about 99
+
+
+def test_a_long_question_is_read_as_a_short_one_in_less_memory() -> None:
+    rng = random.Random(0)
+    for _ in range(3):
+        text = "".join(rng.choices(["A", "b", "ß", " ", "\n", "\x1c", "\u3000", "c d"], k=70_000))
+        assert same_text(text) == " ".join(text.casefold().split())
+    assert same_text("a" + " " * 10**6) == "a", "in no time that grows with the square"
+    text = "ab c " * 10**6
+    tracemalloc.start()
+    try:
+        assert same_text(text) == text[:-1].casefold()
+        assert tracemalloc.get_traced_memory()[1] < 5 * len(text)
+    finally:
+        tracemalloc.stop()

@@ -9,12 +9,9 @@ from typing import Any
 import pytest
 
 from conftest import Refused, Rzero
+from helpers.json_lines import jsonl
 from helpers.scripted_server import Body, Reply, ScriptedServer, completion, error, question
 from rzero_cli.world.questions import truth
-
-
-def jsonl(*rows: dict[str, Any]) -> str:
-    return "".join(json.dumps(row) + "\n" for row in rows)
 
 
 def records(text: str) -> list[dict[str, Any]]:

@@ -15,8 +15,9 @@ from typing import Any
 import psutil
 import pytest
 
-from commands.test_vote import DATA, HOSTILE
 from faults.conftest import FULL, Tries
+from helpers.data_files import DATA
+from helpers.hostile_answers import HOSTILE
 from helpers.scripted_server import ScriptedServer, completion
 
 LONG = 200_000

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rzero_cli.method.question import parse_question
+from rzero_cli.method.question import parse_question, question_id
 
 
 @pytest.mark.parametrize(
@@ -64,3 +64,9 @@ def test_any_order_of_tags_is_read_or_malformed(pieces: list[str]) -> None:
     else:
         assert question == question.strip() != ""
         assert "</question>" not in question
+
+
+def test_a_question_keeps_its_id() -> None:
+    # sha256("What is 1 + 1?"), as `printf '%s' 'What is 1 + 1?' | sha256sum` prints it
+    assert question_id("What is 1 + 1?") == "72f8917549de2d6d"
+    assert question_id("\ud800") != question_id("\udfff")

@@ -1,14 +1,12 @@
-"""Flag over environment over rzero.toml over preset, each through the command line."""
+"""Presets: the paper's and the authors' values, combined in layers."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from conftest import Refused, Rzero
 from rzero_cli.engines.shapes import published
 from rzero_cli.errors import UsageError
 from rzero_cli.method.plan import make_plan
@@ -153,106 +151,3 @@ def test_options_may_be_written_with_dashes(tmp_path: Path) -> None:
     path = tmp_path / "rzero.toml"
     path.write_text("tau-bleu = 0.4\n[train-solver]\nclip-high = 0.3\nseed = 1\n")
     assert load_config(path) == {"tau_bleu": 0.4, "train-solver": {"clip_high": 0.3, "seed": 1}}
-
-
-# ---------------------------------------------------------------- through the command line
-
-LABELED = "".join(f'{{"answer": "{k}", "p_hat": {k / 10}}}\n' for k in range(11))
-
-
-def kept(rzero: Rzero, *options: str, **environment: str) -> list[str]:
-    ended = rzero("filter", *options, input=LABELED, environment=environment)
-    assert ended.status == 0, ended.stderr
-    return [json.loads(line)["answer"] for line in ended.lines]
-
-
-def test_each_level_yields_to_the_one_above(rzero: Rzero, tmp_path: Path) -> None:
-    assert kept(rzero) == list("34567")  # preset paper
-    (tmp_path / "rzero.toml").write_text('preset = "official"\n')
-    assert kept(rzero) == list("345678")  # the preset that the file names
-    assert kept(rzero, RZERO_PRESET="paper") == list("34567")
-    assert kept(rzero, "--preset", "official", RZERO_PRESET="paper") == list("345678")
-    (tmp_path / "rzero.toml").write_text('preset = "official"\n[filter]\ndelta = 0.1\n')
-    assert kept(rzero) == list("456")  # the file over its preset's --low and --high
-    assert kept(rzero, RZERO_PRESET="paper") == list("456")
-    assert kept(rzero, "--preset", "official") == list("456")
-    assert kept(rzero, "--delta", "0.2") == list("34567")
-    assert kept(rzero, "--low", "0.8") == ["8", "9", "10"]
-
-
-def rewarded(rzero: Rzero, *options: str, **environment: str) -> float:
-    """The reward of p_hat = 1/2 in a batch of one: 1 - lambda_rep, for `paper`."""
-    line = '{"question": "a", "p_hat": 0.5}'
-    ended = rzero("score", *options, input=line, environment=environment)
-    assert ended.status == 0, ended.stderr
-    return float(json.loads(ended.stdout)["reward"])
-
-
-def test_a_commands_own_table_wins_over_the_shared_keys(rzero: Rzero, tmp_path: Path) -> None:
-    assert rewarded(rzero) == 0.0
-    (tmp_path / "rzero.toml").write_text("lambda-rep = 0.5\n")
-    assert rewarded(rzero) == 0.5
-    (tmp_path / "rzero.toml").write_text(
-        "lambda_rep = 0.5\n[score]\nlambda_rep = 0.25\n[challenge]\nlambda_rep = 0.125\n"
-    )
-    assert rewarded(rzero) == 0.75
-    assert rewarded(rzero, "--lambda-rep", "0") == 1.0
-
-
-def test_a_configuration_file_can_be_named(rzero: Rzero, tmp_path: Path) -> None:
-    (tmp_path / "rzero.toml").write_text("lambda_rep = 0.5\n")
-    (tmp_path / "other.toml").write_text("lambda_rep = 0.25\n")
-    assert rewarded(rzero, "--config", "other.toml") == 0.75
-    assert rewarded(rzero, RZERO_CONFIG="other.toml") == 0.75
-    assert rewarded(rzero, "--config", "rzero.toml", RZERO_CONFIG="other.toml") == 0.5
-    # the preset may be named before or after it
-    for options in (("--preset", "official"), ("--config", "other.toml")):
-        other = ("--config", "other.toml") if options[0] == "--preset" else ("--preset", "official")
-        assert rewarded(rzero, *options, *other) == 0.25  # min(p, 1 - p) - 1/4
-
-
-def test_the_environment_names_a_model(refused: Refused, tmp_path: Path) -> None:
-    (tmp_path / "rzero.toml").write_text('solver = "from/toml/x"\n')
-    for options, environment, named in (
-        (["--solver", "from/flag/x"], {"RZERO_SOLVER": "from/environment/x"}, "flag"),
-        ([], {"RZERO_SOLVER": "from/environment/x"}, "environment"),
-        ([], {}, "toml"),
-    ):
-        for command in ("label", "score"):
-            said = refused(command, *options, environment=environment)
-            assert said.startswith(f"--solver from/{named}/x: no such directory")
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("deltta = 0.1\n", "rzero.toml: no option 'deltta' that commands share"),
-        ("[filter]\ndeltta = 0.1\n", "rzero.toml: [filter] has no option 'deltta'"),
-        ("[filtre]\ndelta = 0.1\n", "rzero.toml: [filtre] is no command"),
-        ("delta = \n", "rzero.toml: not TOML"),
-        ('preset = "x"\n', "unknown preset 'x'; known: paper, official, tiny"),
-        ('[filter]\ndelta = "wide"\n', "--delta wide: not a number"),
-        ("[filter]\ndelta = 0.7\n", "--delta 0.7: must be between 0 and 0.5"),
-    ],
-)
-def test_a_slip_of_the_pen_is_refused(
-    refused: Refused, tmp_path: Path, text: str, message: str
-) -> None:
-    (tmp_path / "rzero.toml").write_text(text)
-    assert message in refused("filter", input=LABELED)
-
-
-def test_keys_of_other_commands_are_left_alone(rzero: Rzero, tmp_path: Path) -> None:
-    text = "m = 4\nclip_dual = 3.0\n[train-solver]\nsteps = 3\n[score]\nbatch = 7\n"
-    (tmp_path / "rzero.toml").write_text(text)
-    assert kept(rzero) == list("34567")
-
-
-def test_the_file_with_the_slip_is_named(refused: Refused, tmp_path: Path) -> None:
-    (tmp_path / "other.toml").write_text("deltta = 0.1\n")
-    said = refused("filter", "--config", "other.toml")
-    assert said.startswith("other.toml: no option 'deltta'")
-
-
-def test_a_missing_configuration_file_is_refused(refused: Refused) -> None:
-    assert "--config nowhere.toml" in refused("filter", "--config", "nowhere.toml")

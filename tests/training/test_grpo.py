@@ -9,17 +9,13 @@ import time
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from forks import ForkServer
-from rzero_cli.answers.equivalence import Equivalence
 from rzero_cli.data.provenance import content_hash
 from rzero_cli.method.plan import make_plan
-from rzero_cli.training.grpo import lay_out_rows
 from rzero_cli.training.saving import last_state
-from rzero_cli.training.solver import shuffle_labels, solver_reward_function
 
 pytestmark = pytest.mark.slow
 
@@ -188,27 +184,6 @@ def test_the_reward_in_training_is_that_of_score(rzero, small_base: Path, tmp_pa
     assert seen["valid"] == 0.75
     assert seen["largest_cluster"] == 0.5
     assert seen["p_hat"] == pytest.approx(sum(p for p in p_hats if p is not None) / 3)
-
-
-def test_labels_and_rows_are_laid_out_evenly() -> None:
-    plan = make_plan(steps=3, prompts=8, batch=4, group=2, max_tokens=8)
-    rows = [{"answer": str(i)} for i in range(5)]
-    laid_out = lay_out_rows(rows, plan, seed=0)
-    counts = [sum(row is r for r in laid_out) for row in rows]
-    assert len(laid_out) == 24
-    assert max(counts) - min(counts) <= 1
-    assert laid_out != lay_out_rows(rows, plan, seed=1)
-    large = [{"answer": str(i)} for i in range(100)]
-    drawn = lay_out_rows(large, plan, seed=0)
-    assert len({row["answer"] for row in drawn}) == 24
-
-
-def test_shuffled_labels_are_the_same_labels_elsewhere() -> None:
-    rows = [{"prompt": i, "answer": str(i)} for i in range(50)]
-    shuffled = shuffle_labels(rows, seed=0)
-    assert [row["prompt"] for row in shuffled] == list(range(50))
-    assert sorted(row["answer"] for row in shuffled) == sorted(row["answer"] for row in rows)
-    assert sum(a == b for a, b in zip(rows, shuffled, strict=True)) < 10
 
 
 def weights(checkpoint: Path):
@@ -417,32 +392,3 @@ def test_another_optimizer_trains_other_weights(
     assert "it knows adamw_8bit" in refused(*command, "--optim", "adam8bit")
     if find_spec("bitsandbytes") is None:
         assert "pip install bitsandbytes" in refused(*command, "--optim", "adamw_8bit")
-
-
-@pytest.mark.parametrize(
-    ("kind", "expected"), [("label", [1.0, 0.0, 0.0]), ("format", [1.0, 1.0, 0.0])]
-)
-def test_what_a_solver_is_rewarded_for(kind: str, expected: list[float]) -> None:
-    texts = [r"\boxed{12}", r"\boxed{13}", "12"]
-    with Equivalence() as equivalence:
-        reward = solver_reward_function(equivalence, kind=kind)
-        assert reward(texts, ["12"] * 3, log_metric=lambda name, value: None) == expected
-
-
-def test_a_random_reward_is_a_coin_that_falls_alike_in_a_training_made_again() -> None:
-    figures: dict[str, float] = {}
-    with Equivalence() as equivalence:
-
-        def tossed(seed: int, update: int) -> list[float]:
-            reward = solver_reward_function(equivalence, kind="random", seed=seed)
-            state = SimpleNamespace(global_step=update)
-            texts, labels = [r"\boxed{12}"] * 400, ["12"] * 400
-            return reward(texts, labels, trainer_state=state, log_metric=figures.__setitem__)
-
-        first = tossed(0, 1)
-        assert set(first) == {0.0, 1.0}
-        assert 150 < sum(first) < 250
-        assert first == tossed(0, 1)
-        assert first != tossed(0, 2)
-        assert first != tossed(1, 1)
-    assert figures["agrees_with_label"] == 1, "what is logged is still the truth"

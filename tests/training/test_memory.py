@@ -1,4 +1,4 @@
-"""The estimate of memory against known sizes, what autograd saves, and a real training's memory."""
+"""The estimate of a training's memory: by hand, against autograd, against a real training."""
 
 from __future__ import annotations
 
@@ -6,51 +6,16 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from conftest import Refused, Rzero
-from helpers.empty_checkpoints import hollow_checkpoint
-from rzero_cli.engines.shapes import Model, model_of, published, read_model
+from rzero_cli.engines.shapes import Model, read_model
 from rzero_cli.method.plan import make_plan
 from rzero_cli.training.memory import GIB, Layout, estimate
 
 SOLVER = {"steps": 15, "prompts": 512, "batch": 128, "group": 5, "max_tokens": 4096}
-
-
-@pytest.mark.parametrize(
-    ("name", "count", "kv"),
-    [
-        # Parameters as the hub counts them; 36 x 8 x 128 x 2 x 2 bytes, and so on.
-        ("Qwen/Qwen3-4B-Base", 4_022_468_096, 147_456),
-        ("Qwen/Qwen3-8B-Base", 8_190_735_360, 147_456),
-        ("OctoThinker/OctoThinker-3B-Hybrid-Base", 3_212_749_824, 114_688),
-        ("OctoThinker/OctoThinker-8B-Hybrid-Base", 8_030_261_248, 131_072),
-    ],
-)
-def test_the_published_shapes_have_the_published_sizes(name: str, count: int, kv: int) -> None:
-    shape = published()[name]
-    model = model_of(shape)
-    assert model.parameters == count
-    assert model.kv_bytes == kv
-    # Two operations a parameter, the table of embeddings of an 8B left out.
-    table = 0 if shape["tie_word_embeddings"] else shape["vocab_size"] * 4096
-    assert model.flops() == 2 * (count - table)
-    attention = 4 * shape["num_hidden_layers"] * shape["num_attention_heads"] * 128
-    assert model.flops(1000) - model.flops() == 1000 * attention
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", list(published()))
-def test_a_shape_is_that_of_the_model_transformers_builds(name: str, tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text(json.dumps(published()[name]))
-    built, reckoned = read_model(str(tmp_path)), model_of(published()[name])
-    assert replace(built, block=reckoned.block) == reckoned
-    # The last norm is counted to the blocks: one feature in thousands.
-    assert built.block == pytest.approx(reckoned.block, rel=1e-5)
 
 
 # One block of hidden 2, intermediate 3, heads 4 wide, key heads 2 wide; 10 entries.
@@ -126,9 +91,6 @@ def test_the_solver_beside_the_training_and_vllm_take_their_own() -> None:
     assert beside["Solver's answers"] == pytest.approx(4 * (10**6 + 6) * 8)
     stays = sum(alone[name] for name in ("weights", "gradients", "optimizer", "reference"))
     assert beside["peak"] == pytest.approx(stays + 200 + GIB + beside["Solver's answers"])
-
-
-# ---------------------------------------------------------------- against what is measured
 
 
 def saved_by_autograd(shape: dict[str, Any], *, autocast: bool, checkpointing: bool) -> float:
@@ -210,68 +172,3 @@ def test_a_real_training_takes_what_was_estimated() -> None:
     assert len(shares) == 2
     for found in shares:
         assert 0.95 < found["measured"] / found["estimated"] < 1.1, found
-
-
-# ---------------------------------------------------------------- --dry-run
-
-
-def dry_run(rzero: Rzero, *arguments: str) -> dict[str, Any]:
-    ended = rzero(*arguments, "-o", "out", "--dry-run", "--json")
-    assert ended.status == 0, ended.stderr
-    record: dict[str, Any] = json.loads(ended.stdout)
-    return record
-
-
-@pytest.mark.slow
-def test_a_dry_run_needs_no_hub_for_the_papers_models(rzero: Rzero, tmp_path: Path) -> None:
-    plan = dry_run(rzero, "challenge", "--preset", "qwen3-4b", "--rollouts", "colocate")
-    assert plan["parameters"] == 4_022_468_096
-    assert plan["solver_answers"] == 10 * 10_240
-    spreads = [(x["gpus"], x["sharded"], x["per_device"]) for x in plan["layouts"]]
-    spread = [(1, False, 8), (4, False, 8), (4, True, 8), (8, False, 8), (8, True, 8)]
-    assert spreads == spread
-    assert [x["gradient_accumulation"] for x in plan["layouts"]] == [8, 2, 2, 1, 1]
-    first, *_, last = plan["layouts"]
-    assert first["gib"]["weights"] == pytest.approx(4 * 4_022_468_096 / GIB)
-    assert last["gib"]["weights"] == pytest.approx(first["gib"]["weights"] / 8)
-    assert last["gib"]["vLLM"] == pytest.approx(0.3 * plan["gpu_gib"])
-    assert last["gib_without_checkpointing"]["peak"] > 2 * last["gib"]["peak"]
-    assert list(tmp_path.iterdir()) == []
-    lora = dry_run(
-        *(rzero, "train-solver", "--preset", "octothinker-8b", "--lora-r", "8"),
-        *("--optim", "adamw_8bit", "--rollouts", "transformers"),
-    )
-    assert lora["solver"] is None
-    assert len(lora["layouts"]) == 10
-    whole, adapter = (x for x in lora["layouts"] if x["gpus"] == 8 and x["sharded"])
-    assert adapter["lora_parameters"] == 8 * 2_621_440  # 32 x (4096 + 4096, ... of seven matrices)
-    assert adapter["gib"]["peak"] < whole["gib"]["peak"]
-    assert whole["gib"]["optimizer"] == pytest.approx(2 * whole["gib"]["gradients"] / 4)
-
-
-@pytest.mark.slow
-def test_a_dry_run_is_a_table_that_says_what_does_not_divide(rzero: Rzero) -> None:
-    options = ("--preset", "qwen3-4b", "--per-device", "32", "-o", "out", "--dry-run")
-    ended = rzero("challenge", *options)
-    assert ended.status == 0, ended.stderr
-    first, second, third, *_ = ended.lines
-    assert first == "challenge Qwen/Qwen3-4B-Base: 4,022.5 million parameters"
-    assert second.startswith("5 steps x 32 updates = 160 updates; 10,240 rollouts")
-    assert third.endswith("102,400 answers (10 a rollout), at most 419,430,400 tokens")
-    assert "4 GPUs: --per-device 32 does not divide the 16 rollouts" in ended.stdout
-    (row,) = [line.split() for line in ended.lines if line.startswith("weights  ")]
-    assert row == ["weights", "15.0"]
-    assert max(map(len, ended.lines)) <= 105
-
-
-def test_any_other_hub_name_needs_the_hub(rzero: Rzero, refused: Refused, tmp_path: Path) -> None:
-    ended = rzero("challenge", "--challenger", "org/other", "--solver", "org/other", "-o", "out")
-    assert ended.status == 1
-    assert "the hub is out of reach" in ended.stderr
-    said = refused(
-        *("train-solver", "--preset", "qwen3-4b", "-o", "out", "--dry-run", "--rollouts", "x")
-    )
-    assert said.startswith("--rollouts x: unknown")
-    hollow_checkpoint(tmp_path / "model")
-    said = refused("train-solver", "--solver", "model", "-o", "out", "--json")
-    assert said.startswith("--json prints the plan for machines: it needs --dry-run")

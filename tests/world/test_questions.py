@@ -1,19 +1,16 @@
-"""The miniature: its questions and answers, its tokenizer and its base model."""
+"""The miniature's questions: true answers, phrasings, beliefs of a base model."""
 
 from __future__ import annotations
 
-import json
 import random
 import subprocess
 import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rzero_cli.method import prompts
 from rzero_cli.method.question import parse_question
 from rzero_cli.method.rewards import cluster_questions
 from rzero_cli.world import questions as world
@@ -170,135 +167,3 @@ def test_training_rows_mirror_the_base() -> None:
 def test_questions_import_no_torch() -> None:
     code = "import sys, rzero_cli.world.questions; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    pytest.importorskip("transformers")
-    from rzero_cli.world.tokenizer import build_tokenizer
-
-    return build_tokenizer()
-
-
-def test_pieces_are_single_ordinary_tokens(tokenizer) -> None:
-    for piece in [*world.TAGS, *world.DIGITS, *(f"{p} " for p in world.PHRASINGS)]:
-        ids = tokenizer(piece, add_special_tokens=False)["input_ids"]
-        assert len(ids) == 1 and ids[0] not in tokenizer.all_special_ids, piece
-        assert tokenizer.decode(ids, skip_special_tokens=True) == piece
-
-
-def test_tokenizer_round_trip(tokenizer) -> None:
-    rng, base = random.Random(1), world.draw_base(1)
-    for _ in range(500):
-        for text in filter(None, world.training_row(rng, base)):
-            ids = tokenizer(text)["input_ids"]
-            # A piece at the very end may have lost the space that belongs to its token.
-            if text[-1] in world.DIGITS | {"}", ">"}:
-                assert tokenizer.unk_token_id not in ids
-                assert tokenizer.decode(ids, skip_special_tokens=True) == text
-
-
-@given(text=st.text())
-def test_unknown_text_does_not_fail(tokenizer, text: str) -> None:
-    ids = tokenizer(text)["input_ids"]
-    assert all(0 <= i < len(tokenizer) for i in ids)
-
-
-def test_unknown_text_is_one_token(tokenizer) -> None:
-    tokens = tokenizer.tokenize("What is 12 é turn around 7?")
-    assert tokens == ["<unk>", "1", "2", "<unk>", "turn around ", "7", "<unk>"]
-
-
-def render(tokenizer, messages: list[dict[str, str]], **options: bool) -> str:
-    return tokenizer.apply_chat_template(messages, tokenize=False, **options)
-
-
-def test_chat_template_gives_each_role_one_token(tokenizer) -> None:
-    challenger = prompts.prompt_for(prompts.CHALLENGER)
-    solver = prompts.prompt_for(prompts.SOLVER, "turn around 123")
-    opened = {"add_generation_prompt": True}
-    assert render(tokenizer, challenger, **opened) == "<bos><|challenger|><|assistant|>"
-    expected = "<bos><|solver|>turn around 123<|assistant|>"
-    assert render(tokenizer, solver, **opened) == expected
-    # Without a system message, and with the Challenger's prompt in one user message.
-    assert render(tokenizer, solver[-1:], **opened) == expected
-    one = [{"role": "user", "content": "Write <question>...</question>"}]
-    assert render(tokenizer, one, **opened) == "<bos><|challenger|><|assistant|>"
-    assert render(tokenizer, solver) == "<bos><|solver|>turn around 123"
-    reply = {"role": "assistant", "content": "Reversed: \\boxed{321}"}
-    assert render(tokenizer, [*solver, reply]) == expected + "Reversed: \\boxed{321}<eos>"
-
-
-def test_only_replies_are_learned(tokenizer) -> None:
-    from rzero_cli.world.pretrain import IGNORED, encode_rows
-
-    rows = [("turn around 123", "Reversed: \\boxed{321}"), (None, "<question>")]
-    _, labels = encode_rows(tokenizer, rows)
-    learned = [tokenizer.decode(row[row != IGNORED]) for row in labels]
-    assert learned == ["Reversed: \\boxed{321}<eos>", "<question><eos>"]
-
-
-def test_checkpoint_is_complete_and_follows_the_seed(tmp_path: Path, monkeypatch) -> None:
-    pytest.importorskip("torch")
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    from rzero_cli.world import pretrain
-
-    monkeypatch.setitem(pretrain.SIZES, "small", pretrain.SIZES["small"]._replace(steps=3))
-    seen: list[tuple[int, int]] = []
-    made = [
-        pretrain.make_tiny_base(
-            tmp_path / name,
-            seed=seed,
-            size="small",
-            heldout_seed=heldout_seed,
-            on_progress=lambda done, steps, loss: seen.append((done, steps)),
-        )["loss"]
-        for name, seed, heldout_seed in [("a", 1, None), ("b", 1, 9), ("c", 2, None)]
-    ]
-    assert seen == [(1, 3), (2, 3), (3, 3)] * 3
-    assert made[0] == made[1] != made[2]
-    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in "abc"]
-    assert weights[0] == weights[1] != weights[2]
-    heldout = [(tmp_path / name / "heldout.jsonl").read_text() for name in "abc"]
-    assert [json.loads(line) for line in heldout[1].splitlines()] == world.heldout_rows(9)
-    assert len(set(heldout)) == 3
-    model = AutoModelForCausalLM.from_pretrained(tmp_path / "a")
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "a")
-    assert model.config.head_dim in (32, 64)
-    assert model.config.vocab_size == len(tokenizer)
-    assert model.generation_config.eos_token_id == tokenizer.eos_token_id
-    messages = prompts.prompt_for(prompts.SOLVER, "turn around 123")
-    ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True)["input_ids"]
-    assert tokenizer.decode(ids) == "<bos><|solver|>turn around 123<|assistant|>"
-
-
-@pytest.mark.slow
-def test_small_base_asks_and_answers(tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch")
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    from rzero_cli.world.pretrain import make_tiny_base
-
-    make_tiny_base(tmp_path, seed=0, size="small")
-    model = AutoModelForCausalLM.from_pretrained(tmp_path)
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
-    torch.manual_seed(0)
-
-    def complete(messages: list[list[dict[str, str]]]) -> list[str]:
-        texts = [render(tokenizer, m, add_generation_prompt=True) for m in messages]
-        batch = tokenizer(texts, padding=True, padding_side="left", return_tensors="pt")
-        ids = model.generate(**batch, do_sample=True, top_k=0, max_new_tokens=24)
-        return tokenizer.batch_decode(ids[:, batch["input_ids"].shape[1] :], True)
-
-    asked = [parse_question(c)[0] for c in complete([prompts.CHALLENGER] * 200)]
-    written = [question for question in asked if question]
-    assert len(written) > 180
-    mastered = world.draw_base(0).mastered
-    assert sum(world.parse(q)[0] in mastered for q in written) > 0.9 * len(written)
-
-    rows = world.heldout_rows(0)[::3]
-    replies = complete([prompts.prompt_for(prompts.SOLVER, str(r["question"])) for r in rows])
-    right = [c.endswith(f"\\boxed{{{r['reference']}}}") for c, r in zip(replies, rows, strict=True)]
-    # Pre-training aims at (3 * .97 + 7 * .58 + 14 * .50) / 24 = .58.
-    assert 0.4 < sum(right) / len(right) < 0.7

@@ -1,0 +1,85 @@
+"""What commands and modules import: nothing heavy before it is needed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from helpers.json_lines import jsonl
+from helpers.labeled_questions import LABELED
+from rzero_cli import cli
+
+
+def test_the_core_imports_without_heavy_packages() -> None:
+    code = (
+        "import sys, rzero_cli.method.votes; "
+        "print({'torch', 'sympy', 'math_verify', 'numpy', 'transformers'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "set()"
+
+
+NAMES = [command.name for command in cli.COMMANDS]
+HEAVY = (
+    "torch",
+    "transformers",
+    "vllm",
+    "trl",
+    "datasets",
+    "accelerate",
+    "peft",
+    "lm_eval",
+    "matplotlib",
+)
+
+
+def test_what_needs_no_model_imports_none(tmp_path: Path) -> None:
+    # Options are checked before anything heavy is loaded, too.
+    (tmp_path / "labeled.jsonl").write_text(LABELED)
+    graded = jsonl({"answer": "1/2", "reference": "0.5"}, {"answer": "x", "reference": "1"})
+    (tmp_path / "graded.jsonl").write_text(graded)
+    (tmp_path / "empty.jsonl").write_text("")
+    runs = [
+        ["--help"],
+        ["--version"],
+        *([name, "--help"] for name in NAMES),
+        ["filter", "labeled.jsonl", "-o", "1"],
+        ["score", "labeled.jsonl", "-o", "2"],
+        ["grade", "graded.jsonl", "-o", "3"],
+        ["oracle", "labeled.jsonl", "--world", "-o", "7"],
+        ["stats", "7", "--against", "labeled.jsonl"],
+        ["label", "labeled.jsonl", "--solver", "nowhere"],
+        ["sample", "--challenger", "nowhere"],
+        ["challenge", "--challenger", "nowhere", "--solver", "nowhere", "-o", "4"],
+        ["train-solver", "labeled.jsonl", "--solver", "nowhere", "-o", "5"],
+        ["eval", "--model", "nowhere", "-o", "6"],
+    ]
+    code = (
+        "import json, sys\nfrom rzero_cli.cli import run\n"
+        "statuses = [run(arguments) for arguments in json.loads(sys.argv[1])]\n"
+        "print(json.dumps([statuses, sorted(sys.modules)]), file=sys.stderr)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(runs)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    statuses, modules = json.loads(ended.stderr.splitlines()[-1])
+    assert statuses == [0] * (7 + len(NAMES)) + [2] * 5, ended.stderr
+    assert not set(modules) & set(HEAVY)
+
+
+def test_the_pure_core_imports_at_once() -> None:
+    code = (
+        "import sys\n"
+        "from rzero_cli.data import jsonl, records\n"
+        "from rzero_cli.method import filtering, plan, prompts, question, votes\n"
+        "print(len(set(sys.modules) & {'numpy', 'scipy', 'sacrebleu', 'sympy', 'torch'}))\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ended.stdout == "0\n"

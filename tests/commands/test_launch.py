@@ -1,0 +1,113 @@
+"""`--processes` and `--accelerate`: what is checked, and what a launcher gets."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+import rzero_cli
+
+
+def not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be a process that no launcher has begun, and leave none behind in the environment."""
+    for name in ("RANK", "RZERO_LAUNCHED"):
+        monkeypatch.setenv(name, "")  # so that it is put back to what it was
+        monkeypatch.delenv(name)
+
+
+def test_options_are_checked_before_anything_is_launched(
+    refused: Callable[..., str],
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    not_begun(monkeypatch)
+
+    def refuse(*options: str) -> str:
+        return refused(
+            *("challenge", "--challenger", str(tiny_model), "--solver", str(tiny_model)),
+            *("-o", "c", "--preset", "tiny", *options),
+        )
+
+    assert "divide the 96 rollouts" in refuse("--processes", "2")
+    assert "shipped: cpu, ddp, fsdp2, fsdp2-nodes, zero3" in refuse("--accelerate", "nothing")
+    (tmp_path / "empty.yaml").touch()
+    assert "no accelerate configuration" in refuse("--accelerate", "empty.yaml")
+    (tmp_path / "bare.yaml").write_text("use_cpu: true\n")
+    assert "add --processes" in refuse("--accelerate", "bare.yaml")
+    few = ("--per-device", "48", "--processes", "4")
+    assert "set MASTER_ADDR" in refuse("--accelerate", "fsdp2-nodes", *few)
+    if find_spec("deepspeed") is None:
+        assert "pip install deepspeed" in refuse("--accelerate", "zero3", *few)
+    (tmp_path / "slip.yaml").write_text("distributed_type: FSDP\nnum_procesess: 4\n")
+    assert "unknown keys (['num_procesess'])" in refuse("--accelerate", "slip.yaml", *few)
+
+
+def test_what_a_launcher_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slurm's own words for each of several machines; and the options of ours are left out."""
+    from rzero_cli.commands import _launch
+
+    begun: list[object] = []
+    monkeypatch.setattr(_launch, "_run", lambda launch, arguments: begun.append(arguments))
+    monkeypatch.setattr(_launch, "world_size", lambda: 1)
+    not_begun(monkeypatch)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("SLURM_NNODES", "4")
+    monkeypatch.setenv("SLURM_NODEID", "3")
+    monkeypatch.setenv("MASTER_ADDR", "node-0")
+    words = ["challenge", "--accelerate=fsdp2-nodes", "-o", "c", "--processes", "32", "--force"]
+    monkeypatch.setattr(sys, "argv", ["rzero", *words])
+    _launch.relaunch({"accelerate": "fsdp2-nodes", "processes": 32})
+    (arguments,) = begun
+    assert arguments[0].endswith("recipes/accelerate/fsdp2-nodes.yaml")
+    assert arguments[1:] == [
+        *("--num_processes=32", "--num_machines=4", "--machine_rank=3"),
+        *("--main_process_ip=node-0", "-m", "rzero_cli", "challenge", "-o", "c", "--force"),
+    ]
+    assert _launch.processes_of({"accelerate": "fsdp2-nodes", "processes": None}) == 1
+    _launch.relaunch({"accelerate": "fsdp2-nodes", "processes": 32})  # begun: not once more
+    assert len(begun) == 1
+
+
+CONFIGS = sorted((Path(rzero_cli.__file__).parent / "recipes/accelerate").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_shipped_configuration_is_one_for_accelerate(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By accelerate's own reader, and as what its launcher makes of it for the processes."""
+    from accelerate.commands.config.config_args import load_config_from_file
+    from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+    from accelerate.utils import DeepSpeedPlugin, FullyShardedDataParallelPlugin
+    from accelerate.utils.launch import prepare_multi_gpu_env
+
+    assert path.read_text().startswith("# ")
+    config = load_config_from_file(str(path))
+    assert config.num_machines == (2 if path.stem.endswith("nodes") else 1)
+    if config.use_cpu:
+        return
+    words = [f"--config_file={path}", "--main_process_ip=node-0", "-m", "rzero_cli", "env"]
+    arguments, _, _ = _validate_launch_command(launch_command_parser().parse_args(words))
+    assert arguments.num_processes == config.num_processes
+    assert arguments.mixed_precision == "bf16"
+    if arguments.use_fsdp:
+        monkeypatch.setattr("accelerate.utils.launch._filter_args", lambda *a, **k: arguments)
+        for name, value in prepare_multi_gpu_env(arguments).items():
+            monkeypatch.setenv(name, value)
+        plugin = FullyShardedDataParallelPlugin()
+        assert plugin.fsdp_version == 2
+        assert plugin.reshard_after_forward is True
+        assert plugin.cpu_ram_efficient_loading is False
+        assert plugin.state_dict_type.name == "FULL_STATE_DICT"
+    elif arguments.use_deepspeed:
+        options = dict(config.deepspeed_config)
+        nodes = options.pop("deepspeed_multinode_launcher", None)
+        assert nodes == ("standard" if config.num_machines > 1 else None)
+        zero = DeepSpeedPlugin(**options).deepspeed_config["zero_optimization"]
+        assert zero["stage"] == 3
+        assert zero["stage3_gather_16bit_weights_on_model_save"] is True

@@ -1,0 +1,133 @@
+"""`--resume`: an interrupted stage continues to the same bytes, and only with the same settings."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from conftest import Rzero
+from forks import Forked, ForkServer
+from helpers.json_lines import jsonl
+
+
+def _wait_for_lines(path: Path, count: int, process: Forked) -> None:
+    for _ in range(600):
+        if path.exists() and path.read_bytes().count(b"\n") >= count:
+            return
+        assert process.poll() is None, "it ended before it was interrupted"
+        time.sleep(0.05)
+    raise AssertionError("it wrote nothing")
+
+
+def _group_is_gone(group: int) -> bool:
+    """Whether no process of a group is left, within a second."""
+    for _ in range(20):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def _interrupt(
+    forks: ForkServer, folder: Path, command: list[str], number: signal.Signals
+) -> int | None:
+    """Send a signal after five records of `-o out.jsonl`; returns the exit status."""
+    errors = folder / "errors"
+    process = forks.start([*command, "-o", "out.jsonl"], cwd=folder, stderr=errors)
+    _wait_for_lines(folder / "out.jsonl.part", 5, process)
+    process.send_signal(number)
+    process.wait(timeout=60)
+    assert "Traceback" not in errors.read_text()
+    assert _group_is_gone(process.pid)
+    assert not (folder / "out.jsonl").exists()
+    return process.returncode
+
+
+@pytest.mark.slow
+def test_an_interrupted_label_goes_on_to_the_same_bytes(
+    rzero: Rzero, forks: ForkServer, tmp_path: Path, tiny_model: Path
+) -> None:
+    rows = [{"id": k, "question": f"reverse the digits of {k}"} for k in range(36)]
+    (tmp_path / "in.jsonl").write_text(jsonl(*rows))
+    command = ["label", "in.jsonl", "--solver", str(tiny_model), "--m", "3"]
+    command += ["--max-tokens", "24", "--batch-size", "4", "--keep-completions"]
+    part = tmp_path / "out.jsonl.part"
+
+    assert _interrupt(forks, tmp_path, command, signal.SIGTERM) == 143
+    assert 5 <= part.read_bytes().count(b"\n") < len(rows)
+    refused = rzero(*command, "-o", "out.jsonl")
+    assert (refused.status, refused.stderr.count("\n")) == (2, 1)
+    other = rzero(*command, "--seed", "1", "-o", "out.jsonl", "--resume")
+    assert (other.status, "other settings (seed)" in other.stderr) == (2, True)
+    part.unlink()
+
+    assert _interrupt(forks, tmp_path, command, signal.SIGINT) == 130
+    finished = part.read_bytes()
+    assert 5 <= finished.count(b"\n") < len(rows)
+    resumed = rzero(*command, "-o", "out.jsonl", "--resume")
+    assert resumed.status == 0, resumed.stderr
+    result = (tmp_path / "out.jsonl").read_bytes()
+    assert result == rzero(*command).stdout.encode()
+    assert result.startswith(finished[: finished.rindex(b"\n") + 1])
+    again = rzero(*command, "-o", "out.jsonl", "--resume")
+    assert again.status == 0
+    assert "out.jsonl is complete already" in again.stderr
+    assert not part.exists()
+
+
+@pytest.mark.slow
+def test_a_journal_is_not_continued_with_another_prompt_or_model(
+    rzero: Rzero, forks: ForkServer, tmp_path: Path, tiny_model: Path
+) -> None:
+    # The output lies in the model's folder, whose other files are the same model.
+    model = tmp_path / "model"
+    shutil.copytree(tiny_model, model)
+    (model / "in.jsonl").write_text(jsonl(*({"question": f"copy {k}"} for k in range(36))))
+    prompt = [{"role": "user", "content": "{question}"}]
+    (model / "prompt.json").write_text(json.dumps(prompt))
+    command = ["label", "in.jsonl", "--solver", str(model), "--m", "3", "--batch-size", "4"]
+    command += ["--max-tokens", "24", "--prompt-file", "prompt.json"]
+    assert _interrupt(forks, model, command, signal.SIGTERM) == 143
+
+    def resumed() -> str:
+        process = forks.run([*command, "-o", "out.jsonl", "--resume"], cwd=model)
+        return process.stderr.decode() if process.status else ""
+
+    (model / "prompt.json").write_text(json.dumps([*prompt, *prompt]))
+    assert "other settings (prompt_file_sha256)" in resumed()
+    (model / "prompt.json").write_text(json.dumps(prompt))
+    weights = model / "model.safetensors"
+    own = weights.read_bytes()
+    weights.write_bytes(own[:-4] + bytes(4))  # as many, and without a record that would tell
+    assert "other settings (models)" in resumed()
+    weights.write_bytes(own)
+    assert resumed() == ""
+    assert len((model / "out.jsonl").read_text().splitlines()) == 36
+
+
+@pytest.mark.slow
+def test_a_journal_is_not_continued_with_another_model_in_the_same_place(
+    rzero: Rzero, tiny_model: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(tiny_model, model)
+    arguments = ("sample", "--challenger", model, "-n", "8", "--max-tokens", "8", "-o", "q.jsonl")
+    assert rzero(*arguments).status == 0
+    begun = tmp_path / "q.jsonl.part"
+    (tmp_path / "q.jsonl").rename(begun)
+    settings = {"model": "as it was"}
+    (tmp_path / "q.jsonl.part.json").write_text(json.dumps(settings))
+    (model / "rzero.json").write_text('{"finished": "later"}')
+    refused = rzero(*arguments, "--resume")
+    assert refused.status == 2
+    assert "was made with other settings" in refused.stderr
+    assert "models" in refused.stderr
+    assert begun.exists()

@@ -1,0 +1,75 @@
+"""`--dry-run` of the trainings: plan and memory, without the weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import Refused, Rzero
+from helpers.empty_checkpoints import hollow_checkpoint
+from rzero_cli.training.memory import GIB
+
+
+def dry_run(rzero: Rzero, *arguments: str) -> dict[str, Any]:
+    ended = rzero(*arguments, "-o", "out", "--dry-run", "--json")
+    assert ended.status == 0, ended.stderr
+    record: dict[str, Any] = json.loads(ended.stdout)
+    return record
+
+
+@pytest.mark.slow
+def test_a_dry_run_needs_no_hub_for_the_papers_models(rzero: Rzero, tmp_path: Path) -> None:
+    plan = dry_run(rzero, "challenge", "--preset", "qwen3-4b", "--rollouts", "colocate")
+    assert plan["parameters"] == 4_022_468_096
+    assert plan["solver_answers"] == 10 * 10_240
+    spreads = [(x["gpus"], x["sharded"], x["per_device"]) for x in plan["layouts"]]
+    spread = [(1, False, 8), (4, False, 8), (4, True, 8), (8, False, 8), (8, True, 8)]
+    assert spreads == spread
+    assert [x["gradient_accumulation"] for x in plan["layouts"]] == [8, 2, 2, 1, 1]
+    first, *_, last = plan["layouts"]
+    assert first["gib"]["weights"] == pytest.approx(4 * 4_022_468_096 / GIB)
+    assert last["gib"]["weights"] == pytest.approx(first["gib"]["weights"] / 8)
+    assert last["gib"]["vLLM"] == pytest.approx(0.3 * plan["gpu_gib"])
+    assert last["gib_without_checkpointing"]["peak"] > 2 * last["gib"]["peak"]
+    assert list(tmp_path.iterdir()) == []
+    lora = dry_run(
+        *(rzero, "train-solver", "--preset", "octothinker-8b", "--lora-r", "8"),
+        *("--optim", "adamw_8bit", "--rollouts", "transformers"),
+    )
+    assert lora["solver"] is None
+    assert len(lora["layouts"]) == 10
+    whole, adapter = (x for x in lora["layouts"] if x["gpus"] == 8 and x["sharded"])
+    assert adapter["lora_parameters"] == 8 * 2_621_440  # 32 x (4096 + 4096, ... of seven matrices)
+    assert adapter["gib"]["peak"] < whole["gib"]["peak"]
+    assert whole["gib"]["optimizer"] == pytest.approx(2 * whole["gib"]["gradients"] / 4)
+
+
+@pytest.mark.slow
+def test_a_dry_run_is_a_table_that_says_what_does_not_divide(rzero: Rzero) -> None:
+    options = ("--preset", "qwen3-4b", "--per-device", "32", "-o", "out", "--dry-run")
+    ended = rzero("challenge", *options)
+    assert ended.status == 0, ended.stderr
+    first, second, third, *_ = ended.lines
+    assert first == "challenge Qwen/Qwen3-4B-Base: 4,022.5 million parameters"
+    assert second.startswith("5 steps x 32 updates = 160 updates; 10,240 rollouts")
+    assert third.endswith("102,400 answers (10 a rollout), at most 419,430,400 tokens")
+    assert "4 GPUs: --per-device 32 does not divide the 16 rollouts" in ended.stdout
+    (row,) = [line.split() for line in ended.lines if line.startswith("weights  ")]
+    assert row == ["weights", "15.0"]
+    assert max(map(len, ended.lines)) <= 105
+
+
+def test_any_other_hub_name_needs_the_hub(rzero: Rzero, refused: Refused, tmp_path: Path) -> None:
+    ended = rzero("challenge", "--challenger", "org/other", "--solver", "org/other", "-o", "out")
+    assert ended.status == 1
+    assert "the hub is out of reach" in ended.stderr
+    said = refused(
+        *("train-solver", "--preset", "qwen3-4b", "-o", "out", "--dry-run", "--rollouts", "x")
+    )
+    assert said.startswith("--rollouts x: unknown")
+    hollow_checkpoint(tmp_path / "model")
+    said = refused("train-solver", "--solver", "model", "-o", "out", "--json")
+    assert said.startswith("--json prints the plan for machines: it needs --dry-run")

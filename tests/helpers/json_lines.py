@@ -1,0 +1,30 @@
+"""JSON lines: written from records, read from a command's output or from a log of metrics."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from conftest import Ended
+
+
+def jsonl(*rows: dict[str, Any]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def records(ended: Ended) -> list[dict[str, Any]]:
+    """The records that a successful command wrote to standard output."""
+    assert ended.status == 0, ended.stderr
+    return [json.loads(line) for line in ended.lines]
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    """The lines of a log: whole lines, of JSON alone."""
+    text = path.read_text()
+    assert text.endswith("\n")
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    return [json.loads(line, parse_constant=refuse) for line in text.splitlines()]

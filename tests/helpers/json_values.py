@@ -1,0 +1,33 @@
+"""JSON values for tests: any value, hard ones, and a form that tells types and key order apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+
+def _shown(value: Any) -> str:
+    """Equal for two JSON values only if types, signs, digits and the order of keys are the same."""
+    return repr(value)
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    # any code point, lone surrogates included: JSON can write them all
+    | st.text(st.characters(exclude_categories=())),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def _pairs(value: Any) -> Any:
+    """A JSON value that is unequal to another one of different key order or number type."""
+    if isinstance(value, dict):
+        return [(key, _pairs(inner)) for key, inner in value.items()]
+    if isinstance(value, list):
+        return [_pairs(inner) for inner in value]
+    return (type(value), value)

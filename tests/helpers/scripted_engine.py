@@ -1,0 +1,45 @@
+"""An engine whose answers come from a script."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from rzero_cli.data.jsonl import Line
+from rzero_cli.engines import Completion, Sampling
+from rzero_cli.method.prompts import Messages
+
+
+class Scripted:
+    """Answers from a script: per question the greedy one, then the sampled ones."""
+
+    def __init__(self, script: dict[str, list[str]], truncated: str = "no such text") -> None:
+        self.script, self.truncated, self.asked = script, truncated, 0
+
+    def generate(
+        self, prompts: Iterable[Messages], sampling: Sampling, *, start: int = 0, ahead: Any = None
+    ) -> Iterator[list[Completion]]:
+        for messages in islice(prompts, start, None):
+            self.asked += 1
+            texts = self.script[messages[-1]["content"]]
+            drawn = texts[1 : 1 + sampling.n] if sampling.temperature > 0 else texts[:1]
+            yield [Completion(text, 5, self.truncated in text) for text in drawn]
+
+
+def records(*rows: dict[str, Any]) -> list[Line]:
+    return [Line("held.jsonl", i, b"", row) for i, row in enumerate(rows, 1)]
+
+
+DEFAULTS: dict[str, Any] = {
+    "k": 4,
+    "temperature": 1.0,
+    "top_p": 1.0,
+    "top_k": 0,
+    "max_tokens": 6,
+    "seed": 0,
+}
+
+
+def texts(result: dict[str, Any], which: str) -> list[list[str]]:
+    return [record["completions"] for record in result["shown"] if record["pass"] == which]

@@ -1,0 +1,152 @@
+"""The loop's Makefile with guards: when it stops, and what it says to ship."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from helpers.loop import commands, make
+
+STUB = f"RZERO={sys.executable} {Path(__file__).parents[1] / 'helpers' / 'stub_rzero.py'}"
+PROBE = ("GUARD=probe", "PROBE=probe.jsonl")
+
+
+@pytest.fixture
+def stubbed(folder: Path, tmp_path: Path) -> Path:
+    """A folder with the Makefile, a probe, and a plan of what a stub for rzero leaves."""
+    shutil.copy(folder / "Makefile", tmp_path)
+    (tmp_path / "probe.jsonl").write_text("{}\n")
+    (tmp_path / "heldout.jsonl").write_text("{}\n")
+    return tmp_path
+
+
+def guarded(folder: Path, *arguments: str, **plan: list[int]) -> tuple[str, list[str]]:
+    """What `make run` of three iterations says, and the commands that it ran."""
+    if plan:
+        (folder / "plan.json").write_text(json.dumps({"different": [100] * 3} | plan))
+    (folder / "commands.log").write_text("")
+    given = ("MODEL=org/base", "HELDOUT=heldout.jsonl", "RUN=x", STUB)
+    done = make(folder, "run", "--no-print-directory", *given, *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout, (folder / "commands.log").read_text().splitlines()
+
+
+def iterations(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / "runs" / "x").glob("iter-*"))
+
+
+def test_the_loop_stops_when_the_probe_falls_and_says_what_to_ship(stubbed: Path) -> None:
+    said, ran = guarded(stubbed, *PROBE, probe=[80, 120, 96, 150])
+    line = said.splitlines()[-1]
+    assert line.startswith(
+        "stopped after iteration 2: probe fell from 60.0 % to 48.0 % "
+        "(95 % interval of the difference -16."
+    )
+    assert line.endswith("); ship runs/x/iter-1/solver")
+    assert iterations(stubbed) == ["iter-1", "iter-2"]
+    assert [line.split()[0] for line in ran][-3:] == ["report", "stats", "guard"]
+    found = json.loads((stubbed / "runs/x/iter-2/guard.json").read_text())
+    assert (found["tripped"], found["best"], found["verdict"]) == (True, 1, line)
+    read = [f"runs/x/{name}/probe.json" for name in ("base", "iter-1", "iter-2")]
+    assert [parent["path"] for parent in found["origin"]["parents"]] == read
+    assert not json.loads((stubbed / "runs/x/iter-1/guard.json").read_text())["tripped"]
+
+
+def test_a_chain_that_begins_as_the_guarded_loop_waits_for_it(stubbed: Path) -> None:
+    """Two makes would make the same Challenger at once."""
+    (stubbed / "plan.json").write_text(json.dumps({"different": [100, 100]}))
+    given = ("MODEL=org/base", "HELDOUT=heldout.jsonl", "ITERATIONS=2", "RUN=x", STUB)
+    chains = "CHAINS=trained no-filter"
+    done = make(stubbed, "-j2", "chains", chains, "GUARD=diversity", *given)
+    assert done.returncode == 0, done.stderr
+    ran = (stubbed / "commands.log").read_text().splitlines()
+    asked = [line.split()[-1] for line in ran if line.startswith("challenge")]
+    at = ("runs/x/iter-1", "runs/x/iter-2", "runs/x/no-filter/iter-2")
+    assert asked == [f"{folder}/challenger" for folder in at]
+    others = ["no-filter" in line for line in ran]
+    assert others == sorted(others)
+
+
+def test_the_loop_stops_when_answers_become_the_same_and_goes_on_if_it_may(stubbed: Path) -> None:
+    said, _ = guarded(stubbed, "GUARD=diversity", different=[90, 40, 100])
+    line = said.splitlines()[-1]
+    assert line.startswith(
+        "stopped after iteration 2: distinct questions fell from 90 of 100 (90%) to 40 of 100 (40%)"
+    )
+    assert line.endswith("; ship runs/x/iter-1/solver")
+    assert iterations(stubbed) == ["iter-1", "iter-2"]
+    assert not list(stubbed.rglob("probe.json")), "nobody asked for a probe"
+
+    again, ran = guarded(stubbed, "GUARD=diversity")
+    assert again.splitlines()[-1] == line
+    assert [command.split()[0] for command in ran] == ["guard"], "nothing else is done again"
+    shown = make(stubbed, "-n", "run", "MODEL=org/base", "RUN=x", STUB, "GUARD=diversity")
+    assert "challenge" not in shown.stdout
+
+    # With a wider margin it goes on from there; what was trained stays.
+    said, ran = guarded(stubbed, "GUARD=diversity", "GUARD_FLAGS=--least-share 0.3")
+    assert said.splitlines()[-1] == (
+        "no guard tripped after iteration 3; ship runs/x/iter-3/solver"
+    )
+    made = [command.split()[-1] for command in ran if command.startswith(("challenge", "train"))]
+    assert made == ["runs/x/iter-3/challenger", "runs/x/iter-3/solver"]
+
+
+def test_the_loop_stops_where_nothing_is_asked_any_more(stubbed: Path) -> None:
+    said, _ = guarded(stubbed, "GUARD=diversity", different=[0, 100, 100])
+    assert said.splitlines()[-1] == (
+        "stopped after iteration 1: no labelled question is left; ship the base model"
+    )
+    assert iterations(stubbed) == ["iter-1"]
+
+
+def test_the_figures_of_a_report_are_in_the_order_of_the_iterations(stubbed: Path) -> None:
+    def stats(*arguments: str) -> list[str]:
+        shown = make(stubbed, "-n", "report", "RUN=x", *arguments).stdout
+        return [line.split("stats ")[1] for line in shown.splitlines() if "stats " in line]
+
+    assert stats() == []
+    for k in (1, 2, 10):
+        (stubbed / f"runs/x/iter-{k}").mkdir(parents=True)
+        (stubbed / f"runs/x/iter-{k}/labeled.jsonl").write_text("")
+    files = " ".join(f"runs/x/iter-{k}/labeled.jsonl" for k in (1, 2, 10))
+    told = " > runs/x/stats.txt && cat runs/x/stats.txt"
+    assert stats() == [f"{files} {told}"]
+    assert stats("PRESET=official") == [f"{files} --preset official{told}"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["GUARD=probe"], "PROBE=: no such file"),
+        (["GUARD=probe", "PROBE=heldout.jsonl"], "PROBE is HELDOUT"),
+        (["GUARD=answers"], "GUARD=answers: must be probe, diversity or probe,diversity"),
+    ],
+)
+def test_a_guard_that_cannot_be_is_said_before_anything_begins(
+    stubbed: Path, options: list[str], message: str
+) -> None:
+    done = make(stubbed, "run", "MODEL=org/base", "HELDOUT=heldout.jsonl", STUB, *options)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert not (stubbed / "commands.log").exists()
+
+
+def test_with_a_guard_a_dry_run_still_reads_like_the_algorithm(folder: Path) -> None:
+    (folder / "probe.jsonl").write_text("{}\n")
+    plan = make(folder, "-n", "run", "MODEL=org/base", "ITERATIONS=2", "RUN=dry", *PROBE)
+    assert plan.returncode == 0, plan.stderr
+    found = commands(plan.stdout)
+    stages = [name for name in found if name not in ("eval", "guard", "report")]
+    assert stages == ["challenge", "sample", "label", "filter", "train-solver"] * 2
+    assert found.count("eval") == 6
+    assert found[-2:] == ["report", "guard"]
+    dedup = make(folder, "-n", "run", "MODEL=org/base", "ITERATIONS=2", "DEDUP=near").stdout
+    filters = [line for line in dedup.splitlines() if "rzero_cli filter" in line]
+    against = "--dedup near --dedup-against runs/r-zero/iter-1/train.jsonl"
+    assert ["--dedup near" in line for line in filters] == [True, True]
+    assert [against in line for line in filters] == [False, True]

@@ -1,0 +1,128 @@
+"""The verdict and the warnings at the top of a report."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from helpers.run_folders import grow_run, labelled, write
+
+pytest.importorskip("matplotlib")
+pytest.importorskip("jinja2")
+
+from helpers.report_pages import reported, section
+from rzero_cli.report.content import Report
+
+
+def test_the_headline_names_the_best_solver_and_its_difference(of_whole: Report) -> None:
+    # 40 of 50 right, the base 20 of 50; the same 20 questions changed.
+    assert of_whole.verdict.startswith("The best Solver is that of iter-2: 80.0 % right (95 % ")
+    assert "40.0 points above the base model (40.0 %)" in of_whole.verdict
+    low, high = re.search(
+        r"difference \+(\d+\.\d) to \+(\d+\.\d)\. It was chosen among 3", of_whole.verdict
+    ).groups()  # type: ignore[union-attr]
+    assert 20 < float(low) < 40 < float(high) < 60
+    facts = dict(of_whole.facts)
+    assert facts["Base model"] == "base-model"
+    assert (facts["Preset"], facts["Seed"], facts["Seeds of the iterations"]) == (
+        *("tiny", "7"),
+        "1, 1, 1",
+    )
+    assert facts["Iterations"] == "3 done of 5 planned"
+
+
+def test_warnings_say_what_went_wrong_in_plain_words(of_whole: Report, tmp_path: Path) -> None:
+    assert "Accuracy fell by 10.0 points from iter-2 to iter-3" in of_whole.warnings[0]
+    assert "iter-2/solver" in of_whole.warnings[0]
+    run = grow_run(tmp_path / "worse", [19], baseline=[25])
+    said = " ".join(reported(run).warnings)
+    assert "nothing was gained" in said
+    assert "does better by iter-1, the last iteration of which both are scored (-12.0" in said
+    # A fall by one question is noise, and a gain by one is none.
+    fine = " ".join(reported(grow_run(tmp_path / "fine", [30, 40, 39])).warnings)
+    assert "fell" not in fine
+    assert "gained" not in fine
+    assert "no more than the noise" in " ".join(reported(grow_run(tmp_path / "s", [21])).warnings)
+
+
+def test_warnings_tell_of_a_collapse(tmp_path: Path) -> None:
+    run = grow_run(tmp_path / "run", [30, 40])
+    write(run / "iter-1" / "labeled.jsonl", *map(labelled, range(60)))
+    write(run / "iter-2" / "labeled.jsonl", *[labelled(0) | {"id": f"id{i}"} for i in range(60)])
+    said = " ".join(reported(run).warnings)
+    assert "Diversity falls: from iter-1 to iter-2 distinct questions fell from" in said
+    assert (
+        "near-duplicates of earlier ones, from the first iteration on: 90.0 % in iter-1, 98.3"
+        in said
+    )
+
+
+def test_near_duplicates_are_told_with_both_values_and_only_where_many_or_more(
+    tmp_path: Path,
+) -> None:
+    def said(*apart: int) -> str:
+        """Of as many iterations, with so many of 60 questions that are like no other."""
+        run = grow_run(tmp_path / f"run-{apart}", [30] * len(apart), updates=1)
+        for i, n in enumerate(apart, 1):
+            texts = [" ".join(f"{w}{k}" for w in "abcdefgh") for k in range(n)] + ["a b c d"] * 60
+            rows = [labelled(k) | {"question": text} for k, text in enumerate(texts[:60])]
+            write(run / f"iter-{i}" / "labeled.jsonl", *rows)
+        return " ".join(reported(run).warnings)
+
+    assert "rose from 15.0 % in iter-1 to 31.7 % in iter-2" in said(50, 40)
+    assert "first iteration on: 81.7 % in iter-1, 65.0 % in iter-2." in said(10, 20)
+    for fine in (said(10, 50), said(40, 44)):
+        assert "ear-duplicates of" not in fine
+
+
+def test_a_chain_that_is_longer_is_compared_where_both_are_scored(tmp_path: Path) -> None:
+    # At iter-1 the baseline is ahead; the longer chain's later iterations are nobody's equal.
+    for name, rights, baseline in (("a", [22, 40], [30]), ("b", [22], [30, 10])):
+        run = grow_run(tmp_path / name, rights, baseline=baseline, updates=1)
+        said = " ".join(reported(run).warnings)
+        assert "does better by iter-1, the last iteration of which both are scored (-16.0" in said
+
+
+def test_what_to_ship_is_said_once(tmp_path: Path) -> None:
+    worse = grow_run(tmp_path / "run", [18, 10], updates=1)
+    found = reported(worse)
+    assert found.verdict.startswith("The base model is the best of the loop. The best iteration is")
+    assert "iter-1: 36.0 % right (95 % " in found.verdict
+    assert "4.0 points below the base model (40.0 %)" in found.verdict
+    assert "checkpoint to use" not in " ".join(found.warnings)
+    guard = {"tripped": False, "verdict": "all is well; ship X", "ship": "runs/b/iter-2/solver"}
+    write(worse / "iter-2" / "guard.json", guard)
+    assert "The base model is the best" not in reported(worse).verdict
+    better = grow_run(tmp_path / "better", [40, 30], updates=1)
+    assert "the checkpoint to use is iter-1/solver" in " ".join(reported(better).warnings)
+    write(better / "iter-2" / "guard.json", guard)
+    found = reported(better)
+    assert dict(found.facts)["What to ship"] == "runs/b/iter-2/solver, says the guard"
+    assert found.verdict.startswith(
+        "The Solver of iter-1 has the highest score of the iterations: 80"
+    )
+    assert "Accuracy fell by 20.0 points" in found.warnings[0]
+    assert "checkpoint to use" not in " ".join(found.warnings)
+
+
+def test_a_guard_that_stopped_the_loop_is_told_first(tmp_path: Path) -> None:
+    run = grow_run(tmp_path / "run", [30, 40], updates=2)
+    write(run / "iter-1" / "guard.json", {"tripped": False, "verdict": "fine", "ship": "x"})
+    guard = {"tripped": True, "verdict": "ship <iter-1/solver>", "ship": "<iter-1/solver>"}
+    write(run / "iter-2" / "guard.json", guard)
+    assert reported(run).warnings[0] == "The loop was stopped at iter-2: ship <iter-1/solver>"
+    (run / "iter-2" / "guard.json").write_text("{")
+    found = reported(run)
+    assert not [one for one in found.warnings if "stopped" in one]
+    assert section(found, "settings").remarks[0].startswith("iter-2/guard.json: cannot be read")
+
+
+def test_few_true_labels_and_few_kept_questions_are_warned_of(tmp_path: Path) -> None:
+    run = grow_run(tmp_path / "run", [30, 40])
+    write(run / "iter-2/graded.jsonl.meta.json", {"metrics": {"graded": 10, "correct": 1}})
+    write(run / "iter-2/train.jsonl.meta.json", {"metrics": {"kept": 2}, "settings": {}})
+    said = " ".join(reported(run).warnings)
+    assert "(iter-2 10.0 %): what the Solver gains from there on is sureness" in said
+    assert "iter-2: only 2 of 24 questions were kept" in said
