@@ -10,7 +10,7 @@ from helpers.guarded_runs import MODEL, labelled, probed
 from rzero_cli.analysis.collapse import judge
 
 
-def test_a_fall_beyond_its_noise_trips(tmp_path: Path) -> None:
+def test_probe_guard_trips_on_a_fall_beyond_noise(tmp_path: Path) -> None:
     """All are right on the same questions, so of 200 the n that are lost are all that differ.
 
     The share lost is binomial: for n = 4 of 200, 2 % with a standard error of 0.99 %, and the 95 %
@@ -25,7 +25,7 @@ def test_a_fall_beyond_its_noise_trips(tmp_path: Path) -> None:
     assert not judge(probed(tmp_path, 80, 120, 118), ["probe"])["tripped"]
 
 
-def test_it_is_the_best_before_that_counts_not_the_last(tmp_path: Path) -> None:
+def test_probe_guard_compares_with_the_best_earlier_model(tmp_path: Path) -> None:
     # Each step down is within its noise, both together are not.
     found = judge(probed(tmp_path, 80, 120, 118, 115), ["probe"])
     assert (found["tripped"], found["iteration"], found["best"]) == (True, 3, 1)
@@ -33,19 +33,19 @@ def test_it_is_the_best_before_that_counts_not_the_last(tmp_path: Path) -> None:
     assert found["probe"]["scores"] == [0.4, 0.6, 0.59, 0.575]
 
 
-def test_what_comes_after_the_first_trip_is_not_looked_at(tmp_path: Path) -> None:
+def test_iterations_after_the_first_trip_are_ignored(tmp_path: Path) -> None:
     found = judge(probed(tmp_path, 80, 120, 60, 200), ["probe"])
     assert (found["iteration"], found["best"]) == (2, 1)
     assert judge(tmp_path, ["probe"], 1)["tripped"] is False
 
 
-def test_a_margin_can_be_asked_for(tmp_path: Path) -> None:
+def test_least_fall_sets_a_margin(tmp_path: Path) -> None:
     probed(tmp_path, 80, 120, 100)
     assert judge(tmp_path, ["probe"], least_fall=0.05)["tripped"]
     assert not judge(tmp_path, ["probe"], least_fall=0.1)["tripped"]
 
 
-def test_a_base_that_stays_the_best_is_what_to_ship(tmp_path: Path) -> None:
+def test_base_model_is_shipped_when_it_stays_the_best(tmp_path: Path) -> None:
     found = judge(probed(tmp_path, 100, 40), ["probe"])
     assert (found["tripped"], found["best"], found["ship"]) == (True, 0, MODEL)
     found = judge(probed(tmp_path, 100, 100), ["probe"])
@@ -87,7 +87,7 @@ KINDS = ["distinct_questions", "without_near_duplicate", "distinct_answers"]
         (apart(50), []),
     ],
 )
-def test_diversity_is_measured_by_the_first_iteration(
+def test_diversity_guard_compares_with_the_first_iteration(
     tmp_path: Path, later: list[tuple[str, str | None]], fell: list[str]
 ) -> None:
     found = judge(labelled(tmp_path, APART, later), ["diversity"])
@@ -99,7 +99,7 @@ def test_diversity_is_measured_by_the_first_iteration(
     assert found["best"] is None
 
 
-def test_where_nothing_is_left_to_learn_from_the_one_before_is_shipped(tmp_path: Path) -> None:
+def test_without_labelled_questions_the_previous_solver_is_shipped(tmp_path: Path) -> None:
     found = judge(labelled(tmp_path, APART, []), ["diversity"])
     assert found["verdict"] == (
         f"stopped after iteration 2: no labelled question is left; ship {tmp_path}/iter-1/solver"
@@ -112,7 +112,7 @@ def test_where_nothing_is_left_to_learn_from_the_one_before_is_shipped(tmp_path:
     assert judge(tmp_path, ["probe", "diversity"])["ship"] == str(tmp_path / "iter-1/solver")
 
 
-def test_with_both_guards_the_probe_says_which_is_best(tmp_path: Path) -> None:
+def test_probe_decides_what_to_ship_when_both_guards_run(tmp_path: Path) -> None:
     probed(tmp_path, 80, 120, 119)
     labelled(tmp_path, APART, APART[:24] * 3)
     found = judge(tmp_path, ["probe", "diversity"])

@@ -27,7 +27,7 @@ def without_warning(*pair: Json, **how: Any) -> Json:
 # ---------------------------------------------------------------- figures by hand
 
 
-def test_figures_by_hand() -> None:
+def test_comparison_metrics_by_hand() -> None:
     a = evaluation(
         t=task(
             sample("x", True, [True, False]),
@@ -74,7 +74,7 @@ def test_figures_by_hand() -> None:
         (0, 0, 1.0),
     ],
 )
-def test_the_exact_mcnemar_by_hand(b: int, c: int, p: float) -> None:
+def test_exact_mcnemar_by_hand(b: int, c: int, p: float) -> None:
     a = evaluation(t=verdicts("1" * b + "0" * c + "1100"))
     other = evaluation(t=verdicts("0" * b + "1" * c + "1100"))
     found = without_warning(a, other)["tasks"]["t"]["greedy"]["mcnemar"]
@@ -82,7 +82,7 @@ def test_the_exact_mcnemar_by_hand(b: int, c: int, p: float) -> None:
     assert found["p"] == pytest.approx(p)
 
 
-def test_one_sample_a_question_is_yes_or_no_and_a_share_is_not() -> None:
+def test_mcnemar_needs_binary_scores() -> None:
     once = evaluation(t=task(*(sample(f"q{i}", None, [i < 3]) for i in range(9))))
     twice = evaluation(t=task(*(sample(f"q{i}", None, [i < 5] * 2) for i in range(9))))
     assert without_warning(once, once)["tasks"]["t"]["mean_at_k"]["mcnemar"]["p"] == 1.0
@@ -91,7 +91,7 @@ def test_one_sample_a_question_is_yes_or_no_and_a_share_is_not() -> None:
     assert without_warning(f1, f1)["tasks"]["t"]["greedy"]["mcnemar"] is None
 
 
-def test_the_interval_is_the_normal_one_where_questions_are_many() -> None:
+def test_interval_is_nearly_normal_for_many_questions() -> None:
     draw = random.Random(0)
     right = ["".join(draw.choice("01") for _ in range(1000)) for _ in range(2)]
     a, b = (evaluation(t=verdicts(text)) for text in right)
@@ -106,7 +106,7 @@ def test_the_interval_is_the_normal_one_where_questions_are_many() -> None:
     assert high - low < half
 
 
-def test_the_interval_holds_the_true_difference_about_95_times_in_100() -> None:
+def test_interval_covers_the_true_difference_in_95_percent() -> None:
     """B is right where A is wrong in 20 % of all questions, and wrong where A is right in 10 %."""
     draw, held, times, n = random.Random(1), 0, 150, 100
     for _ in range(times):
@@ -120,7 +120,7 @@ def test_the_interval_holds_the_true_difference_about_95_times_in_100() -> None:
 # ---------------------------------------------------------------- cases at the edge
 
 
-def test_the_same_evaluation_twice() -> None:
+def test_evaluation_compared_with_itself_has_no_difference() -> None:
     one = evaluation({"avg": {"score": 0.5, "of": ["t"]}}, t=verdicts("0110"))
     found = without_warning(one, one)
     assert found["warnings"] == []
@@ -135,7 +135,7 @@ def test_the_same_evaluation_twice() -> None:
 
 
 @pytest.mark.parametrize(("n", "interval"), [(1, None), (5, [1.0, 1.0])])
-def test_one_question_and_no_variance(n: int, interval: list[float] | None) -> None:
+def test_interval_of_one_question_and_of_no_variance(n: int, interval: list[float] | None) -> None:
     averages = {"avg": {"score": 0.5, "of": ["t"]}}
     a, b = (evaluation(averages, t=verdicts(c * n)) for c in "01")
     found = without_warning(a, b)
@@ -144,7 +144,7 @@ def test_one_question_and_no_variance(n: int, interval: list[float] | None) -> N
     assert found["averages"]["avg"]["difference"] == 1.0
 
 
-def test_a_score_that_one_lacks_is_not_compared() -> None:
+def test_score_that_one_evaluation_lacks_is_not_compared() -> None:
     greedy = evaluation(t=task(sample("x", True), sample("y", False)))
     both = evaluation(t=task(sample("x", True, [True] * 3), sample("y", False, [False] * 3)))
     for found in (compare_evaluations(greedy, both), compare_evaluations(both, greedy)):
@@ -158,7 +158,7 @@ def test_a_score_that_one_lacks_is_not_compared() -> None:
 # ---------------------------------------------------------------- which question is which
 
 
-def test_questions_are_matched_by_id_and_text() -> None:
+def test_questions_are_paired_by_id_and_text() -> None:
     a = task(sample("x", True), sample("y", True), sample("z", True))
     b = task(
         sample("z", False), sample("x", True), sample("y", False, question="another"), k=a["k"]
@@ -177,7 +177,7 @@ def test_questions_are_matched_by_id_and_text() -> None:
     assert (found["tasks"]["t"]["n"], found["warnings"]) == (3, [])
 
 
-def test_repeated_questions_pair_by_occurrence() -> None:
+def test_repeated_questions_are_paired_by_occurrence() -> None:
     a = evaluation(t=task(*(sample("x", c == "1") for c in "110"), sample("y", True)))
     b = evaluation(t=task(sample("y", True), *(sample("x", c == "1") for c in "01")))
     found = compare_evaluations(a, b)["tasks"]["t"]
@@ -186,7 +186,7 @@ def test_repeated_questions_pair_by_occurrence() -> None:
     assert found["greedy"]["mcnemar"] == {"b": 1, "c": 0, "p": 1.0}
 
 
-def test_ids_of_any_kind_are_told_apart() -> None:
+def test_ids_of_different_types_stay_distinct() -> None:
     ids: list[Any] = [1, "1", True, None, [1], {"a": 1}, 1.5]
     rows = [sample("q", i % 2 == 0, id=name) for i, name in enumerate(ids)]
     both = evaluation(t=task(*rows)), evaluation(t=task(*rows[1:], rows[0]))
@@ -211,7 +211,7 @@ def two(rows: list[tuple[bool, bool, list[bool]]]) -> tuple[Json, Json]:
 
 @settings(deadline=None, max_examples=25)
 @given(QUESTIONS)
-def test_swapping_the_two_turns_every_sign(rows: list[tuple[bool, bool, list[bool]]]) -> None:
+def test_swapping_evaluations_flips_every_sign(rows: list[tuple[bool, bool, list[bool]]]) -> None:
     a, b = two(rows)
     there, back = without_warning(a, b, seed=3), without_warning(b, a, seed=3)
     scored = [(there["averages"]["avg"], back["averages"]["avg"])]
@@ -229,7 +229,7 @@ def test_swapping_the_two_turns_every_sign(rows: list[tuple[bool, bool, list[boo
 
 @settings(deadline=None, max_examples=25)
 @given(QUESTIONS, st.randoms(use_true_random=False))
-def test_the_order_of_samples_does_not_matter(
+def test_comparison_ignores_the_order_of_samples(
     rows: list[tuple[bool, bool, list[bool]]], order: random.Random
 ) -> None:
     a, b = two(rows)
@@ -240,7 +240,7 @@ def test_the_order_of_samples_does_not_matter(
     assert without_warning(a, b, seed=1) == expected
 
 
-def test_the_seed_decides_the_interval() -> None:
+def test_interval_depends_on_the_seed_alone() -> None:
     draw = random.Random(0)
     a, b = (
         evaluation(t=task(*(sample(f"q{i}", draw.random()) for i in range(100)))) for _ in range(2)
@@ -256,7 +256,7 @@ def test_the_seed_decides_the_interval() -> None:
 # ---------------------------------------------------------------- averages
 
 
-def test_an_average_weighs_tasks_alike_and_may_be_of_averages() -> None:
+def test_averages_weigh_tasks_equally_and_nest() -> None:
     averages = {
         "math": {"score": 0.0, "of": ["small", "large"]},
         "overall": {"score": 0.0, "of": ["math", "other"]},
@@ -283,7 +283,7 @@ def test_an_average_weighs_tasks_alike_and_may_be_of_averages() -> None:
     )
 
 
-def test_an_average_is_of_the_score_that_each_task_states() -> None:
+def test_average_uses_the_metric_of_each_task() -> None:
     averages = {"avg": {"score": 0.0, "of": ["t", "u"]}}
 
     def made(share: int) -> Json:
@@ -296,7 +296,7 @@ def test_an_average_is_of_the_score_that_each_task_states() -> None:
     assert (found["a"], found["b"]) == ((0.25 + 1) / 2, (0.75 + 1) / 2)
 
 
-def test_an_average_of_something_else_is_left_out_and_said() -> None:
+def test_average_of_different_tasks_is_left_out_with_a_warning() -> None:
     t, u = verdicts("01"), verdicts("11")
     a = evaluation({"avg": {"score": 0.0, "of": ["t", "u"]}, "mine": {"of": ["t"]}}, t=t, u=u)
     b = evaluation({"avg": {"score": 0.0, "of": ["t"]}}, t=t, u=u)
@@ -312,7 +312,7 @@ def test_an_average_of_something_else_is_left_out_and_said() -> None:
 # ---------------------------------------------------------------- what differs
 
 
-def test_what_differs_is_said_once_for_all_tasks_it_holds_for() -> None:
+def test_differing_settings_are_reported_once_for_all_tasks() -> None:
     a = evaluation(**{name: verdicts("0110") for name in "tuvwxy"})
     b = copy.deepcopy(a)
     for name in "tuvwxy":
@@ -334,7 +334,7 @@ def test_what_differs_is_said_once_for_all_tasks_it_holds_for() -> None:
     ]
 
 
-def test_tasks_and_questions_of_one_alone_are_said() -> None:
+def test_tasks_and_questions_in_one_evaluation_only_are_reported() -> None:
     a = evaluation(t=verdicts("01"), u=verdicts("01"), w=verdicts("1"))
     other = task(sample("elsewhere", True))
     b = evaluation(t=verdicts("01"), v=verdicts("01"), w=other)

@@ -29,7 +29,7 @@ def index_of(*questions: str, n: int = 13, source: str = "b") -> Index:
         ("求方程 x+1=2 的解。", "求 方程x + 1 = 2的解"),
     ],
 )
-def test_what_was_typeset_otherwise_is_alike(one: str, other: str) -> None:
+def test_tokens_ignore_typesetting(one: str, other: str) -> None:
     assert tokens(one) == tokens(other)
 
 
@@ -46,7 +46,7 @@ def test_what_was_typeset_otherwise_is_alike(one: str, other: str) -> None:
         ("求解", "求和"),
     ],
 )
-def test_what_says_something_else_is_not(one: str, other: str) -> None:
+def test_tokens_keep_different_meanings_apart(one: str, other: str) -> None:
     assert tokens(one) != tokens(other)
 
 
@@ -58,13 +58,13 @@ def test_tokens_by_hand() -> None:
 
 
 @given(st.text(max_size=200))
-def test_any_text_has_tokens_and_they_stay(text: str) -> None:
+def test_tokenizing_is_idempotent_for_any_text(text: str) -> None:
     found = tokens(text)
     assert all(found)
     assert tokens(" ".join(found)) == found
 
 
-def test_hostile_text_takes_no_time() -> None:
+def test_tokenizing_hostile_text_is_fast() -> None:
     for text in ("^" + " " * 50_000 + "\\x", "}" * 50_000 + "\\", "\\frac " * 20_000, "-" * 50_000):
         tokens(text)
 
@@ -72,7 +72,7 @@ def test_hostile_text_takes_no_time() -> None:
 LONG = "a farmer sells 16 eggs and 4 hens at the market for 2 dollars each how much is it all"
 
 
-def test_thirteen_tokens_in_a_row_are_enough_and_twelve_are_not() -> None:
+def test_index_finds_thirteen_tokens_in_a_row_but_not_twelve() -> None:
     words = LONG.split()
     index = index_of(LONG)
     for start in range(len(words) - 12):
@@ -80,7 +80,7 @@ def test_thirteen_tokens_in_a_row_are_enough_and_twelve_are_not() -> None:
         assert index.find("so: " + " ".join(words[start : start + 12]) + ", they say") == set()
 
 
-def test_a_shorter_question_is_found_where_all_of_it_is() -> None:
+def test_short_question_is_found_where_all_of_it_occurs() -> None:
     eight = "how much is 3 * 4 + 5"
     assert len(tokens(eight)) == 8
     index = index_of(eight)
@@ -88,7 +88,7 @@ def test_a_shorter_question_is_found_where_all_of_it_is() -> None:
     assert index.find("how much is 3 * 4 + 6") == set()
 
 
-def test_a_very_short_question_is_found_where_it_is_everything() -> None:
+def test_very_short_question_is_found_only_as_a_whole_text() -> None:
     index = index_of("what is 1 + 1", "?")
     assert index.find("What is 1+1?") == {0}
     assert index.find("Ann knows what is 1 + 1 and asks for more") == set()
@@ -96,7 +96,7 @@ def test_a_very_short_question_is_found_where_it_is_everything() -> None:
     assert index.find("!") == set(), "nothing is not found in nothing"
 
 
-def test_a_phrase_of_many_questions_tells_of_none() -> None:
+def test_phrase_shared_by_several_questions_matches_none() -> None:
     ending = "written as m/n where m and n are relatively prime positive integers what is m+n"
     questions = [f"{opening} is {ending}" for opening in ("the area of a hexagon", "its volume")]
     index = index_of(*questions)
@@ -106,12 +106,12 @@ def test_a_phrase_of_many_questions_tells_of_none() -> None:
     assert index_of(LONG, LONG).find(f"so {LONG}") == {0, 1}, "a question that is there twice"
 
 
-def test_the_same_question_of_two_benchmarks_is_found_in_both() -> None:
+def test_question_in_two_benchmarks_is_found_in_both() -> None:
     lines = [Line("a", 1, b"", {"question": LONG}), Line("b", 1, b"", {"problem": LONG + " now"})]
     assert index_benchmarks(lines).find(LONG) == {0, 1}
 
 
 @given(st.lists(st.sampled_from("abcdefgh1234+="), min_size=1, max_size=30), st.integers(1, 14))
-def test_a_question_is_always_found_in_itself(words: list[str], n: int) -> None:
+def test_question_is_always_found_in_itself(words: list[str], n: int) -> None:
     text = " ".join(words)
     assert index_of(text, n=n).find(text) == {0}

@@ -46,7 +46,7 @@ def run(tmp_path: Path) -> Path:
     return run
 
 
-def test_a_row_for_each_iteration_and_a_column_for_each_solver(
+def test_difficulty_table_has_a_row_per_iteration_and_a_column_per_solver(
     rzero: Rzero, run: Path, tmp_path: Path
 ) -> None:
     ended = rzero("report", "run", "--difficulty", "-o", "d.json", "-o", "d.txt", "--quiet")
@@ -67,7 +67,7 @@ def test_a_row_for_each_iteration_and_a_column_for_each_solver(
     assert 0 < low < table["rows"][0]["label_accuracy"] == 0.8 < high < 1
 
 
-def test_labels_need_not_be_there(rzero: Rzero, tmp_path: Path) -> None:
+def test_difficulty_works_without_labels(rzero: Rzero, tmp_path: Path) -> None:
     questions(tmp_path, 1, 1, 1)
     path = tmp_path / "difficulty" / "iter-1.jsonl"
     path.write_text('{"question": "q0", "reference": "1"}\n')
@@ -84,7 +84,7 @@ def test_labels_need_not_be_there(rzero: Rzero, tmp_path: Path) -> None:
         [],
     ],
 )
-def test_an_evaluation_of_something_else_of_the_same_size_is_refused(
+def test_evaluation_of_other_questions_is_refused(
     refused: Refused, run: Path, tmp_path: Path, samples: list[dict[str, Any]]
 ) -> None:
     questions(tmp_path, 1, 1, 1)
@@ -108,7 +108,7 @@ def test_an_evaluation_of_something_else_of_the_same_size_is_refused(
         (["bad"], "bad/difficulty/iter-1/base.json: cannot be read"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(
+def test_difficulty_errors_are_one_line(
     refused: Refused, run: Path, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
     for name in ("other", "none", "bad"):

@@ -25,7 +25,7 @@ def found(path: Path, **how: Any) -> dict[str, Any]:
     return statistics(lines, band=band(Decimal("0.25")), **how)
 
 
-def test_the_sample_is_handed_over_with_its_clusters(
+def test_clustered_sample_is_returned_with_its_clusters(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(core, "MOST_SAMPLED", 6)
@@ -39,7 +39,7 @@ def test_the_sample_is_handed_over_with_its_clusters(
     assert numbers == sorted(set(numbers))
 
 
-def test_the_entropy_of_votes_by_hand(tmp_path: Path) -> None:
+def test_vote_entropy_by_hand(tmp_path: Path) -> None:
     def entropy(*rows: dict[str, Any]) -> float | None:
         (tmp_path / "a.jsonl").write_text(jsonl(*({"answer": "1", "p_hat": 0.5} | r for r in rows)))
         return found(tmp_path / "a.jsonl").get("vote_entropy")
@@ -56,7 +56,7 @@ def test_the_entropy_of_votes_by_hand(tmp_path: Path) -> None:
     assert entropy({}, {"answers": [None]}, {"votes": {}}) is None
 
 
-def test_an_estimate_has_an_error_even_where_all_of_the_sample_are_alike(
+def test_estimate_from_identical_questions_still_has_an_error(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(core, "MOST_SAMPLED", 50)
@@ -70,7 +70,7 @@ def test_an_estimate_has_an_error_even_where_all_of_the_sample_are_alike(
     assert "approximate" not in found(tmp_path / "a.jsonl")
 
 
-def test_what_is_too_large_is_estimated_with_its_error(
+def test_large_files_are_estimated_within_the_stated_errors(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     rng = random.Random(0)
@@ -117,7 +117,7 @@ def test_what_is_too_large_is_estimated_with_its_error(
     assert [about[key] for key in same] == [exact[key] for key in same]
 
 
-def test_kept_is_decided_on_the_decimal_text(rzero: Rzero, tmp_path: Path) -> None:
+def test_kept_share_compares_p_hat_as_decimal_text(rzero: Rzero, tmp_path: Path) -> None:
     def kept(p_hat: str) -> Any:
         (tmp_path / "a.jsonl").write_text(f'{{"answer": "1", "p_hat": {p_hat}}}\n')
         return found(tmp_path / "a.jsonl")["kept"]

@@ -26,7 +26,7 @@ def test_binary_scores_get_wilsons_interval(right: int, n: int, low: float, high
     )
 
 
-def test_equal_shares_by_hand() -> None:
+def test_interval_of_equal_scores_by_hand() -> None:
     # n = 4, mean 1/2, no variance: (0 + z^2/4) / (4 + z^2) = 0.12247, so 8.1653 questions, and
     # 1.95996 / 1.47047 * sqrt(0.030617 + 0.014405) = 0.28281.
     assert mean_interval([0.5] * 4) == pytest.approx((0.5, 0.21719, 0.78281), abs=2e-5)
@@ -41,33 +41,35 @@ def wilson(p: float, n: float) -> tuple[float, float]:
 
 
 @given(verdicts)
-def test_binary_scores_are_the_roots_of_the_score_equation(values: list[bool]) -> None:
+def test_interval_ends_are_the_roots_of_the_score_equation(values: list[bool]) -> None:
     mean, low, high = mean_interval(values)
     assert (low, high) == pytest.approx(wilson(mean, len(values)), abs=1e-9)
 
 
 @given(shares)
-def test_the_interval_is_one(values: list[float]) -> None:
+def test_interval_contains_the_mean_within_0_and_1(values: list[float]) -> None:
     mean, low, high = mean_interval(values)
     assert 0 <= low <= mean <= high <= 1
     assert low < high
 
 
 @given(shares, st.randoms(use_true_random=False))
-def test_the_order_of_questions_does_not_matter(values: list[float], chance: random.Random) -> None:
+def test_interval_ignores_the_order_of_questions(
+    values: list[float], chance: random.Random
+) -> None:
     shuffled = chance.sample(values, len(values))
     assert mean_interval(shuffled) == pytest.approx(mean_interval(values), abs=1e-12)
 
 
 @given(st.lists(st.integers(0, 8).map(lambda right: right / 8), min_size=1, max_size=40))
-def test_right_and_wrong_are_mirror_images(values: list[float]) -> None:
+def test_interval_of_flipped_scores_is_mirrored(values: list[float]) -> None:
     mean, low, high = mean_interval(values)
     mirrored = mean_interval([1 - v for v in values])
     assert mirrored == pytest.approx((1 - mean, 1 - high, 1 - low), abs=1e-9)
 
 
 @given(shares)
-def test_shares_are_never_less_certain_than_verdicts_of_the_same_mean(values: list[float]) -> None:
+def test_fractional_scores_are_never_less_certain_than_binary_ones(values: list[float]) -> None:
     mean, low, high = mean_interval(values)
     widest = wilson(mean, len(values))
     assert widest[0] - 1e-9 <= low
@@ -75,7 +77,7 @@ def test_shares_are_never_less_certain_than_verdicts_of_the_same_mean(values: li
 
 
 @given(shares)
-def test_more_questions_narrow_it(values: list[float]) -> None:
+def test_interval_narrows_with_more_questions(values: list[float]) -> None:
     _, low, high = mean_interval(values)
     _, low4, high4 = mean_interval(values * 4)
     assert high4 - low4 < high - low
@@ -105,7 +107,7 @@ def hopeless(share: float, p: float):
         (hopeless(0.5, 0.8), 0.4),
     ],
 )
-def test_it_holds_the_truth_as_often_as_it_says(n, k, difficulty, truth) -> None:
+def test_interval_covers_the_truth_as_often_as_stated(n, k, difficulty, truth) -> None:
     chance, runs, held = random.Random(0), 600, 0
     for _ in range(runs):
         chances = [difficulty(chance) for _ in range(n)]
@@ -118,6 +120,6 @@ def test_it_holds_the_truth_as_often_as_it_says(n, k, difficulty, truth) -> None
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=60))
-def test_sums_give_what_values_give(values: list[float]) -> None:
+def test_interval_from_sums_equals_interval_from_values(values: list[float]) -> None:
     sums = len(values), sum(values), sum(value**2 for value in values)
     assert sums_interval(*sums) == pytest.approx(mean_interval(values), abs=1e-6)

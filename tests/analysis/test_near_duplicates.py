@@ -23,7 +23,9 @@ def edited(text: str, rng: random.Random, words: list[str]) -> str:
 
 @pytest.mark.parametrize("bleu", ["13a", "char", "nltk"])
 @pytest.mark.parametrize("tau_bleu", [0.3, 0.5])
-def test_recall_on_edited_real_questions(benchmarks: Path, bleu: str, tau_bleu: float) -> None:
+def test_near_duplicates_of_edited_real_questions_are_found(
+    benchmarks: Path, bleu: str, tau_bleu: float
+) -> None:
     rng = random.Random(0)
     lines = (benchmarks / "gsm8k_test.jsonl").read_text("utf-8").splitlines()
     questions = [json.loads(line)["question"] for line in rng.sample(lines, 400)]
@@ -38,7 +40,7 @@ def test_recall_on_edited_real_questions(benchmarks: Path, bleu: str, tau_bleu: 
     assert hits / sum(there) >= 0.98
 
 
-def test_templates_and_short_questions() -> None:
+def test_near_duplicates_among_templates_and_short_questions() -> None:
     questions = [f"What is {k} plus {k * 7 % 13} ?" for k in range(300)]
     questions += ["a", "a", "b", "", "", "x y", "x y", "one two three four five six"]
     distances = distance_matrix(questions)
@@ -48,12 +50,12 @@ def test_templates_and_short_questions() -> None:
         assert (number is not None) == bool((distances[i, :i] < 0.5).any()), questions[i]
 
 
-def test_nltk_finds_a_short_question_far_from_itself() -> None:
+def test_nltk_bleu_does_not_match_short_questions_with_themselves() -> None:
     # nltk's BLEU of two identical tokens is 0.316
     assert list(near_duplicates(["x y", "x y", "a b c", "a b c"], bleu="nltk")) == [None] * 3 + [2]
 
 
-def test_it_reads_one_by_one_and_in_order() -> None:
+def test_near_duplicates_stream_in_order() -> None:
     read = []
 
     def questions() -> object:

@@ -19,7 +19,7 @@ most = st.none() | st.integers(1, 3)
 
 @settings(deadline=None)  # the first one loads numpy and the tokenizers
 @given(records, st.lists(questions, max_size=3), st.booleans(), most)
-def test_exact_guards_are_what_they_say(
+def test_exact_guards_agree_with_counting(
     asked: list[tuple[str, str]], seen: list[str], dedup: bool, per_answer: int | None
 ) -> None:
     guard = guards(dedup="exact" if dedup else None, seen=seen, max_per_answer=per_answer)
@@ -38,7 +38,7 @@ def test_exact_guards_are_what_they_say(
 
 @settings(deadline=None)  # the first one loads numpy and the tokenizers
 @given(records, st.lists(questions, max_size=3))
-def test_near_drops_nothing_that_is_near_nothing(
+def test_near_guard_drops_near_duplicates_only(
     asked: list[tuple[str, str]], seen: list[str]
 ) -> None:
     guard = guards(dedup="near", seen=seen)
@@ -56,7 +56,7 @@ def test_near_drops_nothing_that_is_near_nothing(
 
 @settings(deadline=None)  # the first one loads numpy and the tokenizers
 @given(records, st.integers(1, 3))
-def test_a_cluster_is_a_leader_and_what_is_near_it(
+def test_cluster_guard_counts_questions_near_a_leader(
     asked: list[tuple[str, str]], per_cluster: int
 ) -> None:
     guard, single = guards(max_per_cluster=per_cluster), guards(max_per_cluster=1)

@@ -22,7 +22,7 @@ def distinct(start: int, stop: int) -> Distinct:
     return counted
 
 
-def test_distinct_texts_are_exact_up_to_a_size_and_near_the_truth_beyond() -> None:
+def test_distinct_count_is_exact_up_to_a_size_and_estimated_beyond() -> None:
     counted = distinct(0, EXACT)
     for number in range(1000):
         counted.add(digest(f"question {number}"))
@@ -35,7 +35,7 @@ def test_distinct_texts_are_exact_up_to_a_size_and_near_the_truth_beyond() -> No
     assert counted.count != 2 * EXACT  # the test would not see an exact count
 
 
-def test_the_error_of_distinct_texts_is_as_stated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_distinct_count_error_is_as_stated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sketches, "EXACT", 128)
     monkeypatch.setattr(sketches, "_KEPT", 64)
     off = [distinct(2000 * k, 2000 * k + 2000).count / 2000 - 1 for k in range(200)]
@@ -47,7 +47,7 @@ def test_the_error_of_distinct_texts_is_as_stated(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(("exact", "tolerance"), [(2**18, 0.0), (256, 0.3)])
-def test_distinct_texts_of_several_files(
+def test_distinct_counts_of_several_files_are_merged(
     monkeypatch: pytest.MonkeyPatch, exact: int, tolerance: float
 ) -> None:
     monkeypatch.setattr(sketches, "EXACT", exact)
@@ -60,7 +60,7 @@ def test_distinct_texts_of_several_files(
 
 
 @given(st.lists(st.integers(0, 40), max_size=400), st.integers(1, 8))
-def test_no_frequent_item_falls_short_by_more_than_is_said(items: list[int], size: int) -> None:
+def test_frequent_counts_are_low_by_no_more_than_stated(items: list[int], size: int) -> None:
     frequent: Frequent[int] = Frequent(size)
     for item in items:
         frequent.add(item)
@@ -71,7 +71,7 @@ def test_no_frequent_item_falls_short_by_more_than_is_said(items: list[int], siz
     assert frequent.short or frequent.most(5) == Counter(items).most_common(5)
 
 
-def test_what_is_frequent_is_found_among_ever_new_items() -> None:
+def test_frequent_item_is_found_among_ever_new_items() -> None:
     frequent: Frequent[int] = Frequent(100)
     for number in range(20_000):
         frequent.add(-1 if number % 20 == 0 else number)
@@ -79,7 +79,7 @@ def test_what_is_frequent_is_found_among_ever_new_items() -> None:
     assert (item, 800 <= count <= 1000) == (-1, True)
 
 
-def test_a_sample_is_in_order_and_repeats_and_takes_all_alike() -> None:
+def test_sample_is_ordered_repeatable_and_uniform() -> None:
     def sampled(n: int, seed: int) -> list[int]:
         sample: Sample[int] = Sample(20, seed)
         for number in range(n):
@@ -95,7 +95,7 @@ def test_a_sample_is_in_order_and_repeats_and_takes_all_alike() -> None:
     assert sum((taken[k] - 200) ** 2 / 160 for k in range(100)) < 160  # chi squared of about 99
 
 
-def test_a_long_question_is_read_as_a_short_one_in_less_memory() -> None:
+def test_same_text_of_long_questions_is_linear_in_time_and_memory() -> None:
     rng = random.Random(0)
     for _ in range(3):
         text = "".join(rng.choices(["A", "b", "ß", " ", "\n", "\x1c", "\u3000", "c d"], k=70_000))

@@ -40,7 +40,7 @@ def test_extract_boxed(text: str, answer: str | None) -> None:
 
 
 @given(st.text(max_size=60), st.text(max_size=20))
-def test_a_box_gives_back_what_was_put_in(content: str, after: str) -> None:
+def test_boxed_content_is_read_back_unchanged(content: str, after: str) -> None:
     safe = content.translate(dict.fromkeys(map(ord, "{}\\"), "x"))
     assert (
         extract_boxed(rf"\boxed{{{safe}}}{after}".replace("\\boxed", "\\boxed", 1))

@@ -39,7 +39,9 @@ from rzero_cli.answers import (
         )
     ],
 )  # fmt: skip
-def test_conventions_equal(conventions: Conventions, row: list[str]) -> None:
+def test_answers_equal_under_conventions_have_one_key(
+    conventions: Conventions, row: list[str]
+) -> None:
     keys = {answer: canonical_key(answer, conventions) for answer in row}
     assert None not in keys.values()
     assert len(set(keys.values())) == 1, keys
@@ -56,12 +58,14 @@ def test_conventions_equal(conventions: Conventions, row: list[str]) -> None:
         (Conventions("keep", "fraction"), [r"50\%", r"50\% \text{ of them}", "50", "50 km"]),
     ],
 )  # fmt: skip
-def test_conventions_different(conventions: Conventions, row: list[str]) -> None:
+def test_answers_different_under_conventions_have_different_keys(
+    conventions: Conventions, row: list[str]
+) -> None:
     keys = {answer: canonical_key(answer, conventions) for answer in row}
     assert len(set(keys.values())) == len(row), keys
 
 
-def test_conventions_are_checked() -> None:
+def test_unknown_convention_is_refused() -> None:
     assert Conventions() == DEFAULT
     with pytest.raises(ValueError, match="'no' is none of drop, keep"):
         Conventions(units="no")  # type: ignore[arg-type]

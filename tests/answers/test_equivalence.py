@@ -41,21 +41,21 @@ def equivalence() -> Iterator[Equivalence]:
         ("2^n", r"\text{even}", False),
     ],
 )
-def test_what_has_no_key_goes_to_math_verify(
+def test_answers_without_key_are_compared_by_math_verify(
     equivalence: Equivalence, a: str, b: str, equal: bool
 ) -> None:
     assert equivalence.equal(a, b) is equal
     assert equivalence.equal(b, a) is equal
 
 
-def test_keyed_answers_start_no_process() -> None:
+def test_answers_with_keys_start_no_worker() -> None:
     with Equivalence() as equivalence:
         classes = equivalence.classes(["1/2", "0.5", "x", "(1,2)"])
         assert classes == [["(1,2)"], ["0.5", "1/2"], ["x"]]
         assert equivalence._worker is None
 
 
-def test_classes_join_through_a_keyed_answer(equivalence: Equivalence) -> None:
+def test_classes_join_through_an_answer_with_a_key(equivalence: Equivalence) -> None:
     answers = [r"\log_2 8", "3", r"\sin x", r"3 + 0\sin x", "4", r"\frac{6}{2}"]
     expected = [[r"\sin x"], ["3", r"3 + 0\sin x", r"\frac{6}{2}", r"\log_2 8"], ["4"]]
     assert equivalence.classes(answers) == sorted(expected)
@@ -70,7 +70,7 @@ ANSWERS = st.sampled_from(
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(ANSWERS, max_size=8), st.randoms(use_true_random=False))
-def test_classes_are_a_partition_in_any_order(
+def test_classes_are_a_partition_independent_of_order(
     equivalence: Equivalence, answers: list[str], random: Any
 ) -> None:
     classes = equivalence.classes(answers)
@@ -81,7 +81,7 @@ def test_classes_are_a_partition_in_any_order(
         assert equivalence.equal(answer, answer)
 
 
-def test_answer_pairs_have_no_error(equivalence: Equivalence) -> None:
+def test_verdicts_on_known_answer_pairs_have_no_error(equivalence: Equivalence) -> None:
     """math-verify 0.9 alone makes 8 errors on these, one of them a false "equal"."""
     pairs = _load("answer_pairs.jsonl")
     verdicts = [(pair, equivalence.equal(pair["a"], pair["b"])) for pair in pairs]
@@ -90,7 +90,7 @@ def test_answer_pairs_have_no_error(equivalence: Equivalence) -> None:
 
 
 @pytest.mark.parametrize("answer", [r"\sin x + 2e99999", "sum0E10000", r"2^n \cdot 1e-9999"])
-def test_a_number_too_large_beside_what_is_undecided_ends_nothing(
+def test_huge_number_next_to_an_undecided_term_is_compared(
     equivalence: Equivalence, answer: str
 ) -> None:
     assert equivalence.equal(answer, answer)

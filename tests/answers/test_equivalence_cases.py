@@ -378,10 +378,10 @@ def equivalence() -> Iterator[Equivalence]:
 
 
 @pytest.mark.parametrize("row", _rows(EQUAL_IN_FULL), ids=lambda row: row[0])
-def test_equal_in_full(equivalence: Equivalence, row: list[str]) -> None:
+def test_answers_equal_by_key_or_math_verify(equivalence: Equivalence, row: list[str]) -> None:
     assert [answer for answer in row if not equivalence.equal(row[0], answer)] == []
 
 
 @pytest.mark.parametrize("row", _rows(DIFFERENT_IN_FULL), ids=lambda row: row[0])
-def test_different_in_full(equivalence: Equivalence, row: list[str]) -> None:
+def test_answers_different_by_key_and_math_verify(equivalence: Equivalence, row: list[str]) -> None:
     assert [pair for pair in combinations(row, 2) if equivalence.equal(*pair)] == []

@@ -37,7 +37,7 @@ def _descendants(pid: int) -> set[int]:
     return found - {pid}
 
 
-def test_hostile_answers_end_in_seconds_and_leave_nothing() -> None:
+def test_hostile_answers_end_in_seconds_and_leave_no_process() -> None:
     answers = [row["answer"] for row in _load("adversarial_answers.jsonl")]
     start = time.monotonic()
     before = _descendants(os.getpid())
@@ -53,7 +53,7 @@ def test_hostile_answers_end_in_seconds_and_leave_nothing() -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - needed < 500_000  # kB
 
 
-def test_a_killed_worker_costs_one_comparison() -> None:
+def test_comparison_that_times_out_costs_no_other() -> None:
     with Equivalence(timeout=0.5) as equivalence:
         assert equivalence.equal(r"\log_2 8", "3")
         start = time.monotonic()
@@ -63,7 +63,7 @@ def test_a_killed_worker_costs_one_comparison() -> None:
         assert time.monotonic() - start < 3  # not waiting for an answer
 
 
-def test_time_outs_do_not_depend_on_what_was_compared_before() -> None:
+def test_timeouts_do_not_depend_on_earlier_comparisons() -> None:
     hostile = [SLOW, r"\sum_{n=1}^{10^{9}} \frac{1}{n}"]
     with Equivalence(timeout=0.3) as equivalence:
         for tries in (1, 2, 3):
@@ -72,14 +72,14 @@ def test_time_outs_do_not_depend_on_what_was_compared_before() -> None:
             assert equivalence.timeouts == 2 * tries
 
 
-def test_a_partition_gives_up_after_four_time_outs() -> None:
+def test_partition_gives_up_after_four_timeouts() -> None:
     hostile = [rf"\int \frac{{1}}{{1+x^{{{n}}}+\sin x}} dx" for n in range(17, 24)]
     with Equivalence(timeout=0.2) as equivalence:
         assert len(equivalence.classes([*hostile, "3", r"\log_2 8"])) >= len(hostile) + 1
         assert equivalence.timeouts == 4
 
 
-def test_a_busy_machine_changes_no_verdict() -> None:
+def test_timeout_counts_processor_time_not_wall_clock_time() -> None:
     """The limit is processor time: a worker that is stopped meanwhile does not use it up."""
     with Equivalence(timeout=1.0) as equivalence:
         assert equivalence.equal(r"\log_2 8", "3")
@@ -91,7 +91,7 @@ def test_a_busy_machine_changes_no_verdict() -> None:
         assert equivalence.timeouts == 0
 
 
-def test_memory_is_limited() -> None:
+def test_worker_memory_is_limited() -> None:
     with Equivalence(memory_mb=700) as equivalence:
         assert equivalence.equal(r"\log_2 8", "3")
         assert equivalence._worker is not None
@@ -99,7 +99,7 @@ def test_memory_is_limited() -> None:
             assert f" {700 << 20} " in Path(f"/proc/{pid}/limits").read_text()
 
 
-def test_what_takes_too_much_memory_is_ended() -> None:
+def test_comparison_that_exceeds_memory_is_unequal() -> None:
     with Equivalence(timeout=20.0, memory_mb=400) as equivalence:
         assert equivalence.equal(r"\log_2 8", "3")
         assert not equivalence.equal(r"(x+y)^{n} - \sum_{k=1}^{3} 7^{7^{7^{k}}}", "3")
@@ -107,7 +107,7 @@ def test_what_takes_too_much_memory_is_ended() -> None:
 
 
 @pytest.mark.parametrize("gone", [True, False])
-def test_a_worker_killed_from_outside_is_replaced(gone: bool) -> None:
+def test_worker_killed_from_outside_is_replaced(gone: bool) -> None:
     with Equivalence() as equivalence:
         assert equivalence.equal(r"\log_2 8", "3")
         assert equivalence._worker is not None
@@ -135,7 +135,7 @@ def test_threads_share_one_worker() -> None:
     assert verdicts == [True] * 8
 
 
-def test_the_worker_dies_with_its_caller() -> None:
+def test_worker_dies_with_its_caller() -> None:
     code = (
         "import os, signal; from rzero_cli.answers.equivalence import Equivalence\n"
         "e = Equivalence(); assert e.equal(r'\\log_2 8', '3'); print(e._worker.pid, flush=True)\n"
@@ -149,7 +149,7 @@ def test_the_worker_dies_with_its_caller() -> None:
         time.sleep(0.05)
 
 
-def test_a_worker_that_cannot_start_says_what_to_do() -> None:
+def test_error_of_a_worker_that_cannot_start_names_the_setting() -> None:
     equivalence = Equivalence(memory_mb=1)
     with pytest.raises(RzeroError, match="memory_mb=1"):
         equivalence.equal(r"\log_2 8", "3")
@@ -188,7 +188,7 @@ worker.main()
 """
 
 
-def test_a_worker_that_is_taken_over_can_do_nothing(tmp_path: Path) -> None:
+def test_worker_under_attack_can_neither_write_nor_run_nor_connect(tmp_path: Path) -> None:
     path = tmp_path / "made"
     kept = tmp_path / "kept"
     kept.write_text("x")
@@ -218,7 +218,7 @@ def test_a_worker_that_is_taken_over_can_do_nothing(tmp_path: Path) -> None:
     assert kept.exists()
 
 
-def test_digits_of_an_answer_are_not_run_as_python() -> None:
+def test_digits_of_an_answer_are_not_compiled_as_python() -> None:
     code = """
 import sys
 from rzero_cli.answers import equivalence_worker as worker

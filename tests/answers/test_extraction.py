@@ -35,7 +35,7 @@ from rzero_cli.answers import EXTRACTIONS, extract_answer, extract_boxed
         ("no mark, 5", None),
     ],
 )
-def test_the_phrase(text: str, answer: str | None) -> None:
+def test_extract_answer_from_phrase(text: str, answer: str | None) -> None:
     assert extract_answer(text, ("phrase",)) == answer
 
 
@@ -51,7 +51,7 @@ def test_the_phrase(text: str, answer: str | None) -> None:
         ("5", None),
     ],
 )
-def test_the_hashes(text: str, answer: str | None) -> None:
+def test_extract_answer_from_hashes(text: str, answer: str | None) -> None:
     assert extract_answer(text, ("hashes",)) == answer
 
 
@@ -81,7 +81,7 @@ def test_the_hashes(text: str, answer: str | None) -> None:
         ("", None),
     ],
 )  # fmt: skip
-def test_the_choice(text: str, answer: str | None) -> None:
+def test_extract_answer_from_choice(text: str, answer: str | None) -> None:
     assert extract_answer(text, ("choice",)) == answer
 
 
@@ -98,11 +98,11 @@ def test_the_choice(text: str, answer: str | None) -> None:
         ("nothing", None),
     ],
 )
-def test_the_first_mark_that_is_there_decides(text: str, answer: str | None) -> None:
+def test_first_extraction_that_matches_decides(text: str, answer: str | None) -> None:
     assert extract_answer(text, ("boxed", "phrase", "hashes", "choice")) == answer
 
 
-def test_only_boxes_are_read_unless_asked() -> None:
+def test_extraction_reads_only_boxes_by_default() -> None:
     assert EXTRACTIONS == ("boxed", "phrase", "hashes", "choice")
     assert extract_answer("The answer is 4.") is None
     assert extract_answer(r"The answer is 4. So \boxed{5}", ("phrase", "boxed")) == "4"
@@ -127,7 +127,7 @@ def test_extraction_ends_on_hostile_text(piece: str, how: str) -> None:
 
 @given(st.lists(st.sampled_from([*_HOSTILE, "5", "C", "}", "x"])).map("".join), st.permutations(
     EXTRACTIONS))  # fmt: skip
-def test_an_extracted_answer_is_bare_and_in_the_text(text: str, how: list[str]) -> None:
+def test_extracted_answer_is_stripped_and_occurs_in_the_text(text: str, how: list[str]) -> None:
     answer = extract_answer(text, how)
     assert answer is None or (answer == answer.strip() != "" and answer in text)
     assert extract_answer(text) == extract_boxed(text)

@@ -26,7 +26,7 @@ from rzero_cli.answers.keys import _long_way
      r"\boxed{1}" * 100_000, "1 " * 100_000, r"\frac" * 100_000, "x^" * 100_000, "-" * 100_000,
      r"\sqrt{2}+" * 100_000, "(1+x)" * 100_000, r"(1+\sqrt2+\sqrt3+\sqrt5+i)" * 100_000],
 )  # fmt: skip
-def test_extraction_and_keys_are_linear(text: str) -> None:
+def test_extraction_and_keys_take_linear_time(text: str) -> None:
     start = time.process_time()
     answer = extract_boxed(text)
     for candidate in (text, text[:MAX_LENGTH], answer or ""):
@@ -41,7 +41,7 @@ _PIECES = [
 
 
 @given(st.lists(st.sampled_from([*r"\{}()[]^_$&!|1,.+-/=<xi é½", *_PIECES])).map("".join))
-def test_reading_never_raises(text: str) -> None:
+def test_extraction_and_keys_never_raise(text: str) -> None:
     answer = extract_boxed(text)
     assert answer is None or (answer and answer == answer.strip())
     key = canonical_key(text)
@@ -72,7 +72,7 @@ def test_keys_agree_with_exact_arithmetic(a: tuple[str, Fraction], b: tuple[str,
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 12), st.integers(1, 12))
-def test_roots_agree_with_their_squares(a: int, b: int, p: int, q: int) -> None:
+def test_keys_of_roots_agree_with_their_squares(a: int, b: int, p: int, q: int) -> None:
     equal = canonical_key(rf"{p}\sqrt{{{a}}}") == canonical_key(rf"{q}\sqrt{{{b}}}")
     assert equal == (p * p * a == q * q * b)
     left = canonical_key(rf"\frac{{{p}}}{{\sqrt{{{a}}}+{q}\sqrt{{{b}}}+ i}}")
@@ -100,7 +100,7 @@ _CONVENTIONS = st.builds(
 
 
 @given(_PLAIN, _CONVENTIONS)
-def test_the_short_cut_is_the_long_way(answer: str, conventions: Conventions) -> None:
+def test_key_shortcut_agrees_with_the_parser(answer: str, conventions: Conventions) -> None:
     assert canonical_key(answer, conventions) == _long_way(answer, conventions)
 
 
@@ -108,14 +108,14 @@ def test_the_short_cut_is_the_long_way(answer: str, conventions: Conventions) ->
     "${}$", r"\({}\)", " {} ", r"\displaystyle {}", r"\left({}\right)", "{{{}}}", r"x = {}", "{}.",
     r"\boxed{{{}}}", "{}\n", r"{} \text{{ cm}}", r"{}\%", "**{}**", r"\mathbf{{{}}}"
 ]), max_size=1))  # fmt: skip
-def test_dress_does_not_matter(answer: str, dress: list[str]) -> None:
+def test_key_ignores_markup_around_an_answer(answer: str, dress: list[str]) -> None:
     dressed = dress[0].format(answer) if dress else answer
     if not answer.endswith("."):
         assert canonical_key(dressed) == canonical_key(answer)
 
 
 @given(st.text(max_size=200), _CONVENTIONS)
-def test_keys_of_any_text_under_any_conventions(text: str, conventions: Conventions) -> None:
+def test_any_text_has_a_key_or_a_latex_form(text: str, conventions: Conventions) -> None:
     key = canonical_key(text, conventions)
     if key is None:
         assert latex_form(text, conventions)
@@ -137,6 +137,8 @@ def _radicals(draw: st.DrawFn) -> tuple[str, Fraction]:
 
 
 @given(_radicals(), _radicals())
-def test_radicals_agree_in_any_spelling(a: tuple[str, Fraction], b: tuple[str, Fraction]) -> None:
+def test_keys_of_radicals_agree_in_any_spelling(
+    a: tuple[str, Fraction], b: tuple[str, Fraction]
+) -> None:
     assert canonical_key(a[0]) is not None
     assert (canonical_key(a[0]) == canonical_key(b[0])) == (a[1] == b[1])

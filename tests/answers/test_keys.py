@@ -152,7 +152,7 @@ def test_different_answers_have_different_keys(row: list[str]) -> None:
     assert len(set(keys.values())) == len(row), keys
 
 
-def test_latex_form_holds_a_kept_unit() -> None:
+def test_latex_form_keeps_a_kept_unit() -> None:
     kept = latex_form(r"\ln 2 \text{ cm}", Conventions(units="keep"))
     assert kept == r"\ln 2 \cdot u_{cm}"
 
@@ -164,24 +164,24 @@ def test_mathematics_beyond_the_canonical_form_has_no_key(answer: str) -> None:
     assert canonical_key(answer) is None
 
 
-def test_latex_form_is_exact_and_bare() -> None:
+def test_latex_form_is_exact_without_unit_or_name() -> None:
     assert latex_form(r"y = 0.5\sin x \text{ cm}") == r"\frac{1}{2} \sin x"
 
 
-def test_a_long_answer_is_its_own_text() -> None:
+def test_long_answer_has_its_text_as_key() -> None:
     ones = "+".join("1" * MAX_LENGTH)
     assert canonical_key(ones) == "text:" + ones
     assert canonical_key("(" * 1000 + "1" + ")" * 1000) != canonical_key("1")
 
 
 @pytest.mark.parametrize("letter", "abfinpsvwxzAFNSW")
-def test_a_command_of_one_letter_is_neither_a_number_nor_a_name(letter: str) -> None:
+def test_one_letter_command_is_neither_number_nor_name(letter: str) -> None:
     for answer in (rf"\{letter}", rf"5\{letter}", rf"\int \{letter}", rf"x + \{letter} "):
         key = canonical_key(answer)
         assert key is None or key.startswith("text:")
         assert key or latex_form(answer)
 
 
-def test_white_space_does_not_make_an_answer_long() -> None:
+def test_white_space_does_not_count_towards_the_length_limit() -> None:
     sum_of = "+".join("x" * 1000)  # 1,999 characters, of 2,000 that are read
     assert canonical_key(f" {sum_of}\n") == canonical_key(sum_of) == canonical_key("1000x")

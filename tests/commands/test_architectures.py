@@ -112,7 +112,7 @@ def trained(before: Path, after: Path, plan: dict[str, int]) -> None:
         assert ((one[name] - other[name]).abs() > 1e-4 * one[name].abs()).float().mean() > 0.5, name
 
 
-def test_random_weights_are_sampled_and_labelled(
+def test_sample_and_label_with_random_weights(
     run: Run, untaught: Path, architecture: str, tmp_path: Path
 ) -> None:
     """They ask and answer now and then, by chance."""
@@ -127,7 +127,7 @@ def test_random_weights_are_sampled_and_labelled(
     assert all(len(row["answers"]) == 4 for row in labeled)
 
 
-def test_every_stage_runs(run: Run, taught: Path, tmp_path: Path) -> None:
+def test_every_stage_runs_on_each_architecture(run: Run, taught: Path, tmp_path: Path) -> None:
     run("sample", "--challenger", taught, "-n", "24", *DRAW, "-o", "questions.jsonl")
     questions = records(tmp_path / "questions.jsonl")
     assert len(questions) > 12

@@ -14,7 +14,7 @@ from conftest import Refused, Rzero
 from helpers.evaluations import evaluation, sample, task, verdicts
 
 
-def test_the_command_compares_each_with_the_first(rzero: Rzero, tmp_path: Path) -> None:
+def test_compare_pairs_each_file_with_the_first(rzero: Rzero, tmp_path: Path) -> None:
     averages = {"avg": {"score": 0.0, "of": ["t[x]"]}}
     for name, text in {"a": "0101" * 10, "b": "0111" * 10, "c": "0000" * 10}.items():
         rows = task(
@@ -50,7 +50,7 @@ def test_the_command_compares_each_with_the_first(rzero: Rzero, tmp_path: Path) 
     assert (same.status, same.stderr) == (0, "")
 
 
-def test_nothing_heavy_is_loaded(tmp_path: Path) -> None:
+def test_compare_imports_nothing_heavy(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps(evaluation(t=verdicts("0110"))))
     code = (
         "import sys\nfrom rzero_cli.cli import run\n"
@@ -86,7 +86,7 @@ OLD = {"k": 0, "n": 1, "greedy": {"score": 1.0}, "samples": []}
         (evaluation(t=task()), "a.json, b.json: no question in common"),
     ],
 )
-def test_what_cannot_be_compared_is_refused_in_a_line(
+def test_compare_errors_are_one_line(
     refused: Refused, tmp_path: Path, second: Any, message: str
 ) -> None:
     one = evaluation({"x": {"of": ["t"]}}, t=verdicts("01"))
@@ -97,11 +97,11 @@ def test_what_cannot_be_compared_is_refused_in_a_line(
     assert refused("compare", "a.json", "a.json", "b.json").startswith(message)
 
 
-def test_one_file_is_not_enough(refused: Refused) -> None:
+def test_compare_needs_two_files(refused: Refused) -> None:
     assert refused("compare", "a.json").startswith("compare needs two files or more")
 
 
-def test_make_compares_the_last_iteration_with_the_base(rzero: Rzero, tmp_path: Path) -> None:
+def test_make_compare_pairs_the_last_iteration_with_the_base(rzero: Rzero, tmp_path: Path) -> None:
     assert rzero("init", "mine").status == 0
     for name, text in {"base": "0101" * 10, "iter-1": "0000" * 10, "iter-2": "0111" * 10}.items():
         folder = tmp_path / "mine" / "runs" / "x" / name

@@ -16,7 +16,7 @@ pytest.importorskip("openai")
 from helpers.scripted_server import Body, Reply, ScriptedServer, question
 
 
-def test_the_key_is_the_environments_and_shows_nowhere(rzero, tmp_path: Path) -> None:
+def test_endpoint_key_comes_from_the_environment_and_is_not_written(rzero, tmp_path: Path) -> None:
     (tmp_path / "q.jsonl").write_text('{"question": "7"}\n')
     with ScriptedServer(boxed) as server:
         done = rzero(
@@ -49,11 +49,11 @@ def test_the_key_is_the_environments_and_shows_nowhere(rzero, tmp_path: Path) ->
         (("--endpoint", "http://host", "--engine-arg", "n=3"), "--engine-arg n: is not for"),
     ],
 )
-def test_wrong_options_are_refused_in_a_line(refused, arguments, said: str) -> None:
+def test_endpoint_option_errors_are_one_line(refused, arguments, said: str) -> None:
     assert said in refused("label", "--solver", "m", *arguments, input="{}")
 
 
-def test_several_endpoints_come_from_the_environment_and_from_a_file(rzero, tmp_path: Path) -> None:
+def test_several_endpoints_from_environment_and_configuration(rzero, tmp_path: Path) -> None:
     (tmp_path / "q.jsonl").write_text('{"question": "7"}\n' * 8)
     with ScriptedServer(boxed) as one, ScriptedServer(boxed) as two:
         both = f"{one.url} {two.url}"
@@ -69,7 +69,7 @@ def test_several_endpoints_come_from_the_environment_and_from_a_file(rzero, tmp_
             asked = len(one.requests)
 
 
-def test_ctrl_c_ends_at_once_with_the_finished_records(rzero, tmp_path: Path) -> None:
+def test_ctrl_c_ends_at_once_and_keeps_finished_records(rzero, tmp_path: Path) -> None:
     import signal
     import subprocess
     import sys

@@ -56,7 +56,7 @@ from helpers.shell import shell
         (["init"], "DIR"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line_at_once(
+def test_errors_are_one_line_and_change_no_file(
     refused: Refused, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
     (tmp_path / "taken").write_text("mine")
@@ -92,7 +92,7 @@ def test_what_is_wrong_is_said_in_one_line_at_once(
         ),
     ],
 )
-def test_a_bad_record_names_file_line_and_key(
+def test_bad_record_error_names_file_line_and_key(
     rzero: Rzero, command: str, line: str, message: str
 ) -> None:
     good = '{"question": "a", "answer": "1", "p_hat": 0.5, "reference": "1"}\n'
@@ -104,13 +104,13 @@ def test_a_bad_record_names_file_line_and_key(
     assert len(ended.lines) == (0 if command == "score" else 1)
 
 
-def test_a_debugger_gets_the_traceback(rzero: Rzero) -> None:
+def test_debug_prints_the_traceback(rzero: Rzero) -> None:
     assert "Traceback" in rzero("--debug", "filter", "nowhere").stderr
     ended = rzero("filter", "nowhere", environment={"RZERO_DEBUG": "1"})
     assert "Traceback" in ended.stderr
 
 
-def test_a_full_disk_is_a_failure(tmp_path: Path) -> None:
+def test_full_disk_has_status_1(tmp_path: Path) -> None:
     (tmp_path / "labeled.jsonl").write_text(LABELED)
     for command in ("filter", "score", "grade --reference-key answer"):
         ended = shell(tmp_path, f"rzero {command} labeled.jsonl > /dev/full")
@@ -121,7 +121,7 @@ def test_a_full_disk_is_a_failure(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("offline", ["1", "0"])
-def test_a_hub_name_out_of_reach_fails_in_one_line(rzero: Rzero, offline: str) -> None:
+def test_unreachable_hub_name_fails_in_one_line(rzero: Rzero, offline: str) -> None:
     """Told to stay offline, or finding no way to the hub by itself."""
     environment = {"HF_HUB_OFFLINE": offline, "HF_ENDPOINT": "https://hub.invalid"}
     ended = rzero("sample", "--challenger", "nobody/nothing", environment=environment)
@@ -141,7 +141,7 @@ def test_train_solver_refuses_an_empty_set(rzero: Rzero, tmp_path: Path, tiny_mo
 
 
 @pytest.mark.parametrize(("closed", "said"), [("<&-", "input"), (">&-", "output")])
-def test_a_closed_standard_stream_is_said_in_one_line(
+def test_closed_standard_stream_is_reported_in_one_line(
     tmp_path: Path, closed: str, said: str
 ) -> None:
     command = f"{sys.executable} -m rzero_cli filter - {closed}"

@@ -81,7 +81,9 @@ def results(whole: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_results_hold_a_verdict_on_every_answer(folder: Path, results: dict[str, Any]) -> None:
+def test_eval_results_hold_a_verdict_for_every_answer(
+    folder: Path, results: dict[str, Any]
+) -> None:
     held = read(folder / "held.jsonl")
     samples = results["samples"]
     for name in ("id", "question", "reference", "group"):
@@ -98,9 +100,7 @@ def test_results_hold_a_verdict_on_every_answer(folder: Path, results: dict[str,
 
 
 @pytest.mark.slow
-def test_the_verdicts_are_those_of_the_logged_completions(
-    folder: Path, results: dict[str, Any]
-) -> None:
+def test_eval_verdicts_match_the_logged_completions(folder: Path, results: dict[str, Any]) -> None:
     from rzero_cli.answers import extract_boxed
 
     log = read(folder / "log.jsonl")
@@ -122,7 +122,7 @@ def test_the_verdicts_are_those_of_the_logged_completions(
 
 
 @pytest.mark.slow
-def test_every_group_has_its_scores(folder: Path, results: dict[str, Any]) -> None:
+def test_eval_scores_every_group(folder: Path, results: dict[str, Any]) -> None:
     members: dict[str, list[bool]] = {}
     for sample in results["samples"]:
         members.setdefault(sample["group"], []).append(sample["greedy"])
@@ -134,7 +134,7 @@ def test_every_group_has_its_scores(folder: Path, results: dict[str, Any]) -> No
 
 
 @pytest.mark.slow
-def test_results_know_where_they_came_from(folder: Path, whole: dict[str, Any]) -> None:
+def test_eval_results_record_their_origin(folder: Path, whole: dict[str, Any]) -> None:
     from rzero_cli.data.provenance import content_hash
 
     origin = whole["origin"]
@@ -148,14 +148,14 @@ def test_results_know_where_they_came_from(folder: Path, whole: dict[str, Any]) 
 
 
 @pytest.mark.slow
-def test_json_prints_the_scores_and_nothing_else(ended: Ended, results: dict[str, Any]) -> None:
+def test_eval_json_prints_scores_alone(ended: Ended, results: dict[str, Any]) -> None:
     assert ended.stdout.count("\n") == 1
     shown = {key: value for key, value in results.items() if key != "samples"}
     assert json.loads(ended.stdout) == {"tasks": {"held": shown}, "averages": {}}
 
 
 @pytest.mark.slow
-def test_lm_eval_has_the_same_scores_and_standard_errors(whole: dict[str, Any]) -> None:
+def test_eval_scores_and_standard_errors_match_lm_eval(whole: dict[str, Any]) -> None:
     theirs, ours = whole["results"]["held"], whole["tasks"]["held"]
     assert (ours["metric"], ours["score"]) == ("mean_at_k", ours["mean_at_k"]["score"])
     for name, metric in (("score", "mean_at_k"), ("greedy", "greedy"), ("maj_at_k", "maj_at_k")):
@@ -166,7 +166,7 @@ def test_lm_eval_has_the_same_scores_and_standard_errors(whole: dict[str, Any]) 
 
 
 @pytest.mark.slow
-def test_an_interrupted_evaluation_ends_as_an_uninterrupted_one(
+def test_interrupted_eval_resumes_to_the_same_results(
     folder: Path,
     forks: ForkServer,
     tmp_path: Path,
@@ -210,7 +210,7 @@ def test_an_interrupted_evaluation_ends_as_an_uninterrupted_one(
 
 
 @pytest.mark.slow
-def test_other_keys_a_limit_and_greedy_alone(
+def test_eval_with_other_keys_a_limit_and_greedy_alone(
     rzero: Rzero, tmp_path: Path, tiny_model: Path
 ) -> None:
     rows = [{"problem": r["question"], "truth": r["reference"], "level": r["group"]} for r in ROWS]
@@ -250,7 +250,7 @@ metadata: {version: 1.0}
 
 
 @pytest.mark.slow
-def test_a_task_of_ones_own(rzero: Rzero, tmp_path: Path, tiny_model: Path) -> None:
+def test_eval_runs_a_custom_task(rzero: Rzero, tmp_path: Path, tiny_model: Path) -> None:
     (tmp_path / "q.jsonl").write_text(jsonl(ROWS))
     (tmp_path / "tasks").mkdir()
     task = TASK.replace("DATA", str(tmp_path / "q.jsonl"))
@@ -276,7 +276,7 @@ def test_a_task_of_ones_own(rzero: Rzero, tmp_path: Path, tiny_model: Path) -> N
 
 
 @pytest.mark.slow
-def test_a_judges_scores_stand_beside_the_graders(
+def test_judge_scores_are_added_to_the_graders(
     rzero: Rzero, tmp_path: Path, small_base: Path, folder: Path
 ) -> None:
     """A judge that calls everything the same raises its own scores and no others."""
@@ -314,7 +314,7 @@ def test_a_judges_scores_stand_beside_the_graders(
 
 
 @pytest.mark.slow
-def test_the_verdicts_of_one_judge_are_not_taken_for_anothers(
+def test_resume_refuses_another_judge(
     rzero: Rzero, tmp_path: Path, small_base: Path, folder: Path
 ) -> None:
     from helpers.scripted_server import ScriptedServer, completion

@@ -72,7 +72,7 @@ ROWS = [
         (["-o", "out.json", "--data", "typed.jsonl"], 'typed.jsonl:1: key "reference" must be a'),
     ],
 )
-def test_what_is_wrong_is_said_before_anything_is_loaded(
+def test_eval_errors_come_before_anything_is_loaded(
     refused: Refused,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -96,7 +96,7 @@ def test_what_is_wrong_is_said_before_anything_is_loaded(
     assert (tmp_path / "taken").read_text() == "mine"
 
 
-def test_an_unknown_output_folder_is_refused_fast(rzero: Rzero, tmp_path: Path) -> None:
+def test_unknown_output_folder_is_refused_before_torch_loads(rzero: Rzero, tmp_path: Path) -> None:
     hollow_checkpoint(tmp_path / "model")
     (tmp_path / "q.jsonl").write_text(jsonl(ROWS))
     started = time.monotonic()
@@ -106,7 +106,7 @@ def test_an_unknown_output_folder_is_refused_fast(rzero: Rzero, tmp_path: Path) 
     assert time.monotonic() - started < 3
 
 
-def test_a_judge_with_nothing_to_judge_is_refused(
+def test_judge_with_nothing_to_judge_is_refused(
     rzero: Rzero, tmp_path: Path, tiny_model: Path
 ) -> None:
     row = {"question": "q", "options": ["x", "y"], "answer": "B"}
@@ -118,7 +118,7 @@ def test_a_judge_with_nothing_to_judge_is_refused(
     assert "--judge-endpoint: nothing to judge in rzero_mmlu_pro" in ended.stderr
 
 
-def test_a_judge_needs_its_server(refused: Refused, tmp_path: Path, tiny_model: Path) -> None:
+def test_judge_options_need_a_server(refused: Refused, tmp_path: Path, tiny_model: Path) -> None:
     (tmp_path / "q.jsonl").write_text(jsonl(ROWS))
     command = ["eval", "--model", tiny_model, "--data", "q.jsonl", "-o", "out.json"]
     assert "--judge-model needs --judge-endpoint" in refused(*command, "--judge-model", "x")

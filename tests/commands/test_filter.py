@@ -44,7 +44,7 @@ def test_filter_copies_lines_byte_for_byte(rzero: Rzero, tmp_path: Path) -> None
     assert (tmp_path / "out.jsonl").read_bytes() == whole
 
 
-def test_filter_refuses_a_bad_line_after_the_good_ones(rzero: Rzero) -> None:
+def test_filter_writes_good_lines_before_it_refuses_a_bad_one(rzero: Rzero) -> None:
     good, twice = '{"answer":"1","p_hat":0.5}\n', '{"answer":"1","p_hat":0.5,"p_hat":0.5}\n'
     for bad, message in (
         ("nonsense\n", "<stdin>:3: not JSON: Expecting value at column 1"),
@@ -64,7 +64,7 @@ def test_filter_refuses_a_bad_line_after_the_good_ones(rzero: Rzero) -> None:
     assert ended.stderr == 'rzero: <stdin>:3: key "p_hat" is there more than once\n'
 
 
-def test_filter_starts_without_what_it_does_not_need(tmp_path: Path) -> None:
+def test_filter_imports_nothing_heavy(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_bytes(LINES[0])
     code = (
         "import sys\nfrom rzero_cli.cli import run\n"
@@ -90,7 +90,7 @@ def test_filter_starts_without_what_it_does_not_need(tmp_path: Path) -> None:
         assert heavy not in loaded
 
 
-def test_filter_ends_the_last_line(rzero: Rzero) -> None:
+def test_filter_adds_the_missing_newline_of_the_last_line(rzero: Rzero) -> None:
     line = '{"answer": "1", "p_hat": 0.5}'
     assert rzero("filter", input=line).stdout == line + "\n"
 
@@ -105,7 +105,7 @@ def test_filter_ends_the_last_line(rzero: Rzero) -> None:
         (["--low", "0.3", "--high", "0.3"], "3"),
     ],
 )
-def test_filter_keeps_what_it_was_asked_for(rzero: Rzero, options: list[str], kept: str) -> None:
+def test_filter_applies_delta_low_and_high(rzero: Rzero, options: list[str], kept: str) -> None:
     names = "0123456789X"
     lines = [
         f'{{"answer": "{name}", "p_hat": {p}}}\n' for name, p in zip(names, TENTHS, strict=True)
@@ -129,7 +129,7 @@ def test_filter_keeps_what_it_was_asked_for(rzero: Rzero, options: list[str], ke
         (["--delta", "0.2", "--low", "0.3"], "give --delta, or --low and --high, not both"),
     ],
 )
-def test_filter_refuses_a_band_that_is_none(
+def test_filter_refuses_impossible_bounds(
     refused: Refused, options: list[str], message: str
 ) -> None:
     assert refused("filter", *options).startswith(message)

@@ -51,14 +51,16 @@ def kept(ended: Ended, lines: list[str] = LINES) -> list[int]:
         ("--dedup near --tau-bleu 0", [0, 2, 4, 5, 7], "2 duplicates, 0 near-duplicates"),
     ],
 )
-def test_first_come_first_kept(rzero: Rzero, options: str, expected: list[int], said: str) -> None:
+def test_filter_guards_keep_the_first_of_each_kind(
+    rzero: Rzero, options: str, expected: list[int], said: str
+) -> None:
     ended = rzero("filter", *options.split(), input="".join(LINES).encode())
     assert kept(ended) == expected
     more = f"; of these dropped: {said}" if said else ""
     assert ended.stderr == f"filter: kept {len(expected)} of 8 (0.25 <= p_hat <= 0.75){more}\n"
 
 
-def test_what_a_guard_has_dropped_is_not_in_the_way_of_another(rzero: Rzero) -> None:
+def test_question_dropped_by_one_guard_does_not_count_for_another(rzero: Rzero) -> None:
     rows = [("a b c d e", "1"), ("v w x y z", "1"), ("v w x y z", "2"), ("v w x y t", "3")]
     lines = [json.dumps({"question": q, "answer": a, "p_hat": 0.5}) + "\n" for q, a in rows]
     for how in ("exact", "near"):
@@ -67,7 +69,7 @@ def test_what_a_guard_has_dropped_is_not_in_the_way_of_another(rzero: Rzero) -> 
         assert kept(ended, lines) == ([0, 2, 3] if how == "exact" else [0, 2])
 
 
-def test_questions_of_earlier_files_count_as_seen(rzero: Rzero, tmp_path: Path) -> None:
+def test_dedup_against_earlier_files(rzero: Rzero, tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_bytes("".join(LINES).encode())
     (tmp_path / "1.jsonl").write_text('{"question": "name a  Colour of the rainbow"}\n')
     (tmp_path / "2.jsonl").write_text(
@@ -90,7 +92,7 @@ def test_questions_of_earlier_files_count_as_seen(rzero: Rzero, tmp_path: Path) 
     assert record["settings"]["dedup_against"] == ["1.jsonl", "2.jsonl"]
 
 
-def test_the_parts_of_a_guarded_whole_are_the_whole(rzero: Rzero, tmp_path: Path) -> None:
+def test_shards_of_a_guarded_filter_add_up_to_the_whole(rzero: Rzero, tmp_path: Path) -> None:
     rows = [{"question": f"q {k % 7}", "answer": str(k % 3), "p_hat": 0.5} for k in range(40)]
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     options = ("--dedup", "exact", "--max-per-answer", "2", "in.jsonl")
@@ -108,7 +110,7 @@ def test_the_parts_of_a_guarded_whole_are_the_whole(rzero: Rzero, tmp_path: Path
     assert 0 < record["metrics"]["kept"] < 7
 
 
-def test_it_streams(tmp_path: Path) -> None:
+def test_guarded_filter_streams(tmp_path: Path) -> None:
     """What is kept comes out while the input is still open."""
     command = [sys.executable, "-m", "rzero_cli", "filter", "--dedup", "near"]
     with subprocess.Popen(
@@ -136,11 +138,11 @@ def test_it_streams(tmp_path: Path) -> None:
         ("--max-per-answer 0", "Invalid value for '--max-per-answer': 0 is not in the range"),
     ],
 )
-def test_guards_that_cannot_be_are_refused(refused: Refused, options: str, message: str) -> None:
+def test_filter_guard_errors(refused: Refused, options: str, message: str) -> None:
     assert refused("filter", *options.split()).startswith(message)
 
 
-def test_questions_that_are_not_there_are_one_clear_line(rzero: Rzero, tmp_path: Path) -> None:
+def test_missing_question_key_is_reported_in_one_line(rzero: Rzero, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"problem": "1 + 1"}\n')
     good = '{"problem": "1 + 1", "answer": "2", "p_hat": 0.5}\n'
     for options, message in (

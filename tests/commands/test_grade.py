@@ -29,7 +29,7 @@ def test_grade_compares_answers_and_completions(rzero: Rzero) -> None:
     assert "2 of 6 correct (33.3%)" in ended.stderr
 
 
-def test_grade_maps_keys(rzero: Rzero) -> None:
+def test_grade_reads_other_keys(rzero: Rzero) -> None:
     row = {"output": r"\boxed{5}", "gold": "5.0"}
     ended = rzero(
         "grade", "--completion-key", "output", "--reference-key", "gold", input=jsonl(row)
@@ -40,7 +40,7 @@ def test_grade_maps_keys(rzero: Rzero) -> None:
     assert records(ended) == [row | {"extracted": "6", "correct": False}]
 
 
-def test_grade_computes_the_truth_of_the_miniature(rzero: Rzero) -> None:
+def test_grade_computes_references_of_the_miniature(rzero: Rzero) -> None:
     rows = [
         {"question": "reverse the digits of 4071", "answer": "1704"},
         {"question": "reverse the digits of 4071", "answer": "4071", "reference": "4071"},

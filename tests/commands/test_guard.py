@@ -15,7 +15,7 @@ from rzero_cli.analysis.collapse import judge
 from rzero_cli.data.provenance import content_hash
 
 
-def test_the_guard_and_the_warnings_of_stats_are_one_rule(rzero: Rzero, tmp_path: Path) -> None:
+def test_guard_and_stats_warn_by_the_same_rule(rzero: Rzero, tmp_path: Path) -> None:
     """Of one kind of question, with 90 answers and few phrasings, there are five times as many."""
     rows = [(f"{'abcdefgh'[n % 8]} {n % 500} of it", str(n % 90)) for n in range(589)]
     labelled(tmp_path / "run", rows[:120], rows, rows[:40] * 3)
@@ -30,7 +30,7 @@ def test_the_guard_and_the_warnings_of_stats_are_one_rule(rzero: Rzero, tmp_path
         assert f"{to_third}/labeled.jsonl: {line}" in warned.splitlines()
 
 
-def test_the_command_prints_one_line_and_writes_it_all(rzero: Rzero, tmp_path: Path) -> None:
+def test_guard_prints_one_line_and_writes_the_whole_verdict(rzero: Rzero, tmp_path: Path) -> None:
     probed(tmp_path / "run", 80, 120, 100)
     ended = rzero("guard", "run", "-o", "guard.json")
     assert (ended.status, ended.stderr) == (0, "")
@@ -54,7 +54,7 @@ def test_the_command_prints_one_line_and_writes_it_all(rzero: Rzero, tmp_path: P
     assert "guard.json" in rzero("lineage", "guard.json").stdout
 
 
-def test_the_whole_verdict_can_go_to_standard_output(rzero: Rzero, tmp_path: Path) -> None:
+def test_guard_writes_the_whole_verdict_to_standard_output(rzero: Rzero, tmp_path: Path) -> None:
     probed(tmp_path / "run", 80, 120, 100)
     ended = rzero("guard", "run", "-o", "-", "--quiet")
     assert json.loads(ended.stdout) == judge(tmp_path / "run", ["probe"]) | {
@@ -78,7 +78,7 @@ def test_the_whole_verdict_can_go_to_standard_output(rzero: Rzero, tmp_path: Pat
         ("tuned", "tuned/base/probe.json: of the questions of tuned/base/eval.json"),
     ],
 )
-def test_what_cannot_be_judged_is_one_clear_line(
+def test_guard_errors_are_one_line(
     refused: Refused, tmp_path: Path, arguments: str, message: str
 ) -> None:
     for name in ("run", "torn", "empty", "mixed", "other", "tuned"):
@@ -97,7 +97,7 @@ def test_what_cannot_be_judged_is_one_clear_line(
 
 
 @pytest.mark.slow
-def test_a_solver_that_has_forgotten_everything_is_not_shipped(
+def test_guard_does_not_ship_a_solver_with_random_weights(
     rzero: Rzero, small_base: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
     """The real evaluations: of a base on its probe, and of random weights in the Solver's place."""

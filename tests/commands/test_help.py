@@ -22,7 +22,7 @@ def test_help_lists_every_command_in_its_group(rzero: Rzero) -> None:
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS, ids=NAMES)
-def test_a_command_is_documented(command: cli.Command) -> None:
+def test_help_of_each_command_has_examples_with_real_options(command: cli.Command) -> None:
     app = cli.build(command.name)
     parsed = typer.main.get_command(app).commands[command.name]  # type: ignore[attr-defined]
     summary, *paragraphs = parsed.help.split("\n\n")
@@ -40,5 +40,5 @@ def test_a_command_is_documented(command: cli.Command) -> None:
         assert option.help or option.name == "help", option.name
 
 
-def test_version(rzero: Rzero) -> None:
+def test_version_is_printed(rzero: Rzero) -> None:
     assert re.fullmatch(r"rzero \d+\.\d+\.\d+\n", rzero("--version").stdout)

@@ -12,7 +12,7 @@ from helpers.labeled_questions import LABELED
 from rzero_cli import cli
 
 
-def test_the_core_imports_without_heavy_packages() -> None:
+def test_votes_import_without_heavy_packages() -> None:
     code = (
         "import sys, rzero_cli.method.votes; "
         "print({'torch', 'sympy', 'math_verify', 'numpy', 'transformers'} & set(sys.modules))"
@@ -36,7 +36,7 @@ HEAVY = (
 )
 
 
-def test_what_needs_no_model_imports_none(tmp_path: Path) -> None:
+def test_commands_without_a_model_import_nothing_heavy(tmp_path: Path) -> None:
     # Options are checked before anything heavy is loaded, too.
     (tmp_path / "labeled.jsonl").write_text(LABELED)
     graded = jsonl({"answer": "1/2", "reference": "0.5"}, {"answer": "x", "reference": "1"})
@@ -74,7 +74,7 @@ def test_what_needs_no_model_imports_none(tmp_path: Path) -> None:
     assert not set(modules) & set(HEAVY)
 
 
-def test_the_pure_core_imports_at_once() -> None:
+def test_data_and_method_import_without_numpy() -> None:
     code = (
         "import sys\n"
         "from rzero_cli.data import jsonl, records\n"

@@ -13,7 +13,7 @@ from conftest import Rzero
 from helpers.shell import shell
 
 
-def test_init_writes_what_make_and_rzero_read(rzero: Rzero, tmp_path: Path) -> None:
+def test_init_writes_files_that_make_and_rzero_read(rzero: Rzero, tmp_path: Path) -> None:
     assert rzero("init", "a/b").status == 0
     folder = tmp_path / "a" / "b"
     assert sorted(path.name for path in folder.iterdir()) == ["Makefile", "rzero.toml", "slurm"]
@@ -30,7 +30,7 @@ def test_init_writes_what_make_and_rzero_read(rzero: Rzero, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_env_tells_what_is_here(rzero: Rzero) -> None:
+def test_env_reports_machine_engines_and_packages(rzero: Rzero) -> None:
     found = json.loads(rzero("env", "--json", environment={"RZERO_SEED": "3"}).stdout)
     assert found["machine"]["cores"] == os.cpu_count()
     assert found["engines"]["transformers"] == "ready"

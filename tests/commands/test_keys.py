@@ -32,7 +32,7 @@ KEY = "sk-hush-0123456789"
         ("train-solver t --solver M -o s --rollout-endpoint", "http://{}@h"),
     ],
 )
-def test_a_url_with_a_key_is_refused_in_a_line_without_it(
+def test_url_with_a_key_is_refused_without_showing_the_key(
     refused: Refused, tmp_path: Path, tiny_model: Path, command: str, url: str
 ) -> None:
     pytest.importorskip("openai")
@@ -66,7 +66,7 @@ def test_a_url_with_a_key_is_refused_in_a_line_without_it(
         ([], f'[label]\nendpoint = "http://h?key={KEY}"', "--endpoint: a key belongs into"),
     ],
 )
-def test_an_option_named_like_a_key_is_refused(
+def test_option_named_like_a_key_is_refused(
     refused: Refused, tmp_path: Path, arguments: list[str], config: str, said: str
 ) -> None:
     pytest.importorskip("openai")
@@ -77,7 +77,7 @@ def test_an_option_named_like_a_key_is_refused(
     assert KEY not in line
 
 
-def test_the_environment_is_shown_without_keys(rzero: Rzero) -> None:
+def test_env_does_not_show_keys(rzero: Rzero) -> None:
     values = {"OPENAI_API_KEY": KEY, "HF_TOKEN": KEY, "RZERO_ENDPOINT": f"http://u:{KEY}@h/v1"}
     for options in ((), ("--json",)):
         ended = rzero("env", *options, environment=values)
@@ -99,9 +99,7 @@ def descendants(root: int) -> list[int]:
 
 
 @pytest.mark.parametrize("debug", [False, True])
-def test_an_error_that_says_the_key_is_printed_without(
-    rzero: Rzero, tmp_path: Path, debug: bool
-) -> None:
+def test_server_error_is_printed_without_the_key(rzero: Rzero, tmp_path: Path, debug: bool) -> None:
     from helpers.scripted_server import ScriptedServer, error
 
     pytest.importorskip("openai")
@@ -119,7 +117,7 @@ def test_an_error_that_says_the_key_is_printed_without(
     assert KEY[:6] not in ended.stderr + ended.stdout
 
 
-def test_a_run_to_the_end_leaves_no_key_anywhere(tmp_path: Path) -> None:
+def test_key_is_in_no_file_output_or_process_environment(tmp_path: Path) -> None:
     from helpers.scripted_server import Body, Reply, ScriptedServer, completion, error, question
 
     pytest.importorskip("openai")

@@ -20,7 +20,7 @@ def questions(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_estimate_for_a_server(rzero, questions: Path) -> None:
+def test_label_dry_run_estimates_tokens(rzero, questions: Path) -> None:
     options = ["--dry-run", "--m", "4", "--max-tokens", "1000", "--json"]
     done = rzero("label", questions, *ELSEWHERE, *options)
     assert done.status == 0, done.stderr
@@ -41,7 +41,9 @@ def test_the_estimate_for_a_server(rzero, questions: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_tokenizer_that_is_here_counts_exactly(rzero, questions: Path, plain_model: Path) -> None:
+def test_label_dry_run_counts_exactly_with_a_local_tokenizer(
+    rzero, questions: Path, plain_model: Path
+) -> None:
     from rzero_cli.engines.chat import encode
     from rzero_cli.engines.transformers import load_tokenizer
 

@@ -19,7 +19,7 @@ def not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-def test_options_are_checked_before_anything_is_launched(
+def test_launch_options_are_checked_before_the_launch(
     refused: Callable[..., str],
     tiny_model: Path,
     tmp_path: Path,
@@ -47,7 +47,7 @@ def test_options_are_checked_before_anything_is_launched(
     assert "unknown keys (['num_procesess'])" in refuse("--accelerate", "slip.yaml", *few)
 
 
-def test_what_a_launcher_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_launcher_gets_slurm_nodes_and_no_options_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     """Slurm's own words for each of several machines; and the options of ours are left out."""
     from rzero_cli.commands import _launch
 
@@ -77,7 +77,7 @@ CONFIGS = sorted((Path(rzero_cli.__file__).parent / "recipes/accelerate").glob("
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_a_shipped_configuration_is_one_for_accelerate(
+def test_shipped_configurations_are_valid_for_accelerate(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By accelerate's own reader, and as what its launcher makes of it for the processes."""

@@ -22,7 +22,7 @@ def files(rzero: Rzero, tmp_path: Path) -> Path:
     return make_files(rzero, tmp_path)
 
 
-def test_a_file_is_followed_back_to_what_has_no_record(files: Path) -> None:
+def test_lineage_follows_a_file_back_to_inputs_without_record(files: Path) -> None:
     ended = lineage(files, "run/train.jsonl")
     assert (ended.status, ended.stderr) == (0, "")
     top, middle, bottom = ended.lines
@@ -35,7 +35,7 @@ def test_a_file_is_followed_back_to_what_has_no_record(files: Path) -> None:
     assert (verified.status, verified.stdout, verified.stderr) == (0, ended.stdout, "")
 
 
-def test_a_changed_and_a_missing_parent_are_named(files: Path) -> None:
+def test_lineage_names_changed_and_missing_parents(files: Path) -> None:
     labeled = files / "run" / "labeled.jsonl"
     labeled.write_bytes(labeled.read_bytes() + b"\n")  # behind the back of its record
     (files / "run" / "answers.jsonl").unlink()
@@ -53,7 +53,7 @@ def test_a_changed_and_a_missing_parent_are_named(files: Path) -> None:
     assert ended.lines[0].endswith("  [changed since]")
 
 
-def test_json_is_one_object(files: Path) -> None:
+def test_lineage_json_is_one_object(files: Path) -> None:
     ended = lineage(files / "run", "train.jsonl", "--json")
     tree = json.loads(ended.stdout)
     assert ended.stdout.count("\n") == 1
@@ -71,7 +71,7 @@ def test_json_is_one_object(files: Path) -> None:
     assert set(states(tree).values()) == {"unchanged"}
 
 
-def test_hostile_names_are_shown_harmless_and_do_no_harm(tmp_path: Path) -> None:
+def test_lineage_escapes_hostile_names(tmp_path: Path) -> None:
     names = ["\x1b[2Jq", "two\nlines", "nul\0", "x" * 5000, "\ud800", "\u202ertl", "../../../x"]
     path = tmp_path / "x.jsonl"
     path.write_text("{}\n")
@@ -94,9 +94,7 @@ BROKEN = ["{", "[]", '{"stage": 1}', "[" * 100_000, '{"stage": "x", "parents": [
 
 
 @pytest.mark.parametrize("text", BROKEN, ids=range(len(BROKEN)))
-def test_a_broken_record_ends_the_command_or_its_branch(
-    refused: Refused, files: Path, text: str
-) -> None:
+def test_broken_record_ends_lineage_or_one_branch(refused: Refused, files: Path, text: str) -> None:
     meta = files / "run" / "labeled.jsonl.meta.json"
     meta.write_text(text)
     assert "run/labeled.jsonl.meta.json: " in refused("lineage", "run/labeled.jsonl")
@@ -107,7 +105,7 @@ def test_a_broken_record_ends_the_command_or_its_branch(
     assert (ended.status, ended.stderr.count("\n")) == (1, 1)
 
 
-def test_what_is_no_artefact_is_refused(refused: Refused, files: Path) -> None:
+def test_lineage_refuses_files_without_record(refused: Refused, files: Path) -> None:
     (files / "plain.json").write_text('{"tasks": {}}')
     os.mkfifo(files / "fifo")
     for path, reason in {
@@ -122,7 +120,7 @@ def test_what_is_no_artefact_is_refused(refused: Refused, files: Path) -> None:
         assert reason in said
 
 
-def test_whoever_reads_a_pipe_may_leave(tmp_path: Path) -> None:
+def test_lineage_ends_quietly_when_its_reader_leaves(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text("{}\n")
     many = [{"path": f"{'y' * 100}{number}", "sha256": "0"} for number in range(3000)]
@@ -134,12 +132,12 @@ def test_whoever_reads_a_pipe_may_leave(tmp_path: Path) -> None:
     assert ended.stdout.startswith("x.jsonl  vote  ")
 
 
-def test_colours_are_for_terminals(files: Path) -> None:
+def test_lineage_colours_only_on_terminals(files: Path) -> None:
     assert "\x1b" not in lineage(files, "run/train.jsonl").stdout
     assert "\x1b[1m" in lineage(files, "run/train.jsonl", FORCE_COLOR="1").stdout
 
 
-def test_torch_is_not_imported(files: Path) -> None:
+def test_lineage_does_not_import_torch(files: Path) -> None:
     code = (
         "import sys; from rzero_cli.cli import run; "
         "assert run(['lineage', '--verify', 'run/train.jsonl']) == 0; "

@@ -40,7 +40,7 @@ def run(small_base: Path, forks: ForkServer, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.mark.slow
-def test_a_run_is_followed_back_to_its_base(run: Path) -> None:
+def test_lineage_follows_a_run_back_to_its_base(run: Path) -> None:
     ended = lineage(run, "run/eval.json", "--verify")
     assert ended.status == 0, ended.stderr
     shown = [line.partition("  20")[0].split("run/") for line in ended.lines]
@@ -65,7 +65,7 @@ def test_a_run_is_followed_back_to_its_base(run: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_moved_run_is_all_there(run: Path, tmp_path: Path) -> None:
+def test_lineage_of_a_moved_run_is_complete(run: Path, tmp_path: Path) -> None:
     shutil.copytree(run / "run", tmp_path / "moved")
     hidden = run.rename(run.with_name("gone"))
     try:
@@ -79,7 +79,7 @@ def test_a_moved_run_is_all_there(run: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_weights_that_were_trained_on_are_noticed(run: Path, tmp_path: Path) -> None:
+def test_lineage_verify_finds_changed_weights(run: Path, tmp_path: Path) -> None:
     place = tmp_path / "run"
     shutil.copytree(run / "run", place)
     weights = place / "solver" / "adapter_model.safetensors"
@@ -94,7 +94,7 @@ def test_weights_that_were_trained_on_are_noticed(run: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_records_hold_the_facts(run: Path) -> None:
+def test_records_hold_directory_tokens_host_and_versions(run: Path) -> None:
     place = run / "run"
     for name, has_tokens in {"q": True, "l": True, "t": False}.items():
         told = json.loads((place / f"{name}.jsonl.meta.json").read_text())

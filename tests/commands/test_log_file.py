@@ -15,7 +15,7 @@ from helpers.empty_checkpoints import hollow_checkpoint
 from helpers.json_lines import lines_of
 
 
-def test_a_full_device_does_not_end_a_stage(rzero: Rzero, tmp_path: Path) -> None:
+def test_full_log_device_does_not_end_a_stage(rzero: Rzero, tmp_path: Path) -> None:
     write_answers(tmp_path)
     ended = rzero("vote", "a.jsonl", "--log-file", "/dev/full")
     assert (ended.status, len(ended.lines)) == (0, 3)
@@ -29,7 +29,7 @@ def write_answers(folder: Path) -> None:
     (folder / "a.jsonl").write_text(3 * (json.dumps(record) + "\n"))
 
 
-def test_what_cannot_be_appended_to_is_refused_before_any_work(
+def test_unusable_log_file_is_refused_before_any_work(
     refused: Refused, rzero: Rzero, tmp_path: Path
 ) -> None:
     write_answers(tmp_path)
@@ -48,9 +48,7 @@ def test_what_cannot_be_appended_to_is_refused_before_any_work(
     assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
 
 
-def test_several_stages_share_a_log_that_the_configuration_names(
-    rzero: Rzero, tmp_path: Path
-) -> None:
+def test_stages_share_the_log_of_the_configuration(rzero: Rzero, tmp_path: Path) -> None:
     write_answers(tmp_path)
     (tmp_path / "rzero.toml").write_text('log_file = "log.jsonl"\n')
     assert rzero("vote", "a.jsonl", "-o", "v.jsonl", "--quiet").status == 0
@@ -71,7 +69,7 @@ def test_several_stages_share_a_log_that_the_configuration_names(
     assert "log_file" not in (tmp_path / "v.jsonl.meta.json").read_text()
 
 
-def test_how_a_stage_has_ended_is_logged(rzero: Rzero, tmp_path: Path) -> None:
+def test_log_file_records_status_and_error(rzero: Rzero, tmp_path: Path) -> None:
     write_answers(tmp_path)
     with (tmp_path / "a.jsonl").open("a") as stream:
         stream.write("no JSON\n")
@@ -81,9 +79,7 @@ def test_how_a_stage_has_ended_is_logged(rzero: Rzero, tmp_path: Path) -> None:
     assert end["error"].startswith("a.jsonl:4: not JSON")
 
 
-def test_kept_is_what_filter_would_keep_with_this_configuration(
-    rzero: Rzero, tmp_path: Path
-) -> None:
+def test_logged_kept_share_uses_the_bounds_of_filter(rzero: Rzero, tmp_path: Path) -> None:
     answers = [["1"] * n + ["2"] * (10 - n) for n in (5, 6, 7, 8, 9)] + [[None]]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps({"answers": a}) + "\n" for a in answers))
     for given, kept in (("", 3), ("low = 0.6\nhigh = 0.7", 2)):
@@ -112,7 +108,7 @@ def test_unknown_and_missing_reporters_are_refused(
             assert "not installed" in rzero(*train, name).stderr
 
 
-def test_the_hub_is_told_of_nothing() -> None:
+def test_hub_telemetry_is_disabled() -> None:
     """TRL would tell it of each training."""
     pytest.importorskip("huggingface_hub")
     code = """

@@ -45,7 +45,7 @@ def _rejected(path: Path) -> list[dict[str, Any]]:
     ],
     ids=" ".join,
 )
-def test_the_output_is_that_of_the_input_without_the_bad_lines(
+def test_skip_gives_the_output_of_the_clean_input(
     tmp_path: Path, rzero: Rzero, command: list[str]
 ) -> None:
     _, _, bad = _mixed(tmp_path)
@@ -74,7 +74,7 @@ def test_the_output_is_that_of_the_input_without_the_bad_lines(
     assert not (tmp_path / "expected.jsonl.rejects.jsonl").exists()
 
 
-def test_rejected_lines_can_be_mended_and_fed_again(tmp_path: Path, rzero: Rzero) -> None:
+def test_rejected_lines_can_be_fixed_and_processed(tmp_path: Path, rzero: Rzero) -> None:
     (tmp_path / "in.jsonl").write_bytes(_good(0) + b"\n" + _good(1)[:-1] + b"\r\n{}\n")
     options = "--on-error", "skip", "--rejects", "bad.jsonl"
     ended = rzero("vote", *options, input=(tmp_path / "in.jsonl").read_bytes())
@@ -93,7 +93,7 @@ def test_rejected_lines_can_be_mended_and_fed_again(tmp_path: Path, rzero: Rzero
     assert ended.stdout + again.stdout == both.stdout
 
 
-def test_the_reject_file_goes_with_its_output(tmp_path: Path, rzero: Rzero) -> None:
+def test_reject_file_is_replaced_with_its_output(tmp_path: Path, rzero: Rzero) -> None:
     _mixed(tmp_path)
     skip, rejects = ("--on-error", "skip", "-o", "out.jsonl"), tmp_path / "out.jsonl.rejects.jsonl"
     assert rzero("filter", "mixed.jsonl", *skip).status == 0
@@ -119,7 +119,7 @@ def test_the_reject_file_goes_with_its_output(tmp_path: Path, rzero: Rzero) -> N
 
 
 @pytest.mark.parametrize("command", [["filter"], ["vote"], ["oracle", "--world"], ["score"]])
-def test_nothing_but_bad_lines_is_an_error(
+def test_input_of_bad_lines_only_is_an_error(
     tmp_path: Path, rzero: Rzero, command: list[str]
 ) -> None:
     (tmp_path / "in.jsonl").write_text("no\nJSON\n")
@@ -142,7 +142,7 @@ def test_nothing_but_bad_lines_is_an_error(
     assert not (tmp_path / "out.jsonl.rejects.jsonl").exists()
 
 
-def test_options_that_do_not_go_together_are_refused(tmp_path: Path, refused: Refused) -> None:
+def test_on_error_option_errors(tmp_path: Path, refused: Refused) -> None:
     (tmp_path / "in.jsonl").write_bytes(_good(0))
     skip = "filter", "in.jsonl", "--on-error", "skip"
     assert "needs --rejects FILE" in refused(*skip)
@@ -156,7 +156,7 @@ def test_options_that_do_not_go_together_are_refused(tmp_path: Path, refused: Re
         assert f"{name}: the bad lines need a file of their own" in said
 
 
-def test_stats_counts_bad_lines_and_needs_no_file(tmp_path: Path, rzero: Rzero) -> None:
+def test_stats_counts_bad_lines_without_a_reject_file(tmp_path: Path, rzero: Rzero) -> None:
     _, _, bad = _mixed(tmp_path)
     (tmp_path / "mixed.jsonl").open("ab").write(b'\n{"question": 5}\n{"p_hat": 2}\n')
     ended = rzero("stats", "mixed.jsonl", "clean.jsonl", "--json", "--on-error", "skip")
@@ -166,9 +166,7 @@ def test_stats_counts_bad_lines_and_needs_no_file(tmp_path: Path, rzero: Rzero) 
     assert ended.stderr.startswith(f"stats: {len(bad) + 2} of {total} lines rejected\n")
 
 
-def test_a_stage_that_stopped_at_a_bad_line_goes_on_only_as_it_was_begun(
-    tmp_path: Path, rzero: Rzero
-) -> None:
+def test_resume_refuses_another_on_error(tmp_path: Path, rzero: Rzero) -> None:
     _mixed(tmp_path)
     options = "vote", "mixed.jsonl", "--workers", "1", "-o", "out.jsonl"
     ended = rzero(*options)
@@ -180,7 +178,7 @@ def test_a_stage_that_stopped_at_a_bad_line_goes_on_only_as_it_was_begun(
 
 
 @pytest.mark.slow
-def test_a_killed_stage_ends_with_the_same_output_and_rejects(
+def test_killed_stage_resumes_to_the_same_output_and_rejects(
     tmp_path: Path, rzero: Rzero, forks: ForkServer, small_base: Path
 ) -> None:
     _mixed(tmp_path, copies=4)
@@ -208,7 +206,7 @@ def test_a_killed_stage_ends_with_the_same_output_and_rejects(
 
 
 @pytest.mark.slow
-def test_a_training_and_an_exam_leave_bad_lines_out(
+def test_train_solver_and_eval_skip_bad_lines(
     tmp_path: Path, rzero: Rzero, tiny_model: Path
 ) -> None:
     _, _, bad = _mixed(tmp_path)
@@ -235,7 +233,7 @@ def test_a_training_and_an_exam_leave_bad_lines_out(
         assert len(_rejected(tmp_path / f"{name}.rejects.jsonl")) == len(bad)
 
 
-def test_a_file_that_was_named_for_bad_lines_is_not_replaced(refused, tmp_path: Path) -> None:
+def test_existing_reject_file_is_not_replaced(refused, tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text('{"answer": "1", "p_hat": 0.5}\n')
     (tmp_path / "precious").write_text("mine")
     how = ("in.jsonl", "--on-error", "skip", "--rejects", "precious")

@@ -25,7 +25,7 @@ def asked(count: int) -> list[dict[str, Any]]:
 # ---------------------------------------------------------------- --oracle-data
 
 
-def test_a_file_says_what_is_true(rzero: Rzero, tmp_path: Path) -> None:
+def test_oracle_reads_references_from_a_file(rzero: Rzero, tmp_path: Path) -> None:
     truths = [{"question": "q0", "reference": "zero"}, {"question": "q2", "reference": None}]
     (tmp_path / "truth.jsonl").write_text(jsonl(*truths, truths[0]))
     ended = rzero("oracle", "--oracle-data", "truth.jsonl", input=jsonl(*asked(3)))
@@ -39,7 +39,7 @@ def test_a_file_says_what_is_true(rzero: Rzero, tmp_path: Path) -> None:
     assert [record["id"] for record in records(known.stdout)] == [0]
 
 
-def test_keys_can_be_called_otherwise(rzero: Rzero, tmp_path: Path) -> None:
+def test_oracle_reads_and_writes_other_keys(rzero: Rzero, tmp_path: Path) -> None:
     (tmp_path / "truth.jsonl").write_text(jsonl({"problem": "q0", "answer": "7"}))
     keys = ("--oracle-question-key", "problem", "--oracle-reference-key", "answer")
     mine = ("--question-key", "text", "--reference-key", "gold")
@@ -48,7 +48,7 @@ def test_keys_can_be_called_otherwise(rzero: Rzero, tmp_path: Path) -> None:
     assert ended.stdout == '{"text":"q0","gold":"7","x":1}\n'
 
 
-def test_a_part_is_made_as_the_whole_is(rzero: Rzero, tmp_path: Path) -> None:
+def test_oracle_shard_and_limit_agree_with_the_whole(rzero: Rzero, tmp_path: Path) -> None:
     rows = [{"question": f"copy the number {k}"} for k in range(100, 107)]
     (tmp_path / "q.jsonl").write_text(jsonl(*rows))
     whole = rzero("oracle", "q.jsonl", "--world").stdout
@@ -61,7 +61,7 @@ def test_a_part_is_made_as_the_whole_is(rzero: Rzero, tmp_path: Path) -> None:
 # ---------------------------------------------------------------- --world
 
 
-def test_the_world_knows_every_answer_and_grade_agrees(rzero: Rzero, tmp_path: Path) -> None:
+def test_oracle_world_answers_every_question_and_grade_agrees(rzero: Rzero, tmp_path: Path) -> None:
     questions = ["reverse the digits of 4071", "copy the number 023", "what is it"]
     rows = [{"question": q, "answer": "1704"} for q in questions]
     (tmp_path / "q.jsonl").write_text(jsonl(*rows))
@@ -81,9 +81,7 @@ def test_the_world_knows_every_answer_and_grade_agrees(rzero: Rzero, tmp_path: P
 
 
 @pytest.mark.parametrize("who", [["--world"], ["--oracle-data", "truth.jsonl"]])
-def test_what_is_looked_up_goes_on_where_it_was_interrupted(
-    rzero: Rzero, tmp_path: Path, who: list[str]
-) -> None:
+def test_interrupted_lookup_resumes(rzero: Rzero, tmp_path: Path, who: list[str]) -> None:
     rows = [{"question": f"copy the number {k}"} for k in range(100, 106)]
     truths = [row | {"reference": str(k)} for k, row in enumerate(rows, 100)]
     (tmp_path / "truth.jsonl").write_text(jsonl(*truths))
@@ -98,7 +96,7 @@ def test_what_is_looked_up_goes_on_where_it_was_interrupted(
 
 
 @pytest.mark.parametrize("known", [[], ["--known"]])
-def test_the_closing_line_counts_the_part_before_the_interruption(
+def test_resumed_oracle_counts_questions_before_the_interruption(
     rzero: Rzero, tmp_path: Path, known: list[str]
 ) -> None:
     (tmp_path / "truth.jsonl").write_text(jsonl({"question": "q4", "reference": "4"}))
@@ -125,7 +123,7 @@ def knows(*boxes: str) -> Any:
     return answer
 
 
-def test_a_server_answers_the_solvers_prompt_greedily(rzero: Rzero, tmp_path: Path) -> None:
+def test_oracle_server_gets_the_solver_prompt_greedily(rzero: Rzero, tmp_path: Path) -> None:
     (tmp_path / "q.jsonl").write_text(jsonl(*asked(2)))
     with ScriptedServer(knows("7"), models=("strong", "weak")) as server:
         ended = rzero(
@@ -153,7 +151,7 @@ def test_a_server_answers_the_solvers_prompt_greedily(rzero: Rzero, tmp_path: Pa
     assert "oracle_endpoint" not in origin["settings"], "where it is served changes nothing"
 
 
-def test_of_several_answers_the_majority_counts(rzero: Rzero) -> None:
+def test_oracle_takes_the_majority_of_several_answers(rzero: Rzero) -> None:
     with ScriptedServer(knows("7", "0.5", r"\frac12")) as server:
         ended = rzero(
             *("oracle", "--oracle-endpoint", server.url, "--m", "3"), input=jsonl(*asked(2))
@@ -164,7 +162,7 @@ def test_of_several_answers_the_majority_counts(rzero: Rzero) -> None:
     assert drawn == {1.0}, "greedy answers would be one answer"
 
 
-def test_it_goes_on_where_it_was_interrupted(rzero: Rzero, tmp_path: Path) -> None:
+def test_interrupted_oracle_server_run_resumes(rzero: Rzero, tmp_path: Path) -> None:
     (tmp_path / "q.jsonl").write_text(jsonl(*asked(6)))
     broken = True
 
@@ -219,7 +217,7 @@ ONE = "give one of --oracle-data, --oracle-endpoint, --world"
         ),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(
+def test_oracle_errors_are_one_line(
     refused: Refused, tmp_path: Path, options: list[str], message: str
 ) -> None:
     (tmp_path / "q.jsonl").write_text(jsonl(*asked(1)))
@@ -235,7 +233,7 @@ def test_what_is_wrong_is_said_in_one_line(
         ({"question": "q1"}, 'truth.jsonl:2: key "reference" (a string or null) is missing'),
     ],
 )
-def test_wrong_oracle_data_is_named(
+def test_bad_oracle_data_is_named(
     rzero: Rzero, tmp_path: Path, row: dict[str, Any], message: str
 ) -> None:
     (tmp_path / "truth.jsonl").write_text(jsonl({"question": "q0", "reference": "1"}, row))
@@ -245,7 +243,7 @@ def test_wrong_oracle_data_is_named(
         assert ended.stderr.startswith(f"rzero: {message}")
 
 
-def test_what_an_earlier_oracle_knew_stays(rzero: Rzero, tmp_path: Path) -> None:
+def test_oracle_keeps_earlier_references(rzero: Rzero, tmp_path: Path) -> None:
     (tmp_path / "truth.jsonl").write_text(jsonl({"question": "q0", "reference": "new"}))
     rows = jsonl({"question": "q0", "reference": "old"}, {"question": "q1", "reference": "old"})
     ended = rzero("oracle", "--oracle-data", "truth.jsonl", input=rows)
@@ -255,7 +253,7 @@ def test_what_an_earlier_oracle_knew_stays(rzero: Rzero, tmp_path: Path) -> None
     assert known.stdout == ended.stdout
 
 
-def test_an_empty_true_answer_is_one(rzero: Rzero, tmp_path: Path) -> None:
+def test_empty_reference_is_a_reference(rzero: Rzero, tmp_path: Path) -> None:
     """For `rzero stats --oracle-data` as for `rzero oracle`."""
     (tmp_path / "truth.jsonl").write_text(jsonl({"question": "q0", "reference": ""}))
     rows = jsonl({"question": "q0", "answer": "old", "reference": "old"})
@@ -265,7 +263,7 @@ def test_an_empty_true_answer_is_one(rzero: Rzero, tmp_path: Path) -> None:
     assert json.loads(joined.stdout)["label_accuracy"] == 0.0
 
 
-def test_how_many_were_asked_about_is_kept(rzero: Rzero, tmp_path: Path) -> None:
+def test_oracle_records_how_many_questions_were_looked_up(rzero: Rzero, tmp_path: Path) -> None:
     (tmp_path / "truth.jsonl").write_text(jsonl({"question": "q0", "reference": "0"}))
     (tmp_path / "q.jsonl").write_text(jsonl(*asked(3)))
     ended = rzero("oracle", "q.jsonl", "--oracle-data", "truth.jsonl", "--known", "-o", "t.jsonl")
@@ -274,9 +272,7 @@ def test_how_many_were_asked_about_is_kept(rzero: Rzero, tmp_path: Path) -> None
     assert metrics == {"questions": 1, "known": 1, "asked": 3}
 
 
-def test_the_answers_of_one_model_are_not_continued_by_another(
-    rzero: Rzero, tmp_path: Path
-) -> None:
+def test_oracle_resume_refuses_another_model(rzero: Rzero, tmp_path: Path) -> None:
     (tmp_path / "q.jsonl").write_text(jsonl(*asked(20)))
     seen = 0
 

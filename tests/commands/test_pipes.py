@@ -16,14 +16,14 @@ from helpers.labeled_questions import LABELED
 from helpers.shell import shell
 
 
-def test_quiet_prints_nothing_but_records(rzero: Rzero) -> None:
+def test_quiet_prints_only_records(rzero: Rzero) -> None:
     for command in (["filter"], ["score"], ["grade", "--reference-key", "answer"]):
         ended = rzero(*command, "--quiet", input=LABELED)
         assert ended.stderr == ""
         assert ended.stdout != ""
 
 
-def test_an_empty_input_gives_an_empty_output(rzero: Rzero, tmp_path: Path) -> None:
+def test_empty_input_gives_empty_output(rzero: Rzero, tmp_path: Path) -> None:
     for number, command in enumerate(("filter", "score", "grade")):
         ended = rzero(command, input="\n\n")
         assert (ended.status, ended.stdout) == (0, "")
@@ -31,7 +31,7 @@ def test_an_empty_input_gives_an_empty_output(rzero: Rzero, tmp_path: Path) -> N
         assert (tmp_path / str(number)).read_bytes() == b""
 
 
-def test_an_output_is_replaced_only_by_force_and_knows_where_it_came_from(
+def test_output_is_replaced_only_by_force_and_records_its_origin(
     rzero: Rzero, tmp_path: Path
 ) -> None:
     (tmp_path / "in.jsonl").write_text(LABELED)
@@ -57,7 +57,7 @@ def _sha256(path: Path) -> str:
     return printed.split()[0]
 
 
-def test_head_ends_a_command_quietly(tmp_path: Path) -> None:
+def test_command_ends_quietly_behind_head(tmp_path: Path) -> None:
     (tmp_path / "labeled.jsonl").write_text(LABELED * 2000)
     ended = shell(tmp_path, "set -o pipefail; rzero filter -q labeled.jsonl | head -1")
     assert (ended.status, ended.stderr) == (0, "")
@@ -70,7 +70,7 @@ def test_head_ends_a_command_quietly(tmp_path: Path) -> None:
         assert (ended.status, ended.stderr) == (0, "")
 
 
-def test_stages_follow_one_another_through_a_pipe(tmp_path: Path) -> None:
+def test_stages_run_through_a_pipe(tmp_path: Path) -> None:
     (tmp_path / "labeled.jsonl").write_text(LABELED)
     script = "set -o pipefail; rzero filter labeled.jsonl | rzero score --lambda-rep 0 | {}"
     ended = shell(tmp_path, script.format("rzero grade -q --reference-key answer"))
@@ -79,7 +79,7 @@ def test_stages_follow_one_another_through_a_pipe(tmp_path: Path) -> None:
     assert all(row["correct"] for row in records(ended))
 
 
-def test_a_pipe_is_as_good_as_a_file(rzero: Rzero, tmp_path: Path) -> None:
+def test_pipe_input_gives_the_output_of_a_file(rzero: Rzero, tmp_path: Path) -> None:
     (tmp_path / "labeled.jsonl").write_text(LABELED)
     for command in ("filter", "score"):
         straight = rzero(command, "labeled.jsonl")
@@ -89,7 +89,7 @@ def test_a_pipe_is_as_good_as_a_file(rzero: Rzero, tmp_path: Path) -> None:
         assert straight.stdout == piped.stdout != ""
 
 
-def test_filter_passes_a_line_on_as_soon_as_it_has_it(tmp_path: Path) -> None:
+def test_filter_writes_each_line_before_reading_the_next(tmp_path: Path) -> None:
     line = b'{"answer": "1", "p_hat": 0.5}\n'
     with subprocess.Popen(
         [sys.executable, "-m", "rzero_cli", "filter", "--quiet"],
@@ -117,7 +117,7 @@ def test_filter_needs_constant_memory(tmp_path: Path) -> None:
     assert ended.stdout.strip() == "96000", ended.stderr
 
 
-def test_a_terminal_gets_the_help_and_not_a_hang(tmp_path: Path) -> None:
+def test_terminal_input_prints_help_instead_of_waiting(tmp_path: Path) -> None:
     import pty
 
     ours, theirs = pty.openpty()
@@ -139,7 +139,7 @@ def test_a_terminal_gets_the_help_and_not_a_hang(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_loop_through_pipes(rzero: Rzero, tmp_path: Path, small_base: Path) -> None:
+def test_loop_runs_through_pipes(rzero: Rzero, tmp_path: Path, small_base: Path) -> None:
     (tmp_path / "rzero.toml").write_text('preset = "tiny"\n')
     script = (
         "set -eo pipefail\n"

@@ -95,7 +95,7 @@ def slow_label(folder: Path, questions: int = 12) -> Iterator[tuple[str, ...]]:
         yield ("label", "q.jsonl", *how, "--log-file", "log.jsonl")
 
 
-def test_a_bar_of_sixty_columns_has_what_matters_and_leaves_the_records_alone(
+def test_bar_fits_sixty_columns_and_records_stay_clean(
     tmp_path: Path,
 ) -> None:
     with slow_label(tmp_path) as label:
@@ -115,7 +115,7 @@ def test_a_bar_of_sixty_columns_has_what_matters_and_leaves_the_records_alone(
 
 
 @pytest.mark.parametrize("dumb", [False, True])
-def test_no_colour_and_no_movement_where_there_shall_be_none(tmp_path: Path, dumb: bool) -> None:
+def test_no_color_and_dumb_terminals_are_respected(tmp_path: Path, dumb: bool) -> None:
     terminal = {"TERM": "dumb"} if dumb else {"NO_COLOR": "1"}
     with slow_label(tmp_path, 8) as label:  # what is done within a second has no bar at all
         watched = Watched(tmp_path, *RZERO, *label, **terminal)
@@ -127,7 +127,7 @@ def test_no_colour_and_no_movement_where_there_shall_be_none(tmp_path: Path, dum
 
 
 @pytest.mark.parametrize(("seconds", "drawn"), [(0.9, False), (1.1, True)])
-def test_what_is_done_at_once_leaves_no_bar(seconds: float, drawn: bool) -> None:
+def test_short_stage_draws_no_bar(seconds: float, drawn: bool) -> None:
     from rich.console import Console
 
     from rzero_cli.commands._progress import _bar
@@ -139,7 +139,7 @@ def test_what_is_done_at_once_leaves_no_bar(seconds: float, drawn: bool) -> None
     assert bool(stream.getvalue()) is drawn
 
 
-def test_ctrl_c_gives_the_terminal_back_and_is_logged(tmp_path: Path) -> None:
+def test_ctrl_c_restores_the_cursor_and_is_logged(tmp_path: Path) -> None:
     with slow_label(tmp_path, 100) as label:
         watched = Watched(tmp_path, *RZERO, *label, "-o", "l.jsonl")
         watched.wait_for(r" [2-9]/100")
@@ -152,7 +152,7 @@ def test_ctrl_c_gives_the_terminal_back_and_is_logged(tmp_path: Path) -> None:
     assert (end["done"], end["total"]) == (done, 100)
 
 
-def test_a_killed_stage_leaves_whole_lines_and_its_successor_counts_on(tmp_path: Path) -> None:
+def test_resumed_stage_continues_the_bar_of_a_killed_one(tmp_path: Path) -> None:
     with slow_label(tmp_path, 16) as label:
         watched = Watched(tmp_path, *RZERO, *label, "-o", "l.jsonl")
         watched.wait_for(r" [4-9]/16")
@@ -169,7 +169,7 @@ def test_a_killed_stage_leaves_whole_lines_and_its_successor_counts_on(tmp_path:
     assert min(drawn) >= done
 
 
-def test_a_terminal_that_has_gone_does_not_end_the_work(tmp_path: Path) -> None:
+def test_closed_terminal_does_not_end_the_stage(tmp_path: Path) -> None:
     with slow_label(tmp_path) as label:
         watched = Watched(tmp_path, *RZERO, *label)
         watched.wait_for(r" [2-9]/12")
@@ -187,7 +187,7 @@ main()
 """
 
 
-def test_a_line_now_and_then_where_there_is_no_terminal(tmp_path: Path) -> None:
+def test_progress_lines_without_a_terminal(tmp_path: Path) -> None:
     with slow_label(tmp_path) as label:
         # They run side by side; the server has time for all.
         ways: list[tuple[tuple[str, ...], Any]] = [

@@ -52,7 +52,7 @@ def _interrupt(
 
 
 @pytest.mark.slow
-def test_an_interrupted_label_goes_on_to_the_same_bytes(
+def test_interrupted_label_resumes_to_the_same_bytes(
     rzero: Rzero, forks: ForkServer, tmp_path: Path, tiny_model: Path
 ) -> None:
     rows = [{"id": k, "question": f"reverse the digits of {k}"} for k in range(36)]
@@ -84,7 +84,7 @@ def test_an_interrupted_label_goes_on_to_the_same_bytes(
 
 
 @pytest.mark.slow
-def test_a_journal_is_not_continued_with_another_prompt_or_model(
+def test_resume_refuses_another_prompt_or_model(
     rzero: Rzero, forks: ForkServer, tmp_path: Path, tiny_model: Path
 ) -> None:
     # The output lies in the model's folder, whose other files are the same model.
@@ -114,7 +114,7 @@ def test_a_journal_is_not_continued_with_another_prompt_or_model(
 
 
 @pytest.mark.slow
-def test_a_journal_is_not_continued_with_another_model_in_the_same_place(
+def test_resume_refuses_changed_weights_at_the_same_path(
     rzero: Rzero, tiny_model: Path, tmp_path: Path
 ) -> None:
     model = tmp_path / "model"

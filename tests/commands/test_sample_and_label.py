@@ -14,7 +14,9 @@ TINY = ["--max-tokens", "24", "--batch-size", "16"]
 
 
 @pytest.mark.slow
-def test_sample_draws_questions(rzero: Rzero, tmp_path: Path, small_base: Path) -> None:
+def test_sample_writes_questions_and_counts_malformed_ones(
+    rzero: Rzero, tmp_path: Path, small_base: Path
+) -> None:
     draw = ["sample", "--challenger", small_base, "-n", "60", *TINY, "--temperature", "2"]
     everything = rzero(*draw, "--keep-malformed")
     assert everything.status == 0, everything.stderr
@@ -34,7 +36,7 @@ def test_sample_draws_questions(rzero: Rzero, tmp_path: Path, small_base: Path) 
 
 
 @pytest.mark.slow
-def test_label_adds_its_keys_and_keeps_the_others(rzero: Rzero, tiny_model: Path) -> None:
+def test_label_adds_keys_and_keeps_the_others(rzero: Rzero, tiny_model: Path) -> None:
     rows = [
         {"z": 123456789012345678901234567890, "problem": "reverse the digits of 12", "é": "\ud800"},
         {"problem": "", "answer": "old"},
@@ -59,7 +61,7 @@ def test_label_adds_its_keys_and_keeps_the_others(rzero: Rzero, tiny_model: Path
 
 
 @pytest.mark.slow
-def test_the_results_before_a_bad_line_come_out_first(rzero: Rzero, tiny_model: Path) -> None:
+def test_label_writes_results_before_a_bad_line(rzero: Rzero, tiny_model: Path) -> None:
     ended = rzero(
         *("label", "--solver", tiny_model, "--m", "2", *TINY),
         input=jsonl({"question": "a"}, {"question": "b"}) + "nonsense\n",

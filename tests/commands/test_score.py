@@ -9,7 +9,7 @@ from helpers.json_lines import jsonl, records
 from rzero_cli.method.rewards import challenger_rewards
 
 
-def test_score_needs_no_model_where_p_hat_is_there(rzero: Rzero) -> None:
+def test_score_with_given_p_hat_needs_no_model(rzero: Rzero) -> None:
     rows: list[dict[str, Any]] = [
         {"x": [1, {"é": None}], "question": "how many primes are there below 100", "p_hat": 0.5},
         {"question": None, "p_hat": None, "completion": "no tags"},
@@ -32,7 +32,7 @@ def test_score_needs_no_model_where_p_hat_is_there(rzero: Rzero) -> None:
         assert list(records(ended)[0])[:3] == ["x", "question", "p_hat"]
 
 
-def test_score_looks_for_repetition_within_a_batch(rzero: Rzero) -> None:
+def test_score_penalizes_repetition_within_a_batch(rzero: Rzero) -> None:
     rows = [{"question": "the same one", "p_hat": 0.5} for _ in range(4)]
     whole = records(rzero("score", input=jsonl(*rows)))
     assert {row["r_rep"] for row in whole} == {1.0}
@@ -44,7 +44,7 @@ def test_score_looks_for_repetition_within_a_batch(rzero: Rzero) -> None:
     assert [row["r_rep"] for row in threes] == [1.0, 1.0, 1.0, 0.5, 0.5]
 
 
-def test_score_reads_another_key_and_only_so_many(rzero: Rzero) -> None:
+def test_score_reads_another_key_and_a_limit(rzero: Rzero) -> None:
     rows = [{"problem": f"{word} 1 2", "p_hat": 0.5} for word in ("copy", "reverse", "turn")]
     ended = rzero("score", "--question-key", "problem", "--limit", "2", input=jsonl(*rows))
     assert [row["r_rep"] for row in records(ended)] in ([0.5, 0.5], [1.0, 1.0])

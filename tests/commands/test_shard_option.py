@@ -30,9 +30,7 @@ def labelled(tmp_path: Path) -> Path:
     ],
     ids=lambda command: command[0],
 )
-def test_a_stage_in_parts_gives_what_it_gives_at_once(
-    rzero, labelled: Path, command: list[str]
-) -> None:
+def test_shards_add_up_to_the_whole_output(rzero, labelled: Path, command: list[str]) -> None:
     whole = rzero(*command, labelled)
     assert whole.status == 0, whole.stderr
     assert len(whole.lines) > 9
@@ -46,12 +44,12 @@ def test_a_stage_in_parts_gives_what_it_gives_at_once(
     assert sorted(line for part in parts for line in part.lines) == sorted(limited.lines)
 
 
-def test_score_in_parts_needs_its_batch(refused, labelled: Path) -> None:
+def test_score_shard_needs_batch(refused, labelled: Path) -> None:
     assert "--shard needs --batch" in refused("score", str(labelled), "--shard", "0/2")
 
 
 @pytest.mark.slow
-def test_sample_and_label_in_parts(rzero, small_base: Path, labelled: Path) -> None:
+def test_shards_of_sample_and_label(rzero, small_base: Path, labelled: Path) -> None:
     model = ["--preset", "tiny", "--quiet"]
     drawn = [
         rzero("sample", "--challenger", small_base, *model, "-n", "41", "--shard", f"{i}/2")

@@ -20,7 +20,7 @@ def figures(ended: Ended) -> list[dict[str, Any]]:
     return [json.loads(line) for line in ended.lines]
 
 
-def test_figures_by_hand(rzero: Rzero) -> None:
+def test_stats_metrics_by_hand(rzero: Rzero) -> None:
     rows = [
         {"question": "how many apples are there here", "answer": "1/2", "p_hat": 0.25},
         {"question": "how many apples are there here", "answer": "0.5", "p_hat": 0.75},
@@ -58,9 +58,7 @@ def test_figures_by_hand(rzero: Rzero) -> None:
     assert narrow[0]["kept"] == 0.0
 
 
-def test_kept_is_what_filter_keeps_with_this_preset_and_configuration(
-    rzero: Rzero, tmp_path: Path
-) -> None:
+def test_stats_kept_share_uses_the_bounds_of_filter(rzero: Rzero, tmp_path: Path) -> None:
     def kept(*given: str) -> list[str]:
         ended = rzero("stats", "a.jsonl", *given)
         assert ended.status == 0, ended.stderr
@@ -79,7 +77,7 @@ def test_kept_is_what_filter_keeps_with_this_preset_and_configuration(
     assert ended.stderr == "rzero: filter: --delta 0.6: must be between 0 and 0.5\n"
 
 
-def test_questions_that_differ_in_case_and_white_space_are_one(rzero: Rzero) -> None:
+def test_distinct_questions_ignore_case_and_white_space(rzero: Rzero) -> None:
     texts = ("What is 2 ?", " what  IS\n2 ?", "what is 3 ?", "Die Straße ?", "die STRASSE ?")
     (one,) = figures(rzero("stats", "--json", input=jsonl(*({"question": t} for t in texts))))
     assert (one["distinct_questions"], one["openings"]) == (
@@ -89,7 +87,7 @@ def test_questions_that_differ_in_case_and_white_space_are_one(rzero: Rzero) -> 
     assert "seen_before" not in one
 
 
-def test_what_was_asked_in_any_earlier_file_has_been_seen(rzero: Rzero, tmp_path: Path) -> None:
+def test_seen_before_counts_questions_of_all_earlier_files(rzero: Rzero, tmp_path: Path) -> None:
     asked = (["a b", "c d"], ["C  d", "e f", "e f", "g h"], ["A B", "e f", None, "x"], [])
     for number, texts in enumerate(asked):
         rows = [{"question": text} for text in texts] or [{"answer": "1"}]
@@ -98,7 +96,7 @@ def test_what_was_asked_in_any_earlier_file_has_been_seen(rzero: Rzero, tmp_path
     assert [one.get("seen_before") for one in found] == [None, 1 / 4, 2 / 3, None]
 
 
-def test_true_answers_say_how_many_labels_are_true(rzero: Rzero) -> None:
+def test_label_accuracy_from_references(rzero: Rzero) -> None:
     rows = [
         {"answer": "0.5", "p_hat": 0.5, "answers": ["0.5", "1/2", "7", None], "reference": "1/2"},
         {"answer": "3", "p_hat": 0.75, "answers": ["3", "3", "3", "4"], "reference": "4"},
@@ -123,7 +121,7 @@ def test_true_answers_say_how_many_labels_are_true(rzero: Rzero) -> None:
     assert "with_reference" not in figures(rzero("stats", "--json", input=jsonl(*rows[6:])))[0]
 
 
-def test_true_answers_can_come_from_a_file(rzero: Rzero, tmp_path: Path) -> None:
+def test_label_accuracy_from_a_reference_file(rzero: Rzero, tmp_path: Path) -> None:
     rows = [{"question": f"q{k}", "answer": str(k), "reference": "x"} for k in range(4)]
     (tmp_path / "labeled.jsonl").write_text(jsonl(*rows[:3], {"question": "q3", "answer": "3"}))
     truth = [{"question": f"q{k}", "reference": t} for k, t in enumerate(("0", "8", None))]
@@ -136,7 +134,7 @@ def test_true_answers_can_come_from_a_file(rzero: Rzero, tmp_path: Path) -> None
     assert other.stderr == "stats: truth.jsonl has the true answer of none of these questions\n"
 
 
-def test_an_iteration_beside_another(rzero: Rzero, tmp_path: Path) -> None:
+def test_label_accuracy_of_two_files_side_by_side(rzero: Rzero, tmp_path: Path) -> None:
     for name, true in (("a.jsonl", 3), ("b.jsonl", 1)):
         rows = [{"answer": "1", "reference": "1" if k < true else "2"} for k in range(4)]
         (tmp_path / name).write_text(jsonl(*rows))
@@ -146,7 +144,7 @@ def test_an_iteration_beside_another(rzero: Rzero, tmp_path: Path) -> None:
     assert "with reference 4 4" in rows
 
 
-def test_no_worker_is_started_without_a_true_answer(
+def test_stats_without_references_starts_no_worker(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Nor where every answer has a key; its start takes a second."""
@@ -167,7 +165,7 @@ def test_no_worker_is_started_without_a_true_answer(
         assert len(started) == starts
 
 
-def test_what_is_not_there_gives_no_figure(rzero: Rzero) -> None:
+def test_missing_keys_give_no_metrics(rzero: Rzero) -> None:
     assert figures(rzero("stats", "--json", input=jsonl({"x": 1}))) == [{"file": "-", "records": 1}]
     assert figures(rzero("stats", "--json")) == [{"file": "-", "records": 0}]
     only = figures(rzero("stats", "--json", "--question-key", "x", input=jsonl({"x": "a b"})))
@@ -175,7 +173,7 @@ def test_what_is_not_there_gives_no_figure(rzero: Rzero) -> None:
     assert "kept" not in only[0]
 
 
-def test_a_key_that_no_record_has_is_said(rzero: Rzero, tmp_path: Path) -> None:
+def test_unknown_question_key_is_reported(rzero: Rzero, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(jsonl({"prompt": "a", "answer": "1"}, {"prompt": "b"}))
     assert rzero("stats", "a.jsonl").stderr == "", "labels alone are figures, too"
     told = "name the key of the questions with --question-key; keys here: prompt, answer\n"
@@ -199,7 +197,7 @@ def various(n: int, seed: int) -> str:
     return asked(texts, [str(int(rng.paretovariate(0.5))) for _ in range(n)])
 
 
-def test_a_collapse_is_seen_and_said(rzero: Rzero, tmp_path: Path) -> None:
+def test_collapse_is_warned_of(rzero: Rzero, tmp_path: Path) -> None:
     templates = ("what is the sum of {} and one", "find the value of {} doubled", "halve {} now")
     collapsed = asked((templates[k % 3].format(k) for k in range(200)), map(str, [1, 2, 3, 4] * 50))
     copies = asked(["what is two and three"] * 50 + ["halve the ten"] * 50, map(str, range(100)))
@@ -245,7 +243,7 @@ def test_a_collapse_is_seen_and_said(rzero: Rzero, tmp_path: Path) -> None:
     assert rzero("stats", "--json", "--quiet", "1.jsonl", "2.jsonl").stderr == ""
 
 
-def test_a_sound_sequence_gives_no_warning(rzero: Rzero, tmp_path: Path) -> None:
+def test_diverse_files_give_no_warning(rzero: Rzero, tmp_path: Path) -> None:
     """Whatever the sizes: of more there are more answers, of less a larger share is common."""
     for number, n in enumerate((1000, 60, 4000, 250, 1000)):
         (tmp_path / f"{number}.jsonl").write_text(various(n, number))
@@ -253,7 +251,7 @@ def test_a_sound_sequence_gives_no_warning(rzero: Rzero, tmp_path: Path) -> None
     assert (ended.status, ended.stderr) == (0, "")
 
 
-def test_a_table_of_three_files_is_80_columns_wide(tmp_path: Path) -> None:
+def test_stats_table_of_three_files_fits_80_columns(tmp_path: Path) -> None:
     for number in range(3):
         folder = tmp_path / f"iter-{number + 1}"
         folder.mkdir()
@@ -280,7 +278,7 @@ def test_a_table_of_three_files_is_80_columns_wide(tmp_path: Path) -> None:
     assert opening.count(r"100.0% \x1b[1m[re") == 3
 
 
-def test_more_files_than_fit_are_tables_one_below_the_other(tmp_path: Path) -> None:
+def test_stats_splits_wide_tables(tmp_path: Path) -> None:
     for number in range(1, 6):
         (tmp_path / f"{number}.jsonl").write_text(various(5, number))
     names = [f"{number}.jsonl" for number in range(1, 6)]
@@ -293,7 +291,7 @@ def test_more_files_than_fit_are_tables_one_below_the_other(tmp_path: Path) -> N
     assert [len(row) - 4 for row in kept] == [3, 2]
 
 
-def test_a_table_has_a_column_for_each_file(rzero: Rzero, tmp_path: Path) -> None:
+def test_stats_table_has_a_column_per_file(rzero: Rzero, tmp_path: Path) -> None:
     for name in ("iter-1", "iter-2"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "labeled.jsonl").write_text(jsonl({"question": "a b", "p_hat": 0.5}))
@@ -322,13 +320,13 @@ def test_a_table_has_a_column_for_each_file(rzero: Rzero, tmp_path: Path) -> Non
         ({"reference": "5", "answers": [5]}, 'key "answers" must hold texts or null, not 5'),
     ],
 )
-def test_a_bad_record_is_named(rzero: Rzero, row: dict[str, Any], message: str) -> None:
+def test_stats_names_a_bad_record(rzero: Rzero, row: dict[str, Any], message: str) -> None:
     ended = rzero("stats", input=jsonl({"question": "a"}, row))
     assert (ended.status, ended.stdout) == (2, "")
     assert ended.stderr.startswith(f"rzero: <stdin>:2: {message}")
 
 
-def test_bad_options_are_refused(refused: Refused) -> None:
+def test_stats_option_errors(refused: Refused) -> None:
     assert "--bleu nice: unknown" in refused("stats", "--bleu", "nice")
     assert "nowhere.jsonl: no such file" in refused("stats", "nowhere.jsonl")
     assert "nowhere.jsonl: no such file" in refused("stats", "--oracle-data", "nowhere.jsonl")

@@ -17,7 +17,7 @@ from rzero_cli.data.jsonl import read_lines
 LONG = "a farmer sells 16 eggs and 4 hens at the market for 2 dollars each how much is it all"
 
 
-def test_a_planted_question_is_found_among_real_ones(
+def test_planted_benchmark_question_is_found_among_real_ones(
     rzero: Rzero, tmp_path: Path, benchmarks: Path
 ) -> None:
     gsm8k = benchmarks / "gsm8k_test.jsonl"
@@ -45,7 +45,7 @@ def test_a_planted_question_is_found_among_real_ones(
     )
 
 
-def test_there_is_no_false_hit_between_real_benchmarks(rzero: Rzero, benchmarks: Path) -> None:
+def test_no_false_hit_between_real_benchmarks(rzero: Rzero, benchmarks: Path) -> None:
     files = {name: str(benchmarks / f"{name}.jsonl") for name in ("gsm8k_test", "amc23", "aime24")}
     ended = rzero(
         *("stats", files["gsm8k_test"], "--against", files["amc23"], "--against", files["aime24"])
@@ -60,7 +60,7 @@ def test_there_is_no_false_hit_between_real_benchmarks(rzero: Rzero, benchmarks:
     assert "occur in it" not in both.stderr
 
 
-def test_the_table_names_the_first_few_and_where(rzero: Rzero, tmp_path: Path) -> None:
+def test_stats_against_names_the_first_hits_and_their_lines(rzero: Rzero, tmp_path: Path) -> None:
     questions = [f"{LONG} number {k}" for k in range(8)]
     bench = [{"id": f"q{k}", "prompt": q} for k, q in enumerate(questions)]
     (tmp_path / "bench.jsonl").write_text(jsonl(*bench))
@@ -85,7 +85,7 @@ def test_the_table_names_the_first_few_and_where(rzero: Rzero, tmp_path: Path) -
     assert (hit["id"], hit["records"], len(hit["lines"])) == ("q0", 21, MOST_LINES)
 
 
-def test_the_size_of_an_n_gram_and_the_key_can_be_chosen(rzero: Rzero, tmp_path: Path) -> None:
+def test_ngram_size_and_key_are_options(rzero: Rzero, tmp_path: Path) -> None:
     (tmp_path / "bench.jsonl").write_text(jsonl({"question": "nothing", "text": LONG}))
     train = jsonl({"question": " ".join(LONG.split()[:9])})
 
@@ -109,16 +109,14 @@ def test_the_size_of_an_n_gram_and_the_key_can_be_chosen(rzero: Rzero, tmp_path:
         ({"question": "a"}, ["--against", "nowhere"], "nowhere: no such file"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(
+def test_stats_against_errors_are_one_line(
     refused: Refused, tmp_path: Path, row: dict[str, Any], options: list[str], message: str
 ) -> None:
     (tmp_path / "bench.jsonl").write_text(jsonl(row))
     assert message in refused("stats", "--against", "bench.jsonl", *options)
 
 
-def test_nothing_found_where_nothing_was_looked_at_is_an_error(
-    rzero: Rzero, tmp_path: Path
-) -> None:
+def test_records_without_questions_are_not_reported_as_clean(rzero: Rzero, tmp_path: Path) -> None:
     """Training data in another form must not pass for clean."""
     (tmp_path / "bench.jsonl").write_text('{"question": "what is 1 + 1"}\n')
     (tmp_path / "empty.jsonl").write_text("")
@@ -136,7 +134,7 @@ def test_nothing_found_where_nothing_was_looked_at_is_an_error(
     assert (ended.status, "--against ./bench.jsonl: named twice" in ended.stderr) == (2, True)
 
 
-def test_records_that_were_not_looked_at_are_counted(rzero: Rzero, tmp_path: Path) -> None:
+def test_records_without_question_are_counted(rzero: Rzero, tmp_path: Path) -> None:
     (tmp_path / "bench.jsonl").write_text('{"question": "what is 1 + 1"}\n')
     rows = [{"question": "what else"}, {"question": None}, {"text": "what is 1 + 1"}]
     (tmp_path / "mixed.jsonl").write_text(jsonl(*rows))
@@ -149,7 +147,7 @@ def test_records_that_were_not_looked_at_are_counted(rzero: Rzero, tmp_path: Pat
     assert "no benchmark" not in rzero("stats", "mixed.jsonl").stderr
 
 
-def test_a_benchmark_can_come_by_a_pipe(rzero: Rzero, tmp_path: Path) -> None:
+def test_benchmark_from_standard_input(rzero: Rzero, tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_text('{"question": "what is 1 + 1"}\n')
     piped = '{"question": "what is 1 + 1"}\n'
     ended = rzero("stats", "train.jsonl", "--against", "-", "--json", input=piped)
@@ -157,16 +155,14 @@ def test_a_benchmark_can_come_by_a_pipe(rzero: Rzero, tmp_path: Path) -> None:
     assert json.loads(ended.stdout)["benchmarks"][0]["found"] == 1
 
 
-def test_a_benchmark_whose_answers_are_numbers_can_be_looked_through(
-    rzero: Rzero, tmp_path: Path
-) -> None:
+def test_benchmark_with_numeric_answers_is_read(rzero: Rzero, tmp_path: Path) -> None:
     (tmp_path / "amc.jsonl").write_text('{"question": "what is 1 + 1", "answer": 2.0}\n')
     ended = rzero("stats", "amc.jsonl", "--against", "amc.jsonl", "--json", "--quiet")
     assert ended.status == 0, ended.stderr
     assert json.loads(ended.stdout)["benchmarks"][0]["found"] == 1
 
 
-def test_what_the_guard_does_not_need_does_not_end_it(rzero: Rzero, tmp_path: Path) -> None:
+def test_bad_keys_that_the_search_does_not_need_are_ignored(rzero: Rzero, tmp_path: Path) -> None:
     (tmp_path / "bench.jsonl").write_text('{"question": "what is 1 + 1"}\n')
     good = {"question": "a", "answer": "1", "p_hat": 0.5, "answers": ["1"], "reference": "1"}
     bad = {"question": "b", "answer": 2.0, "p_hat": "x", "answers": "1", "reference": 2}

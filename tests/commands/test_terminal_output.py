@@ -12,9 +12,7 @@ import pytest
 from helpers.pseudo_terminal import FORBIDDEN, HOSTILE, MARKUP, SHOWN, OnTerminal
 
 
-def test_records_are_the_same_json_on_a_terminal_and_copied_in_a_pipe(
-    rzero: Any, tmp_path: Path
-) -> None:
+def test_records_are_escaped_on_a_terminal_and_copied_in_a_pipe(rzero: Any, tmp_path: Path) -> None:
     record = {"question": HOSTILE.replace("\x1b", "").replace("\x07", ""), "answer": "1"}
     raw = json.dumps(record | {"p_hat": 0.5, "é\x85": "\u2066"}, ensure_ascii=False) + "\n"
     assert FORBIDDEN.search(raw)
@@ -57,7 +55,7 @@ def result(score: float, k: Any = 0) -> dict[str, Any]:
 FOLDER = HOSTILE  # what no file's name can hold, "/" apart, is in none of it
 
 
-def test_a_table_of_questions(tmp_path: Path) -> None:
+def test_stats_escapes_hostile_questions(tmp_path: Path) -> None:
     for name in ("a", FOLDER):
         rows = [{"id": HOSTILE, "question": f"how many {HOSTILE} are there in a dozen of them"}]
         write(tmp_path / "x" / name, rows[0])
@@ -70,7 +68,7 @@ def test_a_table_of_questions(tmp_path: Path) -> None:
     assert "[red]r[/]" in shown.bare
 
 
-def test_a_comparison(tmp_path: Path) -> None:
+def test_compare_escapes_hostile_names(tmp_path: Path) -> None:
     names = [str(write(tmp_path / f"{i} {FOLDER}", result(i))) for i in (0, 1)]
     shown = OnTerminal(tmp_path, "compare", *names)
     assert shown.status == 0, shown.text
@@ -80,7 +78,9 @@ def test_a_comparison(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [(), ("--json",), ("-o", "s.txt", "-o", "s.json")])
-def test_a_report_and_its_files(tmp_path: Path, options: tuple[str, ...]) -> None:
+def test_report_escapes_hostile_names_and_settings(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
     run = tmp_path / FOLDER
     write(run / "base" / "eval.json", result(0.5, k=HOSTILE))
     write(run / "iter-1" / "eval.json", result(0.75, k=HOSTILE))
@@ -98,7 +98,7 @@ def test_a_report_and_its_files(tmp_path: Path, options: tuple[str, ...]) -> Non
         assert not FORBIDDEN.search((tmp_path / "s.txt").read_text())
 
 
-def test_a_lineage(tmp_path: Path) -> None:
+def test_lineage_escapes_hostile_records(tmp_path: Path) -> None:
     write(tmp_path / FOLDER, {})
     parents = [{"path": HOSTILE, "sha256": HOSTILE}]
     record = {"stage": HOSTILE, "parents": parents, "settings": {"seed": HOSTILE}, "versions": {}}
@@ -111,7 +111,7 @@ def test_a_lineage(tmp_path: Path) -> None:
         assert shown.is_harmless(), shown.raw
 
 
-def test_scores_of_an_evaluation() -> None:
+def test_eval_table_escapes_hostile_names() -> None:
     from rich.console import Console
 
     from rzero_cli.evaluation.tables import results_table
@@ -125,7 +125,7 @@ def test_scores_of_an_evaluation() -> None:
     assert stream.getvalue().count(f"{SHOWN} {MARKUP}") == 3
 
 
-def test_settings_of_the_environment(tmp_path: Path) -> None:
+def test_env_escapes_hostile_settings(tmp_path: Path) -> None:
     shown = OnTerminal(tmp_path, "env", RZERO_MODEL=HOSTILE, RZERO_ENGINE="[red]")
     assert shown.status == 0
     assert shown.is_harmless(), shown.raw
@@ -149,7 +149,7 @@ def test_settings_of_the_environment(tmp_path: Path) -> None:
         ("filter", "q.jsonl", "--config", FOLDER),
     ],
 )
-def test_errors_are_one_harmless_line(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+def test_error_messages_escape_hostile_text(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     (tmp_path / "q.jsonl").write_text('{"question": "a"}\n')
     (tmp_path / "bad.jsonl").write_text(HOSTILE)
     (tmp_path / "keys.jsonl").write_text(json.dumps({HOSTILE: 1}))
@@ -160,7 +160,7 @@ def test_errors_are_one_harmless_line(tmp_path: Path, arguments: tuple[str, ...]
     assert shown.text.splitlines()[-1].startswith("rzero: ")
 
 
-def test_what_a_server_says_is_shown_harmless(tmp_path: Path) -> None:
+def test_server_messages_are_escaped(tmp_path: Path) -> None:
     from helpers.scripted_server import ScriptedServer, error
 
     pytest.importorskip("openai")

@@ -15,7 +15,7 @@ from forks import ForkServer
 pytest.importorskip("torch")
 
 
-def test_what_is_wrong_is_said_before_anything_is_loaded(refused: Refused, tmp_path: Path) -> None:
+def test_tiny_base_errors_come_before_anything_is_loaded(refused: Refused, tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
     before = sorted(tmp_path.rglob("*"))
     for arguments, message in (
@@ -59,7 +59,7 @@ def contents(base: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-def test_a_base_is_a_checkpoint_with_its_record_and_an_examination(folder: Path) -> None:
+def test_tiny_base_writes_checkpoint_record_and_held_out_questions(folder: Path) -> None:
     base = folder / "base"
     files = {"rzero.json", "config.json", "tokenizer.json", "model.safetensors", "heldout.jsonl"}
     assert files <= set(contents(base))
@@ -78,7 +78,7 @@ def test_a_base_is_a_checkpoint_with_its_record_and_an_examination(folder: Path)
 
 
 @pytest.mark.slow
-def test_a_base_is_loaded_like_any_checkpoint(folder: Path) -> None:
+def test_tiny_base_loads_like_any_checkpoint(folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     model = AutoModelForCausalLM.from_pretrained(folder / "base")
@@ -89,7 +89,7 @@ def test_a_base_is_loaded_like_any_checkpoint(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_second_call_copies_what_the_first_has_kept(
+def test_second_tiny_base_is_copied_from_the_cache(
     folder: Path, forks: ForkServer, small_cache: Path
 ) -> None:
     command = ["tiny-base", "-o", "copy", "--size", "small"]
@@ -101,7 +101,7 @@ def test_a_second_call_copies_what_the_first_has_kept(
 
 
 @pytest.mark.slow
-def test_a_base_made_anew_has_the_same_weights(folder: Path, anew: Ended) -> None:
+def test_tiny_base_made_again_has_the_same_weights(folder: Path, anew: Ended) -> None:
     assert "tiny-base: made in " in anew.stderr
     assert "copied" not in anew.stderr
     weights = [folder / name / "model.safetensors" for name in ("base", "taken")]
@@ -109,7 +109,7 @@ def test_a_base_made_anew_has_the_same_weights(folder: Path, anew: Ended) -> Non
 
 
 @pytest.mark.slow
-def test_another_examination_is_all_that_its_seed_changes(folder: Path, anew: Ended) -> None:
+def test_heldout_seed_changes_only_the_held_out_questions(folder: Path, anew: Ended) -> None:
     first, other = contents(folder / "base"), contents(folder / "taken")
     assert first.keys() == other.keys()
     changed = {name for name in first if first[name] != other[name]}
@@ -122,22 +122,20 @@ def test_another_examination_is_all_that_its_seed_changes(folder: Path, anew: En
 
 
 @pytest.mark.slow
-def test_force_leaves_nothing_of_what_was_there(folder: Path, anew: Ended) -> None:
+def test_force_removes_the_old_folder(folder: Path, anew: Ended) -> None:
     assert not (folder / "taken" / "notes.txt").exists()
     assert (folder / "taken" / "model.safetensors").is_file()
 
 
 @pytest.mark.slow
-def test_a_cache_that_cannot_be_written_does_not_matter(folder: Path, anew: Ended) -> None:
+def test_unwritable_cache_is_ignored(folder: Path, anew: Ended) -> None:
     # Its folder is a file, which not even root can write into.
     assert (folder / "file").read_text() == "mine"
     assert "cache" not in anew.stderr
 
 
 @pytest.mark.slow
-def test_a_base_that_is_interrupted_leaves_what_was_there(
-    tmp_path: Path, forks: ForkServer
-) -> None:
+def test_interrupted_tiny_base_keeps_the_old_folder(tmp_path: Path, forks: ForkServer) -> None:
     folder, errors = tmp_path / "folder", tmp_path / "errors"
     (folder / "base").mkdir(parents=True)
     (folder / "base" / "notes.txt").write_text("old")

@@ -21,7 +21,7 @@ def dry_run(rzero: Rzero, *arguments: str) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_a_dry_run_needs_no_hub_for_the_papers_models(rzero: Rzero, tmp_path: Path) -> None:
+def test_dry_run_knows_the_papers_models_without_the_hub(rzero: Rzero, tmp_path: Path) -> None:
     plan = dry_run(rzero, "challenge", "--preset", "qwen3-4b", "--rollouts", "colocate")
     assert plan["parameters"] == 4_022_468_096
     assert plan["solver_answers"] == 10 * 10_240
@@ -48,7 +48,7 @@ def test_a_dry_run_needs_no_hub_for_the_papers_models(rzero: Rzero, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_a_dry_run_is_a_table_that_says_what_does_not_divide(rzero: Rzero) -> None:
+def test_dry_run_table_reports_layouts_that_do_not_divide(rzero: Rzero) -> None:
     options = ("--preset", "qwen3-4b", "--per-device", "32", "-o", "out", "--dry-run")
     ended = rzero("challenge", *options)
     assert ended.status == 0, ended.stderr
@@ -62,7 +62,9 @@ def test_a_dry_run_is_a_table_that_says_what_does_not_divide(rzero: Rzero) -> No
     assert max(map(len, ended.lines)) <= 105
 
 
-def test_any_other_hub_name_needs_the_hub(rzero: Rzero, refused: Refused, tmp_path: Path) -> None:
+def test_dry_run_of_another_hub_name_needs_the_hub(
+    rzero: Rzero, refused: Refused, tmp_path: Path
+) -> None:
     ended = rzero("challenge", "--challenger", "org/other", "--solver", "org/other", "-o", "out")
     assert ended.status == 1
     assert "the hub is out of reach" in ended.stderr

@@ -21,7 +21,7 @@ from helpers.hostile_answers import HOSTILE, NEVER
 from helpers.json_lines import jsonl, records
 
 
-def test_vote_adds_the_keys_of_label_and_keeps_the_others(rzero: Rzero) -> None:
+def test_vote_adds_the_keys_of_label_and_keeps_others(rzero: Rzero) -> None:
     row = {"id": 7, "answers": ["1/2", "0.5", "0.5", "2", None], "note": {"big": 10**30}}
     (voted,) = records(rzero("vote", input=jsonl(row)))
     assert voted == row | {
@@ -46,7 +46,7 @@ def test_vote_reads_completions(rzero: Rzero) -> None:
     assert records(mapped)[0]["answer"] == "4"
 
 
-def test_official_leaves_empty_boxes_out(rzero: Rzero) -> None:
+def test_official_vote_ignores_empty_boxes(rzero: Rzero) -> None:
     row = {"completions": [r"\boxed{4}", r"\boxed{4}", r"\boxed{ }", "none", r"\boxed{5}"]}
     assert records(rzero("vote", input=jsonl(row)))[0]["p_hat"] == 2 / 5
     (voted,) = records(rzero("vote", "--preset", "official", input=jsonl(row)))
@@ -65,13 +65,13 @@ def test_official_leaves_empty_boxes_out(rzero: Rzero) -> None:
         (["--percent", "fraction"], [r"50\%", "1/2", "50"], 2 / 3),
     ],
 )
-def test_conventions_are_options(
+def test_vote_conventions_are_options(
     rzero: Rzero, options: list[str], answers: list[str], p_hat: float
 ) -> None:
     assert records(rzero("vote", *options, input=jsonl({"answers": answers})))[0]["p_hat"] == p_hat
 
 
-def test_neither_order_nor_the_number_of_processes_changes_a_vote(rzero: Rzero) -> None:
+def test_vote_ignores_order_and_number_of_workers(rzero: Rzero) -> None:
     spellings = [None, "1/2", "0.5", r"\frac12", "0.50", "1", "1.0", r"\log_2 8", "3", "x+1", "1+x"]
     spellings += [r"\sin x", "yes", "Yes", "(1,2)", "(1, 2)", r"2\cdot 2^n", "2^{n+1}"]
     rng = random.Random(0)
@@ -92,13 +92,13 @@ def test_neither_order_nor_the_number_of_processes_changes_a_vote(rzero: Rzero) 
     assert tallies[0] == tallies[1] == tallies[2]
 
 
-def test_what_label_writes_votes_the_same_again(rzero: Rzero) -> None:
+def test_vote_of_its_own_output_is_the_same(rzero: Rzero) -> None:
     rows = [{"answers": [str(k % 3), "1.0", None]} for k in range(300)]
     first = rzero("vote", input=jsonl(*rows))
     assert rzero("vote", input=first.stdout).stdout == first.stdout
 
 
-def test_an_interrupted_vote_is_continued(rzero: Rzero, tmp_path: Path) -> None:
+def test_interrupted_vote_resumes(rzero: Rzero, tmp_path: Path) -> None:
     rows = [{"answers": [str(k), str(k % 2), "1"], "k": k} for k in range(500)]
     (tmp_path / "answers.jsonl").write_text(jsonl(*rows))
     assert rzero("vote", "answers.jsonl", "-o", "whole.jsonl").status == 0
@@ -130,20 +130,20 @@ def test_an_interrupted_vote_is_continued(rzero: Rzero, tmp_path: Path) -> None:
         ({"completions": [["7"]]}, 'key "completions" must hold texts or null'),
     ],
 )
-def test_a_bad_record_is_named(rzero: Rzero, row: dict[str, Any], message: str) -> None:
+def test_vote_names_a_bad_record(rzero: Rzero, row: dict[str, Any], message: str) -> None:
     ended = rzero("vote", input=jsonl({"answers": ["1"]}, row))
     assert (ended.status, len(ended.lines)) == (2, 1)
     assert ended.stderr.startswith(f"rzero: <stdin>:2: {message}")
 
 
-def test_bad_options_are_refused(refused: Refused) -> None:
+def test_vote_and_grade_option_errors(refused: Refused) -> None:
     assert "--extract box: unknown; known: boxed," in refused("vote", "--extract", "box")
     assert "--units keeps: must be drop or keep" in refused("grade", "--units", "keeps")
     assert "--percent x: must be" in refused("grade", "--percent", "x")
     assert "--rule nice: unknown" in refused("vote", "--rule", "nice")
 
 
-def test_strict_refuses_a_key_that_is_there_twice(rzero: Rzero) -> None:
+def test_strict_refuses_a_repeated_key(rzero: Rzero) -> None:
     line = '{"answers": ["1"], "answers": ["2"]}\n'
     assert records(rzero("vote", input=line))[0]["answer"] == "2"
     ended = rzero("vote", "--strict", input=line)
@@ -151,7 +151,7 @@ def test_strict_refuses_a_key_that_is_there_twice(rzero: Rzero) -> None:
     assert 'key "answers" is there more than once' in ended.stderr
 
 
-def test_a_time_out_is_reported_and_never_equal(rzero: Rzero) -> None:
+def test_timed_out_comparison_is_reported_and_unequal(rzero: Rzero) -> None:
     ended = rzero("grade", input=jsonl({"answer": NEVER, "reference": "7"}))
     assert records(ended)[0]["correct"] is False
     assert "0 of 1 correct (0.0%), 1 comparisons timed out" in ended.stderr
@@ -175,7 +175,7 @@ sys.exit(status)
 
 
 @pytest.mark.parametrize("command", ["vote", "grade"])
-def test_hostile_answers_do_no_harm(command: str, tmp_path: Path) -> None:
+def test_vote_and_grade_survive_hostile_answers(command: str, tmp_path: Path) -> None:
     """No hang, no crash, no child left, bounded memory, and no code of theirs is run."""
     answers = list(HOSTILE)
     path = DATA / "adversarial_answers.jsonl"
@@ -214,7 +214,7 @@ def test_hostile_answers_do_no_harm(command: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_the_processes_and_keeps_what_is_done(
+def test_signal_ends_all_workers_and_keeps_finished_records(
     tmp_path: Path, number: signal.Signals, status: int
 ) -> None:
     process = subprocess.Popen(

@@ -26,7 +26,7 @@ def files(rzero: Rzero, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("how", ["moved", "copied", "seen from elsewhere"])
-def test_a_run_may_be_moved_or_copied(
+def test_ancestry_of_a_moved_or_copied_run(
     files: Path, tmp_path_factory: pytest.TempPathFactory, how: str
 ) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
@@ -52,7 +52,7 @@ def test_a_run_may_be_moved_or_copied(
         assert tree["parents"][0]["state"] == "unchanged"
 
 
-def test_a_parent_without_hash_says_what_it_was(rzero: Rzero, tmp_path: Path) -> None:
+def test_parent_without_hash_is_hub_name_server_or_pipe(rzero: Rzero, tmp_path: Path) -> None:
     write_lines(tmp_path / "a.jsonl", ANSWERS)
     piped = f"{' '.join(RZERO)} vote <(cat a.jsonl) -q -o piped.jsonl"
     subprocess.run(["bash", "-c", piped], cwd=tmp_path, check=True)
@@ -84,7 +84,7 @@ def checkpoint(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
-def test_a_checkpoint_put_in_anothers_place_is_noticed_without_its_weights(
+def test_replaced_checkpoint_is_found_by_its_record(
     checkpoint: Callable[..., Path],
 ) -> None:
     base = checkpoint("base", [])
@@ -106,7 +106,7 @@ def test_a_checkpoint_put_in_anothers_place_is_noticed_without_its_weights(
     assert states(trace(str(child), verify=True))["base"] == "unchanged"
 
 
-def test_what_occurs_again_is_expanded_once_and_hashed_once(
+def test_repeated_ancestor_is_expanded_and_hashed_once(
     checkpoint: Callable[..., Path], tmp_path: Path
 ) -> None:
     base = checkpoint("base", [])
@@ -130,7 +130,7 @@ def test_what_occurs_again_is_expanded_once_and_hashed_once(
     assert len(hashed) == len(set(hashed)) == 3
 
 
-def test_cycles_and_long_chains_end(rzero: Rzero, files: Path) -> None:
+def test_ancestry_of_cycles_and_long_chains_ends(rzero: Rzero, files: Path) -> None:
     # A file filtered onto itself is its own parent.
     done = rzero("filter", "run/labeled.jsonl", "-o", "run/labeled.jsonl", "--force")
     assert done.status == 0

@@ -17,7 +17,7 @@ from rzero_cli.errors import AlreadyDone, UsageError
 
 
 @given(st.lists(st.dictionaries(st.text(), json_values, max_size=4), max_size=4))
-def test_records_survive_writing_and_reading_with_the_order_of_their_keys(
+def test_records_are_read_back_with_the_order_of_keys(
     tmp_path_factory: pytest.TempPathFactory, records: list[dict[str, Any]]
 ) -> None:
     target = tmp_path_factory.mktemp("out") / "out.jsonl"
@@ -29,14 +29,14 @@ def test_records_survive_writing_and_reading_with_the_order_of_their_keys(
     assert _pairs(again) == _pairs(records)
 
 
-def test_each_record_is_there_as_soon_as_it_is_written(tmp_path: Path) -> None:
+def test_each_record_is_flushed_when_written(tmp_path: Path) -> None:
     with open_output(str(tmp_path / "out"), settings={}) as out:
         for count in range(1, 4):
             out.write({"i": count} if count != 2 else None)
             assert (tmp_path / "out.part").read_bytes().count(b"\n") == count
 
 
-def test_no_record_is_taken_for_the_line_that_stands_for_none(tmp_path: Path) -> None:
+def test_no_record_looks_like_the_placeholder_line(tmp_path: Path) -> None:
     with open_output(str(tmp_path / "out"), settings={}) as out:
         for record in (None, {"rzero_no_record": True}, None):
             out.write(record)
@@ -54,7 +54,7 @@ def _write(target: Path, records: list[Any], settings: dict[str, Any], **options
     return done
 
 
-def test_a_crash_keeps_what_is_finished_and_resume_goes_on_behind_it(tmp_path: Path) -> None:
+def test_resume_continues_after_the_records_before_a_crash(tmp_path: Path) -> None:
     target = tmp_path / "out.jsonl"
     records: list[Any] = [{"i": 0}, None, {"i": 2}, {"i": 3}]
     with pytest.raises(RuntimeError):
@@ -66,7 +66,7 @@ def test_a_crash_keeps_what_is_finished_and_resume_goes_on_behind_it(tmp_path: P
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_a_torn_last_line_is_written_anew(tmp_path: Path) -> None:
+def test_resume_rewrites_a_torn_last_line(tmp_path: Path) -> None:
     target = tmp_path / "out.jsonl"
     with pytest.raises(RuntimeError):
         _write(target, [{"i": 0}, "crash"], {})
@@ -76,13 +76,13 @@ def test_a_torn_last_line_is_written_anew(tmp_path: Path) -> None:
     assert target.read_bytes() == b'{"i":0}\n{"i":1}\n'
 
 
-def test_a_crash_before_the_first_record_leaves_nothing(tmp_path: Path) -> None:
+def test_crash_before_the_first_record_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         _write(tmp_path / "out.jsonl", ["crash"], {})
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_journal_needs_resume_or_force_and_the_same_settings(tmp_path: Path) -> None:
+def test_existing_journal_needs_resume_or_force_and_the_same_settings(tmp_path: Path) -> None:
     target = tmp_path / "out.jsonl"
     with pytest.raises(RuntimeError):
         _write(target, [{"i": 0}, "crash"], {"m": 1, "seed": 0, "gone": 1})
@@ -94,7 +94,7 @@ def test_a_journal_needs_resume_or_force_and_the_same_settings(tmp_path: Path) -
     assert target.read_bytes() == b'{"i":9}\n'
 
 
-def test_an_existing_output_is_refused_kept_or_replaced(tmp_path: Path) -> None:
+def test_existing_output_is_refused_kept_or_replaced(tmp_path: Path) -> None:
     target = tmp_path / "out.jsonl"
     target.write_text("mine\n")
     with pytest.raises(UsageError, match=r"exists: .*--force"):
@@ -108,7 +108,7 @@ def test_an_existing_output_is_refused_kept_or_replaced(tmp_path: Path) -> None:
     assert target.read_text() == "{}\n"
 
 
-def test_a_name_that_leaves_no_room_for_ours_is_refused(tmp_path: Path) -> None:
+def test_name_too_long_for_our_suffix_is_refused(tmp_path: Path) -> None:
     longest = "n" * 230
     with open_output(str(tmp_path / longest), settings={}) as output:
         output.write({"a": 1})
@@ -121,9 +121,7 @@ def test_a_name_that_leaves_no_room_for_ours_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("old", [False, True])
-def test_an_interruption_before_the_name_leaves_no_record_of_nothing(
-    tmp_path: Path, old: bool
-) -> None:
+def test_interruption_before_the_rename_leaves_no_record_file(tmp_path: Path, old: bool) -> None:
     target, record = tmp_path / "out", tmp_path / "out.meta.json"
     if old:
         target.write_text("old")
@@ -141,7 +139,9 @@ def test_an_interruption_before_the_name_leaves_no_record_of_nothing(
     assert (tmp_path / "out.part").read_bytes() == b'{"a":1}\n'
 
 
-def test_another_users_lock_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lock_that_cannot_be_opened_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / ".out.lock").mkdir()  # what cannot be opened, even by root
     with (
         pytest.raises(UsageError, match=r"\.out\.lock: cannot be opened"),
@@ -158,7 +158,7 @@ def test_standard_output_cannot_be_resumed() -> None:
         pass
 
 
-def test_resume_alone_keeps_what_was_begun_to_replace_a_finished_file(tmp_path: Path) -> None:
+def test_resume_with_force_continues_a_replacement(tmp_path: Path) -> None:
     target, part = tmp_path / "out", tmp_path / "out.part"
     target.write_text("old\n")
     os.utime(target, ns=(1, 1))
@@ -179,7 +179,7 @@ def test_resume_alone_keeps_what_was_begun_to_replace_a_finished_file(tmp_path: 
     assert target.read_text() == '{"n":1}\n'
 
 
-def test_what_is_no_ordinary_file_is_not_replaced(tmp_path: Path) -> None:
+def test_pipes_links_and_directories_are_not_replaced(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(tmp_path / "real")
     for name, message in (
@@ -196,7 +196,7 @@ def test_what_is_no_ordinary_file_is_not_replaced(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"pipe", "link"}
 
 
-def test_a_damaged_journal_is_named(tmp_path: Path) -> None:
+def test_damaged_journal_is_named(tmp_path: Path) -> None:
     for damage in ("", "[1]"):
         (tmp_path / "out.part").write_text('{"n":1}\n')
         (tmp_path / "out.part.json").write_text(damage)

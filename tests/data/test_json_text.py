@@ -86,7 +86,7 @@ HARD = [
 
 
 @pytest.mark.parametrize("value", HARD, ids=range(len(HARD)))
-def test_a_hard_value_is_read_as_the_standard_library_reads_it(value: str) -> None:
+def test_hard_values_are_read_like_the_standard_library(value: str) -> None:
     text = f'{{"a":{value}}}'
     assert _ours(text) == _standard(text)
 
@@ -97,7 +97,7 @@ def test_a_hard_value_is_read_as_the_standard_library_reads_it(value: str) -> No
     st.sampled_from([(",", ":"), (", ", ": "), (" ,\t", " :\r")]),
     st.data(),
 )
-def test_whatever_is_read_is_what_the_standard_library_reads(
+def test_any_json_is_read_like_the_standard_library(
     record: dict[str, Any], escaped: bool, separators: tuple[str, str], data: st.DataObject
 ) -> None:
     text = json.dumps(record, ensure_ascii=escaped, separators=separators)
@@ -116,7 +116,7 @@ def test_whatever_is_read_is_what_the_standard_library_reads(
     st.booleans(),
     st.data(),
 )
-def test_the_quick_parser_accepts_nothing_that_is_refused(
+def test_quick_parser_accepts_only_what_the_parser_accepts(
     record: dict[str, Any], strict: bool, data: st.DataObject
 ) -> None:
     raw = json.dumps(record).encode()
@@ -144,7 +144,7 @@ def _in_64_bits(value: Any) -> Any:
     return float(value) if big else value
 
 
-def test_hard_values_survive() -> None:
+def test_hard_values_are_read_back_after_dumps() -> None:
     record = {"n": 123456789012345678901234567890, "s": "\ud800x\udfff", "u": "é漢\u2028", "f": 0.1}
     assert _pairs(json.loads(dumps(record))) == _pairs(record)
     # UTF-8 as it is, where that can be.
@@ -152,7 +152,7 @@ def test_hard_values_survive() -> None:
 
 
 @given(st.dictionaries(st.text(), json_values, max_size=4))
-def test_lines_are_compact_and_say_what_the_standard_library_says(record: dict[str, Any]) -> None:
+def test_dumps_is_compact_and_agrees_with_the_standard_library(record: dict[str, Any]) -> None:
     line = dumps(record)
     assert _shown(json.loads(line)) == _shown(record)
     texts = "".join(json.dumps(text, ensure_ascii=False) for text in _texts(record))
@@ -176,7 +176,7 @@ class Point:
 
 
 @pytest.mark.parametrize("number", [nan, inf, -inf])
-def test_a_figure_that_is_no_number_is_not_written_as_null(number: float) -> None:
+def test_dumps_refuses_nan_and_infinity(number: float) -> None:
     for record in (
         {"a": number},
         {"b": None, "a": [{"c": [None, number]}]},
@@ -187,12 +187,12 @@ def test_a_figure_that_is_no_number_is_not_written_as_null(number: float) -> Non
 
 
 @pytest.mark.parametrize("value", [Point(), date(2025, 1, 1), b"x", {1}, Decimal(1)])
-def test_what_json_has_not_is_not_written(value: object) -> None:
+def test_dumps_refuses_types_that_json_lacks(value: object) -> None:
     with pytest.raises(TypeError):
         dumps({"a": value})
 
 
-def test_null_is_written_beside_whatever_compares_unequal_to_it() -> None:
+def test_dumps_writes_null_and_negative_zero() -> None:
     assert (
         dumps({"a": None, "b": (1, None), "null": -0.0}) == b'{"a":null,"b":[1,null],"null":-0.0}'
     )

@@ -26,7 +26,7 @@ def _file(folder: Path, content: bytes, name: str = "in.jsonl") -> str:
 # ---------------------------------------------------------------- reading
 
 
-def test_a_line_knows_its_file_its_number_and_its_bytes(tmp_path: Path) -> None:
+def test_line_holds_file_number_and_bytes(tmp_path: Path) -> None:
     # Blank lines count in the numbers, as in an editor.
     content = b'{"a":  1}\r\n\n   \n{"a": 2}'
     name = _file(tmp_path, content)
@@ -38,14 +38,14 @@ def test_a_line_knows_its_file_its_number_and_its_bytes(tmp_path: Path) -> None:
     assert [line.record for line in lines] == [{"a": 1}, {"a": 2}]
 
 
-def test_files_follow_one_another_each_with_its_own_numbers(tmp_path: Path) -> None:
+def test_line_numbers_restart_with_each_file(tmp_path: Path) -> None:
     one, two = _file(tmp_path, b"{}\n{}", "1"), _file(tmp_path, b"\n{}\n", "2")
     places = [(line.source, line.number) for line in read_lines([one, two, one])]
     assert places == [(one, 1), (one, 2), (two, 2), (one, 1), (one, 2)]
 
 
 @pytest.mark.parametrize("names", [[], ["-"]])
-def test_none_or_a_dash_is_standard_input(
+def test_no_file_or_dash_reads_standard_input(
     names: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"a": 1}\nx\n')))
@@ -80,7 +80,7 @@ def test_limit_counts_records_and_reads_no_further(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("exact", [False, True])
-def test_a_bad_line_is_named_after_the_good_ones_came(
+def test_bad_line_is_reported_after_the_good_ones(
     tmp_path: Path, bad: bytes, reason: str, exact: bool
 ) -> None:
     name = _file(tmp_path, b'{"a": 0}\n\n' + bad + b"\n")
@@ -96,18 +96,18 @@ def test_a_bad_line_is_named_after_the_good_ones_came(
 @pytest.mark.parametrize(
     ("number", "exact"), [("1e999", False), ("-1e999", False), ("1e99999999999999999999", True)]
 )
-def test_a_number_that_cannot_be_held_is_refused(tmp_path: Path, number: str, exact: bool) -> None:
+def test_number_out_of_range_is_refused(tmp_path: Path, number: str, exact: bool) -> None:
     name = _file(tmp_path, f'{{"a": {number}}}'.encode())
     with pytest.raises(DataError, match=f":1: {number} is out of range"):
         list(read_lines([name], exact=exact))
 
 
-def test_a_byte_order_mark_is_read_over(tmp_path: Path) -> None:
+def test_byte_order_mark_is_skipped(tmp_path: Path) -> None:
     (line,) = read_lines([_file(tmp_path, b'\xef\xbb\xbf{"a": 1}\n')])
     assert line.record == {"a": 1}
 
 
-def test_a_missing_file_and_a_directory_are_refused_before_anything_is_read(
+def test_missing_files_and_directories_are_refused_before_reading(
     tmp_path: Path,
 ) -> None:
     name = _file(tmp_path, b"{}\n")
@@ -117,7 +117,7 @@ def test_a_missing_file_and_a_directory_are_refused_before_anything_is_read(
         read_lines([name, str(tmp_path)])
 
 
-def test_exact_reads_decimals_as_they_are_written(tmp_path: Path) -> None:
+def test_exact_reads_decimals_as_written(tmp_path: Path) -> None:
     text = b'{"a": 0.25000000000000000000000001, "b": 1e-400, "c": 3, "d": 0.10}'
     (line,) = read_lines([_file(tmp_path, text)], exact=True)
     assert line.record == {
@@ -131,7 +131,7 @@ def test_exact_reads_decimals_as_they_are_written(tmp_path: Path) -> None:
 TWICE = b'{"a": 1, "b": [{"c": {"d\xc3\xa9": 1, "e": 2, "d\xc3\xa9": 1}}]}\n'
 
 
-def test_a_key_that_is_there_twice_is_an_error_only_if_asked_for(tmp_path: Path) -> None:
+def test_repeated_key_is_an_error_only_if_strict(tmp_path: Path) -> None:
     name = _file(tmp_path, b'{"a": {"a": 1}, "b": {"a": 1}}\n' + TWICE)
     assert [line.record["a"] for line in read_lines([name])] == [{"a": 1}, 1]
     for exact in (False, True):
@@ -144,7 +144,7 @@ def test_a_key_that_is_there_twice_is_an_error_only_if_asked_for(tmp_path: Path)
         quick_parser(strict=True)(TWICE)
 
 
-def test_a_key_that_is_there_twice_in_other_spellings_is_the_same(tmp_path: Path) -> None:
+def test_repeated_key_in_another_spelling_is_found(tmp_path: Path) -> None:
     name = _file(tmp_path, b'{"a\\n": 1, "\\u0061\\n": 2}\n')
     with pytest.raises(DataError, match=r':1: key "a\\n" is there more than once$'):
         list(read_lines([name], strict=True))
@@ -170,7 +170,7 @@ def test_batches_hold_every_line_once_with_its_number(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"a", b"a\n", b"a\nb", b"\n\n", b"a\n\n"])
-def test_only_the_last_line_gets_the_end_it_lacks(content: bytes, tmp_path: Path) -> None:
+def test_batches_add_a_missing_last_newline(content: bytes, tmp_path: Path) -> None:
     lines = [line for *_, batch in _batches(content, tmp_path) for line in batch]
     assert b"".join(lines) == (
         content if content.endswith(b"\n") or not content else content + b"\n"
@@ -178,7 +178,7 @@ def test_only_the_last_line_gets_the_end_it_lacks(content: bytes, tmp_path: Path
     assert all(line.count(b"\n") == 1 for line in lines)
 
 
-def test_a_pipes_lines_come_before_it_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_of_an_open_pipe_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     reading, writing = os.pipe()
     with open(reading) as stdin, open(writing, "wb", buffering=0) as pipe:  # noqa: PTH123
         monkeypatch.setattr(sys, "stdin", stdin)
@@ -189,7 +189,7 @@ def test_a_pipes_lines_come_before_it_is_closed(monkeypatch: pytest.MonkeyPatch)
         assert next(batches) == ("<stdin>", 3, [b"half\n", b"c\n"])
 
 
-def test_one_line_is_read_as_read_lines_reads_it(tmp_path: Path) -> None:
+def test_parse_line_agrees_with_read_lines(tmp_path: Path) -> None:
     assert parse_line("in", 7, b" \n") is None
     line = parse_line("in", 7, b'\xef\xbb\xbf{"a": 0.10}\n', exact=True)
     assert isinstance(line, Line)
@@ -215,7 +215,7 @@ def test_one_line_is_read_as_read_lines_reads_it(tmp_path: Path) -> None:
         ({"q": {}}, 'key "q" must be a string, not an object'),
     ],
 )
-def test_a_missing_or_ill_typed_key_names_file_line_and_key(
+def test_missing_or_ill_typed_key_error_names_file_line_and_key(
     tmp_path: Path, record: dict[str, Any], message: str
 ) -> None:
     name = _file(tmp_path, b"\n" + json.dumps(record).encode())
@@ -225,7 +225,7 @@ def test_a_missing_or_ill_typed_key_names_file_line_and_key(
     assert str(error.value).startswith(f"{name}:2: ")
 
 
-def test_null_is_a_value_where_it_is_allowed(tmp_path: Path) -> None:
+def test_text_or_none_accepts_null(tmp_path: Path) -> None:
     text = b'{"q": null}\n{"q": ""}\n{"q": 0}\n{"p": ""}'
     null, empty, number, missing = read_lines([_file(tmp_path, text)])
     assert null.text_or_none("q") is None

@@ -40,7 +40,7 @@ READERS = {"read_lines": _lines, "filter": _filtered}
 @pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
 @pytest.mark.parametrize("strict", [False, True], ids=["", "strict"])
 @pytest.mark.parametrize("kind", [*BAD, "a key twice"])
-def test_a_bad_line_is_named_or_set_aside(
+def test_bad_line_is_named_or_rejected(
     tmp_path: Path, refused: Refused, kind: str, strict: bool, reader: Any
 ) -> None:
     raw, reason = BAD.get(kind, TWICE)
@@ -75,7 +75,9 @@ HOLDS = {
 
 @pytest.mark.parametrize("strict", [False, True], ids=["", "strict"])
 @pytest.mark.parametrize("kind", HOLDS)
-def test_what_editors_do_to_a_file_is_read(tmp_path: Path, kind: str, strict: bool) -> None:
+def test_byte_order_marks_and_line_ends_of_editors_are_read(
+    tmp_path: Path, kind: str, strict: bool
+) -> None:
     content, copied = HOLDS[kind]
     rows = _good(0, a="\ud800 lone", b="\0"), _good(1)
     (tmp_path / "in.jsonl").write_bytes(content % rows)
@@ -87,7 +89,7 @@ def test_what_editors_do_to_a_file_is_read(tmp_path: Path, kind: str, strict: bo
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", BYTE_ORDER_MARK], ids=["empty", "blank", "a mark"])
-def test_an_empty_file_is_an_empty_output(tmp_path: Path, rzero: Rzero, content: bytes) -> None:
+def test_empty_file_gives_empty_output(tmp_path: Path, rzero: Rzero, content: bytes) -> None:
     (tmp_path / "in.jsonl").write_bytes(content)
     for command in (["filter"], ["vote"], ["grade"], ["score"], ["oracle", "--world"]):
         ended = rzero(*command, "in.jsonl", "--quiet")
@@ -123,7 +125,7 @@ print(test_malformed_lines.json.dumps([counts, found, peak() - before]))
         ("endless", 250, "longer than 64 MiB"),
     ],
 )
-def test_a_huge_line_takes_a_few_times_its_size(
+def test_huge_line_takes_memory_of_a_few_times_its_size(
     tmp_path: Path, kind: str, most: float, said: str | None
 ) -> None:
     size = 50_000_000
@@ -143,7 +145,9 @@ def test_a_huge_line_takes_a_few_times_its_size(
 
 
 @pytest.mark.parametrize("depth", [499, 500, 950, 1000])
-def test_what_is_read_can_be_written_again(tmp_path: Path, rzero: Rzero, depth: int) -> None:
+def test_nested_records_are_read_only_if_they_can_be_written(
+    tmp_path: Path, rzero: Rzero, depth: int
+) -> None:
     # with brackets in texts, and escapes there, that are no nesting
     texts = b'"\\\\","[\\"[' + b"[{" * 600 + b'",'
     raw = b'{"a":' + b"[" * depth + texts + b"1" + b"]" * depth + b"," + _REST

@@ -21,7 +21,7 @@ def with_record(folder: Path) -> Path:
     return folder
 
 
-def test_what_lies_beside_a_checkpoint_is_no_part_of_it(tmp_path: Path) -> None:
+def test_content_hash_ignores_files_next_to_a_checkpoint(tmp_path: Path) -> None:
     folder = with_record(hollow_checkpoint(tmp_path / "model"))
     before = content_hash(folder)
     for name in ("eval.json", "eval.json.part.json", "heldout.jsonl", "log.jsonl", "README.md"):
@@ -38,9 +38,7 @@ def test_what_lies_beside_a_checkpoint_is_no_part_of_it(tmp_path: Path) -> None:
         before = content_hash(folder)
 
 
-def test_a_checkpoint_that_is_not_what_was_written_is_refused_before_any_work(
-    refused: Refused, tmp_path: Path
-) -> None:
+def test_changed_checkpoint_is_refused_before_any_work(refused: Refused, tmp_path: Path) -> None:
     rotten, whole = (with_record(hollow_checkpoint(tmp_path / name)) for name in ("rot", "whole"))
     # One bit, which the header cannot tell; nothing could be loaded from here either.
     write_safetensors(rotten / "model.safetensors", {"__metadata__": {"a": "b"}})

@@ -24,7 +24,9 @@ from rzero_cli.method.filtering import band, keep
         (f"0.75{'0' * 5000}1", False),
     ],
 )
-def test_extreme_decimals_cost_nothing(tmp_path: Path, p_hat: str, kept: bool) -> None:
+def test_p_hat_with_an_extreme_exponent_is_compared_fast(
+    tmp_path: Path, p_hat: str, kept: bool
+) -> None:
     (tmp_path / "in").write_text(f'{{"p_hat": {p_hat}}}')
     (line,) = read_lines([str(tmp_path / "in")], exact=True)
     assert keep("1", p_hat_of(line), band(Decimal("0.25"))) == kept
@@ -41,7 +43,7 @@ def test_extreme_decimals_cost_nothing(tmp_path: Path, p_hat: str, kept: bool) -
         ("2", "must be between 0 and 1, not 2"),
     ],
 )
-def test_p_hat_outside_its_range_is_refused(tmp_path: Path, value: str, message: str) -> None:
+def test_p_hat_outside_0_and_1_is_refused(tmp_path: Path, value: str, message: str) -> None:
     (tmp_path / "in").write_text(f'{{"p_hat": {value}}}')
     (line,) = read_lines([str(tmp_path / "in")], exact=True)
     with pytest.raises(DataError, match=f'in:1: key "p_hat" {message}'):

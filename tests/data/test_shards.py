@@ -11,7 +11,7 @@ from rzero_cli.errors import UsageError
 
 
 @given(st.lists(st.integers(), max_size=60), st.integers(1, 9))
-def test_the_parts_are_the_whole_each_item_once(items: list[int], count: int) -> None:
+def test_shards_partition_the_items(items: list[int], count: int) -> None:
     numbered = list(enumerate(items))
     parts = [list(Shard(index, count).of(numbered)) for index in range(count)]
     assert sorted(item for part in parts for item in part) == numbered
@@ -22,7 +22,7 @@ def test_the_parts_are_the_whole_each_item_once(items: list[int], count: int) ->
         assert all(Shard(index, count).has(number) for number, _ in part)
 
 
-def test_what_the_option_says() -> None:
+def test_parse_shard() -> None:
     assert parse_shard(None) == WHOLE == parse_shard("0/1")
     assert parse_shard("3/64") == Shard(3, 64)
 
@@ -30,6 +30,6 @@ def test_what_the_option_says() -> None:
 @pytest.mark.parametrize(
     "text", ["", "1", "1/", "/2", "-1/2", "1/2/3", "a/b", "2/2", "0/0", "1.0/2"]
 )
-def test_what_it_cannot_say(text: str) -> None:
+def test_parse_shard_refuses_malformed_text(text: str) -> None:
     with pytest.raises(UsageError, match=r"--shard .*: (must be I/N|the \d+ parts are numbered)"):
         parse_shard(text)

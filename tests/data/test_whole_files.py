@@ -11,12 +11,12 @@ from rzero_cli.data.whole_files import check_new, open_copy, open_directory, wri
 from rzero_cli.errors import UsageError
 
 
-def test_an_output_without_a_folder_is_refused(tmp_path: Path) -> None:
+def test_output_in_a_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such folder for out"):
         check_new(tmp_path / "nowhere" / "out", force=True)
 
 
-def test_a_directory_in_its_place_can_be_read_by_all(tmp_path: Path) -> None:
+def test_finished_directory_has_equal_file_modes(tmp_path: Path) -> None:
     with open_directory(tmp_path / "new") as part:
         (part / "weights").write_text("1")
         (part / "weights").chmod(0o600)
@@ -25,7 +25,7 @@ def test_a_directory_in_its_place_can_be_read_by_all(tmp_path: Path) -> None:
     assert len(modes) == 1
 
 
-def test_a_copy_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_copy_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     target = tmp_path / "out.jsonl"
     with pytest.raises(RuntimeError), open_copy(str(target)) as out:
         out.write(b"half")

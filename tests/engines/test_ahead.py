@@ -26,7 +26,7 @@ def boxed(body: Body) -> Reply:
     return 200, completion(*[f"\\boxed{{{question(body)}}}"] * body.get("n", 1))
 
 
-def test_what_is_kept_is_taken_once(tmp_path: Path) -> None:
+def test_completions_kept_ahead_are_taken_once(tmp_path: Path) -> None:
     path = tmp_path / "ahead"
     first = Ahead(path)
     first.keep(3, "p", A)
@@ -43,7 +43,7 @@ def test_what_is_kept_is_taken_once(tmp_path: Path) -> None:
     assert [third.take(n, "p") for n in (3, 5, 7)] == [None, B, A]
 
 
-def test_what_was_kept_of_another_prompt_is_not_taken(tmp_path: Path) -> None:
+def test_completions_of_another_prompt_are_not_taken(tmp_path: Path) -> None:
     path = tmp_path / "ahead"
     Ahead(path).keep(0, [{"role": "user", "content": "a"}], A)
     assert Ahead(path).take(0, [{"role": "user", "content": "b"}]) is None
@@ -52,7 +52,7 @@ def test_what_was_kept_of_another_prompt_is_not_taken(tmp_path: Path) -> None:
     assert Ahead(path).take(0, [{"role": "user", "content": "a"}]) == A
 
 
-def test_nothing_is_kept_where_nothing_can_be(tmp_path: Path) -> None:
+def test_ahead_without_a_file_keeps_nothing(tmp_path: Path) -> None:
     for path in (None, tmp_path / "no folder" / "ahead"):
         Ahead(path).keep(0, "p", A)
         assert Ahead(path).take(0, "p") is None
@@ -81,7 +81,7 @@ def kill(folder: Path, command: list[str], enough: Callable[[list[int]], bool]) 
         (["oracle", "--m", "2"], ["--known"]),
     ],
 )
-def test_a_killed_stage_does_not_ask_again(
+def test_killed_stage_does_not_repeat_finished_requests(
     rzero, tmp_path: Path, stage: list[str], after: list[str]
 ) -> None:
     (tmp_path / "q.jsonl").write_text("".join(f'{{"question": "{n}"}}\n' for n in range(40)))
@@ -115,7 +115,7 @@ def test_a_killed_stage_does_not_ask_again(
 
 
 @pytest.mark.slow
-def test_a_killed_evaluation_does_not_ask_again(rzero, tmp_path: Path) -> None:
+def test_killed_evaluation_does_not_repeat_finished_requests(rzero, tmp_path: Path) -> None:
     pytest.importorskip("lm_eval")
     rows = [{"question": str(n), "reference": str(n % 7)} for n in range(30)]
     (tmp_path / "q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -34,7 +34,7 @@ def tokenizer(tiny_model: Path):
 
 
 @pytest.mark.parametrize(("template", "end"), [(CHATML, "<|im_end|>"), (LLAMA, "<|eot_id|>")])
-def test_an_answer_ends_where_the_template_ends_a_turn(tokenizer, template: str, end: str) -> None:
+def test_end_tokens_include_the_templates_end_of_turn(tokenizer, template: str, end: str) -> None:
     """A base model's end-of-text token is not what its chat template writes after an answer."""
     tokenizer.add_special_tokens({"extra_special_tokens": [end]})
     tokenizer.chat_template = template
@@ -45,7 +45,7 @@ def test_an_answer_ends_where_the_template_ends_a_turn(tokenizer, template: str,
     assert end_tokens(tokenizer, [3, 4]) == sorted({3, 4, own, turn_end})
 
 
-def test_a_raw_prompt_has_no_part_in_a_conversation(tokenizer) -> None:
+def test_raw_prompt_has_no_template_and_no_chat_stops(tokenizer) -> None:
     tokenizer.add_special_tokens({"extra_special_tokens": ["<|im_end|>", "<|other|>"]})
     tokenizer.add_tokens(["plainly"])
     turn_end, other = tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|other|>"])
@@ -61,7 +61,7 @@ def test_a_raw_prompt_has_no_part_in_a_conversation(tokenizer) -> None:
     assert stop_strings(tokenizer, ("x",), raw=True) == ("x",)
 
 
-def test_a_raw_prompt_gets_the_tokenizers_own_start_once(smollm2: Path) -> None:
+def test_raw_prompt_gets_one_bos_token(smollm2: Path) -> None:
     from tokenizers.processors import TemplateProcessing
     from transformers import AutoTokenizer
 
@@ -77,7 +77,7 @@ def test_a_raw_prompt_gets_the_tokenizers_own_start_once(smollm2: Path) -> None:
     assert encode(tokenizer, start + "1 + 1 =") == [tokenizer.bos_token_id, *plain]
 
 
-def test_a_template_that_writes_no_special_token_or_fails_adds_none(tokenizer) -> None:
+def test_template_without_special_token_adds_no_end_token(tokenizer) -> None:
     own = [tokenizer.eos_token_id]
     for template in (
         "{% for m in messages %}{{ m.content }} {% endfor %}",
@@ -88,7 +88,7 @@ def test_a_template_that_writes_no_special_token_or_fails_adds_none(tokenizer) -
         assert end_tokens(tokenizer, None) == own
 
 
-def test_without_a_template_another_speakers_line_ends_an_answer(tokenizer) -> None:
+def test_without_template_another_speakers_line_is_a_stop_string(tokenizer) -> None:
     assert stop_strings(tokenizer, ("x",)) == ("x",)
     tokenizer.chat_template = None
     assert stop_strings(tokenizer, ("x",)) == ("x", *PLAIN_STOPS)
@@ -97,7 +97,7 @@ def test_without_a_template_another_speakers_line_ends_an_answer(tokenizer) -> N
     assert all(stop in "\n" + text for stop in PLAIN_STOPS)
 
 
-def test_a_template_gets_its_arguments(tokenizer) -> None:
+def test_chat_template_gets_its_arguments(tokenizer) -> None:
     tokenizer.chat_template = CHATML
     messages = prompt_for(SOLVER, "1 + 1")
     assert "<think>" not in render(tokenizer, messages)
@@ -106,7 +106,7 @@ def test_a_template_gets_its_arguments(tokenizer) -> None:
 
 
 @pytest.mark.slow
-def test_transformers_ends_at_stop_strings_and_at_others_lines(
+def test_transformers_engine_ends_at_stop_strings_and_other_speakers(
     tiny_model: Path, plain_model: Path
 ) -> None:
     from rzero_cli.engines.transformers import TransformersEngine

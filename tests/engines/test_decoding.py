@@ -77,7 +77,7 @@ PROMPTS = [[5, 6, 7, 8], [9, 3], [4], [9, 3], [2, 8, 8], [11], [12, 13, 14, 15],
 
 
 @pytest.mark.parametrize("architecture", ATTENTION)
-def test_greedy_is_generates_own(architecture: str) -> None:
+def test_greedy_decoding_equals_generate(architecture: str) -> None:
     model, inputs = built(architecture), padded(PROMPTS)
     free = completed(model, inputs, own=True, do_sample=False, eos_token_id=None)
     # Ends that rows come to at different places, and some not at all.
@@ -89,7 +89,7 @@ def test_greedy_is_generates_own(architecture: str) -> None:
     assert (wanted != free[:, : wanted.shape[1]]).any()
 
 
-def test_a_prompt_is_computed_once_and_rows_that_have_ended_no_more() -> None:
+def test_decoding_computes_a_prompt_once_and_drops_ended_rows() -> None:
     model = built("llama")
     inputs = padded(PROMPTS * 16)
     shapes = computed(model)
@@ -103,7 +103,7 @@ def test_a_prompt_is_computed_once_and_rows_that_have_ended_no_more() -> None:
         assert running <= count < running / (1 - 1 / 8) + 1, step
 
 
-def test_prompts_that_differ_in_their_masks_alone_are_two() -> None:
+def test_prompts_with_different_masks_are_not_shared() -> None:
     model, inputs = built("llama"), padded([[7], [PAD, 7], [7]])
     wanted = completed(model, inputs, own=True, do_sample=False)
     shapes = computed(model)
@@ -111,7 +111,7 @@ def test_prompts_that_differ_in_their_masks_alone_are_two() -> None:
     assert shapes[0] == (2, 2)
 
 
-def test_a_seed_decides_what_is_drawn() -> None:
+def test_decoding_depends_on_the_seed_alone() -> None:
     model, inputs = built("qwen2"), padded(PROMPTS * 8)
     first = completed(model, inputs, do_sample=True, seed=1)
     assert torch.equal(completed(model, inputs, do_sample=True, seed=1), first)
@@ -122,7 +122,7 @@ def test_a_seed_decides_what_is_drawn() -> None:
 @pytest.mark.parametrize(
     "settings", [{}, {"top_k": 9, "temperature": 1.5}, {"top_p": 0.8}], ids=str
 )
-def test_tokens_are_drawn_as_the_model_weighs_them(settings: dict[str, Any]) -> None:
+def test_sampled_tokens_follow_the_models_probabilities(settings: dict[str, Any]) -> None:
     """The first, and one after rows have left, by a chi-square test."""
     from scipy.stats import chisquare
 
@@ -181,7 +181,7 @@ def kept(logits: Any, settings: dict[str, Any]) -> list[float]:
     ],
     ids=str,
 )
-def test_what_cannot_be_cut_goes_through_generates_own_loop(
+def test_unsupported_settings_use_the_loop_of_generate(
     architecture: str,
     settings: dict[str, Any],
 ) -> None:

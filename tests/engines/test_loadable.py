@@ -84,7 +84,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_a_damaged_checkpoint_is_named_before_any_work(
+def test_damaged_checkpoint_is_named_before_any_work(
     refused: Refused, tiny_model: Path, tmp_path: Path, name: str
 ) -> None:
     damage, message = DAMAGES[name]
@@ -105,7 +105,7 @@ def test_a_damaged_checkpoint_is_named_before_any_work(
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
-def test_what_is_whole_passes_in_milliseconds(
+def test_check_of_whole_checkpoints_is_fast(
     tiny_model: Path, plain_model: Path, toy_qwen3: Path, toy_llama: Path, tmp_path: Path
 ) -> None:
     models = [tiny_model, plain_model, toy_qwen3, toy_llama, hollow_checkpoint(tmp_path / "hollow")]
@@ -115,7 +115,7 @@ def test_what_is_whole_passes_in_milliseconds(
     assert time.monotonic() - started < 1  # torch alone takes longer to load
 
 
-def test_a_shard_is_looked_for_and_looked_into(tmp_path: Path) -> None:
+def test_every_shard_of_the_index_is_checked(tmp_path: Path) -> None:
     folder = hollow_checkpoint(tmp_path / "model")
     (folder / "model.safetensors").unlink()
     index = folder / "model.safetensors.index.json"
@@ -153,14 +153,14 @@ def test_a_shard_is_looked_for_and_looked_into(tmp_path: Path) -> None:
         {"a": {"data_offsets": [0, 1e999]}},
     ],
 )
-def test_no_header_confuses_the_check(tmp_path: Path, header: object) -> None:
+def test_malformed_safetensors_header_is_refused(tmp_path: Path, header: object) -> None:
     folder = hollow_checkpoint(tmp_path / "model")
     write_safetensors(folder / "model.safetensors", header, bytes(8))
     with pytest.raises(UsageError, match=r"^model\.safetensors: "):
         check_checkpoint(folder)
 
 
-def test_an_adapter_and_its_base_are_both_looked_into(tmp_path: Path) -> None:
+def test_adapter_and_base_are_both_checked(tmp_path: Path) -> None:
     base, adapter = hollow_checkpoint(tmp_path / "base"), tmp_path / "adapter"
     adapter.mkdir()
     (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(base)}))
@@ -184,7 +184,7 @@ def test_an_adapter_and_its_base_are_both_looked_into(tmp_path: Path) -> None:
     assert f"adapter: an adapter of {base}: model.safetensors: too long" in refuse()
 
 
-def test_code_of_its_own_is_no_hindrance_where_it_is_not_needed(tmp_path: Path) -> None:
+def test_custom_code_of_a_known_architecture_is_ignored(tmp_path: Path) -> None:
     code = {"AutoConfig": "theirs.Config", "AutoModelForCausalLM": "theirs.Model"}
     known = hollow_checkpoint(tmp_path / "known", auto_map=code)
     assert check_model("--solver", str(known)) == str(known)
@@ -194,7 +194,7 @@ def test_code_of_its_own_is_no_hindrance_where_it_is_not_needed(tmp_path: Path) 
     assert check_model("--solver", str(theirs), engine="vllm") == str(theirs)
 
 
-def test_only_architectures_that_continue_no_text_are_refused(tmp_path: Path) -> None:
+def test_architectures_that_do_not_generate_text_are_refused(tmp_path: Path) -> None:
     """Held to transformers' own lists."""
     from transformers.models.auto import modeling_auto
 

@@ -22,7 +22,7 @@ def without(folder: Path, *names: str) -> None:
     save_file(kept, path, {"format": "pt"})
 
 
-def test_weights_that_are_not_there_are_not_made_up(
+def test_missing_weights_are_not_initialized(
     tiny_model: Path, toy_llama: Path, toy_qwen3: Path, tmp_path: Path
 ) -> None:
     from rzero_cli.engines.transformers import load_model
@@ -46,7 +46,7 @@ def test_weights_that_are_not_there_are_not_made_up(
             assert "\n" not in str(e.value)
 
 
-def test_what_makes_no_sense_to_a_library_is_one_line(tiny_model: Path, tmp_path: Path) -> None:
+def test_loading_errors_of_libraries_are_one_line(tiny_model: Path, tmp_path: Path) -> None:
     from rzero_cli.engines.chat import render
     from rzero_cli.engines.transformers import load_model, load_tokenizer
 
@@ -67,7 +67,7 @@ def test_what_makes_no_sense_to_a_library_is_one_line(tiny_model: Path, tmp_path
         render(tokenizer, [{"role": "user", "content": "1 + 1"}])
 
 
-def test_an_adapter_is_not_made_up_either(tiny_model: Path, tmp_path: Path) -> None:
+def test_missing_adapter_weights_are_not_initialized(tiny_model: Path, tmp_path: Path) -> None:
     from peft import LoraConfig, get_peft_model
 
     from rzero_cli.engines.transformers import load_model
@@ -96,7 +96,7 @@ def test_an_adapter_is_not_made_up_either(tiny_model: Path, tmp_path: Path) -> N
         load_model(str(adapter))
 
 
-def test_no_pickle_is_read_and_no_code_run(tiny_model: Path, tmp_path: Path) -> None:
+def test_loading_reads_no_pickle_and_runs_no_code(tiny_model: Path, tmp_path: Path) -> None:
     import pickle
 
     import torch
@@ -129,7 +129,7 @@ def test_no_pickle_is_read_and_no_code_run(tiny_model: Path, tmp_path: Path) -> 
     assert not trace.exists()
 
 
-def test_memory_that_runs_out_while_loading_is_one_line() -> None:
+def test_out_of_memory_while_loading_is_one_line() -> None:
     import torch
 
     from rzero_cli.engines.transformers import _one_line_errors

@@ -18,7 +18,7 @@ from rzero_cli.engines import Completion, Sampling, open_engine
 from rzero_cli.errors import RzeroError, UsageError
 
 
-def test_results_come_in_the_order_of_the_prompts_whatever_their_order_of_finishing() -> None:
+def test_results_keep_the_order_of_the_prompts() -> None:
     def answer(body: Body) -> Reply:
         time.sleep(0.05 if int(question(body)) % 7 == 0 else 0)
         return boxed(body)
@@ -27,7 +27,7 @@ def test_results_come_in_the_order_of_the_prompts_whatever_their_order_of_finish
         assert texts(complete(server)) == EXPECTED
 
 
-def test_one_slow_answer_does_not_keep_the_others_from_being_asked() -> None:
+def test_slow_answer_does_not_block_other_requests() -> None:
     others, release = threading.Semaphore(0), threading.Event()
 
     def answer(body: Body) -> Reply:
@@ -47,7 +47,7 @@ def test_one_slow_answer_does_not_keep_the_others_from_being_asked() -> None:
         assert release.is_set()
 
 
-def test_a_server_is_kept_full_and_no_fuller() -> None:
+def test_open_requests_are_limited_by_batch_size() -> None:
     def answer(body: Body) -> Reply:
         time.sleep(0.05)
         return boxed(body)
@@ -57,7 +57,7 @@ def test_a_server_is_kept_full_and_no_fuller() -> None:
         assert server.most_at_once == 4  # 8 completions, two a request
 
 
-def test_prompts_are_read_with_bounded_look_ahead() -> None:
+def test_prompts_are_read_with_bounded_lookahead() -> None:
     read = 0
 
     def endless():
@@ -77,7 +77,7 @@ def test_prompts_are_read_with_bounded_look_ahead() -> None:
         results.close()
 
 
-def test_start_leaves_out_what_an_earlier_run_has() -> None:
+def test_start_skips_finished_prompts() -> None:
     with (
         ScriptedServer(boxed) as server,
         open_engine("openai", "m", endpoints=[server.url]) as engine,
@@ -86,7 +86,7 @@ def test_start_leaves_out_what_an_earlier_run_has() -> None:
         assert len(server.requests) == 7
 
 
-def test_a_request_says_how_to_draw_and_no_two_have_one_seed() -> None:
+def test_request_has_sampling_settings_and_a_seed_of_its_own() -> None:
     sampling = Sampling(
         n=3, temperature=0.7, top_p=0.9, top_k=40, max_tokens=17, seed=5, stop=("END",)
     )
@@ -104,14 +104,14 @@ def test_a_request_says_how_to_draw_and_no_two_have_one_seed() -> None:
     assert len({seed for _, seed in seeds}) == 40
 
 
-def test_fields_can_be_added_and_left_out() -> None:
+def test_request_fields_can_be_added_and_removed() -> None:
     with ScriptedServer(boxed) as server:
         complete(server, prompts=PROMPTS[:1], arguments={"min_p": 0.1, "seed": None})
     assert server.requests[0]["min_p"] == 0.1
     assert not {"seed", "top_k", "stop", "chat_template_kwargs"} & server.requests[0].keys()
 
 
-def test_a_server_that_gives_fewer_choices_is_asked_again_for_different_ones() -> None:
+def test_missing_choices_are_requested_with_other_seeds() -> None:
     def answer(body: Body) -> Reply:
         return 200, completion(f"seed {body['seed']}", tokens=3)
 
@@ -124,7 +124,7 @@ def test_a_server_that_gives_fewer_choices_is_asked_again_for_different_ones() -
     assert asked.count(5) < 40  # it is soon known
 
 
-def test_what_was_cut_off_and_what_is_empty_is_told() -> None:
+def test_truncated_and_empty_answers_are_marked() -> None:
     def answer(body: Body) -> Reply:
         return 200, completion(None if question(body) == "1" else "x", reason="length", tokens=7)
 
@@ -133,7 +133,7 @@ def test_what_was_cut_off_and_what_is_empty_is_told() -> None:
     assert results == [[Completion("x", 7, True)], [Completion("", 7, True)]]
 
 
-def test_greedy_answers_are_asked_for_once() -> None:
+def test_greedy_answers_are_requested_once() -> None:
     with ScriptedServer(boxed) as server:
         drawn = texts(complete(server, sampling=Sampling(n=2, temperature=0)))
         assert drawn == [[first, first] for first, _ in EXPECTED]
@@ -141,7 +141,7 @@ def test_greedy_answers_are_asked_for_once() -> None:
         assert len(server.requests) == 40
 
 
-def test_what_is_finished_does_not_wait_for_the_next_input() -> None:
+def test_finished_result_does_not_wait_for_the_next_prompt() -> None:
     with (
         ScriptedServer(boxed) as server,
         open_engine("openai", "m", endpoints=[server.url]) as engine,
@@ -159,7 +159,7 @@ def test_what_is_finished_does_not_wait_for_the_next_input() -> None:
         assert texts(seen) == EXPECTED[:2]
 
 
-def test_an_error_of_the_source_comes_after_the_results_before_it() -> None:
+def test_error_of_the_prompt_source_comes_after_earlier_results() -> None:
     def prompts():
         yield from PROMPTS[:5]
         raise ValueError("bad input")
@@ -177,7 +177,7 @@ def test_an_error_of_the_source_comes_after_the_results_before_it() -> None:
 
 @pytest.mark.parametrize("raw", [False, True])
 @pytest.mark.parametrize("fault", ["none", "ignores n", "ignores seed", "copies"])
-def test_k_answers_are_k_draws_whatever_a_server_ignores(fault: str, raw: bool) -> None:
+def test_k_answers_are_k_samples_whatever_a_server_ignores(fault: str, raw: bool) -> None:
     """The same question six times: neither its answers nor those at one place may be copies."""
     from helpers.sampling_checks import differ
 
@@ -199,7 +199,7 @@ def test_k_answers_are_k_draws_whatever_a_server_ignores(fault: str, raw: bool) 
     assert len(notices) == (fault == "copies")
 
 
-def test_models_are_checked_before_anything_is_asked() -> None:
+def test_model_names_are_checked_before_the_first_request() -> None:
     with ScriptedServer(boxed, models=("a", "b")) as server, ScriptedServer(boxed) as other:
         with pytest.raises(UsageError, match="name the model; the server has a, b"):
             complete(server)

@@ -21,7 +21,7 @@ from rzero_cli.errors import RzeroError, UsageError
 @pytest.mark.parametrize(
     ("status", "raw"), [(429, False), (500, False), (503, False), (0, False), (503, True)]
 )
-def test_what_passes_is_tried_again(
+def test_transient_failures_are_retried(
     status: int, raw: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(endpoints_module, "_seconds", lambda attempt: 0.01)
@@ -39,7 +39,7 @@ def test_what_passes_is_tried_again(
         assert texts(complete(server, prompts=asked)) == EXPECTED[:6]
 
 
-def test_a_request_that_fails_every_time_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_request_that_always_fails_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoints_module, "_seconds", lambda attempt: 0.01)
 
     def answer(body: Body) -> Reply:
@@ -58,7 +58,7 @@ def test_a_request_that_fails_every_time_ends_the_run(monkeypatch: pytest.Monkey
     assert texts(done) == EXPECTED[:3]
 
 
-def test_work_goes_to_the_least_busy() -> None:
+def test_requests_go_to_the_least_busy_server() -> None:
     def slow(body: Body) -> Reply:
         time.sleep(0.2)
         return boxed(body)
@@ -68,7 +68,7 @@ def test_work_goes_to_the_least_busy() -> None:
         assert len(quick.requests) > 2 * len(sluggish.requests) > 0
 
 
-def test_an_endpoint_that_dies_is_set_aside_and_none_of_its_questions_is_lost(
+def test_dead_endpoint_is_skipped_and_its_questions_are_retried(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(endpoints_module, "_seconds", lambda attempt: 0.2)
@@ -90,7 +90,7 @@ def test_an_endpoint_that_dies_is_set_aside_and_none_of_its_questions_is_lost(
     assert notices == [f"{mortal.url}: gone (503); set aside until it is back"]
 
 
-def test_a_server_that_comes_back_is_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_that_comes_back_is_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoints_module, "_seconds", lambda attempt: 0.05)
     notices: list[str] = []
     gone = threading.Event()
@@ -110,7 +110,7 @@ def test_a_server_that_comes_back_is_used_again(monkeypatch: pytest.MonkeyPatch)
     assert notices[1] == f"{server.url}: back"
 
 
-def test_a_server_that_stays_away_ends_the_run_with_what_is_done(
+def test_server_that_stays_away_ends_the_run_after_finished_results(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(endpoints_module, "PATIENCE", 0.5)
@@ -133,7 +133,7 @@ def test_a_server_that_stays_away_ends_the_run_with_what_is_done(
     assert texts(done) == EXPECTED[:8]
 
 
-def test_a_prompt_without_room_is_an_unreadable_answer_not_the_end() -> None:
+def test_prompt_longer_than_the_context_gets_empty_answers() -> None:
     def answer(body: Body) -> Reply:
         if question(body) == "1":
             return 400, error("This model's maximum context length is 64 tokens.")
@@ -160,7 +160,7 @@ def test_a_prompt_without_room_is_an_unreadable_answer_not_the_end() -> None:
         "'max_tokens' is too large: 4096. This model's maximum context length is 64 tokens.",
     ],
 )
-def test_where_there_is_room_for_less_the_server_says_how_much(message: str) -> None:
+def test_max_tokens_is_left_to_the_server_when_the_context_is_short(message: str) -> None:
     def answer(body: Body) -> Reply:
         return (400, error(message)) if "max_tokens" in body else boxed(body)
 
@@ -168,7 +168,7 @@ def test_where_there_is_room_for_less_the_server_says_how_much(message: str) -> 
         assert texts(complete(server, sampling=Sampling(n=2, max_tokens=4096))) == EXPECTED
 
 
-def test_room_for_none_of_a_few_prompts_is_an_error_too() -> None:
+def test_no_room_for_any_of_a_few_prompts_is_an_error() -> None:
     def answer(body: Body) -> Reply:
         return 400, error("This model's maximum context length is 64 tokens.")
 
@@ -179,7 +179,7 @@ def test_room_for_none_of_a_few_prompts_is_an_error_too() -> None:
         complete(server, prompts=PROMPTS[:3])
 
 
-def test_a_page_where_a_server_was_is_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxy_page_does_not_count_as_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy answers for a server that is starting."""
     monkeypatch.setattr(endpoints_module, "_seconds", lambda attempt: 0.05)
     starting = threading.Event()
@@ -197,7 +197,7 @@ def test_a_page_where_a_server_was_is_no_server(monkeypatch: pytest.MonkeyPatch)
         assert texts(complete(server, batch_size=4)) == EXPECTED
 
 
-def test_room_for_no_prompt_at_all_is_an_error() -> None:
+def test_no_room_for_any_prompt_is_an_error() -> None:
     def answer(body: Body) -> Reply:
         return 400, error("This model's maximum context length is 64 tokens.")
 
@@ -220,7 +220,7 @@ def test_room_for_no_prompt_at_all_is_an_error() -> None:
         ((200, "hello"), "failed 8 times, last with: what answers there does not speak"),
     ],
 )
-def test_what_will_never_pass_is_said_at_once(
+def test_permanent_failures_are_reported_at_once(
     reply: Reply, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(endpoints_module, "_seconds", lambda attempt: 0.0)
@@ -229,7 +229,7 @@ def test_what_will_never_pass_is_said_at_once(
     assert "\n" not in str(got.value)
 
 
-def test_one_of_two_that_is_down_from_the_start_is_not_needed() -> None:
+def test_server_down_from_the_start_is_skipped() -> None:
     notices: list[str] = []
     with ScriptedServer(boxed) as server:
         urls = ["http://127.0.0.1:1/v1", server.url]

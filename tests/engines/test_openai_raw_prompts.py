@@ -13,7 +13,7 @@ from rzero_cli.engines import Completion, Sampling
 from rzero_cli.errors import RzeroError
 
 
-def test_a_raw_prompt_is_completed_as_it_is() -> None:
+def test_raw_prompt_is_sent_unchanged_to_completions() -> None:
     sampling = Sampling(n=2, temperature=0.7, max_tokens=17, seed=5, stop=("\n\n",))
     prompts = [f" {n}" if n % 2 else PROMPTS[n] for n in range(8)]  # of both kinds
     with ScriptedServer(boxed) as server:
@@ -36,7 +36,7 @@ def test_a_raw_prompt_is_completed_as_it_is() -> None:
     assert len({body["seed"] for body in server.requests}) == 8
 
 
-def test_tokens_and_ends_of_raw_answers_are_told() -> None:
+def test_raw_answers_have_tokens_and_truncation() -> None:
     def answer(body: Body) -> Reply:
         return 200, completion("a", "b", reason="length", tokens=7, raw=True)
 
@@ -45,7 +45,7 @@ def test_tokens_and_ends_of_raw_answers_are_told() -> None:
     assert drawn == [Completion("a", 4, True), Completion("b", 3, True)]
 
 
-def test_a_server_that_takes_chats_only_says_so() -> None:
+def test_chat_only_server_is_reported() -> None:
     def answer(body: Body) -> Reply:
         return (404, error("Not Found")) if "prompt" in body else boxed(body)
 
@@ -57,7 +57,7 @@ def test_a_server_that_takes_chats_only_says_so() -> None:
         assert texts(complete(server, prompts=PROMPTS[:1])) == EXPECTED[:1]
 
 
-def test_a_raw_prompt_without_room_is_cut_on_the_left_where_the_context_is_known() -> None:
+def test_long_raw_prompt_is_truncated_on_the_left() -> None:
     notices: list[str] = []
 
     def answer(body: Body) -> Reply:

@@ -54,7 +54,7 @@ def greedy(
 
 
 @pytest.mark.parametrize("until", [(), ("3", "re")])
-def test_the_tiny_model_says_what_it_says_to_lm_eval(tiny_model: Path, until) -> None:
+def test_raw_completions_of_the_tiny_model_equal_lm_evals(tiny_model: Path, until) -> None:
     prompts = [*TINY, "<bos>7", "7" * 400, " ".join(map(str, range(300)))]
     expected = by_lm_eval(tiny_model, prompts, until, 12)
     notices: list[str] = []
@@ -65,7 +65,7 @@ def test_the_tiny_model_says_what_it_says_to_lm_eval(tiny_model: Path, until) ->
 
 
 @pytest.mark.parametrize("until", [("\n\n", "Question:"), ("<|im_end|>", "</s>", "\n")])
-def test_a_real_llm_says_what_it_says_to_lm_eval(smollm2: Path, until) -> None:
+def test_raw_completions_of_a_real_llm_equal_lm_evals(smollm2: Path, until) -> None:
     prompts = FEW_SHOT + OTHERS
     expected = by_lm_eval(smollm2, prompts, until, 12)
     found = greedy(smollm2, prompts, until, 12, batch_size=4)
@@ -74,7 +74,7 @@ def test_a_real_llm_says_what_it_says_to_lm_eval(smollm2: Path, until) -> None:
     assert any(not completion.truncated for completion in found)
 
 
-def test_what_would_end_a_chat_does_not_end_a_raw_answer(
+def test_chat_stop_strings_do_not_end_raw_completions(
     plain_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = greedy(plain_model, TINY, (), 12)
@@ -85,7 +85,7 @@ def test_what_would_end_a_chat_does_not_end_a_raw_answer(
     assert longest[2:4] not in ended.text
 
 
-def test_chats_and_raw_prompts_can_be_mixed(tiny_model: Path) -> None:
+def test_chats_and_raw_prompts_can_be_mixed_in_a_batch(tiny_model: Path) -> None:
     chats = [prompt_for(SOLVER, text) for text in TINY]
     both: list[Prompt] = [prompt for pair in zip(chats, TINY, strict=True) for prompt in pair]
     apart = [greedy(tiny_model, part, (), 12, batch_size=4) for part in (chats, TINY)]
@@ -94,13 +94,13 @@ def test_chats_and_raw_prompts_can_be_mixed(tiny_model: Path) -> None:
     assert apart[0] != apart[1]
 
 
-def test_answers_that_leave_no_room_for_a_prompt_are_refused(tiny_model: Path) -> None:
+def test_max_tokens_of_the_whole_context_is_refused(tiny_model: Path) -> None:
     said = "answers of 256 tokens leave no room for a prompt in the model's context of 256 tokens"
     with pytest.raises(RzeroError, match=said):
         greedy(tiny_model, ["7"], (), 256)
 
 
-def test_k_answers_are_k_draws(small_base: Path) -> None:
+def test_k_answers_are_k_samples(small_base: Path) -> None:
     # A prompt's 8 answers are a batch.
     with TransformersEngine(str(small_base), batch_size=8) as engine:
         assert_k_answers_are_k_draws(engine, small_base)

@@ -21,7 +21,7 @@ from rzero_cli.engines.shapes import model_of, published, read_model
         ("OctoThinker/OctoThinker-8B-Hybrid-Base", 8_030_261_248, 131_072),
     ],
 )
-def test_the_published_shapes_have_the_published_sizes(name: str, count: int, kv: int) -> None:
+def test_published_shapes_have_the_published_sizes(name: str, count: int, kv: int) -> None:
     shape = published()[name]
     model = model_of(shape)
     assert model.parameters == count
@@ -35,7 +35,7 @@ def test_the_published_shapes_have_the_published_sizes(name: str, count: int, kv
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(published()))
-def test_a_shape_is_that_of_the_model_transformers_builds(name: str, tmp_path: Path) -> None:
+def test_published_shapes_equal_models_built_by_transformers(name: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(published()[name]))
     built, reckoned = read_model(str(tmp_path)), model_of(published()[name])
     assert replace(built, block=reckoned.block) == reckoned

@@ -50,7 +50,7 @@ def test_every_prompt_gets_n_completions(drawn: list[list[Completion]]) -> None:
     assert len({text for completions in texts(drawn) for text in completions}) > len(PROMPTS)
 
 
-def test_a_seed_decides_what_is_drawn(
+def test_completions_depend_on_the_seed_alone(
     engine: TransformersEngine, drawn: list[list[Completion]]
 ) -> None:
     assert list(engine.generate(PROMPTS, SAMPLING)) == drawn
@@ -58,7 +58,7 @@ def test_a_seed_decides_what_is_drawn(
     assert sum(a == b for a, b in zip(other, drawn, strict=True)) < len(PROMPTS) / 2
 
 
-def test_start_gives_the_tail_of_the_whole_run(
+def test_start_gives_the_rest_of_the_whole_run(
     engine: TransformersEngine, drawn: list[list[Completion]]
 ) -> None:
     window = BATCHES_PER_WINDOW * 8 // 3
@@ -68,14 +68,14 @@ def test_start_gives_the_tail_of_the_whole_run(
     assert list(engine.generate([], SAMPLING)) == []
 
 
-def test_the_first_prompts_do_not_depend_on_those_of_later_windows(
+def test_first_prompts_do_not_depend_on_later_windows(
     engine: TransformersEngine, drawn: list[list[Completion]]
 ) -> None:
     window = BATCHES_PER_WINDOW * 8 // 3
     assert list(engine.generate(PROMPTS[:window], SAMPLING)) == drawn[:window]
 
 
-def test_greedy_is_the_models_argmax_whatever_the_batch(
+def test_greedy_is_the_argmax_for_any_batch_size(
     tiny_model: Path, engine: TransformersEngine
 ) -> None:
     greedy = Sampling(temperature=0, max_tokens=8)
@@ -96,20 +96,20 @@ def test_greedy_is_the_models_argmax_whatever_the_batch(
         assert engine.tokenizer.eos_token_id not in tokens[:-1]
 
 
-def test_sampling_leaves_the_callers_random_numbers_alone(engine: TransformersEngine) -> None:
+def test_sampling_keeps_the_callers_random_state(engine: TransformersEngine) -> None:
     torch.manual_seed(1)
     state = torch.random.get_rng_state()
     list(engine.generate(PROMPTS[:2], SAMPLING))
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
-def test_top_k_of_one_is_greedy_and_so_is_a_tiny_nucleus(engine: TransformersEngine) -> None:
+def test_top_k_of_1_and_tiny_top_p_are_greedy(engine: TransformersEngine) -> None:
     greedy = texts(list(engine.generate(PROMPTS, Sampling(temperature=0, max_tokens=8))))
     for sampling in (Sampling(top_k=1, max_tokens=8), Sampling(top_p=1e-6, max_tokens=8)):
         assert texts(list(engine.generate(PROMPTS, sampling))) == greedy
 
 
-def test_a_checkpoints_own_sampling_does_not_leak_in(
+def test_generation_config_of_a_checkpoint_does_not_change_sampling(
     tiny_model: Path, tmp_path: Path, drawn: list[list[Completion]]
 ) -> None:
     folder = tmp_path / "opinionated"
@@ -130,7 +130,7 @@ def test_a_checkpoints_own_sampling_does_not_leak_in(
         assert list(engine.generate(PROMPTS, SAMPLING)) == drawn
 
 
-def test_all_of_a_checkpoints_ends_end_a_completion(
+def test_every_eos_token_of_a_checkpoint_ends_a_completion(
     tiny_model: Path, tmp_path: Path, drawn: list[list[Completion]]
 ) -> None:
     folder = tmp_path / "two_ends"
@@ -151,20 +151,20 @@ def test_all_of_a_checkpoints_ends_end_a_completion(
     assert first.text != cut.text
 
 
-def test_a_cut_off_completion_says_so(drawn: list[list[Completion]]) -> None:
+def test_truncated_completion_is_marked(drawn: list[list[Completion]]) -> None:
     completions = [completion for group in drawn for completion in group]
     assert all(1 <= completion.tokens <= 12 for completion in completions)
     assert all(completion.tokens == 12 for completion in completions if completion.truncated)
     assert {completion.truncated for completion in completions} == {True, False}
 
 
-def test_max_tokens_is_a_limit(engine: TransformersEngine) -> None:
+def test_max_tokens_limits_completions(engine: TransformersEngine) -> None:
     for limit in (1, 5):
         results = list(engine.generate(PROMPTS, Sampling(max_tokens=limit)))
         assert max(c.tokens for (c,) in results) == limit
 
 
-def test_an_endless_source_of_prompts_is_read_a_window_ahead(engine: TransformersEngine) -> None:
+def test_endless_prompts_are_read_one_window_ahead(engine: TransformersEngine) -> None:
     read = 0
 
     def prompts() -> Iterator[Messages]:
@@ -180,14 +180,14 @@ def test_an_endless_source_of_prompts_is_read_a_window_ahead(engine: Transformer
     results.close()  # type: ignore[attr-defined]
 
 
-def test_a_prompt_with_more_completions_than_a_batch_holds(engine: TransformersEngine) -> None:
+def test_more_completions_per_prompt_than_the_batch_size(engine: TransformersEngine) -> None:
     sampling = Sampling(n=40, max_tokens=4)
     results = list(engine.generate(PROMPTS[:2], sampling))
     assert [len(drawn) for drawn in results] == [40, 40]
     assert list(engine.generate(PROMPTS[:2], sampling, start=1)) == results[1:]
 
 
-def test_a_model_without_a_chat_template_gets_plain_lines(plain_model: Path) -> None:
+def test_model_without_chat_template_gets_plain_text(plain_model: Path) -> None:
     with TransformersEngine(str(plain_model), batch_size=8) as engine:
         text = render(engine.tokenizer, PROMPTS[0])
         assert text.startswith("system: Reason step by step")
@@ -196,13 +196,13 @@ def test_a_model_without_a_chat_template_gets_plain_lines(plain_model: Path) -> 
         assert [len(drawn) for drawn in results] == [3] * len(PROMPTS)
 
 
-def test_any_text_can_be_asked(engine: TransformersEngine) -> None:
+def test_any_text_can_be_a_question(engine: TransformersEngine) -> None:
     for question in ("", "\ud800", "\x00", "é漢", "<pad><eos>"):
         (drawn,) = engine.generate([prompt_for(SOLVER, question)], Sampling(max_tokens=2))
         assert len(drawn) == 1
 
 
-def test_questions_are_drawn_as_the_whole_run_draws_them(small_base: Path) -> None:
+def test_resumed_sampling_gives_the_questions_of_the_whole_run(small_base: Path) -> None:
     sampling = Sampling(temperature=1.5, max_tokens=16, seed=3)
     with open_engine("auto", str(small_base), batch_size=8) as engine:
         drawn = list(sample_questions(engine, 50, sampling, keep_malformed=True))
@@ -218,7 +218,7 @@ def test_questions_are_drawn_as_the_whole_run_draws_them(small_base: Path) -> No
     assert boxed == [row if row and row["proposed_answer"] else None for row in questions]
 
 
-def test_what_cannot_be_loaded_is_said_in_one_line(tiny_model: Path, tmp_path: Path) -> None:
+def test_engine_errors_are_one_line(tiny_model: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--engine x: unknown; known: auto, transformers, vllm"):
         open_engine("x", str(tiny_model))
     broken = tmp_path / "broken"
@@ -229,7 +229,7 @@ def test_what_cannot_be_loaded_is_said_in_one_line(tiny_model: Path, tmp_path: P
     assert "\n" not in str(error.value)
 
 
-def test_a_derived_seed_is_its_own_on_every_machine() -> None:
+def test_derived_seeds_are_distinct_and_portable() -> None:
     # sha256("(0, 1)"), its first 8 bytes, halved
     assert derived_seed(0, 1) == 5973285143095172824
     seeds = {derived_seed(a, b, c) for a in range(5) for b in range(5) for c in range(5)}
@@ -237,7 +237,7 @@ def test_a_derived_seed_is_its_own_on_every_machine() -> None:
     assert all(0 <= seed < 2**63 for seed in seeds)
 
 
-def test_a_presets_option_for_another_engine_is_left_out(tiny_model: Path) -> None:
+def test_preset_options_of_other_engines_are_ignored(tiny_model: Path) -> None:
     arguments = {"dtype": "bfloat16", "max_model_len": 5}
     with open_engine("auto", str(tiny_model), arguments=arguments) as engine:
         assert engine.model.dtype == torch.bfloat16  # type: ignore[attr-defined]

@@ -50,7 +50,7 @@ def test_every_prompt_gets_n_different_completions_in_order(engine) -> None:
     assert texts(again) != texts(results)
 
 
-def test_lengths_and_truncation_are_told(engine) -> None:
+def test_vllm_lengths_and_truncation(engine) -> None:
     cut = [c for drawn in engine.generate(PROMPTS, Sampling(n=2, max_tokens=2)) for c in drawn]
     assert all(c.truncated and c.tokens == 2 for c in cut)
     whole = [c for drawn in engine.generate(PROMPTS, Sampling(n=2, max_tokens=40)) for c in drawn]
@@ -58,13 +58,13 @@ def test_lengths_and_truncation_are_told(engine) -> None:
     assert all(c.tokens <= 40 for c in whole)
 
 
-def test_top_k_of_one_is_greedy_and_greedy_is_drawn_once(engine) -> None:
+def test_top_k_of_1_is_greedy_and_greedy_is_sampled_once(engine) -> None:
     greedy = texts(list(engine.generate(PROMPTS, Sampling(n=2, temperature=0, max_tokens=8))))
     assert all(a == b for a, b in greedy)
     assert texts(list(engine.generate(PROMPTS, Sampling(n=2, top_k=1, max_tokens=8)))) == greedy
 
 
-def test_stop_strings_end_a_completion_and_are_not_in_it(engine) -> None:
+def test_stop_strings_end_a_completion_and_are_removed(engine) -> None:
     (plain,) = next(engine.generate(PROMPTS, Sampling(temperature=0, max_tokens=20)))
     middle = plain.text[2:4]
     stopping = Sampling(temperature=0, max_tokens=20, stop=(middle,))
@@ -73,7 +73,7 @@ def test_stop_strings_end_a_completion_and_are_not_in_it(engine) -> None:
     assert not stopped.truncated
 
 
-def test_start_leaves_out_and_a_window_bounds_what_is_read(engine) -> None:
+def test_start_skips_prompts_and_lookahead_is_bounded(engine) -> None:
     greedy = Sampling(temperature=0, max_tokens=8)
     everything = list(engine.generate(PROMPTS, greedy))
     assert list(engine.generate(PROMPTS, greedy, start=15)) == everything[15:]
@@ -91,7 +91,7 @@ def test_start_leaves_out_and_a_window_bounds_what_is_read(engine) -> None:
     results.close()
 
 
-def test_batch_invariance_seeds_each_request_by_its_place(
+def test_batch_invariance_seeds_each_request_by_its_position(
     engine, small_base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sampling = Sampling(n=3, max_tokens=12, seed=5)
@@ -106,7 +106,7 @@ def test_batch_invariance_seeds_each_request_by_its_place(
         open_engine("vllm", str(small_base))
 
 
-def test_any_text_can_be_asked_and_a_prompt_without_room_is_no_end(engine) -> None:
+def test_any_text_and_too_long_prompts_get_answers(engine) -> None:
     questions = ["", "\ud800", "\x00", "é漢", "<pad><eos>", "7" * 100_000]
     prompts = [prompt_for(SOLVER, question) for question in questions]
     results = list(engine.generate(prompts, Sampling(n=2, max_tokens=4)))
@@ -164,7 +164,7 @@ def test_greedy_equals_transformers_on_a_real_llm(smollm2: Path) -> None:
     assert same_up_to_a_near_tie(smollm2, prompts, limit=24, gap=1e-2) >= 0.75
 
 
-def test_a_raw_prompt_is_what_it_is_to_transformers(engine, small_base: Path) -> None:
+def test_raw_completions_equal_transformers(engine, small_base: Path) -> None:
     raw = [f"{WORDS[k % 3]} {k}{'7' * (1 + k % 5)}" for k in range(9)]
     raw += ["7", "<bos>7", "4071 " * 20, "9" * 300]  # the last two are longer than the context
     both: list[Prompt] = [*raw, *PROMPTS[:4]]
@@ -175,7 +175,7 @@ def test_a_raw_prompt_is_what_it_is_to_transformers(engine, small_base: Path) ->
         next(engine.generate(["7"], Sampling(max_tokens=64)))
 
 
-def test_a_raw_prompt_is_what_it_is_to_transformers_with_a_real_llm(smollm2: Path) -> None:
+def test_raw_completions_equal_transformers_on_a_real_llm(smollm2: Path) -> None:
     shots = "".join(f"Question: What is {n} + {n}?\nAnswer: {2 * n}\n\n" for n in (2, 5, 3))
     raw: list[Prompt] = [f"{shots}Question: What is {n} + 4?\nAnswer:" for n in range(4)]
     raw += ["The capital of France is", "def add(a, b):\n"]
@@ -183,15 +183,15 @@ def test_a_raw_prompt_is_what_it_is_to_transformers_with_a_real_llm(smollm2: Pat
     assert same_up_to_a_near_tie(smollm2, raw, limit=16, gap=1e-2, stop=stop) >= 0.75
 
 
-def test_k_answers_are_k_draws(engine, small_base: Path) -> None:
+def test_vllm_k_answers_are_k_samples(engine, small_base: Path) -> None:
     assert_k_answers_are_k_draws(engine, small_base)
 
 
-def test_both_architectures_of_the_paper_are_served(toy_qwen3: Path) -> None:
+def test_qwen3_equals_transformers(toy_qwen3: Path) -> None:
     assert same_up_to_a_near_tie(toy_qwen3, PROMPTS[:6], limit=8, gap=1e-2) > 0.5
 
 
-def test_an_evaluation_draws_k_different_samples(engine, small_base: Path) -> None:
+def test_evaluation_samples_k_different_answers(engine, small_base: Path) -> None:
     from rzero_cli import evaluate_data
     from rzero_cli.answers.equivalence import Equivalence
     from rzero_cli.data.jsonl import read_lines
@@ -214,7 +214,7 @@ def test_an_evaluation_draws_k_different_samples(engine, small_base: Path) -> No
     assert 0 < result["mean_at_k"]["score"] < 1
 
 
-def test_what_cannot_be_started_is_said_in_one_line(small_base: Path, tmp_path: Path) -> None:
+def test_vllm_start_errors_are_one_line(small_base: Path, tmp_path: Path) -> None:
     before = children(os.getpid())
     with pytest.raises(UsageError, match="no such engine argument; did you mean max_model_len"):
         open_engine("vllm", str(small_base), arguments={"max_modle_len": 5})
@@ -224,7 +224,7 @@ def test_what_cannot_be_started_is_said_in_one_line(small_base: Path, tmp_path: 
     assert children(os.getpid()) == before
 
 
-def test_an_adapter_is_applied(small_base: Path, tmp_path: Path) -> None:
+def test_adapter_is_applied(small_base: Path, tmp_path: Path) -> None:
     import torch
     from peft import LoraConfig, get_peft_model
 
@@ -247,7 +247,7 @@ def test_an_adapter_is_applied(small_base: Path, tmp_path: Path) -> None:
     assert sum(a == b for a, b in zip(found, expected, strict=True)) >= 6
 
 
-def test_copies_of_a_model_share_the_work(small_base: Path) -> None:
+def test_data_parallel_copies_share_the_work(small_base: Path) -> None:
     before = len(children(os.getpid()))
     with open_engine("vllm", str(small_base), arguments={"data_parallel_size": 2}) as engine:
         assert len(children(os.getpid())) >= before + 4  # an engine and a worker each

@@ -36,7 +36,7 @@ def piped(command: str, folder: Path, **environment: str) -> subprocess.Complete
     )
 
 
-def test_sample_label_filter_through_pipes(small_base: Path, tmp_path: Path) -> None:
+def test_vllm_sample_label_filter_through_pipes(small_base: Path, tmp_path: Path) -> None:
     both = {"RZERO_ENGINE": "vllm", "RZERO_PRESET": "tiny", "RZERO_SOLVER": str(small_base)}
     line = (
         f"rzero sample --challenger {small_base} -n 40 | tee q.jsonl | rzero label --m 10 "
@@ -55,9 +55,7 @@ def test_sample_label_filter_through_pipes(small_base: Path, tmp_path: Path) -> 
     assert len({answer for record in kept for answer in record["answers"]}) > 5
 
 
-def test_a_real_llm_labels_through_pipes_and_says_nothing_else(
-    smollm2: Path, tmp_path: Path
-) -> None:
+def test_vllm_labels_with_a_real_llm_and_prints_only_records(smollm2: Path, tmp_path: Path) -> None:
     questions = [f"What is {n} + {n}? Answer with \\boxed{{}}." for n in range(1, 5)]
     (tmp_path / "q.jsonl").write_text(
         "".join(json.dumps({"question": q, "kept": [n]}) + "\n" for n, q in enumerate(questions))
@@ -107,7 +105,7 @@ def begin_label(
     ("number", "group", "status"),
     [(signal.SIGINT, True, 130), (signal.SIGKILL, False, -9)],
 )
-def test_nothing_is_left_behind_and_what_is_done_is_kept(
+def test_signal_leaves_no_vllm_process_and_keeps_finished_records(
     small_base: Path, many_questions: Path, tmp_path: Path, number, group: bool, status: int
 ) -> None:
     process = begin_label(small_base, many_questions, tmp_path)
@@ -148,7 +146,7 @@ def nothing_is_left(theirs: list[int], stderr: bytes) -> None:
     assert not alive(theirs)
 
 
-def test_a_process_of_vllms_that_dies_is_told_in_a_line(
+def test_death_of_a_vllm_worker_is_reported_in_one_line(
     small_base: Path, many_questions: Path, tmp_path: Path
 ) -> None:
     process = begin_label(small_base, many_questions, tmp_path, "--quiet")
@@ -161,7 +159,7 @@ def test_a_process_of_vllms_that_dies_is_told_in_a_line(
     nothing_is_left(theirs, stderr)
 
 
-def test_what_ignores_ctrl_c_goes_on_with_all_its_processes(
+def test_ignored_ctrl_c_ends_no_vllm_process(
     small_base: Path, many_questions: Path, tmp_path: Path
 ) -> None:
     """As in the background of a script, whose Ctrl-C reaches the whole group."""
@@ -184,7 +182,7 @@ def test_what_ignores_ctrl_c_goes_on_with_all_its_processes(
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_start_that_is_ended_leaves_nothing_behind(
+def test_signal_during_vllm_start_leaves_no_process(
     small_base: Path, many_questions: Path, tmp_path: Path, number, status: int
 ) -> None:
     command = ["label", many_questions, "--solver", small_base, "--engine", "vllm"]
@@ -209,7 +207,7 @@ def test_a_start_that_is_ended_leaves_nothing_behind(
     nothing_is_left(theirs, stderr)
 
 
-def test_the_solver_of_challenge_runs_on_vllm(small_base: Path, tmp_path: Path) -> None:
+def test_challenge_runs_its_solver_on_vllm(small_base: Path, tmp_path: Path) -> None:
     plan = "--steps 1 --prompts 2 --batch 2 --group 4 --per-device 8 --m 4 --preset tiny"
     command = f"challenge --challenger {small_base} --solver {small_base} -o c --engine vllm {plan}"
     done = subprocess.run(

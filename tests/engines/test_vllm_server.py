@@ -88,7 +88,7 @@ def draws_and_raw_prompts(url: str, base: Path) -> None:
         assert list(ours.generate(raw, greedy)) == theirs
 
 
-def test_a_server_that_is_killed_and_brought_back_gives_what_an_undisturbed_one_does(
+def test_restarted_vllm_server_gives_the_answers_of_an_undisturbed_one(
     small_base: Path, many_questions: Path, tmp_path: Path
 ) -> None:
     with socket.socket() as probe:

@@ -41,7 +41,7 @@ ASKED = records(
 )
 
 
-def test_scores_worked_out_by_hand(equivalence: Equivalence) -> None:
+def test_benchmark_scores_by_hand(equivalence: Equivalence) -> None:
     engine = Scripted(SCRIPT, truncated="hm")
     result = evaluate_data(engine, ASKED, equivalence=equivalence, **DEFAULTS)
     samples = {s["id"]: s for s in result["samples"]}
@@ -76,7 +76,7 @@ def test_results_are_json(equivalence: Equivalence) -> None:
     assert json.loads(json.dumps(result, allow_nan=False)) == result
 
 
-def test_nothing_readable_is_all_wrong(equivalence: Equivalence) -> None:
+def test_unreadable_answers_are_all_wrong(equivalence: Equivalence) -> None:
     lines = records({"question": "q", "reference": "None"})
     result = evaluate_data(Scripted({"q": ["x"] * 5}), lines, equivalence=equivalence, **DEFAULTS)
     sample = result["samples"][0]
@@ -85,7 +85,7 @@ def test_nothing_readable_is_all_wrong(equivalence: Equivalence) -> None:
     assert result["unreadable"] == 1
 
 
-def test_keys_can_be_mapped_and_missing_groups_count_in_the_whole(equivalence: Equivalence) -> None:
+def test_other_keys_and_questions_without_group(equivalence: Equivalence) -> None:
     lines = records(
         {"problem": "three?", "truth": "3", "level": 1},
         {"problem": "four?", "truth": "4", "level": None},
@@ -105,26 +105,26 @@ def test_keys_can_be_mapped_and_missing_groups_count_in_the_whole(equivalence: E
         ({"question": "q", "reference": "4", "group": []}, r'held.jsonl:1: key "group"'),
     ],
 )
-def test_wrong_records_are_named(
+def test_bad_records_are_named(
     record: dict[str, Any], message: str, equivalence: Equivalence
 ) -> None:
     with pytest.raises(DataError, match=message):
         evaluate_data(Scripted({}), records(record), equivalence=equivalence, **DEFAULTS)
 
 
-def test_no_records_is_an_error(equivalence: Equivalence) -> None:
+def test_benchmark_without_records_is_an_error(equivalence: Equivalence) -> None:
     with pytest.raises(DataError, match="no questions"):
         evaluate_data(Scripted({}), [], equivalence=equivalence, **DEFAULTS)
 
 
-def test_text_that_utf8_cannot_carry_is_data(equivalence: Equivalence) -> None:
+def test_lone_surrogates_are_evaluated(equivalence: Equivalence) -> None:
     lines = records({"question": "\ud800?", "reference": "\ud800"})
     engine = Scripted({"\ud800?": [r"\boxed{5}"] * 5})
     result = evaluate_data(engine, lines, equivalence=equivalence, **DEFAULTS)
     assert result["greedy"]["score"] == 0
 
 
-def test_a_prompt_of_several_turns_arrives_whole(equivalence: Equivalence) -> None:
+def test_prompt_of_several_turns_reaches_the_engine(equivalence: Equivalence) -> None:
     seen: list[Messages] = []
 
     class Listening(Scripted):
@@ -150,7 +150,7 @@ def test_summary_of_one_question_without_samples() -> None:
     assert summary["greedy"]["stderr"] is None
 
 
-def test_the_table_shows_scores_groups_and_intervals(equivalence: Equivalence) -> None:
+def test_results_table_shows_scores_groups_and_intervals(equivalence: Equivalence) -> None:
     result = evaluate_data(Scripted(SCRIPT), ASKED, equivalence=equivalence, **DEFAULTS)
     console = Console(width=100)
     with console.capture() as capture:
@@ -179,15 +179,13 @@ def texts(result: dict[str, Any], which: str) -> list[list[str]]:
     return [record["completions"] for record in result["shown"] if record["pass"] == which]
 
 
-def test_the_k_samples_are_different_draws(
-    engine: TransformersEngine, equivalence: Equivalence
-) -> None:
+def test_k_samples_are_different(engine: TransformersEngine, equivalence: Equivalence) -> None:
     result = run(engine, equivalence)
     assert [len(drawn) for drawn in texts(result, "greedy")] == [1] * 5
     assert [len(set(drawn)) for drawn in texts(result, "sampled")] == [4] * 5
 
 
-def test_the_same_question_twice_is_drawn_twice(
+def test_repeated_question_is_sampled_twice(
     engine: TransformersEngine, equivalence: Equivalence
 ) -> None:
     log: list[dict[str, Any]] = []
@@ -197,7 +195,7 @@ def test_the_same_question_twice_is_drawn_twice(
     assert len({*sampled_1, *sampled_2}) == 8
 
 
-def test_a_seed_repeats_exactly_and_another_does_not(
+def test_evaluation_depends_on_the_seed_alone(
     engine: TransformersEngine, equivalence: Equivalence
 ) -> None:
     first = run(engine, equivalence)
@@ -207,7 +205,7 @@ def test_a_seed_repeats_exactly_and_another_does_not(
     assert texts(other, "sampled") != texts(first, "sampled")
 
 
-def test_greedy_does_not_depend_on_how_the_rest_is_sampled(
+def test_greedy_answers_do_not_depend_on_sampling(
     engine: TransformersEngine, equivalence: Equivalence
 ) -> None:
     changes = ({}, {"k": 2}, {"k": 0}, {"temperature": 0.3, "top_k": 3}, {"seed": 7})
@@ -216,7 +214,7 @@ def test_greedy_does_not_depend_on_how_the_rest_is_sampled(
 
 
 @pytest.mark.parametrize("change", [{"k": 0}, {"temperature": 0.0}])
-def test_without_sampling_there_is_greedy_alone(
+def test_without_sampling_there_are_only_greedy_scores(
     change: dict[str, Any], engine: TransformersEngine, equivalence: Equivalence
 ) -> None:
     result = run(engine, equivalence, **change)
@@ -225,7 +223,7 @@ def test_without_sampling_there_is_greedy_alone(
     assert texts(result, "sampled") == []
 
 
-def test_the_counts_are_those_of_the_completions(
+def test_token_counts_and_truncation_match_the_completions(
     engine: TransformersEngine, equivalence: Equivalence
 ) -> None:
     result = run(engine, equivalence, max_tokens=3)
@@ -235,7 +233,7 @@ def test_the_counts_are_those_of_the_completions(
     assert result["truncated"] > 0
 
 
-def test_progress_reaches_its_end(engine: TransformersEngine, equivalence: Equivalence) -> None:
+def test_progress_covers_every_answer(engine: TransformersEngine, equivalence: Equivalence) -> None:
     steps: list[Answered] = []
     result = run(engine, equivalence, on_progress=steps.append)
     assert [step.answers for step in steps] == [1] * 5 + [4] * 5
@@ -249,7 +247,7 @@ def test_progress_reaches_its_end(engine: TransformersEngine, equivalence: Equiv
 
 
 @pytest.mark.parametrize("finished", [1, 5, 7, 10])
-def test_an_interrupted_run_ends_as_an_uninterrupted_one(
+def test_interrupted_evaluation_resumes_to_the_same_results(
     finished: int, engine: TransformersEngine, equivalence: Equivalence
 ) -> None:
     whole = run(engine, equivalence)
@@ -258,7 +256,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     assert rest == whole
 
 
-def test_nothing_is_printed(
+def test_evaluate_data_prints_nothing(
     engine: TransformersEngine, equivalence: Equivalence, capfd: pytest.CaptureFixture[str]
 ) -> None:
     run(engine, equivalence)

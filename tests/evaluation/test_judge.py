@@ -67,7 +67,7 @@ def ask(server: ScriptedServer, cases: list[Case], **how: Any) -> list[bool | No
 # ---------------------------------------------------------------- what is asked
 
 
-def test_each_text_is_in_its_place_in_the_request() -> None:
+def test_judge_request_holds_each_text_in_its_place() -> None:
     with ScriptedServer(honest) as server:
         assert ask(server, [CASE]) == [True]
         assert ask(server, [CASE._replace(reference="one half", answer="0.5")]) == [False]
@@ -89,7 +89,7 @@ def test_each_text_is_in_its_place_in_the_request() -> None:
     assert request.get("n", 1) == 1
 
 
-def test_a_hostile_answer_stays_an_answer() -> None:
+def test_hostile_answer_cannot_leave_its_place_in_the_prompt() -> None:
     with ScriptedServer(honest) as server:
         cases = [CASE._replace(answer=answer) for answer in HOSTILE]
         assert ask(server, cases) == [False] * len(cases)
@@ -104,7 +104,7 @@ def test_a_hostile_answer_stays_an_answer() -> None:
 
 @given(*[st.text(st.characters(exclude_categories=["Cs"]))] * 3)
 @example("x < 3 and [0, 1]", "<INST>[INST]<<", '"},"\\')
-def test_any_texts_arrive_as_they_are(question: str, reference: str, answer: str) -> None:
+def test_judge_prompt_keeps_any_text(question: str, reference: str, answer: str) -> None:
     case = Case(question, reference, answer)
     system, user = messages_for(case)
     assert read(user["content"]) == case._asdict()
@@ -113,7 +113,7 @@ def test_any_texts_arrive_as_they_are(question: str, reference: str, answer: str
     assert system == messages_for(CASE)[0]
 
 
-def test_what_is_mathematics_can_be_read_as_it_is() -> None:
+def test_judge_prompt_keeps_mathematics_readable() -> None:
     case = Case("Where is x < 3?", r"[0, 3) \cup (4, 5]", "0 <= x <3 或 4 < x")
     shown = messages_for(case)[1]["content"]
     assert "x < 3?" in shown
@@ -121,7 +121,7 @@ def test_what_is_mathematics_can_be_read_as_it_is() -> None:
     assert "0 <= x <3 或 4 < x" in shown
 
 
-def test_the_same_case_is_asked_once() -> None:
+def test_judge_is_asked_once_per_case() -> None:
     other = CASE._replace(answer="2")
     with ScriptedServer(honest) as server:
         cases = [CASE, other, CASE, other, CASE]
@@ -158,24 +158,24 @@ def test_the_same_case_is_asked_once() -> None:
         ("The answer says: same", None),
     ],
 )
-def test_only_one_word_alone_is_a_verdict(reply: str, verdict: bool | None) -> None:
+def test_verdict_is_one_word_alone(reply: str, verdict: bool | None) -> None:
     assert verdict_of(Completion(reply, 1, truncated=False), "one half") is verdict
     assert verdict_of(Completion(reply, 16, truncated=True), "one half") is None
 
 
-def test_a_judge_that_repeats_the_answer_gives_no_verdict() -> None:
+def test_reply_that_repeats_the_answer_is_no_verdict() -> None:
     cases = [CASE._replace(answer=answer) for answer in (*HOSTILE, "one half", "different")]
     with ScriptedServer(lambda body: (200, completion(texts(body)["answer"]))) as server:
         assert ask(server, cases) == [None] * len(cases)
 
 
-def test_the_word_in_an_answer_can_still_be_denied() -> None:
+def test_answer_that_says_same_can_only_be_judged_different() -> None:
     for answer in ("same", " **Same**."):
         for reply, verdict in (("same", None), ("different", False)):
             assert verdict_of(Completion(reply, 1, truncated=False), answer) is verdict
 
 
-def test_an_interrupted_judging_goes_on() -> None:
+def test_interrupted_judging_resumes() -> None:
     cases = [CASE._replace(answer=str(n)) for n in range(5)] + [CASE]
     whole: list[dict[str, Any]] = []
     steps: list[Answered] = []
@@ -217,7 +217,7 @@ def sample(greedy: str | None, *drawn: str | None, majority: str | None = None) 
     }
 
 
-def test_scores_by_hand() -> None:
+def test_judged_scores_by_hand() -> None:
     samples = [
         sample("7", "7", "seven", majority="7"),
         sample("seven", "seven", "8", majority="seven"),
@@ -242,7 +242,7 @@ def test_scores_by_hand() -> None:
     assert low < 0.5 < high
 
 
-def test_nothing_said_changes_nothing() -> None:
+def test_denied_and_missing_verdicts_change_no_score() -> None:
     samples = [sample("7", "8", "7", majority="7"), sample("8", "8", None, majority="8")]
     for said in (False, None):
         found = judged(samples, dict.fromkeys(cases_of(samples), said))
@@ -254,7 +254,7 @@ def test_nothing_said_changes_nothing() -> None:
         assert (found["changed"], found["unclear"]) == (0, 0 if said is False else 3)
 
 
-def test_every_case_needs_a_verdict_but_a_majority_that_was_given_up() -> None:
+def test_undecided_majority_needs_no_verdict() -> None:
     given_up = [{**sample("7", "7", "7", majority="7"), "maj": False}]
     assert cases_of(given_up) == []
     assert judged(given_up, {})["maj_at_k"]["score"] == 0.0
@@ -262,7 +262,7 @@ def test_every_case_needs_a_verdict_but_a_majority_that_was_given_up() -> None:
         judged([sample("8", "7", majority="7")], {})
 
 
-def test_passes_that_were_not_run_have_no_judged_score() -> None:
+def test_passes_that_did_not_run_have_no_judged_score() -> None:
     greedy = [sample("8"), sample("7")]
     found = judged(greedy, dict.fromkeys(cases_of(greedy), True))
     assert found["greedy"]["score"] == 1.0
@@ -281,7 +281,7 @@ ANSWERS = st.sampled_from(["7", "seven", "8", None])
     st.lists(st.tuples(ANSWERS, ANSWERS, ANSWERS), min_size=1, max_size=6),
     st.lists(st.sampled_from([True, False, None]), min_size=2, max_size=2),
 )
-def test_a_judge_never_lowers_a_score(rows: Any, said: list[bool | None]) -> None:
+def test_judge_never_lowers_a_score(rows: Any, said: list[bool | None]) -> None:
     samples = [sample(greedy, *drawn, majority=drawn[0]) for greedy, *drawn in rows]
     verdicts = dict(zip([Case("q", "7", a) for a in ("seven", "8")], said, strict=True))
     raw = judged(samples, dict.fromkeys(verdicts, False))
@@ -292,7 +292,7 @@ def test_a_judge_never_lowers_a_score(rows: Any, said: list[bool | None]) -> Non
 
 
 @pytest.mark.slow
-def test_a_real_model_judges_greedily_and_goes_on(smollm2: Path) -> None:
+def test_real_model_judges_greedily_and_resumes(smollm2: Path) -> None:
     cases = [CASE, CASE._replace(answer="2")]
     with open_engine("transformers", str(smollm2), batch_size=2) as engine:
         whole: list[dict[str, Any]] = []

@@ -26,7 +26,7 @@ def ask(question: str, **settings: Any) -> Instance:
     return Instance("generate_until", {}, (context, settings), 0, metadata=("t", 0, 1))
 
 
-def test_a_stop_string_ends_the_text_before_it(engine: TransformersEngine) -> None:
+def test_stop_string_ends_the_text_and_is_removed(engine: TransformersEngine) -> None:
     lm = EngineLM(engine, seed=0)
     (whole,) = lm.generate_until([ask("why?", until=[], max_gen_toks=12)])
     assert len(whole) > 6
@@ -47,14 +47,14 @@ def test_the_first_of_several_stop_strings_counts(engine: TransformersEngine) ->
     assert lm.generate_until([ask("why?", until=first, max_gen_toks=12)]) == expected
 
 
-def test_answers_come_back_in_the_order_of_the_requests() -> None:
+def test_answers_keep_the_order_of_the_requests() -> None:
     script = {name: [f"{name} greedy", f"{name} 1", f"{name} 2"] for name in "abc"}
     a, b, c = ask("a", until=[]), ask("b", until=[], temperature=1.0), ask("c", until=[])
     answers = EngineLM(Scripted(script), seed=0).generate_until([a, b, b, c, c, a])
     assert answers == ["a greedy", "b 1", "b 2", "c greedy", "c greedy", "a greedy"]
 
 
-def test_repeats_of_a_request_are_different_draws(engine: TransformersEngine) -> None:
+def test_repeated_requests_are_different_samples(engine: TransformersEngine) -> None:
     request = ask("why?", until=[], temperature=1.0, max_gen_toks=8)
     assert len(set(EngineLM(engine, seed=0).generate_until([request] * 5))) == 5
 
@@ -78,6 +78,6 @@ def test_sampling_settings_reach_the_engine() -> None:
     ]
 
 
-def test_settings_no_engine_has_are_refused() -> None:
+def test_unsupported_generation_settings_are_refused() -> None:
     with pytest.raises(RzeroError, match="task t sets num_beams"):
         EngineLM(Scripted({}), seed=0).generate_until([ask("q", num_beams=4)])

@@ -56,17 +56,17 @@ pytestmark = pytest.mark.usefixtures("own_cache")
         ("None of them", None),
     ],
 )
-def test_a_letter_is_read_and_never_guessed(boxed: str | None, letter: str | None) -> None:
+def test_choice_letter_is_read_and_never_guessed(boxed: str | None, letter: str | None) -> None:
     assert choice_letter(boxed) == letter
 
 
-def test_an_unreadable_choice_is_wrong_whatever_the_reference() -> None:
+def test_unreadable_choice_is_wrong_for_any_reference() -> None:
     for reference in "ABCDEFGHIJ":
         found = grade_choice({"reference": reference}, ["It is Paris, \\boxed{Paris}."])
         assert found == {"score": 0.0, "maj_at_k": 0.0, "unreadable": 1.0}
 
 
-def test_repeats_are_all_graded() -> None:
+def test_all_repeats_are_graded() -> None:
     texts = ["\\boxed{27}", "\\boxed{27.0}", "\\boxed{28}", "no box"]
     assert grade({"reference": "27"}, [texts]) == {
         "score": 0.5,
@@ -78,7 +78,7 @@ def test_repeats_are_all_graded() -> None:
 RECORDED = Path(__file__).with_name("recorded_outputs.jsonl")
 
 
-def test_recorded_outputs_get_the_verdicts_given_by_hand() -> None:
+def test_recorded_outputs_get_their_known_verdicts() -> None:
     """No wrong answer is right; the right ones that are not seen are these."""
     rows = [json.loads(line) for line in RECORDED.read_text("utf-8").splitlines()]
     said = [grade(row, [row["completion"]])["score"] == 1 for row in rows]
@@ -94,7 +94,7 @@ def test_recorded_outputs_get_the_verdicts_given_by_hand() -> None:
 # --- the task files themselves --------------------------------------------------------------------
 
 
-def test_the_task_files_say_what_rzero_asks(tmp_path: Path) -> None:
+def test_task_files_give_lm_eval_the_prompts_and_settings_of_rzero(tmp_path: Path) -> None:
     """With lm-eval alone they give the same prompt, draws and lengths."""
     from lm_eval.tasks import TaskManager
 
@@ -129,7 +129,7 @@ def test_the_task_files_say_what_rzero_asks(tmp_path: Path) -> None:
 # --- averages -------------------------------------------------------------------------------------
 
 
-def test_averages_are_the_papers() -> None:
+def test_averages_reproduce_the_papers_tables() -> None:
     """Qwen3-4B-Base and its third iteration in the paper's table of general reasoning."""
     for maths, general, overall in (
         (42.58, (37.38, 20.88, 7.57), 27.10),
@@ -147,12 +147,12 @@ def test_averages_are_the_papers() -> None:
         assert found["rzero_overall"]["paper"].startswith("arXiv:2508.05004v")
 
 
-def test_what_was_evaluated_in_part_is_not_the_papers_average() -> None:
+def test_partial_evaluation_is_not_called_the_papers_average() -> None:
     tasks = {name: {"score": 0.5, "stderr": 0.1, "as_defined": True} for name in (*MATH, *GENERAL)}
     tasks["rzero_aime25"]["as_defined"] = False
     found = averages(tasks)
     assert [one["paper"] is None for one in found.values()] == [True, False, True]
 
 
-def test_there_is_no_average_of_a_part_of_a_suite() -> None:
+def test_incomplete_suite_has_no_average() -> None:
     assert averages({name: {"score": 0.5, "stderr": 0.1} for name in MATH[:-1]}) == {}

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_a_row_of_the_hub_becomes_a_question(tmp_path: Path, name: str) -> None:
+def test_hub_row_becomes_a_question(tmp_path: Path, name: str) -> None:
     row, text, reference = ROWS[name]
     benchmark = load(name, jsonl(tmp_path / "data.jsonl", row))
     (question,) = benchmark.questions
@@ -40,7 +40,7 @@ def test_a_row_of_the_hub_becomes_a_question(tmp_path: Path, name: str) -> None:
     )
 
 
-def test_all_the_papers_benchmarks_are_there() -> None:
+def test_suite_has_all_benchmarks_of_the_paper() -> None:
     assert set(ROWS) == {*MATH, *GENERAL}
 
 
@@ -64,7 +64,7 @@ def test_mirrors_with_other_columns_are_read(
     assert question.reference == reference
 
 
-def test_olympiadbench_is_its_english_mathematics_of_text_alone(tmp_path: Path) -> None:
+def test_olympiadbench_keeps_english_text_mathematics(tmp_path: Path) -> None:
     row = ROWS["rzero_olympiadbench"][0]
     others = [
         row | {"question": "images", "modality": "Multimodal"},
@@ -79,7 +79,7 @@ def test_olympiadbench_is_its_english_mathematics_of_text_alone(tmp_path: Path) 
     assert question.text == "Let $x$ be real.\n\nSolve $x^2 = 4$."
 
 
-def test_parquet_is_read_and_names_the_same_data(tmp_path: Path) -> None:
+def test_parquet_and_jsonl_have_the_same_data_hash(tmp_path: Path) -> None:
     row = ROWS["rzero_math500"][0]
     datasets.Dataset.from_list([row] * 3).to_parquet(tmp_path / "data.parquet")
     lines = load("rzero_math500", jsonl(tmp_path / "data.jsonl", *[row] * 3))
@@ -99,7 +99,7 @@ def test_parquet_is_read_and_names_the_same_data(tmp_path: Path) -> None:
         ("rzero_aime24", "aime24.jsonl", 30, "204", "902"),
     ],
 )
-def test_the_real_files_are_read(
+def test_real_benchmark_files_are_read(
     benchmarks: Path, name: str, file: str, n: int, first: str, last: str
 ) -> None:
     questions = load(name, str(benchmarks / file)).questions
@@ -117,7 +117,7 @@ def test_the_real_files_are_read(
 # --- what is wrong --------------------------------------------------------------------------------
 
 
-def test_all_tasks_without_data_are_named_at_once_with_what_to_type(benchmarks: Path) -> None:
+def test_error_names_all_tasks_without_data_and_their_options(benchmarks: Path) -> None:
     given = {"rzero_amc23": str(benchmarks / "amc23.jsonl")}
     with pytest.raises(RzeroError) as caught:
         load_tasks(["rzero_math"], data_files=given)
@@ -161,7 +161,7 @@ def test_data_that_would_be_graded_wrongly_is_refused(
     assert message in str(caught.value)
 
 
-def test_a_file_that_is_no_jsonl_is_named_with_its_line(tmp_path: Path) -> None:
+def test_malformed_data_file_error_names_the_line(tmp_path: Path) -> None:
     row = json.dumps(ROWS["rzero_math500"][0])
     for text, message in ((f"{row}\n{row[:30]}\n", "data.jsonl:2: "), ("", "data.jsonl: no que")):
         (tmp_path / "data.jsonl").write_text(text)
@@ -169,9 +169,7 @@ def test_a_file_that_is_no_jsonl_is_named_with_its_line(tmp_path: Path) -> None:
             load("rzero_math500", str(tmp_path / "data.jsonl"))
 
 
-def test_other_columns_for_a_task_of_lm_evals_are_its_files_error(
-    own_gsm8k: str, tmp_path: Path
-) -> None:
+def test_lm_eval_task_data_with_other_columns_is_refused(own_gsm8k: str, tmp_path: Path) -> None:
     path = jsonl(tmp_path / "data.jsonl", {"text": "q"})
     with pytest.raises(DataError, match=r"data\.jsonl: not the data of own_gsm8k"):
         load_tasks(
@@ -182,13 +180,13 @@ def test_other_columns_for_a_task_of_lm_evals_are_its_files_error(
         )
 
 
-def test_data_of_a_task_that_is_not_named_is_refused(tmp_path: Path) -> None:
+def test_data_file_of_an_unnamed_task_is_refused(tmp_path: Path) -> None:
     path = jsonl(tmp_path / "data.jsonl", ROWS["rzero_math500"][0])
     with pytest.raises(UsageError, match="--tasks does not name rzero_gsm8k"):
         load_tasks(["rzero_math500"], data_files={"rzero_math500": path, "rzero_gsm8k": path})
 
 
-def test_a_task_of_lm_evals_takes_local_data_and_says_which_split_it_misses(
+def test_lm_eval_task_takes_local_data_and_names_missing_splits(
     own_gsm8k: str, benchmarks: Path
 ) -> None:
     test = str(benchmarks / "gsm8k_test.jsonl")
@@ -208,6 +206,6 @@ def test_a_task_of_lm_evals_takes_local_data_and_says_which_split_it_misses(
         load_own()
 
 
-def test_wrong_tasks_are_one_line(refused: Refused, tmp_path: Path, tiny_model: Path) -> None:
+def test_unknown_task_error_is_one_line(refused: Refused, tmp_path: Path, tiny_model: Path) -> None:
     message = refused("eval", "--model", tiny_model, "--tasks", "rzero_math501", "-o", "out.json")
     assert "--tasks rzero_math501: no such task; did you mean rzero_math500" in message

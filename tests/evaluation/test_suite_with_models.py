@@ -35,7 +35,7 @@ def evaluate(
 
 
 @pytest.mark.slow
-def test_the_whole_suite_on_local_files(rzero: Rzero, tmp_path: Path, tiny_model: Path) -> None:
+def test_whole_suite_runs_on_local_files(rzero: Rzero, tmp_path: Path, tiny_model: Path) -> None:
     files = [
         f"--data-file={name}={jsonl(tmp_path / f'{name}.jsonl', *[row] * 3)}"
         for name, (row, _, _) in ROWS.items()
@@ -58,9 +58,7 @@ def test_the_whole_suite_on_local_files(rzero: Rzero, tmp_path: Path, tiny_model
 
 
 @pytest.mark.slow
-def test_a_typed_k_goes_before_the_tasks_own(
-    rzero: Rzero, tmp_path: Path, tiny_model: Path
-) -> None:
+def test_option_k_overrides_the_k_of_a_task(rzero: Rzero, tmp_path: Path, tiny_model: Path) -> None:
     names = ("rzero_amc23", "rzero_gsm8k")
     files = [
         f"--data-file={name}={jsonl(tmp_path / f'{name}.jsonl', ROWS[name][0])}" for name in names
@@ -95,7 +93,7 @@ def gsm8k(benchmarks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_on_the_same_outputs_lm_eval_and_our_grader_agree(own_gsm8k: str, gsm8k: Path) -> None:
+def test_grader_agrees_with_lm_eval_on_the_same_outputs(own_gsm8k: str, gsm8k: Path) -> None:
     """The 1,319 worked solutions as outputs, each for its own question and for the next one.
 
     lm-eval's filter, the last number, takes the answer out for both graders.
@@ -126,7 +124,9 @@ def test_on_the_same_outputs_lm_eval_and_our_grader_agree(own_gsm8k: str, gsm8k:
 
 
 @pytest.mark.slow
-def test_gsm8k_with_a_real_model(rzero: Rzero, tmp_path: Path, smollm2: Path, gsm8k: Path) -> None:
+def test_gsm8k_runs_with_a_real_model(
+    rzero: Rzero, tmp_path: Path, smollm2: Path, gsm8k: Path
+) -> None:
     more = ["--tasks", "rzero_gsm8k", f"--data-file=rzero_gsm8k={gsm8k}", "--limit", str(N)]
     _, results, log = evaluate(rzero, tmp_path, smollm2, *more, "--max-tokens", "64")
     task = results["tasks"]["rzero_gsm8k"]
@@ -137,7 +137,7 @@ def test_gsm8k_with_a_real_model(rzero: Rzero, tmp_path: Path, smollm2: Path, gs
 
 
 @pytest.mark.slow
-def test_lm_evals_own_gsm8k_has_lm_evals_own_numbers(
+def test_lm_evals_gsm8k_gives_the_numbers_of_lm_eval(
     rzero: Rzero, tmp_path: Path, smollm2: Path, gsm8k: Path
 ) -> None:
     """The same task by lm-eval with its own model class and by `rzero eval`, as chats."""

@@ -81,7 +81,7 @@ def load(names: list[str], **how: Any) -> dict[str, Any]:
     return load_tasks(names, **how).others
 
 
-def test_a_task_of_ones_own(folder: str, engine: TransformersEngine) -> None:
+def test_custom_task_is_evaluated(folder: str, engine: TransformersEngine) -> None:
     log: list[dict[str, Any]] = []
     tasks = load(["rzero_sums"], include_path=folder)
     found = evaluate_tasks(engine, tasks, report=log.append, **TASK_DEFAULTS)
@@ -102,7 +102,7 @@ def test_a_task_of_ones_own(folder: str, engine: TransformersEngine) -> None:
         assert sample["greedy"] == (record["completions"][0][-1:] == record["reference"])
 
 
-def test_tasks_repeat_with_their_seed(folder: str, engine: TransformersEngine) -> None:
+def test_tasks_depend_on_the_seed_alone(folder: str, engine: TransformersEngine) -> None:
     def outputs(seed: int) -> list[Any]:
         log: list[dict[str, Any]] = []
         tasks = load(["rzero_sums"], include_path=folder)
@@ -137,7 +137,9 @@ def test_mean_at_k_of_a_task_by_hand(folder: str) -> None:
 
 
 @pytest.mark.parametrize("finished", [0, 1, 4, 9, 16, 21, 31])
-def test_tasks_go_on_from_a_journal(folder: str, engine: TransformersEngine, finished: int) -> None:
+def test_tasks_resume_from_a_journal(
+    folder: str, engine: TransformersEngine, finished: int
+) -> None:
     """Generated answers, sampled ones too, and log-likelihoods; 32 requests in all."""
     shown: list[dict[str, Any]] = []
 
@@ -159,7 +161,7 @@ def test_tasks_go_on_from_a_journal(folder: str, engine: TransformersEngine, fin
     assert shown[: len(shown) // 2] == shown[len(shown) // 2 :]
 
 
-def test_log_likelihoods_of_many_requests_go_on_within_a_block(
+def test_log_likelihoods_resume_within_a_block(
     folder: str, engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rzero_cli.evaluation.lm._SCORED_AT_ONCE", 6)
@@ -175,7 +177,7 @@ def test_log_likelihoods_of_many_requests_go_on_within_a_block(
         assert once(journal[:finished]) == (samples, journal[finished:])
 
 
-def test_prompts_are_raw_unless_a_chat_is_asked_for(
+def test_prompts_are_raw_unless_chat_is_set(
     folder: str, engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Any] = []
@@ -196,7 +198,7 @@ def test_prompts_are_raw_unless_a_chat_is_asked_for(
     assert seen[4] == [{"role": "user", "content": "0 + 0?"}]
 
 
-def test_limit_and_max_tokens(folder: str, engine: TransformersEngine) -> None:
+def test_limit_and_max_tokens_apply_to_tasks(folder: str, engine: TransformersEngine) -> None:
     log: list[dict[str, Any]] = []
     tasks = load(["rzero_sums"], include_path=folder)
     options = TASK_DEFAULTS | {"limit": 2, "max_tokens": 1, "k": 0}
@@ -216,7 +218,7 @@ def test_log_likelihoods_with_the_transformers_engine(
     assert found["rzero_sums"]["k"] == 3
 
 
-def test_log_likelihoods_are_refused_before_anything_is_generated(folder: str) -> None:
+def test_unsupported_log_likelihoods_are_refused_before_generation(folder: str) -> None:
     engine = Scripted({})
     tasks = load(["rzero_sums", "rzero_choice"], include_path=folder)
     with pytest.raises(RzeroError, match="task rzero_choice needs log-likelihoods"):
@@ -224,7 +226,7 @@ def test_log_likelihoods_are_refused_before_anything_is_generated(folder: str) -
     assert engine.asked == 0
 
 
-def test_chats_are_for_models_that_have_a_template(
+def test_chat_needs_a_chat_template(
     folder: str, engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tasks = load(["rzero_sums"], include_path=folder)
@@ -237,7 +239,7 @@ def test_chats_are_for_models_that_have_a_template(
     )
 
 
-def test_tasks_print_nothing(
+def test_evaluate_tasks_prints_nothing(
     folder: str, engine: TransformersEngine, capfd: pytest.CaptureFixture[str]
 ) -> None:
     tasks = load(["rzero_sums", "rzero_choice"], include_path=folder)
@@ -245,22 +247,22 @@ def test_tasks_print_nothing(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_task_without_its_data_is_one_line(folder: str) -> None:
+def test_task_without_data_is_one_line(folder: str) -> None:
     with pytest.raises(RzeroError, match=r"no data for rzero_broken .*/no/such/file") as caught:
         load_tasks(["rzero_broken"], include_path=folder)
     assert "\n" not in str(caught.value)
 
 
-def test_tasks_that_run_what_a_model_wrote_are_refused(folder: str) -> None:
+def test_tasks_that_run_generated_code_are_refused(folder: str) -> None:
     with pytest.raises(UsageError, match="rzero_unsafe: it runs code"):
         load_tasks(["rzero_unsafe"], include_path=folder)
 
 
-def test_a_yaml_file_is_a_task_too(folder: str) -> None:
+def test_yaml_file_is_a_task(folder: str) -> None:
     assert list(load([f"{folder}/sums.yaml"], include_path=folder)["tasks"]) == ["rzero_sums"]
 
 
 @pytest.mark.slow  # reads the index of lm-eval's own tasks
-def test_an_unknown_task_names_its_neighbours(folder: str) -> None:
+def test_unknown_task_error_suggests_similar_names(folder: str) -> None:
     with pytest.raises(UsageError, match=r"--tasks gsm8: no such task.*gsm8k"):
         load_tasks(["gsm8"], include_path=folder)

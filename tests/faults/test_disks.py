@@ -95,7 +95,7 @@ def stage(
 
 
 @pytest.mark.parametrize("stage", STAGES, indirect=True)
-def test_a_full_disk_is_one_line_and_leaves_the_old_output(
+def test_full_disk_is_one_line_and_keeps_the_old_output(
     stage: Stage, disk: Disk, tries: Callable[[str], Tries], moments: Random, small_cache: Path
 ) -> None:
     name = str(stage.arguments[0])
@@ -144,7 +144,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_output(
 
 
 @pytest.mark.parametrize("stage", STAGES if FULL else STAGES[1::3], indirect=True)
-def test_a_folder_that_cannot_be_written_to_is_refused_before_any_work(
+def test_read_only_folder_is_refused_before_any_work(
     stage: Stage, disk: Disk, tries: Callable[[str], Tries]
 ) -> None:
     name = str(stage.arguments[0])

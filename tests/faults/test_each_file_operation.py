@@ -66,7 +66,7 @@ def whole(out: Path) -> bool:
     ],
     ids=["vote", "filter", "checkpoint"],
 )
-def test_a_kill_before_any_file_operation_leaves_all_or_nothing(
+def test_kill_before_any_file_operation_leaves_all_or_nothing(
     arguments: list[str],
     resumes: bool,
     old: bool,
@@ -118,7 +118,7 @@ def test_a_kill_before_any_file_operation_leaves_all_or_nothing(
             }
 
 
-def test_a_training_that_needs_only_its_name_is_not_removed_when_interrupted(
+def test_training_interrupted_before_its_rename_is_kept(
     tmp_path: Path,
 ) -> None:
     from rzero_cli.training.saving import open_checkpoint

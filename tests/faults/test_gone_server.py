@@ -47,7 +47,7 @@ def server_that_goes(port: int = 0) -> Iterator[ScriptedServer]:
 
 
 @pytest.mark.parametrize("seconds", [1, pytest.param(60, marks=pytest.mark.slow)])
-def test_a_server_that_is_gone_for_a_while_is_waited_for(
+def test_engine_waits_for_a_server_that_is_gone_for_a_while(
     seconds: int, tmp_path: Path, tries: Callable[[str], Tries], moments: Random
 ) -> None:
     if seconds == 60 and not FULL:

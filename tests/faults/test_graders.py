@@ -138,7 +138,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("stage", "hit", "among", "times"), CASES)
-def test_a_lost_grader_costs_its_pair_alone(
+def test_lost_comparison_worker_costs_only_its_pair(
     stage: str,
     hit: Callable[[psutil.Process], None],
     among: Sequence[Among],
@@ -184,7 +184,7 @@ def test_a_lost_grader_costs_its_pair_alone(
     assert len(wrong) <= timed_out <= most, (wrong, said)
 
 
-def test_a_lost_worker_of_a_pool_costs_nothing(
+def test_lost_pool_worker_costs_nothing(
     tmp_path: Path, tries: Callable[[str], Tries], moments: Random
 ) -> None:
     rows = [

@@ -66,7 +66,7 @@ def hostile() -> list[str]:
 
 
 @pytest.mark.parametrize("command", ["vote", "grade", "score", "filter", "stats", "sample"])
-def test_hostile_text_does_no_harm(
+def test_commands_survive_hostile_text(
     command: str, tmp_path: Path, tries: Callable[[str], Tries], moments: Random
 ) -> None:
     texts = hostile() if FULL else moments.sample(hostile(), 8)

@@ -32,7 +32,7 @@ MANY = 25
 
 
 @pytest.mark.parametrize("stage", ["sample", "label", "score"])
-def test_a_killed_stage_ends_as_if_it_had_not_been(
+def test_killed_stage_resumes_to_the_undisturbed_output(
     stage: str,
     forks: ForkServer,
     small_base: Path,
@@ -64,7 +64,7 @@ def test_a_killed_stage_ends_as_if_it_had_not_been(
     kill_often(command, kind, moments, MANY if FULL else 5, journal_lines, finished)
 
 
-def test_a_killed_evaluation_ends_as_if_it_had_not_been(
+def test_killed_evaluation_resumes_to_the_undisturbed_results(
     forks: ForkServer,
     small_base: Path,
     tmp_path: Path,
@@ -91,7 +91,7 @@ def test_a_killed_evaluation_ends_as_if_it_had_not_been(
 
 
 @pytest.mark.parametrize("stage", ["challenge", "train-solver"])
-def test_a_killed_training_goes_on_from_its_last_step(
+def test_killed_training_resumes_from_its_last_step(
     stage: str,
     forks: ForkServer,
     small_base: Path,

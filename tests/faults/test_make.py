@@ -43,7 +43,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_make_deletes_nothing_that_is_finished(
+def test_interrupted_make_keeps_finished_targets(
     number: signal.Signals, folder: Path, tries: Callable[[str], Tries]
 ) -> None:
     stage = folder / "ending"
@@ -65,7 +65,7 @@ def test_make_deletes_nothing_that_is_finished(
 
 @pytest.mark.slow
 @pytest.mark.skipif(not FULL, reason="two whole loops: only with RZERO_FAULTS=full")
-def test_a_loop_that_is_killed_ends_in_the_same_records(
+def test_killed_loop_resumes_to_the_same_records(
     folder: Path, tries: Callable[[str], Tries], moments: Random, small_base: Path
 ) -> None:
     pytest.importorskip("torch")

@@ -40,7 +40,7 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def test_what_is_finished_is_kept_and_resumed(
+def test_label_out_of_memory_keeps_finished_records_and_resumes(
     rzero: Rzero, tiny_model: Path, tmp_path: Path
 ) -> None:
     rows = [{"question": f"reverse the digits of {1000 + n}"} for n in range(12)]
@@ -74,7 +74,7 @@ def test_what_is_finished_is_kept_and_resumed(
     assert b"\n".join(halved).startswith(kept)
 
 
-def test_a_training_goes_on_with_fewer_rollouts_in_a_pass(
+def test_training_out_of_memory_continues_with_fewer_rollouts_per_pass(
     rzero: Rzero, small_base: Path, tmp_path: Path
 ) -> None:
     heldout = (small_base / "heldout.jsonl").read_text().splitlines()

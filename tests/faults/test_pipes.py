@@ -64,7 +64,7 @@ def server() -> Iterator[ScriptedServer]:
         yield started
 
 
-def test_who_has_read_enough_is_no_error(
+def test_closed_reader_is_no_error(
     folder: Path, server: ScriptedServer, tries: Callable[[str], Tries], moments: Random
 ) -> None:
     for command in chosen(moments):
@@ -74,7 +74,7 @@ def test_who_has_read_enough_is_no_error(
             tries(f"closed pipe: {kind_of(command)}").tries += 1
 
 
-def test_a_full_device_is_one_line(
+def test_full_output_device_is_one_line(
     folder: Path, server: ScriptedServer, tries: Callable[[str], Tries], moments: Random
 ) -> None:
     for command in chosen(moments):
@@ -84,7 +84,7 @@ def test_a_full_device_is_one_line(
         tries(f"/dev/full: {kind_of(command)}").tries += 1
 
 
-def test_what_cannot_be_said_is_no_reason_not_to_work(
+def test_unwritable_stderr_does_not_stop_a_command(
     folder: Path, server: ScriptedServer, tries: Callable[[str], Tries], moments: Random
 ) -> None:
     for command in RECORDS if FULL else moments.sample(RECORDS, 1):
@@ -98,7 +98,7 @@ def test_what_cannot_be_said_is_no_reason_not_to_work(
         tries("stderr closed").tries += 1
 
 
-def test_what_is_closed_is_no_file_of_ours(
+def test_closed_standard_streams_are_not_reused_for_files(
     folder: Path, server: ScriptedServer, tries: Callable[[str], Tries], moments: Random
 ) -> None:
     for command in RECORDS if FULL else moments.sample(RECORDS, 1):

@@ -104,7 +104,7 @@ JOURNAL = {"out.part", "out.part.json", "out.part.ahead"}
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["sample", "label", "score", "vote", "grade", "eval"])
-def test_a_signal_keeps_what_is_finished(
+def test_signal_keeps_finished_records(
     stage: str,
     forks: ForkServer,
     tiny_model: Path,
@@ -137,7 +137,7 @@ def test_a_signal_keeps_what_is_finished(
 
 
 @pytest.mark.slow
-def test_a_signal_leaves_nothing_of_what_is_merged(
+def test_signal_leaves_no_part_of_a_merge(
     forks: ForkServer,
     adapter: Path,
     tmp_path: Path,
@@ -158,7 +158,7 @@ def test_a_signal_leaves_nothing_of_what_is_merged(
 
 
 @pytest.mark.slow
-def test_a_signal_leaves_nothing_of_a_base(
+def test_signal_leaves_no_part_of_a_tiny_base(
     forks: ForkServer, tmp_path: Path, tries: Callable[[str], Tries], moments: Random
 ) -> None:
     """In its first seconds; it takes too long to be made whole after each."""
@@ -171,7 +171,7 @@ def test_a_signal_leaves_nothing_of_a_base(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["challenge", "train-solver"])
-def test_a_signal_keeps_the_last_state_of_a_training(
+def test_signal_keeps_the_last_state_of_a_training(
     stage: str,
     forks: ForkServer,
     tiny_model: Path,
@@ -243,7 +243,7 @@ def test_a_signal_keeps_the_last_state_of_a_training(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_to_a_fresh_process_says_nothing(
+def test_signal_during_start_and_exit_prints_nothing(
     number: signal.Signals,
     labels: Path,
     tmp_path: Path,
@@ -291,7 +291,7 @@ def _wait_for_main(pid: int) -> None:
 
 
 @pytest.mark.slow
-def test_another_ctrl_c_ends_at_once(
+def test_second_ctrl_c_ends_at_once(
     forks: ForkServer,
     tiny_model: Path,
     questions: Path,

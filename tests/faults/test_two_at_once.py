@@ -57,7 +57,7 @@ def refused(folder: Path, command: list[str], *holders: int) -> None:
 
 
 @pytest.mark.parametrize("stage", ["filter", "vote", "label"] if FULL else ["label"])
-def test_the_second_of_two_is_refused_and_the_first_goes_on(
+def test_second_process_on_an_output_is_refused(
     stage: str, labels: Path, tmp_path: Path, tries: Callable[[str], Tries]
 ) -> None:
     kind = tries(f"two at once: {stage}")
@@ -89,7 +89,7 @@ def test_the_second_of_two_is_refused_and_the_first_goes_on(
             (tmp_path / "out").unlink()
 
 
-def test_the_second_training_is_refused_before_it_loads_anything(
+def test_second_training_is_refused_before_loading(
     labels: Path, tmp_path: Path, tries: Callable[[str], Tries]
 ) -> None:
     hollow_checkpoint(tmp_path / "model")
@@ -105,7 +105,7 @@ def test_the_second_training_is_refused_before_it_loads_anything(
         kind.tries += 1
 
 
-def test_of_several_at_the_same_moment_one_makes_it(
+def test_one_of_several_simultaneous_processes_wins(
     labels: Path, tmp_path: Path, tries: Callable[[str], Tries]
 ) -> None:
     kind = tries("four at the same moment: filter")

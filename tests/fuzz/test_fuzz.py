@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 FOLDER = Path(__file__).parent
 
 
-def test_a_short_run_finds_nothing(tmp_path: Path) -> None:
+def test_short_fuzz_run_finds_nothing(tmp_path: Path) -> None:
     command = [sys.executable, str(FOLDER / "run.py"), "--examples", "5", "--seed", "1"]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300)
     assert ended.returncode == 0, ended.stdout
@@ -23,7 +23,7 @@ def test_a_short_run_finds_nothing(tmp_path: Path) -> None:
     assert all(" 5 " in row for row in rows)
 
 
-def test_what_fails_or_takes_too_long_is_found_and_shrunk(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fuzz_finds_and_shrinks_failures_and_slow_examples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(FOLDER))
     import run
 

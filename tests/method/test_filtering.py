@@ -34,15 +34,15 @@ TENTHS = [repr(k / 10) for k in range(11)]
         ("0.5", TENTHS),
     ],
 )
-def test_of_ten_answers(delta: str, expected: list[str]) -> None:
+def test_band_keeps_both_bounds_of_ten_answers(delta: str, expected: list[str]) -> None:
     assert _kept(TENTHS, band(Decimal(delta))) == expected
 
 
-def test_official_keeps_from_three_to_eight_tenths() -> None:
+def test_official_band_keeps_from_0_3_to_0_8() -> None:
     assert _kept(TENTHS, (Decimal("0.3"), Decimal("0.8"))) == TENTHS[3:9]
 
 
-def test_the_float_next_to_the_boundary_is_out() -> None:
+def test_float_next_to_a_bound_is_not_kept() -> None:
     neighbours = [
         repr(number)
         for edge in (0.25, 0.75)
@@ -53,18 +53,18 @@ def test_the_float_next_to_the_boundary_is_out() -> None:
     assert _kept(neighbours, band(Decimal("0.25"))) == inner
 
 
-def test_a_delta_may_have_any_number_of_digits() -> None:
+def test_delta_may_have_any_number_of_digits() -> None:
     delta, zeros, nines = f"0.2{'0' * 40}1", "0" * 40, "9" * 40
     # 1/2 -+ delta, and the next decimal beyond: 0.3 - 1e-42 and 0.7 + 1e-42
     edges = [f"0.2{nines}8", f"0.2{nines}9", f"0.7{zeros}1", f"0.7{zeros}2"]
     assert _kept(edges, band(Decimal(delta))) == edges[1:3]
 
 
-def test_a_question_without_a_label_is_never_kept() -> None:
+def test_question_without_label_is_never_kept() -> None:
     assert not keep(None, Decimal("0.5"), band(Decimal("0.5")))
 
 
-def test_floats_decide_what_is_not_at_a_boundary_and_the_text_what_is() -> None:
+def test_quick_keep_uses_the_text_at_the_bounds() -> None:
     decide = quick_keep(band(Decimal("0.25")))
     for text, kept in {"0.5": True, "0.1": False, "0.25": True, "0.75": True, "1.0": False}.items():
         line = f'{{"answer":"1","p_hat":{text}}}'.encode()
@@ -92,7 +92,7 @@ def shares(draw: st.DrawFn) -> str:
 
 
 @given(shares(), shares().filter(lambda text: Fraction(text) <= Fraction(1, 2)))
-def test_keep_is_the_exact_comparison(p_hat: str, delta: str) -> None:
+def test_keep_compares_exactly(p_hat: str, delta: str) -> None:
     expected = abs(Fraction(p_hat) - Fraction(1, 2)) <= Fraction(delta)
     assert keep("1", Decimal(p_hat), band(Decimal(delta))) == expected
 
@@ -112,7 +112,7 @@ def test_keep_is_the_exact_comparison(p_hat: str, delta: str) -> None:
     ),
     shares(),
 )
-def test_what_is_decided_quickly_is_decided_right(
+def test_quick_keep_agrees_with_exact_comparison(
     p_hat: str, delta: str, line: str, other: str
 ) -> None:
     interval = band(Decimal(delta))
@@ -128,5 +128,5 @@ def test_what_is_decided_quickly_is_decided_right(
     "record",
     [{}, [], None, {"answer": "1"}, {"answer": 1, "p_hat": 0.5}, {"answer": "1", "p_hat": True}],
 )
-def test_what_is_wrong_is_not_decided_quickly(record: object) -> None:
+def test_quick_keep_leaves_bad_records_undecided(record: object) -> None:
     assert quick_keep(band(Decimal("0.25")))(json.dumps(record).encode(), record) is None

@@ -13,7 +13,7 @@ SOLVER = {"steps": 15, "prompts": 512, "batch": 128, "group": 5, "max_tokens": 4
 CHALLENGER = {"steps": 5, "prompts": 512, "batch": 16, "group": 4, "max_tokens": 4096}
 
 
-def test_the_solver_of_the_paper() -> None:
+def test_plan_of_the_papers_solver() -> None:
     plan = make_plan(**SOLVER)
     assert plan.per_device == 8
     assert plan.gradient_accumulation == 80  # 128 * 5 / 8
@@ -26,14 +26,14 @@ def test_the_solver_of_the_paper() -> None:
     assert plan.describe() == text + "at most 157,286,400 tokens"
 
 
-def test_tokens_are_counted_once_a_generation() -> None:
+def test_tokens_written_counts_each_generation_once() -> None:
     # Two steps of two updates each; the log has figures of rollouts with the first ones.
     log = [{"completions/mean_length": n} if n else {"loss": 0.1} for n in (12.5, 0, 10.0, 0)]
     assert tokens_written(log, 8) == 180  # 8 * 12.5 + 8 * 10
     assert tokens_written([], 8) == 0
 
 
-def test_the_challenger_of_the_paper() -> None:
+def test_plan_of_the_papers_challenger() -> None:
     plan = make_plan(**CHALLENGER)
     assert plan.per_device == 8
     assert plan.gradient_accumulation == 8  # 16 * 4 / 8
@@ -56,7 +56,9 @@ def test_the_challenger_of_the_paper() -> None:
         ({"prompts": 1, "batch": 1, "group": 2}, 2, 1),
     ],
 )
-def test_devices_share_a_batch(changes: dict[str, int], per_device: int, accumulation: int) -> None:
+def test_plan_divides_a_batch_among_devices(
+    changes: dict[str, int], per_device: int, accumulation: int
+) -> None:
     plan = make_plan(**SOLVER | changes)
     assert (plan.per_device, plan.gradient_accumulation) == (per_device, accumulation)
     rollouts = plan.per_device * plan.processes * plan.gradient_accumulation
@@ -75,12 +77,12 @@ def test_devices_share_a_batch(changes: dict[str, int], per_device: int, accumul
         ({"group": 1}, "--group must be at least 2"),
     ],
 )
-def test_numbers_that_do_not_divide_are_refused(changes: dict[str, int], message: str) -> None:
+def test_plan_refuses_numbers_that_do_not_divide(changes: dict[str, int], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         make_plan(**SOLVER | changes)
 
 
-def test_a_plan_is_recorded_with_what_follows_from_it() -> None:
+def test_plan_record_has_derived_values() -> None:
     record: dict[str, Any] = Plan(**SOLVER, per_device=8, processes=1).as_record()
     assert record == SOLVER | {
         "per_device": 8,

@@ -13,7 +13,7 @@ from rzero_cli.errors import UsageError
 from rzero_cli.method.prompts import CHALLENGER, SOLVER, load_prompt, plain_text, prompt_for
 
 
-def test_the_challenger_is_told_the_format_it_is_checked_for() -> None:
+def test_challenger_prompt_states_the_checked_format() -> None:
     text = plain_text(CHALLENGER)
     for part in ("<question>", "</question>", r"\boxed{", "30 %"):
         assert part in text
@@ -21,21 +21,21 @@ def test_the_challenger_is_told_the_format_it_is_checked_for() -> None:
 
 
 @given(st.text())
-def test_the_solver_gets_the_question_as_it_is(question: str) -> None:
+def test_solver_prompt_holds_the_question_unchanged(question: str) -> None:
     system, user = prompt_for(SOLVER, question)
     assert user == {"role": "user", "content": question}
     assert system == SOLVER[0]
     assert r"\boxed{}" in system["content"]
 
 
-def test_only_the_placeholder_is_replaced() -> None:
+def test_prompt_replaces_only_the_placeholder() -> None:
     # Neither str.format's braces nor a placeholder inside the question mean anything.
     template = [{"role": "user", "content": r"{0} {question} \boxed{} {question}"}]
     (message,) = prompt_for(template, "{question} {x}")
     assert message["content"] == r"{0} {question} {x} \boxed{} {question} {x}"
 
 
-def test_a_model_without_a_template_gets_plain_lines() -> None:
+def test_plain_text_of_a_chat() -> None:
     messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "1+1?"}]
     assert plain_text(messages) == "system: Be brief.\nuser: 1+1?\nassistant:"
 
@@ -45,7 +45,7 @@ def _prompt(folder: Path, text: str) -> str:
     return str(folder / "prompt")
 
 
-def test_a_prompt_file_holds_text_or_messages(tmp_path: Path) -> None:
+def test_prompt_file_holds_text_or_messages(tmp_path: Path) -> None:
     assert load_prompt(None, SOLVER) is SOLVER
     text = _prompt(tmp_path, "\n Löse: {question}\n")
     assert load_prompt(text, SOLVER) == [{"role": "user", "content": "Löse: {question}"}]
@@ -65,20 +65,18 @@ def test_a_prompt_file_holds_text_or_messages(tmp_path: Path) -> None:
         ('[{"role": "user", "content": "", "name": ""}]', "expected"),
     ],
 )
-def test_a_prompt_file_that_cannot_be_one_is_refused(
-    tmp_path: Path, text: str, message: str
-) -> None:
+def test_malformed_prompt_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(UsageError, match=r"--prompt-file .*prompt: ") as error:
         load_prompt(_prompt(tmp_path, text), SOLVER)
     assert message in str(error.value)
 
 
-def test_a_challengers_prompt_needs_no_placeholder(tmp_path: Path) -> None:
+def test_challenger_prompt_needs_no_placeholder(tmp_path: Path) -> None:
     path = _prompt(tmp_path, "Ask me.")
     assert load_prompt(path, CHALLENGER) == [{"role": "user", "content": "Ask me."}]
 
 
-def test_a_prompt_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+def test_unreadable_prompt_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff")
     for name in ("nowhere", ".", "binary"):
         with pytest.raises(UsageError, match="--prompt-file"):

@@ -51,7 +51,7 @@ plain = st.text().filter(lambda text: "<" not in text and "\\" not in text and t
 
 
 @given(st.text(), plain, plain.filter(lambda text: not set(text) & set("{}")))
-def test_what_was_written_is_read(before: str, question: str, answer: str) -> None:
+def test_well_formed_question_and_answer_are_read(before: str, question: str, answer: str) -> None:
     completion = f"{before}<question>{question}</question>\\boxed{{{answer}}}"
     assert parse_question(completion) == (question.strip(), answer.strip())
 
@@ -66,7 +66,7 @@ def test_any_order_of_tags_is_read_or_malformed(pieces: list[str]) -> None:
         assert "</question>" not in question
 
 
-def test_a_question_keeps_its_id() -> None:
+def test_question_id_is_a_hash_of_the_text() -> None:
     # sha256("What is 1 + 1?"), as `printf '%s' 'What is 1 + 1?' | sha256sum` prints it
     assert question_id("What is 1 + 1?") == "72f8917549de2d6d"
     assert question_id("\ud800") != question_id("\udfff")

@@ -35,13 +35,13 @@ near = pytest.approx
         (10, 0.0, 0.0),
     ],
 )
-def test_uncertainty(majority: int, paper: float, official: float) -> None:
+def test_r_unc_by_hand(majority: int, paper: float, official: float) -> None:
     assert r_unc(majority / 10) == near(paper, abs=1e-15)
     assert r_unc(majority / 10, rule="official") == near(official, abs=1e-15)
 
 
 @given(st.floats(0, 1))
-def test_uncertainty_is_symmetric_and_largest_at_a_half(p_hat: float) -> None:
+def test_r_unc_is_symmetric_and_largest_at_one_half(p_hat: float) -> None:
     for rule, largest in (("paper", 1.0), ("official", 0.5)):
         assert r_unc(p_hat, rule=rule) == near(r_unc(1 - p_hat, rule=rule), abs=1e-15)
         assert 0 <= r_unc(p_hat, rule=rule) <= largest == r_unc(0.5, rule=rule)
@@ -57,7 +57,7 @@ QUESTIONS = [
 P_HATS = [0.5, None, 0.8, 0.1]
 
 
-def test_paper() -> None:
+def test_challenger_rewards_of_the_paper_by_hand() -> None:
     expected = [
         # r_unc - lambda * |cluster| / B = 1 - 2/4
         ChallengerReward(0.5, 1.0, 0.5, 0),
@@ -71,7 +71,7 @@ def test_paper() -> None:
     check(challenger_rewards(QUESTIONS, P_HATS), expected)
 
 
-def test_official() -> None:
+def test_challenger_rewards_of_official_by_hand() -> None:
     expected = [
         # min(p, 1 - p) - |cluster| / B, not clipped
         ChallengerReward(0.0, 0.5, 0.5, 0),
@@ -89,7 +89,7 @@ def check(got: list[ChallengerReward], expected: list[ChallengerReward]) -> None
         assert one.as_keys() == near(other.as_keys(), abs=1e-15)
 
 
-def test_the_penalty_has_a_weight() -> None:
+def test_lambda_rep_weighs_the_penalty() -> None:
     half = challenger_rewards(QUESTIONS, P_HATS, lambda_rep=0.5)
     assert [r.r_rep for r in half] == [0.25, None, 0.25, 0.125]
     assert half[0].reward == near(1.0 - 0.25)
@@ -97,14 +97,14 @@ def test_the_penalty_has_a_weight() -> None:
     assert [r.reward for r in without] == near([1.0, 0.0, 0.4, 0.2])
 
 
-def test_a_higher_threshold_joins_more() -> None:
+def test_higher_tau_bleu_joins_more_questions() -> None:
     rewards = challenger_rewards(QUESTIONS, P_HATS, tau_bleu=1.0)
     assert rewards[0].cluster == rewards[2].cluster
     rewards = challenger_rewards(QUESTIONS, P_HATS, tau_bleu=0.01)
     assert [r.r_rep for r in rewards] == [0.25, None, 0.25, 0.25]
 
 
-def test_a_batch_of_copies_earns_nothing_and_one_of_its_own_kind_nearly_all() -> None:
+def test_batch_of_copies_earns_nothing() -> None:
     # |cluster| / B = 1 of all that r_unc can give
     assert {r.reward for r in challenger_rewards(["same question"] * 5, [0.5] * 5)} == {0.0}
     different = [f"{chr(97 + i)} {chr(107 + i)} {i}" for i in range(10)]
@@ -112,14 +112,14 @@ def test_a_batch_of_copies_earns_nothing_and_one_of_its_own_kind_nearly_all() ->
     assert [r.reward for r in rewards] == near([0.9] * 10)
 
 
-def test_a_batch_of_malformed_ones_and_an_empty_one() -> None:
+def test_rewards_of_malformed_and_empty_batches() -> None:
     assert [r.reward for r in challenger_rewards([None] * 4, [None] * 4)] == [0.0] * 4
     official = challenger_rewards([None] * 4, [None] * 4, rule="official")
     assert [r.reward for r in official] == [-1.25] * 4
     assert challenger_rewards([], []) == []
 
 
-def test_a_question_without_p_hat_is_a_bug_of_the_caller() -> None:
+def test_question_without_p_hat_raises_value_error() -> None:
     with pytest.raises(ValueError, match="question 1 is well-formed and has no p_hat"):
         challenger_rewards(["a", "b"], [0.5, None])
 
@@ -136,7 +136,7 @@ batches = st.lists(
 
 @settings(deadline=None)
 @given(batches, st.randoms(use_true_random=False))
-def test_nothing_depends_on_the_order_of_a_batch(
+def test_rewards_ignore_the_order_of_a_batch(
     batch: list[tuple[str | None, float]], rng: random.Random
 ) -> None:
     # A tie between two merges is broken by position: nothing to hold against the formula.
@@ -161,7 +161,7 @@ def partition(questions: list[str]) -> Counter[tuple[str, ...]]:
 
 @settings(deadline=None)
 @given(batches)
-def test_the_formulas_hold_for_any_batch(batch: list[tuple[str | None, float]]) -> None:
+def test_reward_formulas_hold_for_any_batch(batch: list[tuple[str | None, float]]) -> None:
     questions, p_hats = zip(*batch, strict=True)
     size = len(batch)
     for rule in ("paper", "official"):
@@ -199,7 +199,7 @@ def test_the_formulas_hold_for_any_batch(batch: list[tuple[str | None, float]]) 
         ("", False),
     ],
 )
-def test_the_solvers_format(completion: str, good: bool) -> None:
+def test_solver_format(completion: str, good: bool) -> None:
     assert solver_format(completion) == good
 
 
@@ -208,7 +208,7 @@ def test_the_solvers_format(completion: str, good: bool) -> None:
     # 0.9 * accuracy + 0.1 * format
     [(True, True, 1.0), (True, False, 0.9), (False, True, 0.1), (False, False, 0.0)],
 )
-def test_the_solvers_reward(correct: bool, formatted: bool, official: float) -> None:
+def test_solver_reward(correct: bool, formatted: bool, official: float) -> None:
     completion = r"<think>hm</think> \boxed{5}" if formatted else r"\boxed{5}"
     assert solver_reward(correct, completion) == float(correct)
     assert solver_reward(correct, completion, rule="official") == near(official, abs=1e-15)

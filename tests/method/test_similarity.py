@@ -85,7 +85,7 @@ def real_questions(folder: Path, each: int, seed: int) -> list[str]:
     return questions
 
 
-def test_real_questions_and_near_duplicates(benchmarks: Path) -> None:
+def test_bleu_of_real_questions_equals_the_libraries(benchmarks: Path) -> None:
     questions = real_questions(benchmarks, each=5, seed=1)
     rng = random.Random(2)
     check_against_the_loops([*questions, *(edited(q, rng) for q in questions), questions[0]])
@@ -106,7 +106,7 @@ SHORT = (
 )
 
 
-def test_empty_and_short_texts() -> None:
+def test_bleu_of_empty_and_short_texts_equals_the_libraries() -> None:
     check_against_the_loops(
         [*SHORT, "a\n", "a.", "$a$", "1,000.5", "x\u2028y", "don't", "a  b", "a-\n", "a-"]
     )
@@ -117,11 +117,11 @@ words = st.lists(st.sampled_from(["a", "b", "c", "1.5", "é", "漢", "(x)", "&qu
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(words.map(" ".join) | st.text(max_size=12), min_size=1, max_size=6))
-def test_any_texts(texts: list[str]) -> None:
+def test_bleu_of_any_texts_equals_the_libraries(texts: list[str]) -> None:
     check_against_the_loops(texts)
 
 
-def test_golden_values() -> None:
+def test_bleu_distances_by_hand() -> None:
     # "a b c d" against "a b c x", both of 4 tokens, so no brevity penalty. Precisions 3/4, 2/3, 1/2
     # and 0 of 1, which smoothing makes 1/2: (3/4 * 2/3 * 1/2 * 1/2) ** (1/4) = (1/8) ** (1/4).
     distance = distance_matrix(["a b c d", "a b c x"], "none")[0, 1]
@@ -138,7 +138,7 @@ def test_golden_values() -> None:
     assert far == pytest.approx(1 - (1 / (10 * 18 * 32 * 56)) ** 0.25, abs=1e-15)
 
 
-def test_the_orders_of_a_batch_are_the_same_in_blocks_of_rows() -> None:
+def test_blocks_of_rows_give_the_same_distances() -> None:
     rng = random.Random(0)
     texts = [" ".join(rng.choices("abcdefgh", k=rng.randint(0, 12))) for _ in range(150)]
     for bleu in ("none", NLTK):  # 150 rows are three blocks
@@ -149,7 +149,7 @@ def test_the_orders_of_a_batch_are_the_same_in_blocks_of_rows() -> None:
 @pytest.mark.parametrize("bleu", ALL)
 @settings(max_examples=150, deadline=None)
 @given(st.text(st.sampled_from("ab1.,-&;\n\t \u2028\x1c()<>é漢") | st.characters(), max_size=30))
-def test_words_are_tokenized_apart_as_in_their_line(bleu: str, text: str) -> None:
+def test_words_tokenize_the_same_alone_and_in_a_line(bleu: str, text: str) -> None:
     same_words = f"a {text} 1"
     texts = [text, same_words, "a &quot; 1.5 <skipped> -\n b"]
     tokenize = tokenizer(bleu)
@@ -168,7 +168,7 @@ def numbered(lists: Sequence[Sequence[str]]) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("bleu", ALL)
-def test_a_distance_matrix(bleu: str) -> None:
+def test_distance_matrix_is_symmetric_with_zero_diagonal(bleu: str) -> None:
     distances = distance_matrix([*SHORT, "a b c d e f", "z"], bleu)
     assert (distances == distances.T).all()
     assert (distances.diagonal() == 0).all()
@@ -176,7 +176,7 @@ def test_a_distance_matrix(bleu: str) -> None:
 
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
-def test_identical_questions_are_at_distance_zero_however_short(tokenizer: str) -> None:
+def test_identical_short_questions_have_distance_zero(tokenizer: str) -> None:
     # Without effective order two identical questions of three tokens would be far apart.
     for text in ("a", "a b", "x y z", "a b c d e"):
         assert distance_matrix([text, text], tokenizer)[0, 1] == pytest.approx(0, abs=1e-12)
@@ -207,7 +207,7 @@ def test_self_bleu_is_the_mean_of_the_libraries_scores() -> None:
     assert self_bleu(condensed_distances(["a b c d", "e f g h"])) == (0.0, 0.0)
 
 
-def test_the_error_of_self_bleu_is_that_of_samples() -> None:
+def test_self_bleu_error_matches_the_spread_of_samples() -> None:
     rng = random.Random(0)
     words = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p"]
     all_of_them = [" ".join(rng.choices(words, range(1, 17), k=12)) for _ in range(400)]
@@ -235,7 +235,9 @@ def in_order_of_appearance(labels: Sequence[int]) -> list[int]:
 
 @pytest.mark.parametrize("tau_bleu", [0.2, 0.5, 0.8])
 @pytest.mark.parametrize("bleu", ["13a", "char", NLTK])
-def test_clusters_of_real_questions(benchmarks: Path, bleu: str, tau_bleu: float) -> None:
+def test_clusters_of_real_questions_equal_sklearns(
+    benchmarks: Path, bleu: str, tau_bleu: float
+) -> None:
     questions = real_questions(benchmarks, each=20, seed=3)
     rng = random.Random(4)
     chains = [questions[i] for i in range(0, len(questions), 3)]
@@ -253,12 +255,12 @@ def test_clusters_of_real_questions(benchmarks: Path, bleu: str, tau_bleu: float
     st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 1.0]),
     st.sampled_from(["13a", "none", NLTK]),
 )
-def test_clusters_of_any_texts(texts: list[str], tau_bleu: float, bleu: str) -> None:
+def test_clusters_of_any_texts_equal_sklearns(texts: list[str], tau_bleu: float, bleu: str) -> None:
     expected = sklearn_clusters(texts, bleu, tau_bleu)
     assert cluster_questions(texts, bleu=bleu, tau_bleu=tau_bleu) == expected
 
 
-def test_items_of_long_and_repetitive_questions() -> None:
+def test_bleu_of_long_and_repetitive_texts_equals_the_libraries() -> None:
     """An n-gram many times in a question, items that all have, items that few have."""
     rng = random.Random(5)
     texts = [" ".join(rng.choices("ab", k=rng.randint(1, 60))) for _ in range(12)]
@@ -267,7 +269,7 @@ def test_items_of_long_and_repetitive_questions() -> None:
     check_against_the_loops(texts)
 
 
-def test_blocks_of_rows_join(benchmarks: Path) -> None:
+def test_distances_of_more_questions_than_a_block(benchmarks: Path) -> None:
     """More questions than a block has rows."""
     questions = real_questions(benchmarks, each=30, seed=6)
     questions += [edited(q, random.Random(7)) for q in questions]
@@ -280,7 +282,7 @@ def test_blocks_of_rows_join(benchmarks: Path) -> None:
     )
 
 
-def test_a_distance_of_exactly_tau_does_not_merge() -> None:
+def test_distance_of_exactly_tau_does_not_merge() -> None:
     # "a" against "a": BLEU 1. "a" against "b": 0, distance exactly 1.
     assert cluster_questions(["a", "b", "a"], tau_bleu=1.0) == [0, 1, 0]
     assert cluster_questions(["a", "b", "a"], tau_bleu=0.5) == [0, 1, 0]
@@ -300,12 +302,12 @@ def test_average_linkage_by_hand() -> None:
     assert cluster_questions(texts, bleu="none", tau_bleu=0.41) == [0, 0, 0, 1]
 
 
-def test_no_question_and_one_question() -> None:
+def test_clusters_of_no_and_one_question() -> None:
     assert cluster_questions([]) == []
     assert cluster_questions(["a"]) == [0]
 
 
-def test_only_tokenizers_that_need_no_download_are_known() -> None:
+def test_unknown_bleu_tokenizer_is_refused() -> None:
     for name in (*BLEU_TOKENIZERS, NLTK):
         check_tokenizer("--bleu", name)
     with pytest.raises(UsageError, match="--bleu flores200: unknown; known: 13a, char"):

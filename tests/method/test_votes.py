@@ -39,7 +39,7 @@ def equivalence() -> Iterator[Equivalence]:
         ([r"\log_2 8", "3", "4", None], Vote("3", 0.5, 4, 2, {"3": 2, "4": 1})),
     ],
 )
-def test_vote(equivalence: Equivalence, answers: list[str | None], expected: Vote) -> None:
+def test_vote_by_hand(equivalence: Equivalence, answers: list[str | None], expected: Vote) -> None:
     for order in (answers, answers[::-1]):
         result = vote(order, equivalence)
         assert result == expected
@@ -55,7 +55,7 @@ def test_vote(equivalence: Equivalence, answers: list[str | None], expected: Vot
         (["", " "], 0.0),
     ],
 )
-def test_official_leaves_out_empty_boxes(
+def test_official_rule_ignores_empty_boxes(
     equivalence: Equivalence, answers: list[str | None], p_hat: float
 ) -> None:
     result = vote(answers, equivalence, rule="official")
@@ -75,7 +75,9 @@ ANSWERS = st.lists(
 
 @settings(deadline=None, max_examples=80)
 @given(ANSWERS, st.randoms(use_true_random=False))
-def test_vote_properties(equivalence: Equivalence, answers: list[str | None], random: Any) -> None:
+def test_vote_holds_its_invariants_in_any_order(
+    equivalence: Equivalence, answers: list[str | None], random: Any
+) -> None:
     result = vote(answers, equivalence)
     readable = [answer for answer in answers if answer is not None and answer.strip()]
     assert result.m == len(answers)

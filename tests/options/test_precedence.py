@@ -18,7 +18,7 @@ def kept(rzero: Rzero, *options: str, **environment: str) -> list[str]:
     return [json.loads(line)["answer"] for line in ended.lines]
 
 
-def test_each_level_yields_to_the_one_above(rzero: Rzero, tmp_path: Path) -> None:
+def test_flag_beats_environment_beats_file_beats_preset(rzero: Rzero, tmp_path: Path) -> None:
     assert kept(rzero) == list("34567")  # preset paper
     (tmp_path / "rzero.toml").write_text('preset = "official"\n')
     assert kept(rzero) == list("345678")  # the preset that the file names
@@ -40,7 +40,7 @@ def rewarded(rzero: Rzero, *options: str, **environment: str) -> float:
     return float(json.loads(ended.stdout)["reward"])
 
 
-def test_a_commands_own_table_wins_over_the_shared_keys(rzero: Rzero, tmp_path: Path) -> None:
+def test_command_table_beats_shared_keys(rzero: Rzero, tmp_path: Path) -> None:
     assert rewarded(rzero) == 0.0
     (tmp_path / "rzero.toml").write_text("lambda-rep = 0.5\n")
     assert rewarded(rzero) == 0.5
@@ -51,7 +51,7 @@ def test_a_commands_own_table_wins_over_the_shared_keys(rzero: Rzero, tmp_path: 
     assert rewarded(rzero, "--lambda-rep", "0") == 1.0
 
 
-def test_a_configuration_file_can_be_named(rzero: Rzero, tmp_path: Path) -> None:
+def test_configuration_file_can_be_named(rzero: Rzero, tmp_path: Path) -> None:
     (tmp_path / "rzero.toml").write_text("lambda_rep = 0.5\n")
     (tmp_path / "other.toml").write_text("lambda_rep = 0.25\n")
     assert rewarded(rzero, "--config", "other.toml") == 0.75
@@ -63,7 +63,7 @@ def test_a_configuration_file_can_be_named(rzero: Rzero, tmp_path: Path) -> None
         assert rewarded(rzero, *options, *other) == 0.25  # min(p, 1 - p) - 1/4
 
 
-def test_the_environment_names_a_model(refused: Refused, tmp_path: Path) -> None:
+def test_model_from_flag_environment_or_file(refused: Refused, tmp_path: Path) -> None:
     (tmp_path / "rzero.toml").write_text('solver = "from/toml/x"\n')
     for options, environment, named in (
         (["--solver", "from/flag/x"], {"RZERO_SOLVER": "from/environment/x"}, "flag"),
@@ -87,24 +87,24 @@ def test_the_environment_names_a_model(refused: Refused, tmp_path: Path) -> None
         ("[filter]\ndelta = 0.7\n", "--delta 0.7: must be between 0 and 0.5"),
     ],
 )
-def test_a_slip_of_the_pen_is_refused(
+def test_misspelled_configuration_is_refused(
     refused: Refused, tmp_path: Path, text: str, message: str
 ) -> None:
     (tmp_path / "rzero.toml").write_text(text)
     assert message in refused("filter", input=LABELED)
 
 
-def test_keys_of_other_commands_are_left_alone(rzero: Rzero, tmp_path: Path) -> None:
+def test_keys_of_other_commands_are_ignored(rzero: Rzero, tmp_path: Path) -> None:
     text = "m = 4\nclip_dual = 3.0\n[train-solver]\nsteps = 3\n[score]\nbatch = 7\n"
     (tmp_path / "rzero.toml").write_text(text)
     assert kept(rzero) == list("34567")
 
 
-def test_the_file_with_the_slip_is_named(refused: Refused, tmp_path: Path) -> None:
+def test_error_names_the_configuration_file(refused: Refused, tmp_path: Path) -> None:
     (tmp_path / "other.toml").write_text("deltta = 0.1\n")
     said = refused("filter", "--config", "other.toml")
     assert said.startswith("other.toml: no option 'deltta'")
 
 
-def test_a_missing_configuration_file_is_refused(refused: Refused) -> None:
+def test_missing_configuration_file_is_refused(refused: Refused) -> None:
     assert "--config nowhere.toml" in refused("filter", "--config", "nowhere.toml")

@@ -85,7 +85,7 @@ PAPER_AND_OFFICIAL: dict[tuple[str, str], tuple[Any, Any]] = {
 
 
 @pytest.mark.parametrize(("command", "name"), [*BOTH, *PAPER_AND_OFFICIAL])
-def test_the_presets_are_the_papers_table(command: str, name: str) -> None:
+def test_presets_match_the_papers_table(command: str, name: str) -> None:
     same = BOTH.get((command, name))
     expected = PAPER_AND_OFFICIAL.get((command, name), (same, same))
     got = tuple(preset_value(command, name, preset) for preset in ("paper", "official"))
@@ -93,14 +93,14 @@ def test_the_presets_are_the_papers_table(command: str, name: str) -> None:
     assert [type(value) for value in got] == [type(value) for value in expected]
 
 
-def test_official_says_nothing_that_the_table_does_not() -> None:
+def test_official_sets_only_options_of_the_table() -> None:
     stated = {key for _, key in PAPER_AND_OFFICIAL}
     for table in (layers("official")[1], *layers("official")[1].values()):
         if isinstance(table, dict):
             assert {key for key, value in table.items() if not isinstance(value, dict)} <= stated
 
 
-def test_the_default_preset_comes_first() -> None:
+def test_preset_names_start_with_the_default() -> None:
     assert preset_names() == ["paper", "official", "tiny", *MODELS]
     assert {"m", "delta", "low", "tau_bleu", "clip_dual"} <= preset_keys()
     assert "filter" not in preset_keys()
@@ -110,7 +110,7 @@ def test_the_default_preset_comes_first() -> None:
 
 
 @pytest.mark.parametrize("preset", MODELS)
-def test_a_model_of_the_paper_is_the_default_of_every_role(preset: str) -> None:
+def test_model_preset_sets_the_model_of_every_role(preset: str) -> None:
     own = layers(preset)[1]
     assert own["challenger"] == own["solver"] == own["model"]
     assert own["model"] in published()
@@ -123,7 +123,7 @@ def test_a_model_of_the_paper_is_the_default_of_every_role(preset: str) -> None:
             assert plan.updates == (160 if command == "challenge" else 60)
 
 
-def test_presets_are_combined_and_the_later_one_wins() -> None:
+def test_later_of_combined_presets_wins() -> None:
     assert preset_value("label", "m", "official,qwen3-4b") == 9
     assert preset_value("label", "solver", "official,qwen3-4b") == "Qwen/Qwen3-4B-Base"
     assert preset_value("challenge", "per_device", "qwen3-8b,tiny") == 192
@@ -132,7 +132,7 @@ def test_presets_are_combined_and_the_later_one_wins() -> None:
     assert layers("paper,official") == layers("official")
 
 
-def test_later_layers_and_a_commands_own_table_win() -> None:
+def test_later_layers_and_command_tables_win() -> None:
     stack: list[dict[str, Any]] = [
         {"a": 1, "b": 1, "label": {"b": 2, "c": 2}},
         {"b": 3, "filter": {"a": 9}},
@@ -141,13 +141,13 @@ def test_later_layers_and_a_commands_own_table_win() -> None:
     assert merge(stack, "filter") == {"a": 9, "b": 3}
 
 
-def test_a_delta_takes_the_place_of_the_bounds_below_it() -> None:
+def test_delta_replaces_bounds_of_lower_layers() -> None:
     bounds = {"filter": {"low": "0.3", "high": "0.8"}}
     assert merge([bounds, {"filter": {"delta": 0.1}}], "filter") == {"delta": 0.1}
     assert merge([{"delta": 0.1}, bounds], "filter") == {"delta": 0.1, "low": "0.3", "high": "0.8"}
 
 
-def test_options_may_be_written_with_dashes(tmp_path: Path) -> None:
+def test_configuration_keys_may_have_dashes(tmp_path: Path) -> None:
     path = tmp_path / "rzero.toml"
     path.write_text("tau-bleu = 0.4\n[train-solver]\nclip-high = 0.3\nseed = 1\n")
     assert load_config(path) == {"tau_bleu": 0.4, "train-solver": {"clip_high": 0.3, "seed": 1}}

@@ -16,7 +16,7 @@ from helpers.loop import RZERO, commands, make
 
 
 @pytest.mark.slow
-def test_the_demo_runs_is_interrupted_goes_on_and_reports(folder: Path) -> None:
+def test_demo_resumes_after_ctrl_c_and_reports(folder: Path) -> None:
     """One iteration of both chains on a small base, with a Ctrl-C in the middle."""
     arguments = ["SIZE=small", "ITERATIONS=1", "demo", "CHALLENGE_FLAGS=--steps 4"]
     arguments += ["SAMPLE_FLAGS=-n 200", "SOLVER_FLAGS=--steps 10", "EVAL_FLAGS=--limit 200"]
@@ -68,7 +68,7 @@ def test_the_demo_runs_is_interrupted_goes_on_and_reports(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_stage_deleted_is_made_again_with_all_that_follows(folder: Path) -> None:
+def test_deleted_stage_is_remade_with_everything_after_it(folder: Path) -> None:
     run = folder / "runs" / "demo-small"
     if not run.is_dir():
         pytest.skip("needs the run of the test before")
@@ -83,7 +83,7 @@ def test_a_stage_deleted_is_made_again_with_all_that_follows(folder: Path) -> No
 
 
 @pytest.mark.slow
-def test_the_table_of_difficulty_is_that_of_the_evaluations(folder: Path) -> None:
+def test_difficulty_table_matches_its_evaluations(folder: Path) -> None:
     run = folder / "runs" / "demo-small"
     if not run.is_dir():
         pytest.skip("needs the run of the first of these tests")

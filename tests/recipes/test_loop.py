@@ -20,20 +20,20 @@ def test_init_writes_the_makefile_and_refuses_to_overwrite(folder: Path) -> None
     assert again.stderr.count("\n") == 1
 
 
-def test_make_alone_says_what_there_is(folder: Path) -> None:
+def test_make_alone_lists_the_targets(folder: Path) -> None:
     done = make(folder)
     assert done.returncode == 0
     for target in ("run", "demo", "chains", "base-challenger", "one-model", "true-labels"):
         assert f"  {target} " in done.stdout
 
 
-def test_one_log_is_named_to_every_stage(folder: Path) -> None:
+def test_log_file_reaches_every_stage(folder: Path) -> None:
     for log in ("", "log.jsonl"):
         done = make(folder, "lineage", f"LOG_FILE={log}", "RZERO=echo [$$RZERO_LOG_FILE]")
         assert f"[{log}] lineage " in done.stdout
 
 
-def test_a_dry_run_reads_like_the_algorithm(folder: Path) -> None:
+def test_dry_run_reads_like_the_algorithm(folder: Path) -> None:
     plan = make(folder, "-n", "run", "MODEL=org/base", "ITERATIONS=2")
     assert plan.returncode == 0, plan.stderr
     iteration = ["challenge", "sample", "label", "filter", "train-solver", "eval"]
@@ -43,7 +43,7 @@ def test_a_dry_run_reads_like_the_algorithm(folder: Path) -> None:
     ), "the second iteration starts from both models of the first"
 
 
-def test_the_baseline_never_trains_a_challenger(folder: Path) -> None:
+def test_baseline_never_trains_a_challenger(folder: Path) -> None:
     plan = make(folder, "-n", "base-challenger", "MODEL=org/base", "ITERATIONS=2").stdout
     assert "challenge" not in commands(plan)
     samples = [line for line in plan.splitlines() if "rzero_cli sample" in line]
@@ -64,7 +64,7 @@ def test_the_baseline_never_trains_a_challenger(folder: Path) -> None:
         ("format-reward", "train-solver", "--reward format"),
     ],
 )
-def test_an_ablation_changes_one_option_of_one_stage(
+def test_ablation_changes_one_option_of_one_stage(
     folder: Path, target: str, stage: str, option: str
 ) -> None:
     plan = make(folder, "-n", target, "MODEL=org/base", "ITERATIONS=2", "TRUTH=1").stdout
@@ -82,7 +82,7 @@ def test_an_ablation_changes_one_option_of_one_stage(
     assert option not in full
 
 
-def test_what_a_chain_has_in_common_with_the_loop_is_made_once(folder: Path) -> None:
+def test_chains_share_artefacts_with_the_loop(folder: Path) -> None:
     """Until the first labels, a chain that differs from the loop only after them is the loop."""
     arguments = ("MODEL=org/base", "ITERATIONS=2", "CHAINS=trained no-filter no-penalty")
     plan = make(folder, "-n", "chains", *arguments)
@@ -96,7 +96,7 @@ def test_what_a_chain_has_in_common_with_the_loop_is_made_once(folder: Path) -> 
     assert "report" not in found
 
 
-def test_one_model_answers_and_learns_as_the_challenger_that_has_asked(folder: Path) -> None:
+def test_one_model_chain_trains_the_challenger_as_solver(folder: Path) -> None:
     plan = make(folder, "-n", "one-model", "MODEL=org/base", "ITERATIONS=2").stdout
     lines = [line.split("rzero_cli ", 1)[1] for line in plan.splitlines() if RZERO in line]
     run = "runs/r-zero/one-model"
@@ -107,7 +107,7 @@ def test_one_model_answers_and_learns_as_the_challenger_that_has_asked(folder: P
     assert f"--challenger {run}/iter-1/solver --solver {run}/iter-1/solver" in second
 
 
-def test_a_report_knows_every_chain_of_the_recipe(folder: Path) -> None:
+def test_report_knows_every_chain(folder: Path) -> None:
     found = re.search(r"^CHALLENGED := (.*)$", (folder / "Makefile").read_text(), re.M)
     assert found is not None
     chains = {"base-challenger", *found[1].split()}
@@ -115,7 +115,7 @@ def test_a_report_knows_every_chain_of_the_recipe(folder: Path) -> None:
     assert CHAIN_NAMES.keys() == {"base", *chains}
 
 
-def test_a_run_may_be_called_as_a_chain_is(folder: Path) -> None:
+def test_run_may_have_the_name_of_a_chain(folder: Path) -> None:
     """What a chain does differently is for its folder below the run's, not for the run."""
     usual = make(folder, "-n", "run", "MODEL=org/base", "ITERATIONS=2", "RUN=mine").stdout
     for name in ("one-model", "true-labels", "no-filter"):
@@ -124,16 +124,14 @@ def test_a_run_may_be_called_as_a_chain_is(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("target", [["true-labels"], ["chains", "CHAINS=trained true-labels"]])
-def test_who_knows_true_labels_is_asked_before_anything_is_made(
-    folder: Path, target: list[str]
-) -> None:
+def test_true_labels_need_an_oracle_before_any_stage(folder: Path, target: list[str]) -> None:
     done = make(folder, *target, "MODEL=org/base", "RUN=asked", "RZERO=echo")
     assert done.returncode == 2
     assert "ORACLE_FLAGS is not set" in done.stderr
     assert "challenge" not in done.stdout
 
 
-def test_the_difficulty_of_each_iteration_is_that_for_every_solver(folder: Path) -> None:
+def test_difficulty_evaluates_every_solver_on_every_iteration(folder: Path) -> None:
     arguments = ("-n", "difficulty", "MODEL=org/base", "ITERATIONS=2")
     plan = make(folder, *arguments, "ORACLE_FLAGS=--oracle-data known.jsonl", "EVAL_FLAGS=--k 9")
     assert plan.returncode == 0, plan.stderr
@@ -154,14 +152,14 @@ def test_the_difficulty_of_each_iteration_is_that_for_every_solver(folder: Path)
     assert world.count("--limit 200 --world") == 2
 
 
-def test_without_an_oracle_nothing_is_begun(folder: Path) -> None:
+def test_difficulty_needs_an_oracle_before_any_stage(folder: Path) -> None:
     done = make(folder, "difficulty", "MODEL=org/base", "RUN=unknown")
     assert done.returncode == 2
     assert "ORACLE_FLAGS is not set" in done.stderr
     assert "challenge" not in done.stdout
 
 
-def test_a_run_is_of_one_model(folder: Path) -> None:
+def test_run_refuses_a_second_model(folder: Path) -> None:
     """Under one name, the artefacts of two models would be taken for those of one."""
     first = make(folder, "needs-model", "RUN=mixed", "MODEL=org/one")
     assert first.returncode == 0, first.stderr
@@ -171,21 +169,21 @@ def test_a_run_is_of_one_model(folder: Path) -> None:
     assert "choose another RUN" in other.stderr
 
 
-def test_the_settings_beside_the_makefile_hold(folder: Path) -> None:
+def test_makefile_does_not_override_rzero_toml(folder: Path) -> None:
     """The Makefile names no preset unless asked to, so that rzero.toml is not overruled."""
     assert "--preset" not in make(folder, "-n", "run", "MODEL=org/base").stdout
     asked = make(folder, "-n", "run", "MODEL=org/base", "PRESET=official").stdout
     assert asked.count("--preset official") == len(commands(asked)) - 1  # all but report
 
 
-def test_a_model_of_the_paper_and_the_authors_settings_can_be_asked_for_together(
+def test_presets_can_be_combined_in_make(
     folder: Path,
 ) -> None:
     plan = make(folder, "-n", "run", "MODEL=Qwen/Qwen3-4B-Base", "PRESET=official,qwen3-4b").stdout
     assert plan.count("--preset official,qwen3-4b") == len(commands(plan)) - 1
 
 
-def test_no_model_is_said_in_one_line(folder: Path) -> None:
+def test_missing_model_is_one_line(folder: Path) -> None:
     done = make(folder, "run")
     assert done.returncode == 2
     assert "MODEL is not set" in done.stderr

@@ -39,7 +39,7 @@ def iterations(folder: Path) -> list[str]:
     return sorted(path.name for path in (folder / "runs" / "x").glob("iter-*"))
 
 
-def test_the_loop_stops_when_the_probe_falls_and_says_what_to_ship(stubbed: Path) -> None:
+def test_loop_stops_when_the_probe_falls_and_names_the_solver_to_ship(stubbed: Path) -> None:
     said, ran = guarded(stubbed, *PROBE, probe=[80, 120, 96, 150])
     line = said.splitlines()[-1]
     assert line.startswith(
@@ -56,7 +56,7 @@ def test_the_loop_stops_when_the_probe_falls_and_says_what_to_ship(stubbed: Path
     assert not json.loads((stubbed / "runs/x/iter-1/guard.json").read_text())["tripped"]
 
 
-def test_a_chain_that_begins_as_the_guarded_loop_waits_for_it(stubbed: Path) -> None:
+def test_chain_that_shares_the_guarded_loop_waits_for_it(stubbed: Path) -> None:
     """Two makes would make the same Challenger at once."""
     (stubbed / "plan.json").write_text(json.dumps({"different": [100, 100]}))
     given = ("MODEL=org/base", "HELDOUT=heldout.jsonl", "ITERATIONS=2", "RUN=x", STUB)
@@ -71,7 +71,7 @@ def test_a_chain_that_begins_as_the_guarded_loop_waits_for_it(stubbed: Path) -> 
     assert others == sorted(others)
 
 
-def test_the_loop_stops_when_answers_become_the_same_and_goes_on_if_it_may(stubbed: Path) -> None:
+def test_loop_stops_on_collapse_and_continues_without_the_guard(stubbed: Path) -> None:
     said, _ = guarded(stubbed, "GUARD=diversity", different=[90, 40, 100])
     line = said.splitlines()[-1]
     assert line.startswith(
@@ -96,7 +96,7 @@ def test_the_loop_stops_when_answers_become_the_same_and_goes_on_if_it_may(stubb
     assert made == ["runs/x/iter-3/challenger", "runs/x/iter-3/solver"]
 
 
-def test_the_loop_stops_where_nothing_is_asked_any_more(stubbed: Path) -> None:
+def test_loop_stops_when_no_labelled_question_is_left(stubbed: Path) -> None:
     said, _ = guarded(stubbed, "GUARD=diversity", different=[0, 100, 100])
     assert said.splitlines()[-1] == (
         "stopped after iteration 1: no labelled question is left; ship the base model"
@@ -104,7 +104,7 @@ def test_the_loop_stops_where_nothing_is_asked_any_more(stubbed: Path) -> None:
     assert iterations(stubbed) == ["iter-1"]
 
 
-def test_the_figures_of_a_report_are_in_the_order_of_the_iterations(stubbed: Path) -> None:
+def test_report_orders_stats_by_iteration(stubbed: Path) -> None:
     def stats(*arguments: str) -> list[str]:
         shown = make(stubbed, "-n", "report", "RUN=x", *arguments).stdout
         return [line.split("stats ")[1] for line in shown.splitlines() if "stats " in line]
@@ -127,7 +127,7 @@ def test_the_figures_of_a_report_are_in_the_order_of_the_iterations(stubbed: Pat
         (["GUARD=answers"], "GUARD=answers: must be probe, diversity or probe,diversity"),
     ],
 )
-def test_a_guard_that_cannot_be_is_said_before_anything_begins(
+def test_guard_option_errors_come_before_any_stage(
     stubbed: Path, options: list[str], message: str
 ) -> None:
     done = make(stubbed, "run", "MODEL=org/base", "HELDOUT=heldout.jsonl", STUB, *options)
@@ -136,7 +136,7 @@ def test_a_guard_that_cannot_be_is_said_before_anything_begins(
     assert not (stubbed / "commands.log").exists()
 
 
-def test_with_a_guard_a_dry_run_still_reads_like_the_algorithm(folder: Path) -> None:
+def test_guarded_dry_run_reads_like_the_algorithm(folder: Path) -> None:
     (folder / "probe.jsonl").write_text("{}\n")
     plan = make(folder, "-n", "run", "MODEL=org/base", "ITERATIONS=2", "RUN=dry", *PROBE)
     assert plan.returncode == 0, plan.stderr

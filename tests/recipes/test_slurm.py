@@ -31,12 +31,12 @@ def stub(folder: Path, name: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("script", ["array.sbatch", "serve.sbatch", "train.sbatch"])
-def test_the_slurm_scripts_are_bash(folder: Path, script: str) -> None:
+def test_slurm_scripts_are_valid_bash(folder: Path, script: str) -> None:
     subprocess.run(["bash", "-n", str(folder / "slurm" / script)], check=True)
 
 
 @pytest.mark.slow
-def test_the_parts_of_a_job_array_are_the_whole(folder: Path, tiny_model: Path) -> None:
+def test_job_array_shards_add_up_to_the_whole(folder: Path, tiny_model: Path) -> None:
     rows = [{"question": f"reverse the digits of {n}"} for n in range(100, 105)]
     (folder / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     label = (
@@ -59,7 +59,7 @@ def test_the_parts_of_a_job_array_are_the_whole(folder: Path, tiny_model: Path) 
     assert sorted(asked) == sorted(row["question"] for row in rows)
 
 
-def test_a_training_on_several_nodes_is_begun_once_a_node(folder: Path) -> None:
+def test_training_on_several_nodes_starts_once_per_node(folder: Path) -> None:
     stub(folder, "scontrol", "printf 'first\\nsecond\\n'")
     stub(folder, "srun", 'echo "$MASTER_ADDR $*" > srun.log')
     nodes = {"SLURM_JOB_NODELIST": "x", "SLURM_JOB_NUM_NODES": "2", "SLURM_GPUS_ON_NODE": "8"}
@@ -70,7 +70,7 @@ def test_a_training_on_several_nodes_is_begun_once_a_node(folder: Path) -> None:
     )
 
 
-def test_a_served_solver_is_announced_while_it_answers(folder: Path) -> None:
+def test_served_solver_is_announced_while_it_answers(folder: Path) -> None:
     """The server is a stand-in that answers at /health, and ends when it is told to."""
     stub(folder, "vllm", 'mkdir -p up && touch up/health && exec python -m http.server "$4" -d up')
     stub(folder, "hostname", "echo 127.0.0.1")

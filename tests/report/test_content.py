@@ -23,7 +23,7 @@ from rzero_cli.report.page import page, patterns
 from rzero_cli.report.parts import Chart, Questions, Table
 
 
-def test_charts_hold_the_figures_of_the_files(of_whole: Report) -> None:
+def test_charts_hold_the_metrics_of_the_files(of_whole: Report) -> None:
     accuracy = chart(of_whole, "accuracy")
     assert points(accuracy, "trained Challenger") == [(0, 40), (1, 60), (2, 80), (3, 70)]
     assert points(accuracy, "base Challenger") == [(0, 40), (1, 50), (2, pytest.approx(56))]
@@ -43,7 +43,7 @@ def _last(chart: Chart) -> tuple[Any, Any]:
     return chart.series[0].y, chart.series[0].spans
 
 
-def test_trainings_run_on_from_iteration_to_iteration(of_whole: Report) -> None:
+def test_training_curves_continue_across_iterations(of_whole: Report) -> None:
     kl = chart(of_whole, "challenger-kl")
     assert [x for x, _ in points(kl, "KL")] == [*range(1, 19)]
     assert [round(1000 * y) for _, y in points(kl, "KL")] == [*range(1, 7)] * 3
@@ -56,7 +56,7 @@ def test_trainings_run_on_from_iteration_to_iteration(of_whole: Report) -> None:
     }
 
 
-def test_a_long_training_is_drawn_as_means(tmp_path: Path) -> None:
+def test_long_training_is_drawn_as_means(tmp_path: Path) -> None:
     run = grow_run(tmp_path / "run", [30], updates=1000)
     kl = chart(reported(run), "solver-kl")
     drawn = points(kl, "KL")
@@ -91,7 +91,7 @@ def _examples(report: Report) -> dict[str, dict[str, Any]]:
     return {one["what"]: dict(one) for one in first.examples}
 
 
-def test_an_example_is_called_kept_where_it_was_trained_on(tmp_path: Path) -> None:
+def test_example_is_called_kept_only_if_trained_on(tmp_path: Path) -> None:
     run = grow_run(tmp_path / "run", [30], updates=1)
     train = run / "iter-1" / "train.jsonl"
     lines = train.read_text().splitlines(keepends=True)
@@ -106,7 +106,7 @@ def test_an_example_is_called_kept_where_it_was_trained_on(tmp_path: Path) -> No
     assert "within the interval, the Solver is most sure" in _examples(reported(run))
 
 
-def test_questions_are_alike_by_the_measure_of_the_penalty(tmp_path: Path) -> None:
+def test_near_duplicates_use_the_settings_of_the_penalty(tmp_path: Path) -> None:
     run = grow_run(tmp_path / "run", [30], updates=1)
     record = json.loads((run / "iter-1" / "challenger" / "rzero.json").read_text())
     near = {}
@@ -124,7 +124,7 @@ def test_questions_are_alike_by_the_measure_of_the_penalty(tmp_path: Path) -> No
     assert said.startswith('iter-1/challenger/rzero.json: "bleu" no such: unknown; known: 13a')
 
 
-def test_clusters_are_the_largest_with_a_question_each(of_whole: Report) -> None:
+def test_largest_clusters_are_shown_with_a_question_each(of_whole: Report) -> None:
     (first, *_) = section(of_whole, "questions").blocks
     sizes = [one["n"] for one in first.clusters]  # type: ignore[union-attr]
     assert sizes == sorted(sizes, reverse=True)
@@ -132,7 +132,7 @@ def test_clusters_are_the_largest_with_a_question_each(of_whole: Report) -> None
     assert first.clusters[0]["question"].startswith("template")  # type: ignore[union-attr]
 
 
-def test_the_figures_of_a_collapse_stand_side_by_side(of_whole: Report) -> None:
+def test_collapse_table_has_a_column_per_iteration(of_whole: Report) -> None:
     table = next(b for b in section(of_whole, "collapse").blocks if isinstance(b, Table))
     assert list(table.head) == ["indicator", "iter-1", "iter-2", "iter-3"]
     found = {name: cells for name, *cells in table.rows}
@@ -144,14 +144,14 @@ def test_the_figures_of_a_collapse_stand_side_by_side(of_whole: Report) -> None:
     assert found["clusters"][0] == str(first.clusters[0]["of"])  # type: ignore[union-attr]
 
 
-def test_pictures_of_p_hat_have_one_scale(tmp_path: Path) -> None:
+def test_p_hat_histograms_share_one_scale(tmp_path: Path) -> None:
     run = grow_run(tmp_path / "run", [30, 40], updates=1)
     write(run / "iter-2" / "labeled.jsonl", *[labelled(4)] * 40)
     found = reported(run)
     assert {chart(found, f"p-hat-iter-{i}").limits for i in (1, 2)} == {(0, 42)}
 
 
-def test_openings_are_shown_with_their_share(of_whole: Report) -> None:
+def test_openings_are_shown_with_their_percentage(of_whole: Report) -> None:
     (first, *_) = section(of_whole, "questions").blocks
     assert isinstance(first, Questions)
     told = replace(first, openings=[("what <is> the", "40%"), ("find", "7%")])
@@ -172,9 +172,7 @@ def test_time_and_tokens_of_every_stage(of_whole: Report) -> None:
     assert tokens["label"] == [0] + [1234] * 3
 
 
-def test_every_section_names_files_of_the_run_and_nothing_is_amiss(
-    of_whole: Report, whole: Path
-) -> None:
+def test_every_section_names_existing_files_without_remarks(of_whole: Report, whole: Path) -> None:
     assert {"made-with", "iterations", "base/eval.json"} <= set(of_whole.sources)
     named = of_whole.sources + [name for one in of_whole.sections for name in one.sources]
     assert [name for name in named if not (whole / name).is_file()] == []
@@ -207,7 +205,7 @@ print(*sorted(opened), sep="\\n")
 """
 
 
-def test_every_file_that_is_read_is_named(tmp_path: Path) -> None:
+def test_report_names_every_file_it_reads(tmp_path: Path) -> None:
     run = grow_run(tmp_path / "run", [30, 40], baseline=[25], updates=1)
     write(run / "difficulty.json", {"solvers": [], "rows": []})
     (run / "iterations").write_text("2")
@@ -238,7 +236,7 @@ def test_every_file_that_is_read_is_named(tmp_path: Path) -> None:
     assert {name for name in named if not (run / name).is_file()} == set()
 
 
-def test_difficulty_of_later_questions_for_the_base_is_drawn(tmp_path: Path) -> None:
+def test_difficulty_for_the_base_model_is_drawn(tmp_path: Path) -> None:
     run = grow_run(tmp_path / "run", [30, 40])
     rows = [
         {"questions": f"iter-{k}", "scores": {"base": {"score": s}}, "label_accuracy": s / 2}

@@ -31,7 +31,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Report:
     return reported(hostile_run(tmp_path_factory.mktemp("hostile") / "run"))
 
 
-def test_what_a_model_wrote_is_text_and_cut(hostile: Report) -> None:
+def test_generated_text_is_escaped_and_truncated(hostile: Report) -> None:
     text = page(hostile)
     outline = check_page(text)
     assert len(text) < 400_000
@@ -43,7 +43,7 @@ def test_what_a_model_wrote_is_text_and_cut(hostile: Report) -> None:
     assert "49" not in re.findall(r"\{\{ 7\*7 \}\}|--> 49", shown)
 
 
-def test_markdown_holds_what_a_model_wrote_in_code(hostile: Report) -> None:
+def test_markdown_puts_generated_text_in_code(hostile: Report) -> None:
     text, pictures = markdown(hostile, "report")
     assert len(text) < 100_000
     # Outside of code nothing of it is markup: neither HTML nor a link nor a picture.
@@ -58,7 +58,7 @@ def test_markdown_holds_what_a_model_wrote_in_code(hostile: Report) -> None:
         ElementTree.fromstring(picture)
 
 
-def test_what_is_broken_costs_its_own_part_of_the_page(tmp_path: Path) -> None:
+def test_damaged_file_costs_only_its_own_section(tmp_path: Path) -> None:
     run = grow_run(tmp_path / "run", [30, 40, 35])
     said = damage(run)
     found = reported(run)
@@ -77,7 +77,7 @@ def test_what_is_broken_costs_its_own_part_of_the_page(tmp_path: Path) -> None:
     check_page(page(found))
 
 
-def test_iterations_are_placed_by_their_number_where_one_is_missing(tmp_path: Path) -> None:
+def test_missing_iteration_leaves_a_gap_in_charts(tmp_path: Path) -> None:
     run = grow_run(tmp_path / "run", [30, 40, 35], updates=2)
     shutil.rmtree(run / "iter-2")
     found = reported(run)
@@ -100,7 +100,7 @@ WRONG = (None, True, -1, 1e308, 10**400, float("nan"), "", [], [1], {"a": 1}, "\
         *("iter-1/challenger/rzero.json", "iter-1/solver/log.jsonl"),
     ],
 )
-def test_whatever_stands_in_a_file_the_rest_is_told(tmp_path: Path, name: str) -> None:
+def test_any_value_in_a_file_leaves_the_other_sections(tmp_path: Path, name: str) -> None:
     path = grow_run(tmp_path / "run", [30], updates=2) / name
     whole = path.read_text()
     record = json.loads(whole.splitlines()[0] if path.suffix == ".jsonl" else whole)
@@ -124,7 +124,7 @@ def test_whatever_stands_in_a_file_the_rest_is_told(tmp_path: Path, name: str) -
 
 
 @pytest.mark.parametrize("left", ["made-with", "iter-1", "base/eval.json"])
-def test_a_run_that_has_only_just_begun_has_a_page(
+def test_just_started_run_has_a_page(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, left: str
 ) -> None:
     run = tmp_path / "run"
@@ -141,9 +141,7 @@ def test_a_run_that_has_only_just_begun_has_a_page(
         assert "report: base/eval.json: not there yet" in capsys.readouterr().err
 
 
-def test_other_files_of_a_broken_run_are_refused_after_its_page(
-    rzero: Rzero, tmp_path: Path
-) -> None:
+def test_json_of_a_damaged_run_is_refused_after_its_page(rzero: Rzero, tmp_path: Path) -> None:
     run = grow_run(tmp_path / "run", [])
     (run / "base" / "eval.json").write_text("{")
     ended = rzero("report", "run", "-o", "s.json", "-o", "page.html")
@@ -153,13 +151,13 @@ def test_other_files_of_a_broken_run_are_refused_after_its_page(
     assert not (tmp_path / "s.json").exists()
 
 
-def test_a_folder_without_anything_of_a_run_is_refused(refused: Refused, tmp_path: Path) -> None:
+def test_folder_without_a_run_is_refused(refused: Refused, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert "not the folder of a run" in refused("report", "empty", "-o", "page.html")
     assert not (tmp_path / "page.html").exists()
 
 
-def test_a_run_on_tasks_without_grades_or_baselines_has_a_page(tmp_path: Path) -> None:
+def test_run_without_grades_or_baselines_has_a_page(tmp_path: Path) -> None:
     run = grow_run(tmp_path / "run", [30], graded=False)
     for name, score in (("base", 0.5), ("iter-1", 0.75)):
         found = evaluation(25)
@@ -174,9 +172,7 @@ def test_a_run_on_tasks_without_grades_or_baselines_has_a_page(tmp_path: Path) -
     assert [one.name for one in chart(found, "difficulty").series] == ["mean p_hat"]
 
 
-def test_many_questions_are_sampled_and_few_are_shown(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_large_question_files_are_sampled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from rzero_cli.analysis import diversity as statistics
 
     monkeypatch.setattr(statistics, "MOST_SAMPLED", 10)
@@ -192,7 +188,7 @@ def test_many_questions_are_sampled_and_few_are_shown(
     assert "near-duplicates %" in counted  # among all
 
 
-def test_of_a_base_that_is_evaluated_its_score_and_its_time_are_shown(tmp_path: Path) -> None:
+def test_evaluated_base_alone_is_shown_with_score_and_time(tmp_path: Path) -> None:
     run = tmp_path / "run"
     write(run / "base" / "eval.json", evaluation(20, seconds=31.0))
     found = reported(run)
@@ -202,7 +198,7 @@ def test_of_a_base_that_is_evaluated_its_score_and_its_time_are_shown(tmp_path: 
     check_page(page(found))
 
 
-def test_a_result_of_another_tool_costs_its_own_figures(tmp_path: Path) -> None:
+def test_result_of_another_tool_costs_only_its_own_metrics(tmp_path: Path) -> None:
     run = grow_run(tmp_path / "run", [30, 40], updates=1)
     write(run / "iter-2" / "eval.json", {"tasks": {}})
     write(run / "iter-1" / "train.jsonl.meta.json", {"settings": {}})

@@ -24,7 +24,7 @@ from rzero_cli.report.run_folder import read_run
 from rzero_cli.report.summary import summarize_run
 
 
-def test_markdown_shows_pictures_that_are_written_beside_it(whole: Path, tmp_path: Path) -> None:
+def test_markdown_links_the_pictures_written_next_to_it(whole: Path, tmp_path: Path) -> None:
     report([whole], output=[tmp_path / "a report.md"])
     text = (tmp_path / "a report.md").read_text()
     shown = {name.replace("%20", " ") for name in re.findall(r"\]\(<([^>]*)>\)", text)}
@@ -37,16 +37,14 @@ def test_markdown_shows_pictures_that_are_written_beside_it(whole: Path, tmp_pat
         ElementTree.fromstring(path.read_text())
 
 
-def test_json_of_the_summary_is_as_it_was(rzero: Rzero, whole: Path) -> None:
+def test_json_summary_lists_base_baseline_and_iterations(rzero: Rzero, whole: Path) -> None:
     found = json.loads(rzero("report", whole, "--json").stdout)
     assert [row["model"] for row in found["rows"]] == [
         *("base", "base-challenger", "iter-1", "iter-2", "iter-3"),
     ]
 
 
-def test_an_iteration_that_has_begun_has_a_row_in_the_page_alone(
-    rzero: Rzero, tmp_path: Path
-) -> None:
+def test_unfinished_iteration_has_a_row_only_in_the_page(rzero: Rzero, tmp_path: Path) -> None:
     run = grow_run(tmp_path / "run", [30])
     grow_iteration(run / "iter-2", 40)
     (run / "iter-2" / "eval.json").unlink()
@@ -56,7 +54,7 @@ def test_an_iteration_that_has_begun_has_a_row_in_the_page_alone(
     assert found.remarks["accuracy"] == ["iter-2/eval.json: not there yet"]
 
 
-def test_files_of_many_iterations_are_named_by_one_pattern() -> None:
+def test_files_of_many_iterations_are_named_by_a_pattern() -> None:
     names = ["base/eval.json", *(f"iter-{i}/eval.json" for i in range(1, 11)), "made-with"]
     assert patterns(names) == ["base/eval.json", "iter-*/eval.json", "made-with"]
     assert patterns(names[:2]) == names[:2]
@@ -64,7 +62,7 @@ def test_files_of_many_iterations_are_named_by_one_pattern() -> None:
     assert patterns(names)[1:4] == ["iter-*/{eval.json, a}", "iter-1/solver/b", "iter-2/guard.json"]
 
 
-def test_a_question_of_many_lines_is_cut(tmp_path: Path) -> None:
+def test_long_question_is_truncated(tmp_path: Path) -> None:
     run = grow_run(tmp_path / "run", [30])
     question = "\n".join(map(str, range(100)))
     write(run / "iter-1" / "labeled.jsonl", labelled(4) | {"question": question})
@@ -72,7 +70,7 @@ def test_a_question_of_many_lines_is_cut(tmp_path: Path) -> None:
     assert one["question"].split("\n") == [*map(str, range(14)), "…"]
 
 
-def test_format_writes_into_the_folder_of_the_run(rzero: Rzero, tmp_path: Path) -> None:
+def test_format_writes_into_the_run_folder(rzero: Rzero, tmp_path: Path) -> None:
     run = grow_run(tmp_path / "run", [])
     write(run / "iter-1" / "eval.json", evaluation(30))
     ended = rzero("report", "run", "--format", "md")
@@ -82,7 +80,7 @@ def test_format_writes_into_the_folder_of_the_run(rzero: Rzero, tmp_path: Path) 
     assert "(<report-accuracy.svg>)" in (run / "report.md").read_text()
 
 
-def test_what_is_there_is_replaced_only_if_that_is_asked_for(
+def test_existing_report_files_are_replaced_only_by_force(
     rzero: Rzero, refused: Refused, tmp_path: Path
 ) -> None:
     grow_run(tmp_path / "run", [])
@@ -110,7 +108,7 @@ def test_what_is_there_is_replaced_only_if_that_is_asked_for(
         (["nowhere", "--format", "html"], "nowhere: not the folder of a run"),
     ],
 )
-def test_what_cannot_be_formatted_is_refused(
+def test_format_option_errors(
     refused: Refused, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
     run = grow_run(tmp_path / "run", [])
@@ -119,7 +117,7 @@ def test_what_cannot_be_formatted_is_refused(
     assert sorted(run.rglob("*")) == before
 
 
-def test_the_lineage_is_told_from_the_run_and_names_what_has_changed(tmp_path: Path) -> None:
+def test_report_shows_the_lineage_with_changed_files(tmp_path: Path) -> None:
     run = grow_run(tmp_path / "run", [])
     labels = run / "iter-1" / "labeled.jsonl"
     write(labels, labelled(0))

@@ -16,7 +16,7 @@ from helpers.report_pages import reported, section
 from rzero_cli.report.content import Report
 
 
-def test_the_headline_names_the_best_solver_and_its_difference(of_whole: Report) -> None:
+def test_verdict_names_the_best_solver_and_its_gain(of_whole: Report) -> None:
     # 40 of 50 right, the base 20 of 50; the same 20 questions changed.
     assert of_whole.verdict.startswith("The best Solver is that of iter-2: 80.0 % right (95 % ")
     assert "40.0 points above the base model (40.0 %)" in of_whole.verdict
@@ -33,7 +33,7 @@ def test_the_headline_names_the_best_solver_and_its_difference(of_whole: Report)
     assert facts["Iterations"] == "3 done of 5 planned"
 
 
-def test_warnings_say_what_went_wrong_in_plain_words(of_whole: Report, tmp_path: Path) -> None:
+def test_warnings_of_falling_accuracy_and_of_no_gain(of_whole: Report, tmp_path: Path) -> None:
     assert "Accuracy fell by 10.0 points from iter-2 to iter-3" in of_whole.warnings[0]
     assert "iter-2/solver" in of_whole.warnings[0]
     run = grow_run(tmp_path / "worse", [19], baseline=[25])
@@ -47,7 +47,7 @@ def test_warnings_say_what_went_wrong_in_plain_words(of_whole: Report, tmp_path:
     assert "no more than the noise" in " ".join(reported(grow_run(tmp_path / "s", [21])).warnings)
 
 
-def test_warnings_tell_of_a_collapse(tmp_path: Path) -> None:
+def test_warnings_of_a_collapse(tmp_path: Path) -> None:
     run = grow_run(tmp_path / "run", [30, 40])
     write(run / "iter-1" / "labeled.jsonl", *map(labelled, range(60)))
     write(run / "iter-2" / "labeled.jsonl", *[labelled(0) | {"id": f"id{i}"} for i in range(60)])
@@ -59,7 +59,7 @@ def test_warnings_tell_of_a_collapse(tmp_path: Path) -> None:
     )
 
 
-def test_near_duplicates_are_told_with_both_values_and_only_where_many_or_more(
+def test_warning_of_near_duplicates_only_if_many_or_rising(
     tmp_path: Path,
 ) -> None:
     def said(*apart: int) -> str:
@@ -77,7 +77,7 @@ def test_near_duplicates_are_told_with_both_values_and_only_where_many_or_more(
         assert "ear-duplicates of" not in fine
 
 
-def test_a_chain_that_is_longer_is_compared_where_both_are_scored(tmp_path: Path) -> None:
+def test_chains_are_compared_at_their_last_common_iteration(tmp_path: Path) -> None:
     # At iter-1 the baseline is ahead; the longer chain's later iterations are nobody's equal.
     for name, rights, baseline in (("a", [22, 40], [30]), ("b", [22], [30, 10])):
         run = grow_run(tmp_path / name, rights, baseline=baseline, updates=1)
@@ -85,7 +85,7 @@ def test_a_chain_that_is_longer_is_compared_where_both_are_scored(tmp_path: Path
         assert "does better by iter-1, the last iteration of which both are scored (-16.0" in said
 
 
-def test_what_to_ship_is_said_once(tmp_path: Path) -> None:
+def test_solver_to_ship_is_named_once(tmp_path: Path) -> None:
     worse = grow_run(tmp_path / "run", [18, 10], updates=1)
     found = reported(worse)
     assert found.verdict.startswith("The base model is the best of the loop. The best iteration is")
@@ -107,7 +107,7 @@ def test_what_to_ship_is_said_once(tmp_path: Path) -> None:
     assert "checkpoint to use" not in " ".join(found.warnings)
 
 
-def test_a_guard_that_stopped_the_loop_is_told_first(tmp_path: Path) -> None:
+def test_guard_that_stopped_the_loop_is_the_first_warning(tmp_path: Path) -> None:
     run = grow_run(tmp_path / "run", [30, 40], updates=2)
     write(run / "iter-1" / "guard.json", {"tripped": False, "verdict": "fine", "ship": "x"})
     guard = {"tripped": True, "verdict": "ship <iter-1/solver>", "ship": "<iter-1/solver>"}
@@ -119,7 +119,7 @@ def test_a_guard_that_stopped_the_loop_is_told_first(tmp_path: Path) -> None:
     assert section(found, "settings").remarks[0].startswith("iter-2/guard.json: cannot be read")
 
 
-def test_few_true_labels_and_few_kept_questions_are_warned_of(tmp_path: Path) -> None:
+def test_warnings_of_few_true_labels_and_few_kept_questions(tmp_path: Path) -> None:
     run = grow_run(tmp_path / "run", [30, 40])
     write(run / "iter-2/graded.jsonl.meta.json", {"metrics": {"graded": 10, "correct": 1}})
     write(run / "iter-2/train.jsonl.meta.json", {"metrics": {"kept": 2}, "settings": {}})

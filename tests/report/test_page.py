@@ -21,7 +21,7 @@ from rzero_cli.report.summary import CHAINS
 
 
 @pytest.mark.parametrize("iterations", [1, 10])
-def test_a_page_of_any_number_of_iterations_is_well_formed(tmp_path: Path, iterations: int) -> None:
+def test_page_of_any_number_of_iterations_is_well_formed(tmp_path: Path, iterations: int) -> None:
     run = grow_run(tmp_path / "run", [20 + 2 * i for i in range(iterations)])
     text = page(reported(run))
     check_page(text)
@@ -31,7 +31,7 @@ def test_a_page_of_any_number_of_iterations_is_well_formed(tmp_path: Path, itera
     assert text.count('<details class="asked long" open>') == (1 if iterations == 1 else 2)
 
 
-def test_the_numbers_of_a_picture_stand_below_it(of_whole: Report) -> None:
+def test_page_has_the_numbers_of_a_chart_as_a_table(of_whole: Report) -> None:
     text = page(of_whole)
     check_page(text)
     below = text[text.index("Accuracy on held-out questions</figcaption>") :]
@@ -41,7 +41,7 @@ def test_the_numbers_of_a_picture_stand_below_it(of_whole: Report) -> None:
     assert "trained Challenger: base: 40.0, 1: 60.0, 2: 80.0, 3: 70.0." in text  # in words
 
 
-def test_every_colour_of_the_pictures_is_there_for_light_and_for_dark() -> None:
+def test_every_chart_colour_has_a_light_and_a_dark_value() -> None:
     from importlib.resources import files
 
     css = (files("rzero_cli.report") / "page.css").read_text("utf-8")
@@ -64,7 +64,7 @@ def contrast(one: str, other: str) -> float:
 
 
 @pytest.mark.parametrize("theme", [0, 1])
-def test_colours_are_told_from_the_background(theme: int) -> None:
+def test_colours_contrast_with_the_background(theme: int) -> None:
     from importlib.resources import files
 
     css = (files("rzero_cli.report") / "page.css").read_text("utf-8")
@@ -77,20 +77,20 @@ def test_colours_are_told_from_the_background(theme: int) -> None:
         assert contrast(colours["ink"], colours[ground]) >= 4.5, ground
 
 
-def test_the_same_chart_gives_the_same_picture() -> None:
+def test_drawing_is_deterministic() -> None:
     made = Chart("one", "$x$ & <b>", [Series("a $\\frac$", [1, 2], [3, 4])], "x", "y")
     assert draw(made) == draw(made)
     assert "$x$ &amp; &lt;b&gt;" in draw(made)
 
 
-def test_the_lines_of_all_chains_are_told_apart() -> None:
+def test_lines_of_all_chains_look_different() -> None:
     lines = [Series(f"{i}", [0, 1], [i, i + 1]) for i in range(1 + len(CHAINS))]
     svg = draw(Chart("one", "t", lines, "x", "y"))
     looks = set(re.findall(r'style="(fill: none;[^"]*stroke: var\(--c\d\)[^"]*)"', svg))
     assert len(looks) == len(lines) > 6
 
 
-def test_a_line_is_parted_where_an_iteration_ends() -> None:
+def test_lines_are_interrupted_where_an_iteration_ends() -> None:
     lines = [Series("", [1, 2, 3, 4], [1, 2, 3, 4])]
     (whole,) = _strokes(draw(Chart("one", "t", lines, "x", "y")))
     (parted,) = _strokes(draw(Chart("one", "t", lines, "x", "y", marks=[2])))

@@ -96,7 +96,7 @@ def opened(browser: Any) -> Iterator[Any]:
         ("hostile", "desktop", "dark"),
     ],
 )
-def test_a_page_is_quiet_fits_and_is_accessible(
+def test_page_loads_nothing_fits_and_is_accessible(
     opened: Any, pages: dict[str, Path], name: str, size: str, scheme: str
 ) -> None:
     shown = opened(pages[name], size, scheme)
@@ -119,7 +119,7 @@ def test_a_page_is_quiet_fits_and_is_accessible(
     assert [(v["id"], [n["target"] for n in v["nodes"]][:3]) for v in found] == []
 
 
-def test_text_in_pictures_is_large_enough_on_a_phone(opened: Any, pages: dict[str, Path]) -> None:
+def test_chart_text_is_large_enough_on_a_phone(opened: Any, pages: dict[str, Path]) -> None:
     shown = opened(pages["whole"], "phone")
     heights = shown.page.evaluate(
         "[...document.querySelectorAll('svg text')].filter(t => t.textContent.trim())"
@@ -129,7 +129,7 @@ def test_text_in_pictures_is_large_enough_on_a_phone(opened: Any, pages: dict[st
     assert min(height for height in heights if height) >= 8.5
 
 
-def test_no_words_of_a_picture_lie_on_others(opened: Any, pages: dict[str, Path]) -> None:
+def test_chart_labels_do_not_overlap(opened: Any, pages: dict[str, Path]) -> None:
     overlaps = opened(pages["whole"]).page.evaluate(
         """[...document.querySelectorAll('svg')].flatMap(svg => {
             const boxes = [...svg.querySelectorAll('text')].map(t => t.getBoundingClientRect());
@@ -146,7 +146,7 @@ def test_no_words_of_a_picture_lie_on_others(opened: Any, pages: dict[str, Path]
     assert overlaps == []
 
 
-def test_light_and_dark_are_two(opened: Any, pages: dict[str, Path]) -> None:
+def test_light_and_dark_themes_differ(opened: Any, pages: dict[str, Path]) -> None:
     colours = []
     for scheme in ("light", "dark"):
         page = opened(pages["whole"], scheme=scheme).page
@@ -162,7 +162,7 @@ def test_light_and_dark_are_two(opened: Any, pages: dict[str, Path]) -> None:
     assert dark_text[1] != light_text[1]
 
 
-def test_the_keyboard_reaches_everything_that_unfolds_or_scrolls(
+def test_keyboard_reaches_everything_that_unfolds_or_scrolls(
     opened: Any, pages: dict[str, Path]
 ) -> None:
     shown = opened(pages["whole"], "phone")
@@ -205,7 +205,9 @@ def test_the_keyboard_reaches_everything_that_unfolds_or_scrolls(
     assert outline == "solid"
 
 
-def test_a_page_is_printed_in_light_with_its_settings(opened: Any, pages: dict[str, Path]) -> None:
+def test_page_prints_in_light_colours_with_its_settings(
+    opened: Any, pages: dict[str, Path]
+) -> None:
     page = opened(pages["whole"], scheme="dark").page
     printed = page.pdf(format="A4")
     assert printed.startswith(b"%PDF")
@@ -220,7 +222,7 @@ def test_a_page_is_printed_in_light_with_its_settings(opened: Any, pages: dict[s
     assert not page.locator("nav").is_visible()
 
 
-def test_what_a_model_wrote_stays_in_its_own_place(opened: Any, pages: dict[str, Path]) -> None:
+def test_generated_text_stays_in_its_place(opened: Any, pages: dict[str, Path]) -> None:
     page = opened(pages["hostile"]).page
     assert page.locator("script, img, iframe").count() == 0
     quoted = page.locator("blockquote").first.inner_text()

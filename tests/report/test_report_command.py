@@ -28,7 +28,7 @@ def rows_of(text: str) -> list[str]:
     return [line for line in lines if re.search(r"\d+\.\d", line)]
 
 
-def test_a_run_is_printed_as_a_table(rzero: Rzero, two_runs: list[Path]) -> None:
+def test_report_prints_a_run_as_a_table(rzero: Rzero, two_runs: list[Path]) -> None:
     ended = rzero("report", two_runs[0])
     assert (ended.status, ended.stderr) == (0, "")
     assert rows_of(ended.stdout) == TABLE
@@ -37,7 +37,7 @@ def test_a_run_is_printed_as_a_table(rzero: Rzero, two_runs: list[Path]) -> None
         assert name in head
 
 
-def test_several_runs_are_printed_with_their_spread(rzero: Rzero, two_runs: list[Path]) -> None:
+def test_report_prints_several_runs_with_their_spread(rzero: Rzero, two_runs: list[Path]) -> None:
     ended = rzero("report", *two_runs)
     assert ended.status == 0
     # Worked out above.
@@ -45,7 +45,7 @@ def test_several_runs_are_printed_with_their_spread(rzero: Rzero, two_runs: list
     assert trained == "trained 2 67.5 ± 3.5 +22.5 ± 10.6 +15.0 ± 7.1 70.0 65.0"
 
 
-def test_json_on_standard_output_is_the_summary(rzero: Rzero, two_runs: list[Path]) -> None:
+def test_report_json_is_the_summary(rzero: Rzero, two_runs: list[Path]) -> None:
     ended = rzero("report", two_runs[0], "--json")
     assert json.loads(ended.stdout) == summarize_run(two_runs[0])
     several = json.loads(rzero("report", *two_runs, "--json").stdout)
@@ -53,7 +53,7 @@ def test_json_on_standard_output_is_the_summary(rzero: Rzero, two_runs: list[Pat
     assert several["runs"] == [str(run) for run in two_runs]
 
 
-def test_the_ending_says_what_is_written(
+def test_report_format_follows_the_file_suffix(
     rzero: Rzero, two_runs: list[Path], tmp_path: Path
 ) -> None:
     pytest.importorskip("matplotlib")
@@ -78,7 +78,7 @@ def test_the_ending_says_what_is_written(
     assert "&lt;labeled.jsonl&gt;" in page  # the settings, escaped
 
 
-def test_several_runs_are_written_as_json_and_text(
+def test_report_writes_several_runs_as_json_and_text(
     rzero: Rzero, two_runs: list[Path], tmp_path: Path
 ) -> None:
     ended = rzero("report", *two_runs, "-o", "s.json", "-o", "s.txt", "--quiet")
@@ -88,7 +88,7 @@ def test_several_runs_are_written_as_json_and_text(
     assert (tmp_path / "s.txt").read_text().strip() == ended.stdout.strip()
 
 
-def test_a_page_shows_the_name_of_a_run_and_does_not_obey_it(rzero: Rzero, tmp_path: Path) -> None:
+def test_page_escapes_the_name_of_a_run(rzero: Rzero, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     run_of(tmp_path / "<b>", 0.4, [0.5])
     assert rzero("report", "<b>", "-o", "page.html").status == 0
@@ -123,7 +123,7 @@ HOSTILE = (
 )
 
 
-def test_a_page_of_hostile_names_runs_nothing_and_loads_nothing(tmp_path: Path) -> None:
+def test_page_of_hostile_names_runs_and_loads_nothing(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     from rzero_cli.commands.report import report
 
@@ -162,9 +162,7 @@ def test_a_page_of_hostile_names_runs_nothing_and_loads_nothing(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("target", ["s.png", "s.html"])
-def test_a_run_without_a_single_score_is_shown_all_the_same(
-    rzero: Rzero, tmp_path: Path, target: str
-) -> None:
+def test_run_without_scores_is_reported(rzero: Rzero, tmp_path: Path, target: str) -> None:
     pytest.importorskip("matplotlib")
     write(tmp_path / "run" / "base" / "eval.json", by_tasks(perplexity=task(None)))
     iteration(tmp_path / "run" / "iter-1", by_tasks(perplexity=task(None)))
@@ -175,7 +173,7 @@ def test_a_run_without_a_single_score_is_shown_all_the_same(
     assert (tmp_path / target).is_file()
 
 
-def test_a_run_that_has_only_begun_is_shown(rzero: Rzero, tmp_path: Path) -> None:
+def test_started_run_is_reported(rzero: Rzero, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     write(tmp_path / "run" / "base" / "eval.json", evaluated(0.4))
     ended = rzero("report", "run", "-o", "s.png", "-o", "s.html")
@@ -183,7 +181,7 @@ def test_a_run_that_has_only_begun_is_shown(rzero: Rzero, tmp_path: Path) -> Non
     assert rows_of(ended.stdout) == TABLE[:1]
 
 
-def test_labels_that_are_all_false_are_drawn(tmp_path: Path) -> None:
+def test_label_accuracy_of_zero_is_drawn(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     from rzero_cli.report.picture import _figure
 
@@ -213,7 +211,7 @@ def test_labels_that_are_all_false_are_drawn(tmp_path: Path) -> None:
         (["e", "e"], "score"),
     ],
 )
-def test_what_cannot_be_reported_is_said_in_one_line(
+def test_report_errors_are_one_line(
     refused: Refused, two_runs: list[Path], tmp_path: Path, arguments: list[str], message: str
 ) -> None:
     (tmp_path / "empty").mkdir()

@@ -26,7 +26,7 @@ ROW = ["model", "mean_at_k", "k", "ci95", "greedy", "maj_at_k", "score"]
 ROW += ["label_accuracy", "p_hat_mean", "questions", "kept", "seconds"]
 
 
-def test_a_row_holds_the_figures_of_its_iteration(tmp_path: Path) -> None:
+def test_summary_row_holds_the_metrics_of_its_iteration(tmp_path: Path) -> None:
     write(tmp_path / "base" / "eval.json", evaluated(0.4, seconds=2.5))
     iteration(
         tmp_path / "iter-1",
@@ -64,7 +64,7 @@ def test_a_row_holds_the_figures_of_its_iteration(tmp_path: Path) -> None:
     }
 
 
-def test_rows_are_the_base_then_baselines_at_their_end_then_iterations(tmp_path: Path) -> None:
+def test_summary_rows_are_base_then_last_baselines_then_iterations(tmp_path: Path) -> None:
     # Eleven iterations: 10 comes after 9, not after 1.
     run = run_of(tmp_path, 0.4, [0.4 + k / 100 for k in range(1, 12)], [0.41, 0.42])
     chain(run / "no-filter", [0.43, 0.44, 0.45])
@@ -81,7 +81,7 @@ def test_rows_are_the_base_then_baselines_at_their_end_then_iterations(tmp_path:
     assert set(summary["settings"]) == set(STAGES.values())
 
 
-def test_a_run_that_has_only_begun_is_summarized(tmp_path: Path) -> None:
+def test_started_run_is_summarized(tmp_path: Path) -> None:
     write(tmp_path / "base" / "eval.json", evaluated(0.4))
     (tmp_path / "iter-1" / "challenger").mkdir(parents=True)
     summary = summarize_run(tmp_path)
@@ -92,7 +92,7 @@ def test_a_run_that_has_only_begun_is_summarized(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("graded", "accuracy"), [(None, None), ((0, 0), None), ((0, 7), 0.0), ((7, 7), 1.0)]
 )
-def test_no_true_label_is_zero_and_no_label_at_all_is_nothing(
+def test_label_accuracy_is_0_without_true_labels_and_none_without_grades(
     tmp_path: Path, graded: tuple[int, int] | None, accuracy: float | None
 ) -> None:
     write(tmp_path / "base" / "eval.json", evaluated(0.4))
@@ -101,14 +101,14 @@ def test_no_true_label_is_zero_and_no_label_at_all_is_nothing(
     assert (row["label_accuracy"], row["p_hat_mean"], row["kept"]) == (accuracy, 0.0, 0)
 
 
-def test_without_sampled_answers_the_interval_is_that_of_greedy(tmp_path: Path) -> None:
+def test_interval_is_greedys_without_sampled_answers(tmp_path: Path) -> None:
     write(tmp_path / "base" / "eval.json", evaluated(0.4, k=0))
     (row,) = summarize_run(tmp_path)["rows"]
     assert (row["mean_at_k"], row["k"], row["maj_at_k"]) == (None, 0, None)
     assert (row["greedy"], row["ci95"]) == (0.3, [0.27, 0.34])
 
 
-def test_tasks_are_averaged_and_one_alone_keeps_its_interval(tmp_path: Path) -> None:
+def test_summary_averages_tasks_and_keeps_the_interval_of_one(tmp_path: Path) -> None:
     results = by_tasks(a=task(0.25, 0.5, 4), b=task(0.75, 0.25, 4))
     write(tmp_path / "base" / "eval.json", results)
     iteration(tmp_path / "iter-1", by_tasks(a=task(0.25, 0.5, 4)))
@@ -120,7 +120,7 @@ def test_tasks_are_averaged_and_one_alone_keeps_its_interval(tmp_path: Path) -> 
     assert two["maj_at_k"] is one["maj_at_k"] is None
 
 
-def test_a_suite_is_summed_up_by_its_own_average_and_no_other_score(tmp_path: Path) -> None:
+def test_suite_is_summarized_by_its_own_average(tmp_path: Path) -> None:
     """Of greedy and sampled tasks neither greedy nor mean@k alone says anything."""
     greedy, sampled = task(0.9), task(0.1, 0.2, 32) | {"greedy": None}
     mixed = by_tasks(gsm8k=greedy, amc23=sampled | scored(0.2))
@@ -134,7 +134,7 @@ def test_a_suite_is_summed_up_by_its_own_average_and_no_other_score(tmp_path: Pa
     assert (both["score"], both["ci95"]) == (0.7, [0.67, 0.74])
 
 
-def test_a_metric_that_is_no_share_is_left_out_of_the_scores(tmp_path: Path) -> None:
+def test_metric_that_is_no_fraction_is_left_out(tmp_path: Path) -> None:
     write(tmp_path / "base" / "eval.json", by_tasks(perplexity=task(None)))
     iteration(tmp_path / "iter-1", by_tasks(perplexity=task(None), b=task(0.75)))
     alone, among = summarize_run(tmp_path)["rows"]
@@ -143,14 +143,14 @@ def test_a_metric_that_is_no_share_is_left_out_of_the_scores(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("broken", ["{", "[]", '{"k": 8}'])
-def test_an_evaluation_that_cannot_be_read_is_named(tmp_path: Path, broken: str) -> None:
+def test_unreadable_evaluation_is_named(tmp_path: Path, broken: str) -> None:
     run = run_of(tmp_path, 0.4, [0.5])
     (run / "iter-1" / "eval.json").write_text(broken)
     with pytest.raises(DataError, match=r"iter-1/eval\.json"):
         summarize_run(run)
 
 
-def test_an_evaluation_without_its_origin_is_named(tmp_path: Path) -> None:
+def test_evaluation_without_origin_is_named(tmp_path: Path) -> None:
     run = run_of(tmp_path, 0.4, [0.5])
     results = evaluated(0.4)
     del results["origin"]
@@ -159,7 +159,7 @@ def test_an_evaluation_without_its_origin_is_named(tmp_path: Path) -> None:
         summarize_run(run)
 
 
-def test_a_folder_that_is_no_iteration_is_passed_over(tmp_path: Path) -> None:
+def test_folder_that_is_no_iteration_is_ignored(tmp_path: Path) -> None:
     run = run_of(tmp_path, 0.4, [0.5])
     write(run / "iter-old" / "eval.json", evaluated(0.9))
     assert [row["model"] for row in summarize_run(run)["rows"]] == ["base", "iter-1"]
@@ -170,7 +170,7 @@ def about(values: list[float], *, mean: float, sd: float) -> dict[str, Any]:
     return {name: pytest.approx(value) for name, value in spread.items()}
 
 
-def test_means_and_paired_differences_worked_out_by_hand(two_runs: list[Path]) -> None:
+def test_means_and_paired_differences_of_runs_by_hand(two_runs: list[Path]) -> None:
     # The sample standard deviation of two values is their distance over the root of two.
     base, baseline, trained = sorted(
         over_runs([summarize_run(run) for run in two_runs]),
@@ -202,7 +202,7 @@ def test_means_and_paired_differences_worked_out_by_hand(two_runs: list[Path]) -
     assert trained["minus_base_challenger"] == about([0.20, 0.10], mean=0.15, sd=0.10 / sqrt(2))
 
 
-def test_the_spread_of_three_runs_is_the_sample_deviation(tmp_path: Path) -> None:
+def test_spread_of_runs_is_the_sample_standard_deviation(tmp_path: Path) -> None:
     runs = [run_of(tmp_path / str(k), v, [v]) for k, v in enumerate((0.1, 0.2, 0.6))]
     rows = over_runs([summarize_run(run) for run in runs])
     # Mean 0.3; squares 0.04 + 0.01 + 0.09 = 0.14, over 2.
@@ -213,7 +213,7 @@ def test_the_spread_of_three_runs_is_the_sample_deviation(tmp_path: Path) -> Non
     assert trained["minus_base"] == {"mean": 0, "sd": 0, "values": [0, 0, 0]}
 
 
-def test_one_run_has_no_spread(two_runs: list[Path]) -> None:
+def test_spread_of_one_run_is_none(two_runs: list[Path]) -> None:
     rows = over_runs([summarize_run(two_runs[0])])
     assert [row["sd"] for row in rows] == [None] * 3
     trained = next(row for row in rows if row["model"] == "trained")
@@ -224,7 +224,7 @@ def test_one_run_has_no_spread(two_runs: list[Path]) -> None:
     }
 
 
-def test_chains_that_not_all_runs_have_are_left_out(tmp_path: Path) -> None:
+def test_chains_missing_in_a_run_are_left_out(tmp_path: Path) -> None:
     runs = [run_of(tmp_path / "a", 0.4, [0.5], [0.45]), run_of(tmp_path / "b", 0.4, [0.6])]
     rows = over_runs([summarize_run(run) for run in runs])
     assert {row["model"] for row in rows} == {"base", "trained"}

@@ -65,7 +65,7 @@ def test_every_command_is_documented_with_an_example() -> None:
         assert "[bold]" not in section and "[/]" not in section, name
 
 
-def test_the_list_of_commands_says_what_their_help_says() -> None:
+def test_command_list_agrees_with_the_help_texts() -> None:
     commands: Any = typer.main.get_command(build())
     for command in COMMANDS:
         assert commands.commands[command.name].help.split("\n\n")[0] == command.summary
@@ -100,7 +100,7 @@ def _anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
-def test_files_that_a_page_names_are_there(page: Path) -> None:
+def test_files_named_on_pages_exist(page: Path) -> None:
     text = page.read_text("utf-8")
     for name in re.findall(r"`((?:src|tests|docs)/[\w./-]+)`", text):
         assert (ROOT / name).exists(), f"{_name(page)}: {name}"
@@ -147,18 +147,18 @@ def _with(mark: str) -> list[Path]:
 
 
 @pytest.mark.parametrize("page", _with("runnable"), ids=_name)
-def test_examples_run(page: Path, tmp_path: Path) -> None:
+def test_runnable_examples_run(page: Path, tmp_path: Path) -> None:
     _run_examples(page, "runnable", tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", _with("runnable slow"), ids=_name)
-def test_examples_with_a_model_run(page: Path, tmp_path: Path) -> None:
+def test_runnable_examples_with_a_model_run(page: Path, tmp_path: Path) -> None:
     _run_examples(page, "runnable slow", tmp_path)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
-def test_shell_examples_parse_and_name_options_that_exist(page: Path) -> None:
+def test_shell_examples_parse_and_use_existing_options(page: Path) -> None:
     commands: Any = typer.main.get_command(build())
     for block in FENCE.finditer(page.read_text("utf-8")):
         if block[2] != "sh":
@@ -196,7 +196,7 @@ def records() -> dict[str, dict[str, Any]]:
     return found
 
 
-def test_the_example_records_are_what_the_code_makes(
+def test_example_records_match_the_code(
     records: dict[str, dict[str, Any]], equivalence: Equivalence
 ) -> None:
     sampled, labelled = records["sample"], records["label"]
@@ -226,7 +226,7 @@ def _rows(section: str) -> list[list[str]]:
     return [re.findall(r"`([^`]+)`", " ".join(pair)) for pair in columns]
 
 
-def test_equal_and_different_answers(equivalence: Equivalence) -> None:
+def test_answer_tables_match_the_code(equivalence: Equivalence) -> None:
     for section, equal in (("Equal", True), ("Different", False)):
         rows = _rows(section)
         assert len(rows) > 10
@@ -235,7 +235,7 @@ def test_equal_and_different_answers(equivalence: Equivalence) -> None:
                 assert equivalence.equal(one, other) is equal, (one, other)
 
 
-def test_read_answers() -> None:
+def test_reading_table_matches_the_code() -> None:
     rows = _rows("Reading")
     assert len(rows) > 5
     for completion, *answer in rows:
@@ -245,7 +245,7 @@ def test_read_answers() -> None:
 # ---------------------------------------------------------------- paper.md
 
 
-def test_the_plan_of_the_paper_is_the_one_in_the_table() -> None:
+def test_plan_table_matches_the_papers_plan() -> None:
     text = (DOCS / "paper.md").read_text("utf-8")
     plans = []
     for command in ("challenge", "train-solver"):
@@ -259,7 +259,7 @@ def test_the_plan_of_the_paper_is_the_one_in_the_table() -> None:
 # ---------------------------------------------------------------- api.md
 
 
-def test_every_name_of_the_api_is_documented_and_there() -> None:
+def test_every_api_name_is_documented_and_importable() -> None:
     text = (DOCS / "api.md").read_text("utf-8")
     for name in rzero_cli.__all__:
         assert re.search(rf"`{name}\b", text), name

@@ -27,14 +27,14 @@ def _pairs(numbers: range) -> Iterator[tuple[str, int]]:
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
-def test_results_come_in_order(workers: int) -> None:
+def test_pool_results_keep_their_order(workers: int) -> None:
     results = list(in_order(squares, _pairs(range(3000)), workers=workers))
     assert results == [(str(number), number * number) for number in range(3000)]
     assert list(in_order(squares, iter([]), workers=workers)) == []
     assert multiprocessing.active_children() == []
 
 
-def test_each_result_comes_before_the_next_input() -> None:
+def test_pool_returns_each_result_before_the_next_input() -> None:
     """A slow pipe is answered record by record."""
     ask, seen = threading.Semaphore(1), []
 
@@ -49,7 +49,7 @@ def test_each_result_comes_before_the_next_input() -> None:
     assert seen == [(number, number * number) for number in range(5)]
 
 
-def test_reading_ahead_is_bounded() -> None:
+def test_pool_lookahead_is_bounded() -> None:
     read = 0
 
     def endless() -> Iterator[tuple[int, int]]:
@@ -67,7 +67,7 @@ def test_reading_ahead_is_bounded() -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_an_error_of_the_input_comes_after_what_was_read(workers: int) -> None:
+def test_pool_input_error_comes_after_earlier_results(workers: int) -> None:
     def bad() -> Iterator[tuple[str, int]]:
         yield from _pairs(range(100))
         raise ValueError("line 101")
@@ -79,7 +79,7 @@ def test_an_error_of_the_input_comes_after_what_was_read(workers: int) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_an_error_of_the_work_is_raised_here(workers: int) -> None:
+def test_pool_work_error_is_raised_in_the_caller(workers: int) -> None:
     @contextmanager
     def inverses() -> Iterator[Callable[[int], float]]:
         yield lambda number: 1 / number
@@ -89,7 +89,7 @@ def test_an_error_of_the_work_is_raised_here(workers: int) -> None:
     assert multiprocessing.active_children() == []
 
 
-def test_a_killed_process_is_replaced_and_nothing_lost(tmp_path: Path) -> None:
+def test_killed_pool_worker_is_replaced_and_nothing_lost(tmp_path: Path) -> None:
     mark = tmp_path / "killed"
 
     @contextmanager
@@ -107,7 +107,7 @@ def test_a_killed_process_is_replaced_and_nothing_lost(tmp_path: Path) -> None:
     assert [number for _, number in results] == list(range(2000))
 
 
-def test_records_that_kill_every_process_end_the_run() -> None:
+def test_record_that_kills_every_worker_ends_the_run() -> None:
     @contextmanager
     def deadly() -> Iterator[Callable[[int], int]]:
         yield lambda number: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[return-value]
@@ -117,7 +117,7 @@ def test_records_that_kill_every_process_end_the_run() -> None:
     assert multiprocessing.active_children() == []
 
 
-def test_each_process_closes_what_it_opened(tmp_path: Path) -> None:
+def test_each_pool_worker_closes_its_context(tmp_path: Path) -> None:
     @contextmanager
     def opened() -> Iterator[Callable[[int], int]]:
         try:

@@ -9,7 +9,7 @@ import pytest
 from rzero_cli.system.processes import importing
 
 
-def test_the_garbage_collector_rests_while_something_is_imported_and_no_longer() -> None:
+def test_garbage_collector_is_off_only_during_imports() -> None:
     assert gc.isenabled()
     with pytest.raises(ImportError), importing():
         assert not gc.isenabled()

@@ -14,7 +14,7 @@ from helpers.json_lines import lines_of
 from rzero_cli.system.progress import MetricsLog, Moment, Window, duration, fitting, means
 
 
-def test_a_rate_is_that_of_the_last_minute() -> None:
+def test_rate_covers_the_last_minute() -> None:
     window = Window(points=3)
     for second in range(100):  # 10 a second, then 1
         window.add(second, (10 * second, 0))
@@ -24,7 +24,7 @@ def test_a_rate_is_that_of_the_last_minute() -> None:
     assert window.rates(199) == [1, 7]
 
 
-def test_what_an_earlier_run_has_done_is_in_no_rate() -> None:
+def test_rate_ignores_what_an_earlier_run_did() -> None:
     window = Window()
     window.add(0, (5000, 0))
     assert window.rates(0) == [None, None]
@@ -32,7 +32,7 @@ def test_what_an_earlier_run_has_done_is_in_no_rate() -> None:
     assert window.rates(4) == [0.5, 25]
 
 
-def test_answers_that_come_in_batches_have_the_rate_of_several_batches() -> None:
+def test_rate_of_batches_covers_several_batches() -> None:
     window = Window(points=3)
     for batch in range(10):  # 64 every 200 s
         window.add(200 * batch, (64 * batch,))
@@ -49,7 +49,7 @@ def test_time_left_needs_a_total_and_a_rate() -> None:
         assert unknown.seconds_left is None
 
 
-def test_figures_as_a_person_reads_them() -> None:
+def test_progress_texts_are_readable() -> None:
     figures = means(4, p_hat=2.1, kept=3) | means(0, right=0)
     moment = Moment(75, 1234, 8000, 12.345, 4560.7, figures)
     assert [text for _, text in moment.texts("questions")] == [
@@ -71,11 +71,11 @@ def test_figures_as_a_person_reads_them() -> None:
         *((7380, "2 h 03 min"), (48 * 3600, "2 d 0 h"), (100 * 3600, "4 d 4 h")),
     ],
 )
-def test_durations(seconds: float, text: str) -> None:
+def test_duration_texts(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
-def test_what_there_is_no_room_for_is_left_out_by_rank() -> None:
+def test_progress_texts_are_dropped_by_rank_when_narrow() -> None:
     texts = [(0, "12/20"), (9, "long and last"), (1, "3 s left"), (2, "p_hat 0.5")]
     assert fitting(texts, 200) == ["12/20", "long and last", "3 s left", "p_hat 0.5"]
     assert fitting(texts, 28) == ["12/20", "3 s left", "p_hat 0.5"]
@@ -83,7 +83,7 @@ def test_what_there_is_no_room_for_is_left_out_by_rank() -> None:
     assert fitting(texts, 3) == []
 
 
-def test_a_line_has_no_number_that_json_has_not_and_no_key(
+def test_log_line_is_valid_json_without_keys(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOME_API_KEY", 'sk-"0123456789')
@@ -120,7 +120,7 @@ for n in range(500):
 """
 
 
-def test_two_processes_share_a_log_without_a_mixed_line(tmp_path: Path) -> None:
+def test_two_processes_share_a_log_line_by_line(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     both = [subprocess.Popen([sys.executable, "-c", WRITER, path, name]) for name in "ab"]
     assert [process.wait(60) for process in both] == [0, 0]
@@ -141,7 +141,7 @@ print("done")
 """
 
 
-def test_where_there_is_no_room_it_is_said_once_and_no_line_is_torn(tmp_path: Path) -> None:
+def test_full_log_is_reported_once_and_no_line_is_torn(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     ended = subprocess.run([sys.executable, "-c", FULL, path], capture_output=True, text=True)
     said, done = ended.stdout.splitlines()

@@ -9,7 +9,7 @@ from rzero_cli.system.secrets import key_named_in, redact, without_keys, without
 KEY = "sk-hush-0123456789"
 
 
-def test_keys_of_the_environment_are_taken_out_of_text(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_of_the_environment_are_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("HF_TOKEN", "hf_secret_token")
     monkeypatch.setenv("SHORT_KEY", "EMPTY")
@@ -29,11 +29,11 @@ def test_keys_of_the_environment_are_taken_out_of_text(monkeypatch: pytest.Monke
         *("access_key", "private_key", "pwd", "refreshToken"),
     ],
 )
-def test_a_field_named_like_a_key_is_found_at_any_depth(name: str) -> None:
+def test_field_named_like_a_key_is_found_at_any_depth(name: str) -> None:
     assert key_named_in({"a": 1, "b": [1, {"c": {name: "x"}}]}) == name
 
 
-def test_other_fields_are_let_through() -> None:
+def test_fields_not_named_like_keys_pass() -> None:
     names = [
         "max_tokens",
         "stop_token_ids",
@@ -46,6 +46,6 @@ def test_other_fields_are_let_through() -> None:
     assert key_named_in({name: {"x": [1]} for name in names}) is None
 
 
-def test_urls_are_shown_without_what_could_be_a_key() -> None:
+def test_urls_are_shown_without_user_query_and_fragment() -> None:
     urls = "http://u:p@h:8000/v1?sig=1#k https://h/v1 http://[::1"
     assert without_userinfo(urls) == "http://h:8000/v1 https://h/v1 <not a URL>"

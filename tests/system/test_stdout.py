@@ -27,7 +27,7 @@ def test_only_records_reach_standard_output() -> None:
         assert printed in ended.stderr
 
 
-def test_a_reader_that_left_is_a_closed_pipe() -> None:
+def test_reader_that_left_raises_closed_pipe() -> None:
     code = (
         "from rzero_cli.data.journal import open_output\n"
         "from rzero_cli.errors import ClosedPipe\n"

@@ -16,7 +16,7 @@ from rzero_cli.data.json_text import dumps
 from rzero_cli.system.terminal import json_on_terminal, plain, printable
 
 
-def test_what_a_terminal_obeys_is_spelled_out() -> None:
+def test_printable_escapes_control_characters() -> None:
     assert printable(HOSTILE) == f"{SHOWN} {MARKUP}"
     assert printable("a\x00b\b\t\n\ud800\u2066\ufeff") == r"a\x00b\x08\t\n\ud800\u2066\ufeff"
     assert printable("a\nb\rc", lines=True) == "a\nb\\rc"
@@ -31,12 +31,12 @@ def test_what_a_terminal_obeys_is_spelled_out() -> None:
         "👩\u200d🔬 e\u0301 \u00a0 soft\u00adhyphen",
     ],
 )
-def test_ordinary_text_of_any_script_is_unchanged(text: str) -> None:
+def test_printable_keeps_ordinary_text_of_any_script(text: str) -> None:
     assert printable(text) == text
 
 
 @given(st.text())
-def test_nothing_else_is_touched(text: str) -> None:
+def test_printable_of_any_text_is_harmless_and_idempotent(text: str) -> None:
     shown = printable(text)
     assert not FORBIDDEN.search(shown)
     shown.encode()  # no lone surrogates
@@ -51,7 +51,7 @@ texts = st.text() | st.lists(st.sampled_from([*CONTROLS, "a", '"', "\\", "\u2066
 
 
 @given(st.dictionaries(texts, texts | st.lists(texts)))
-def test_the_json_on_a_terminal_is_the_same_json(record: dict[str, Any]) -> None:
+def test_json_on_terminal_has_the_same_value(record: dict[str, Any]) -> None:
     line = dumps(record)
     shown = json_on_terminal(line)
     assert json.loads(shown) == json.loads(line)
@@ -60,12 +60,12 @@ def test_the_json_on_a_terminal_is_the_same_json(record: dict[str, Any]) -> None
         assert shown == line
 
 
-def test_json_of_others_keeps_its_value_on_a_terminal() -> None:
+def test_json_on_terminal_keeps_foreign_formatting() -> None:
     line = '\ufeff{"a":\r1,\t"b": "\x9b \U000e0041"}\r\n'.encode()
     assert json_on_terminal(line) == '\ufeff{"a": 1,\t"b": "\\u009b \\udb40\\udc41"} \n'.encode()
 
 
-def test_rich_takes_it_as_it_is() -> None:
+def test_rich_does_not_interpret_plain_text() -> None:
     from rich.console import Console
     from rich.table import Table
 

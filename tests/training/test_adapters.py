@@ -57,7 +57,7 @@ def chain(small_base: Path, forks: ForkServer, tmp_path_factory: pytest.TempPath
 
 
 @pytest.mark.slow
-def test_the_kl_is_to_the_model_that_each_stage_started_from(chain: Path) -> None:
+def test_kl_refers_to_the_model_that_a_stage_started_from(chain: Path) -> None:
     assert all(started_at_itself(chain / name) for name in ("first", "second", "full"))
     one, two = weights(chain / "first"), weights(chain / "second")
     assert one.keys() == two.keys()
@@ -65,7 +65,7 @@ def test_the_kl_is_to_the_model_that_each_stage_started_from(chain: Path) -> Non
 
 
 @pytest.mark.slow
-def test_an_adapter_directory_is_small_whole_and_finds_its_base(chain: Path) -> None:
+def test_adapter_directory_is_complete_and_names_its_base(chain: Path) -> None:
     for name in ("first", "second"):
         names = {path.name for path in (chain / name).iterdir()}
         assert names == {
@@ -82,7 +82,7 @@ def test_an_adapter_directory_is_small_whole_and_finds_its_base(chain: Path) -> 
 
 
 @pytest.mark.slow
-def test_all_weights_trained_from_an_adapter_leave_an_ordinary_checkpoint(chain: Path) -> None:
+def test_full_training_from_an_adapter_gives_an_ordinary_checkpoint(chain: Path) -> None:
     names = {path.name for path in (chain / "full").iterdir()}
     assert {"config.json", "model.safetensors"} <= names
     assert not names & {"start", ".start", "adapter_config.json", "ref"}
@@ -96,7 +96,7 @@ def test_all_weights_trained_from_an_adapter_leave_an_ordinary_checkpoint(chain:
 
 
 @pytest.mark.slow
-def test_merged_weights_are_the_adapters(rzero, chain: Path, tmp_path: Path) -> None:
+def test_merged_model_has_the_adapters_logits(rzero, chain: Path, tmp_path: Path) -> None:
     """They answer with the same logits as peft's own model, and the command leaves a record."""
     import torch
     from peft import PeftModel
@@ -142,7 +142,7 @@ def test_every_stage_takes_an_adapter(rzero, chain: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_an_interrupted_adapter_goes_on_from_its_own_weights(
+def test_interrupted_adapter_training_resumes_from_its_own_weights(
     rzero, forks: ForkServer, chain: Path, tmp_path: Path
 ) -> None:
     """And not from those of the reference beside it, to which the KL stays."""
@@ -164,7 +164,7 @@ def test_an_interrupted_adapter_goes_on_from_its_own_weights(
 
 
 @pytest.mark.slow
-def test_an_adapter_is_trained_by_two_processes(rzero, chain: Path, tmp_path: Path) -> None:
+def test_two_processes_train_an_adapter(rzero, chain: Path, tmp_path: Path) -> None:
     command = ["train-solver", chain / "train.jsonl", "--solver", chain / "first", "-o", "s"]
     command += [*PLAN, *LORA, "--processes", "2"]
     done = rzero(*command)
@@ -173,7 +173,7 @@ def test_an_adapter_is_trained_by_two_processes(rzero, chain: Path, tmp_path: Pa
     assert not (tmp_path / "s" / "ref").exists()
 
 
-def test_what_cannot_be_trained_on_is_refused_in_a_line(
+def test_adapter_errors_are_one_line(
     refused: Callable[..., str], tiny_model: Path, tmp_path: Path
 ) -> None:
     adapter = tmp_path / "adapter"

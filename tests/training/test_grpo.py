@@ -51,7 +51,7 @@ def one_label(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_the_challenger_moves_towards_its_reward(rzero, small_base: Path, tmp_path: Path) -> None:
+def test_challenger_reward_rises_in_training(rzero, small_base: Path, tmp_path: Path) -> None:
     out = tmp_path / "challenger"
     plan = ["--steps", "10", "--prompts", "4", "--batch", "4", "--group", "32"]
     done = challenge(rzero, small_base, out, *plan, "--learning-rate", "1e-3", "--lambda-rep", "0")
@@ -62,7 +62,7 @@ def test_the_challenger_moves_towards_its_reward(rzero, small_base: Path, tmp_pa
     assert last > first + 0.1, [step["reward"] for step in log]
 
 
-def test_the_solver_moves_towards_its_labels(
+def test_solver_reward_rises_in_training(
     rzero, small_base: Path, one_label: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "solver"
@@ -74,7 +74,7 @@ def test_the_solver_moves_towards_its_labels(
     assert last > first + 0.15, [step["reward"] for step in log]
 
 
-def test_a_step_makes_the_planned_updates_and_kl_starts_at_zero_in_every_iteration(
+def test_step_makes_planned_updates_and_kl_starts_at_zero(
     rzero, small_base: Path, one_label: Path, tmp_path: Path
 ) -> None:
     """The reference is the model each stage started from, also in the second iteration."""
@@ -100,9 +100,7 @@ def test_a_step_makes_the_planned_updates_and_kl_starts_at_zero_in_every_iterati
             model = out
 
 
-def test_what_a_step_is_watched_by_is_logged(
-    rzero, small_base: Path, one_label: Path, tmp_path: Path
-) -> None:
+def test_step_metrics_are_logged(rzero, small_base: Path, one_label: Path, tmp_path: Path) -> None:
     plan = ["--steps", "2", "--prompts", "4", "--batch", "2", "--group", "4"]
     plan += ["--report-to", "tensorboard", "--log-file", "figures.jsonl"]
     assert challenge(rzero, small_base, tmp_path / "c", *plan).status == 0
@@ -155,7 +153,7 @@ def scalars_of(folder: Path) -> dict[tuple[str, int], float]:
     }
 
 
-def test_the_reward_in_training_is_that_of_score(rzero, small_base: Path, tmp_path: Path) -> None:
+def test_training_reward_equals_rzero_score(rzero, small_base: Path, tmp_path: Path) -> None:
     """The Challenger's reward function over real completions equals `rzero score` on them."""
     from types import SimpleNamespace
 
@@ -192,7 +190,7 @@ def weights(checkpoint: Path):
     return load_file(checkpoint / "model.safetensors")
 
 
-def test_an_interrupted_training_resumes_to_the_same_weights(
+def test_interrupted_training_resumes_to_the_same_weights(
     rzero, forks: ForkServer, small_base: Path, one_label: Path, tmp_path: Path
 ) -> None:
     plan = ["--steps", "12", "--prompts", "8", "--batch", "4", "--group", "4"]
@@ -234,7 +232,7 @@ def test_an_interrupted_training_resumes_to_the_same_weights(
     assert not (broken / "checkpoints").exists()
 
 
-def test_a_checkpoint_is_whole_safe_and_documented(
+def test_trained_checkpoint_is_complete_without_pickles(
     rzero, small_base: Path, one_label: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "solver"
@@ -253,7 +251,7 @@ def test_a_checkpoint_is_whole_safe_and_documented(
     assert train_solver(rzero, small_base, one_label, out, *plan, "--force").status == 0
 
 
-def test_nothing_to_train_on_is_refused_and_a_small_set_is_repeated(
+def test_empty_training_set_is_refused_and_a_small_one_repeated(
     rzero, small_base: Path, one_label: Path, tmp_path: Path
 ) -> None:
     empty = tmp_path / "empty.jsonl"
@@ -273,7 +271,7 @@ def test_nothing_to_train_on_is_refused_and_a_small_set_is_repeated(
     assert "1 questions are fewer than the 4 of a step" in few.stderr
 
 
-def test_both_presets_train_with_their_own_clipping(
+def test_presets_train_with_their_own_clipping(
     rzero, small_base: Path, one_label: Path, tmp_path: Path
 ) -> None:
     plan = ["--steps", "1", "--prompts", "2", "--batch", "1", "--group", "4"]
@@ -289,7 +287,7 @@ def test_both_presets_train_with_their_own_clipping(
     assert all(0 <= step["reward"] <= 0.9 for step in log_of(tmp_path / "s") if "reward" in step)
 
 
-def test_a_dry_run_prints_the_plan_and_trains_nothing(
+def test_dry_run_prints_the_plan_and_trains_nothing(
     rzero, small_base: Path, tmp_path: Path
 ) -> None:
     done = challenge(rzero, small_base, tmp_path / "c", "--dry-run")
@@ -300,9 +298,7 @@ def test_a_dry_run_prints_the_plan_and_trains_nothing(
     assert not (tmp_path / "c").exists()
 
 
-def test_nothing_kept_leaves_the_solver_as_it_is_where_that_is_allowed(
-    rzero, small_base: Path, tmp_path: Path
-) -> None:
+def test_allow_empty_copies_the_solver(rzero, small_base: Path, tmp_path: Path) -> None:
     """So that a baseline whose Challenger asks nothing worth keeping does not end the loop."""
     empty, out = tmp_path / "empty.jsonl", tmp_path / "same"
     empty.touch()
@@ -315,7 +311,7 @@ def test_nothing_kept_leaves_the_solver_as_it_is_where_that_is_allowed(
     assert json.loads((out / "rzero.json").read_text())["metrics"] == {"trained": False}
 
 
-def test_the_chat_template_takes_arguments_and_ends_an_answer(
+def test_training_uses_template_arguments_and_end_tokens(
     rzero, small_base: Path, one_label: Path, tmp_path: Path
 ) -> None:
     from rzero_cli.engines.transformers import load_tokenizer
@@ -342,7 +338,7 @@ def test_the_chat_template_takes_arguments_and_ends_an_answer(
     assert sorted(names) == ["<eos>", "<|solver|>"]
 
 
-def test_computing_activations_again_trains_the_same_weights(
+def test_gradient_checkpointing_trains_the_same_weights(
     rzero, small_base: Path, one_label: Path, tmp_path: Path
 ) -> None:
     plan = ["--steps", "2", "--prompts", "4", "--batch", "2", "--group", "4"]
@@ -367,7 +363,7 @@ def test_computing_activations_again_trains_the_same_weights(
     assert not any(one[name].equal(base[name]) for name in one)
 
 
-def test_gradient_checkpointing_is_trls(tmp_path: Path) -> None:
+def test_gradient_checkpointing_option_reaches_trl(tmp_path: Path) -> None:
     from rzero_cli.training.grpo import Hyperparameters, _config
 
     plan = make_plan(steps=1, prompts=4, batch=4, group=4, max_tokens=8)
@@ -378,7 +374,7 @@ def test_gradient_checkpointing_is_trls(tmp_path: Path) -> None:
         assert config.gradient_checkpointing is expected
 
 
-def test_another_optimizer_trains_other_weights(
+def test_optimizer_option_changes_the_weights(
     rzero, refused, small_base: Path, one_label: Path, tmp_path: Path
 ) -> None:
     plan = ["--steps", "1", "--prompts", "4", "--batch", "4", "--group", "4"]

@@ -40,7 +40,7 @@ def parts(model: Model, layout: Layout, **kwargs: Any) -> dict[str, float]:
     return {name: size * GIB for name, size in found.items()}
 
 
-def test_the_parts_of_a_toy_are_those_worked_out_by_hand() -> None:
+def test_memory_estimate_by_hand() -> None:
     plan = make_plan(steps=1, prompts=4, batch=4, group=2, max_tokens=2, per_device=2, processes=4)
     found = parts(TOY, Layout(plan))
     # 2 rollouts of 8 tokens; 26 x 2 + 8 x (4 + 3) + 2 x 8 = 124 bytes a token and block, 8 more for
@@ -69,7 +69,7 @@ def test_the_parts_of_a_toy_are_those_worked_out_by_hand() -> None:
     assert parts(TOY, Layout(plan, reference=False))["reference"] == 0
 
 
-def test_lora_trains_little_and_needs_no_reference() -> None:
+def test_memory_estimate_of_lora() -> None:
     assert TOY.adapter(3) == 3 * 11
     assert TOY.adapter(3, "up_proj, o_proj") == 15
     plan = make_plan(**SOLVER)
@@ -79,7 +79,7 @@ def test_lora_trains_little_and_needs_no_reference() -> None:
     assert found["weights in 16 bits"] == pytest.approx(2 * 80)
 
 
-def test_the_solver_beside_the_training_and_vllm_take_their_own() -> None:
+def test_memory_estimate_of_a_frozen_solver_and_vllm() -> None:
     plan = make_plan(**SOLVER | {"max_tokens": 2})
     alone = parts(TOY, Layout(plan))
     served = parts(TOY, Layout(plan), generates=False)
@@ -130,7 +130,7 @@ ROLLOUTS, TOKENS = 3, 50
 @pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize("autocast", [False, True])
 @pytest.mark.parametrize("model_type", ["llama", "qwen3"])
-def test_activations_are_what_autograd_saves(
+def test_activation_estimate_equals_what_autograd_saves(
     model_type: str, autocast: bool, checkpointing: bool, tmp_path: Path
 ) -> None:
     sizes = {"hidden_size": 96, "intermediate_size": 224, "num_hidden_layers": 5, "head_dim": 16}
@@ -152,7 +152,7 @@ def test_activations_are_what_autograd_saves(
 
 
 @pytest.mark.slow
-def test_a_real_training_takes_what_was_estimated() -> None:
+def test_real_training_takes_the_estimated_memory() -> None:
     """Two processes, so that DDP's buckets are among it; `make bench` has more sizes.
 
     Up to a tenth more is for what is small and not counted.

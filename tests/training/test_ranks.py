@@ -56,7 +56,9 @@ def labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(st.lists(st.none() | st.integers(0, 300).map("x".__mul__), max_size=40), st.integers(1, 5))
-def test_questions_are_shared_out_evenly(questions: list[str | None], processes: int) -> None:
+def test_questions_are_divided_evenly_among_ranks(
+    questions: list[str | None], processes: int
+) -> None:
     shares = share_out(questions, processes)
     asked = [i for i, question in enumerate(questions) if question is not None]
     assert sorted(chain.from_iterable(shares)) == asked
@@ -69,7 +71,7 @@ def test_questions_are_shared_out_evenly(questions: list[str | None], processes:
 
 
 @pytest.mark.slow
-def test_two_processes_see_one_batch(small_base: Path, tmp_path: Path) -> None:
+def test_ranks_reward_the_whole_batch_together(small_base: Path, tmp_path: Path) -> None:
     """Penalties and clusters are those of the whole batch, and the Solver's work is halved."""
     script = [HELPERS / "reward_one_batch.py", small_base, tmp_path]
     for command in ([sys.executable], TORCHRUN):
@@ -88,7 +90,7 @@ def test_two_processes_see_one_batch(small_base: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_train_the_same_weights(small_base: Path, tmp_path: Path) -> None:
+def test_two_ranks_train_the_same_weights_as_one(small_base: Path, tmp_path: Path) -> None:
     """On the same completions, for both roles."""
     from safetensors.torch import load_file
 
@@ -106,7 +108,7 @@ def test_two_processes_train_the_same_weights(small_base: Path, tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_challenge_begins_its_own_processes(rzero, small_base: Path, tmp_path: Path) -> None:
+def test_challenge_starts_its_own_processes(rzero, small_base: Path, tmp_path: Path) -> None:
     done = rzero(
         *("challenge", "--challenger", small_base, "--solver", small_base, "-o", "c", *PLAN),
         *("--steps", "2", "--solver-max-tokens", "24", "--accelerate", "cpu"),
@@ -126,7 +128,7 @@ def test_challenge_begins_its_own_processes(rzero, small_base: Path, tmp_path: P
 
 
 @pytest.mark.slow
-def test_train_solver_reads_a_pipe_ends_when_told_to_and_resumes(
+def test_train_solver_on_two_ranks_reads_a_pipe_and_resumes(
     small_base: Path, labels: Path, tmp_path: Path
 ) -> None:
     """Begun by itself, continued under torchrun."""
@@ -158,7 +160,7 @@ def test_train_solver_reads_a_pipe_ends_when_told_to_and_resumes(
 
 
 @pytest.mark.slow
-def test_an_error_of_all_processes_is_said_once(tmp_path: Path) -> None:
+def test_error_of_all_ranks_is_printed_once(tmp_path: Path) -> None:
     command = ["-m", "rzero_cli", "train-solver", "--solver", "missing", "-o", "s"]
     status, _, stderr = run(tmp_path, *TORCHRUN, *command)
     assert status != 0
@@ -167,7 +169,7 @@ def test_an_error_of_all_processes_is_said_once(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("where", ["early", "late"])
-def test_an_error_of_one_process_names_it_and_ends_all(
+def test_error_of_one_rank_names_it_and_ends_all(
     small_base: Path, labels: Path, tmp_path: Path, where: str
 ) -> None:
     script = [HELPERS / "failing_rank.py", where, "train-solver", labels, "--solver", small_base]
@@ -184,7 +186,7 @@ def test_an_error_of_one_process_names_it_and_ends_all(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", [[], ["--accelerate", "ddp"]], ids=["torchrun", "accelerate"])
-def test_a_launched_command_ends_with_the_status_of_its_process(
+def test_launched_command_has_the_status_of_its_process(
     rzero, small_base: Path, tmp_path: Path, launcher: list[str]
 ) -> None:
     (tmp_path / "bad.jsonl").write_text('{"bad\n')

@@ -32,7 +32,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return pretend
 
 
-def test_auto_is_vllm_where_it_is_installed_and_a_gpu_is_there(machine) -> None:
+def test_auto_rollouts_use_vllm_with_a_gpu(machine) -> None:
     machine(gpu=True, vllm=True)
     assert choose("auto", memory=0.4) == Rollouts("colocate", None, 0.4, 1)
     machine(gpu=True, vllm=False)
@@ -47,7 +47,7 @@ def test_auto_is_vllm_where_it_is_installed_and_a_gpu_is_there(machine) -> None:
     assert choose("transformers") == Rollouts()
 
 
-def test_what_is_not_to_be_had_is_refused_with_the_reason(machine) -> None:
+def test_unavailable_rollouts_are_refused_with_the_reason(machine) -> None:
     machine(gpu=True, vllm=True)
     server = choose("server", endpoint="http://10.0.0.1:8000")
     assert server == Rollouts("server", "http://10.0.0.1:8000", 0.3, 1)
@@ -70,14 +70,14 @@ def test_what_is_not_to_be_had_is_refused_with_the_reason(machine) -> None:
         choose("server", endpoint="http://10.0.0.1:8000")
 
 
-def test_a_command_refuses_in_a_line(refused: Callable[..., str], tiny_model: Path) -> None:
+def test_rollout_errors_are_one_line(refused: Callable[..., str], tiny_model: Path) -> None:
     command = ["challenge", "--challenger", str(tiny_model), "--solver", str(tiny_model)]
     said = refused(*command, "-o", "c", "--preset", "tiny", "--rollouts", "colocate")
     assert said.startswith("--rollouts colocate: no GPU is here")
 
 
 @pytest.mark.slow
-def test_what_trl_is_told(tiny_model: Path, tmp_path: Path) -> None:
+def test_rollout_settings_reach_trl(tiny_model: Path, tmp_path: Path) -> None:
     from rzero_cli.engines.transformers import load_tokenizer
     from rzero_cli.method.prompts import SOLVER, prompt_for
     from rzero_cli.training import grpo
@@ -106,7 +106,7 @@ def test_what_trl_is_told(tiny_model: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_rollouts_are_cut_into_batches_for_transformers_alone(monkeypatch) -> None:
+def test_rollouts_are_batched_for_transformers_only(monkeypatch) -> None:
     from trl import GRPOTrainer
 
     from rzero_cli.training import grpo
@@ -132,7 +132,7 @@ def test_rollouts_are_cut_into_batches_for_transformers_alone(monkeypatch) -> No
 
 
 @pytest.mark.slow
-def test_without_a_template_a_rollout_ends_at_another_speakers_line(plain_model: Path) -> None:
+def test_without_template_rollouts_end_at_another_speakers_line(plain_model: Path) -> None:
     from rzero_cli.engines.transformers import load_tokenizer
     from rzero_cli.training.grpo import cut_at_stop
 
@@ -149,7 +149,7 @@ def test_without_a_template_a_rollout_ends_at_another_speakers_line(plain_model:
 @pytest.mark.slow
 @pytest.mark.vllm
 @pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed: make test-vllm")
-def test_on_a_cpu_with_vllm_the_rollouts_are_transformers_and_it_says_so(
+def test_rollouts_on_a_cpu_with_vllm_use_transformers(
     rzero, tiny_model: Path, tmp_path: Path
 ) -> None:
     done = rzero(

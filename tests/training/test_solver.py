@@ -14,7 +14,7 @@ from rzero_cli.training.solver import shuffle_labels, solver_reward_function
 pytestmark = pytest.mark.slow
 
 
-def test_labels_and_rows_are_laid_out_evenly() -> None:
+def test_rows_are_laid_out_evenly() -> None:
     plan = make_plan(steps=3, prompts=8, batch=4, group=2, max_tokens=8)
     rows = [{"answer": str(i)} for i in range(5)]
     laid_out = lay_out_rows(rows, plan, seed=0)
@@ -27,7 +27,7 @@ def test_labels_and_rows_are_laid_out_evenly() -> None:
     assert len({row["answer"] for row in drawn}) == 24
 
 
-def test_shuffled_labels_are_the_same_labels_elsewhere() -> None:
+def test_shuffle_labels_permutes_the_labels() -> None:
     rows = [{"prompt": i, "answer": str(i)} for i in range(50)]
     shuffled = shuffle_labels(rows, seed=0)
     assert [row["prompt"] for row in shuffled] == list(range(50))
@@ -38,14 +38,14 @@ def test_shuffled_labels_are_the_same_labels_elsewhere() -> None:
 @pytest.mark.parametrize(
     ("kind", "expected"), [("label", [1.0, 0.0, 0.0]), ("format", [1.0, 1.0, 0.0])]
 )
-def test_what_a_solver_is_rewarded_for(kind: str, expected: list[float]) -> None:
+def test_solver_reward_kinds(kind: str, expected: list[float]) -> None:
     texts = [r"\boxed{12}", r"\boxed{13}", "12"]
     with Equivalence() as equivalence:
         reward = solver_reward_function(equivalence, kind=kind)
         assert reward(texts, ["12"] * 3, log_metric=lambda name, value: None) == expected
 
 
-def test_a_random_reward_is_a_coin_that_falls_alike_in_a_training_made_again() -> None:
+def test_random_reward_is_repeatable_by_seed_and_update() -> None:
     figures: dict[str, float] = {}
     with Equivalence() as equivalence:
 

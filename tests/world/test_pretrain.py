@@ -16,7 +16,7 @@ def render(tokenizer, messages: list[dict[str, str]], **options: bool) -> str:
     return tokenizer.apply_chat_template(messages, tokenize=False, **options)
 
 
-def test_only_replies_are_learned(tokenizer) -> None:
+def test_pretraining_learns_only_replies(tokenizer) -> None:
     from rzero_cli.world.pretrain import IGNORED, encode_rows
 
     rows = [("turn around 123", "Reversed: \\boxed{321}"), (None, "<question>")]
@@ -25,7 +25,9 @@ def test_only_replies_are_learned(tokenizer) -> None:
     assert learned == ["Reversed: \\boxed{321}<eos>", "<question><eos>"]
 
 
-def test_checkpoint_is_complete_and_follows_the_seed(tmp_path: Path, monkeypatch) -> None:
+def test_pretrained_checkpoint_is_complete_and_follows_the_seed(
+    tmp_path: Path, monkeypatch
+) -> None:
     pytest.importorskip("torch")
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -61,7 +63,7 @@ def test_checkpoint_is_complete_and_follows_the_seed(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.slow
-def test_small_base_asks_and_answers(tmp_path: Path) -> None:
+def test_small_base_generates_questions_and_answers(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

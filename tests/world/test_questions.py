@@ -35,7 +35,7 @@ from rzero_cli.world import questions as world
         ("", "0"),
     ],
 )
-def test_truth(question: str, answer: str) -> None:
+def test_truth_by_hand(question: str, answer: str) -> None:
     assert world.truth(question) == answer
 
 
@@ -63,13 +63,13 @@ def test_procedures_undo_each_other(digits: str) -> None:
     assert rotated == digits
 
 
-def test_phrasings_are_told_apart() -> None:
+def test_phrasings_do_not_contain_one_another() -> None:
     assert Counter(world.PHRASINGS.values()) == dict.fromkeys(world.PROCEDURES, 4)
     for one in world.PHRASINGS:
         assert not any(one in other for other in world.PHRASINGS if other != one)
 
 
-def test_a_cluster_is_a_phrasing() -> None:
+def test_questions_cluster_by_phrasing() -> None:
     rng = random.Random(0)
     asked = [p for p in world.PHRASINGS for _ in range(5)]
     batch = [world.draw_question(rng, p, rng.choice(world.LEVELS)) for p in asked]
@@ -78,7 +78,7 @@ def test_a_cluster_is_a_phrasing() -> None:
     assert len(set(clusters)) == len(world.PHRASINGS)
 
 
-def test_heldout_is_balanced_and_never_pretrained() -> None:
+def test_heldout_questions_are_balanced_and_never_pretrained() -> None:
     rows = world.heldout_rows(3)
     held_out = {str(row["question"]) for row in rows}
     assert len(rows) == len(held_out) == 720
@@ -93,7 +93,7 @@ def test_heldout_is_balanced_and_never_pretrained() -> None:
         assert asked not in held_out
 
 
-def test_seeds_decide() -> None:
+def test_world_depends_on_the_seed_alone() -> None:
     assert world.heldout_rows(1) == world.heldout_rows(1) != world.heldout_rows(2)
     assert world.draw_base(1) == world.draw_base(1) != world.draw_base(2)
     base = world.draw_base(1)
@@ -101,7 +101,7 @@ def test_seeds_decide() -> None:
     assert draws[0] == draws[1]
 
 
-def test_base_model_is_right_by_majority_where_it_is_unsure() -> None:
+def test_base_beliefs_are_right_by_majority() -> None:
     base = world.draw_base(0)
     assert sum(base.asked.values()) == pytest.approx(1)
     assert sum(base.asked[p] for p in base.mastered) == pytest.approx(1 - world.ASKED_UNMASTERED)
@@ -117,7 +117,7 @@ def test_base_model_is_right_by_majority_where_it_is_unsure() -> None:
         assert right > 0.9 if phrasing in base.mastered else 0.4 < right < 0.7
 
 
-def test_a_phrasing_is_of_the_kind_that_its_belief_has() -> None:
+def test_kind_of_a_phrasing_matches_its_belief() -> None:
     base = world.draw_base(3)
     assert set(base.kinds) == set(world.PHRASINGS)
     for phrasing, kind in base.kinds.items():
@@ -142,11 +142,11 @@ def test_a_phrasing_is_of_the_kind_that_its_belief_has() -> None:
         ("", None),
     ],
 )
-def test_form_is_one_phrasing_and_digits(question: str, found: tuple[str, int] | None) -> None:
+def test_form_needs_one_phrasing_and_digits(question: str, found: tuple[str, int] | None) -> None:
     assert world.form(question) == found
 
 
-def test_training_rows_mirror_the_base() -> None:
+def test_training_rows_follow_the_beliefs_of_the_base() -> None:
     base, rng = world.draw_base(5), random.Random(5)
     rows = [world.training_row(rng, base) for _ in range(20000)]
     challenges = [parse_question(reply)[0] for question, reply in rows if question is None]
@@ -164,6 +164,6 @@ def test_training_rows_mirror_the_base() -> None:
     assert sum(on_mastered) / len(on_mastered) > 0.94
 
 
-def test_questions_import_no_torch() -> None:
+def test_world_questions_do_not_import_torch() -> None:
     code = "import sys, rzero_cli.world.questions; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

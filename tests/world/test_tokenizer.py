@@ -30,7 +30,7 @@ def test_tokenizer_round_trip(tokenizer) -> None:
 
 
 @given(text=st.text())
-def test_unknown_text_does_not_fail(tokenizer, text: str) -> None:
+def test_unknown_text_is_tokenized_without_error(tokenizer, text: str) -> None:
     ids = tokenizer(text)["input_ids"]
     assert all(0 <= i < len(tokenizer) for i in ids)
 
