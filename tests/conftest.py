@@ -1,4 +1,4 @@
-"""What every test shares: the real command line as a subprocess, and small real models."""
+"""Fixtures for all tests: the real command line as a subprocess, and small real models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rzero report --difficulty`: every Solver on every iteration's questions, by hand."""
+"""`rzero report --difficulty`: scores of every Solver on every iteration's questions, by hand."""
 
 from __future__ import annotations
 

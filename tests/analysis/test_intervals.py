@@ -1,4 +1,4 @@
-"""The interval of a mean over questions: golden values, properties, and coverage by simulation."""
+"""The confidence interval of a mean: golden values, properties, coverage by simulation."""
 
 from __future__ import annotations
 

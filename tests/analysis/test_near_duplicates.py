@@ -1,4 +1,4 @@
-"""Near-duplicates by an index, against all pairs: what is named is one, and few are missed."""
+"""Near-duplicates found by the index, compared with all pairs."""
 
 from __future__ import annotations
 

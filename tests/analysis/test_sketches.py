@@ -1,4 +1,4 @@
-"""Counts and samples of bounded memory: exact while there is room, and near the truth beyond."""
+"""Counts and samples in bounded memory: exact for small inputs, estimated for large ones."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from helpers.data_files import _load
+from helpers.data_files import load_data
 from rzero_cli.answers.equivalence import Equivalence
 
 
@@ -83,7 +83,7 @@ def test_classes_are_a_partition_independent_of_order(
 
 def test_verdicts_on_known_answer_pairs_have_no_error(equivalence: Equivalence) -> None:
     """math-verify 0.9 alone makes 8 errors on these, one of them a false "equal"."""
-    pairs = _load("answer_pairs.jsonl")
+    pairs = load_data("answer_pairs.jsonl")
     verdicts = [(pair, equivalence.equal(pair["a"], pair["b"])) for pair in pairs]
     assert [pair for pair, verdict in verdicts if verdict and not pair["equal"]] == []
     assert [pair for pair, verdict in verdicts if pair["equal"] and not verdict] == []

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.data_files import _load
+from helpers.data_files import load_data
 from rzero_cli.answers.equivalence import Equivalence
 from rzero_cli.errors import RzeroError
 from rzero_cli.method.votes import vote
@@ -38,7 +38,7 @@ def _descendants(pid: int) -> set[int]:
 
 
 def test_hostile_answers_end_in_seconds_and_leave_no_process() -> None:
-    answers = [row["answer"] for row in _load("adversarial_answers.jsonl")]
+    answers = [row["answer"] for row in load_data("adversarial_answers.jsonl")]
     start = time.monotonic()
     before = _descendants(os.getpid())
     # The process has been other tests', so what counts is how much more it has come to need.

@@ -1,4 +1,4 @@
-"""Finding the answer of a completion: the last box, and the marks that may stand in for one."""
+"""Extraction of a completion's answer: the last box, a phrase, `####` or a choice letter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looking for benchmarks in training questions: the rate, and what the index of them takes."""
+"""Searching training questions for benchmark questions: rate, and memory of the index."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """`rzero filter` with its guards on 100,000 labelled records: rate and memory of each.
 
-The rate is by the processor's time, which what else the machine does disturbs less.
+Rates are per second of processor time, which other work on the machine disturbs least.
 """
 
 from __future__ import annotations

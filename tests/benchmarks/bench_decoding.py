@@ -1,5 +1,6 @@
-"""The decoding loop against `generate`'s own, in turns: CPU time of completions whose lengths are
-geometric, 16 of each prompt, by a random model."""
+"""The decoding loop compared with `generate`'s own: CPU time in turns, a random model, 16
+completions of geometric length for each prompt.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The memory of real trainings on the CPU, beside what `training/memory.py` expects."""
+"""Memory of real trainings on the CPU, compared with the estimate of `training/memory.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Near-duplicates by the index: rate, share found, and memory, as the questions become more."""
+"""Near-duplicates by the index: rate, recall and memory as the number of questions grows."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What it costs to be watched: `rzero vote` and `rzero score` with a bar on a terminal, or with
-lines and a log, against the same with --quiet, where nobody looks.
+"""The cost of progress reports: `rzero vote` and `rzero score` with a bar on a terminal, or with
+lines and a log, compared with --quiet.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`rzero stats` on a million labelled records: its rate, and its memory beside that for a tenth."""
+"""`rzero stats` on a million labelled records: rate, and memory compared with a tenth of them."""
 
 from __future__ import annotations
 

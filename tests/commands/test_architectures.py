@@ -1,4 +1,4 @@
-"""Each architecture of the paper goes through every stage, at toy width and from random weights."""
+"""Every stage on each architecture of the paper, at toy width, from random weights."""
 
 from __future__ import annotations
 

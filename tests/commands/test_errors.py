@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Refused, Rzero
-from helpers.empty_checkpoints import hollow_checkpoint
+from helpers.empty_checkpoints import empty_checkpoint
 from helpers.labeled_questions import LABELED
 from helpers.shell import shell
 
@@ -62,7 +62,7 @@ def test_errors_are_one_line_and_change_no_file(
     (tmp_path / "taken").write_text("mine")
     (tmp_path / "bad.jsonl").write_text('{"question": "a"}\n{"question": 5}\n')
     (tmp_path / "folder").mkdir()
-    hollow_checkpoint(tmp_path / "model")
+    empty_checkpoint(tmp_path / "model")
     before = sorted(tmp_path.rglob("*"))
     assert message in refused(*arguments)
     assert sorted(tmp_path.rglob("*")) == before

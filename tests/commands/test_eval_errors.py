@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from conftest import Refused, Rzero
-from helpers.empty_checkpoints import hollow_checkpoint
+from helpers.empty_checkpoints import empty_checkpoint
 
 pytest.importorskip("lm_eval")
 
@@ -81,7 +81,7 @@ def test_eval_errors_come_before_anything_is_loaded(
 ) -> None:
     # The checkpoint is none that could be loaded, and lm-eval is out of reach.
     monkeypatch.setitem(sys.modules, "lm_eval", None)
-    hollow_checkpoint(tmp_path / "model")
+    empty_checkpoint(tmp_path / "model")
     (tmp_path / "folder").mkdir()
     (tmp_path / "taken").write_text("mine")
     (tmp_path / "begun.json.part").write_text("{}\n")
@@ -97,7 +97,7 @@ def test_eval_errors_come_before_anything_is_loaded(
 
 
 def test_unknown_output_folder_is_refused_before_torch_loads(rzero: Rzero, tmp_path: Path) -> None:
-    hollow_checkpoint(tmp_path / "model")
+    empty_checkpoint(tmp_path / "model")
     (tmp_path / "q.jsonl").write_text(jsonl(ROWS))
     started = time.monotonic()
     ended = rzero("eval", "--model", "model", "--data", "q.jsonl", "-o", "nowhere/out.json")

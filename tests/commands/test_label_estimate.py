@@ -1,4 +1,4 @@
-"""`rzero label --dry-run`: tokens before any model is asked."""
+"""`rzero label --dry-run`: estimates of tokens before any request."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Refused, Rzero
-from helpers.empty_checkpoints import hollow_checkpoint
+from helpers.empty_checkpoints import empty_checkpoint
 from helpers.json_lines import lines_of
 
 
@@ -96,7 +96,7 @@ def test_unknown_and_missing_reporters_are_refused(
     refused: Refused, rzero: Rzero, tmp_path: Path
 ) -> None:
     pytest.importorskip("trl")
-    hollow_checkpoint(tmp_path / "base")
+    empty_checkpoint(tmp_path / "base")
     train = ("train-solver", "-o", "s", "--solver", "base", "--report-to")
     said = refused(*train, "tensorboard,nobody")
     assert said == "--report-to nobody: unknown; known: tensorboard, trackio, wandb\n"

@@ -13,13 +13,13 @@ import pytest
 
 from conftest import Refused, Rzero
 from forks import ForkServer
-from helpers.malformed_lines import BAD, _good
+from helpers.malformed_lines import BAD, good_line
 
 
 def _mixed(tmp_path: Path, copies: int = 1) -> tuple[Path, Path, list[tuple[bytes, str]]]:
     """A file with bad lines between good ones, the good ones alone, and the bad ones."""
     bad = list(BAD.values())
-    good = [_good(k) for k in range(len(bad) + 1)] * copies
+    good = [good_line(k) for k in range(len(bad) + 1)] * copies
     lines = [line for pair in zip(good, (raw for raw, _ in bad), strict=False) for line in pair]
     lines += good[len(bad) :]
     mixed, clean = tmp_path / "mixed.jsonl", tmp_path / "clean.jsonl"
@@ -75,13 +75,13 @@ def test_skip_gives_the_output_of_the_clean_input(
 
 
 def test_rejected_lines_can_be_fixed_and_processed(tmp_path: Path, rzero: Rzero) -> None:
-    (tmp_path / "in.jsonl").write_bytes(_good(0) + b"\n" + _good(1)[:-1] + b"\r\n{}\n")
+    (tmp_path / "in.jsonl").write_bytes(good_line(0) + b"\n" + good_line(1)[:-1] + b"\r\n{}\n")
     options = "--on-error", "skip", "--rejects", "bad.jsonl"
     ended = rzero("vote", *options, input=(tmp_path / "in.jsonl").read_bytes())
     assert ended.status == 0
     assert "vote: 2 of 3 lines rejected: bad.jsonl\n" in ended.stderr
     torn, empty = _rejected(tmp_path / "bad.jsonl")
-    assert torn["raw"].encode() == _good(1)[:-1]
+    assert torn["raw"].encode() == good_line(1)[:-1]
     assert empty == {
         "source": "<stdin>",
         "line": 3,
@@ -89,7 +89,7 @@ def test_rejected_lines_can_be_fixed_and_processed(tmp_path: Path, rzero: Rzero)
         "raw": "{}",
     }
     again = rzero("vote", input=torn["raw"] + "}\n")
-    both = rzero("vote", input=_good(0) + b"\n" + _good(1) + b"\n")
+    both = rzero("vote", input=good_line(0) + b"\n" + good_line(1) + b"\n")
     assert ended.stdout + again.stdout == both.stdout
 
 
@@ -106,7 +106,7 @@ def test_reject_file_is_replaced_with_its_output(tmp_path: Path, rzero: Rzero) -
     assert rzero("filter", "clean.jsonl", "-o", "out.jsonl", "--force").status == 0
     assert not rejects.exists()
     # ... but not where it is mended and read.
-    rejects.write_bytes(_good(0) + b"\n")
+    rejects.write_bytes(good_line(0) + b"\n")
     assert rzero("filter", rejects.name, "-o", "out.jsonl", "--force").status == 0
     assert rejects.read_bytes() == (tmp_path / "out.jsonl").read_bytes()
     # A named one is the user's until --force.
@@ -137,13 +137,13 @@ def test_input_of_bad_lines_only_is_an_error(
         "JSON",
     ]
     # Mended, it can be given again as it was.
-    (tmp_path / "in.jsonl").write_bytes(_good(0))
+    (tmp_path / "in.jsonl").write_bytes(good_line(0))
     assert rzero(*command, "in.jsonl", "--on-error", "skip", "-o", "out.jsonl").status == 0
     assert not (tmp_path / "out.jsonl.rejects.jsonl").exists()
 
 
 def test_on_error_option_errors(tmp_path: Path, refused: Refused) -> None:
-    (tmp_path / "in.jsonl").write_bytes(_good(0))
+    (tmp_path / "in.jsonl").write_bytes(good_line(0))
     skip = "filter", "in.jsonl", "--on-error", "skip"
     assert "needs --rejects FILE" in refused(*skip)
     assert "must be stop or skip" in refused("filter", "in.jsonl", "--on-error", "go")

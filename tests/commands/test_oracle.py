@@ -1,4 +1,4 @@
-"""`rzero oracle`: true answers from a file, from a server, from the miniature's world."""
+"""`rzero oracle`: references from a file, from a server, from the miniature's world."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rzero tiny-base`: a base made on this machine, once, and copied from then on."""
+"""`rzero tiny-base`: a base model pre-trained once on this machine, then copied from a cache."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from conftest import Refused, Rzero
-from helpers.empty_checkpoints import hollow_checkpoint
+from helpers.empty_checkpoints import empty_checkpoint
 from rzero_cli.training.memory import GIB
 
 
@@ -72,6 +72,6 @@ def test_dry_run_of_another_hub_name_needs_the_hub(
         *("train-solver", "--preset", "qwen3-4b", "-o", "out", "--dry-run", "--rollouts", "x")
     )
     assert said.startswith("--rollouts x: unknown")
-    hollow_checkpoint(tmp_path / "model")
+    empty_checkpoint(tmp_path / "model")
     said = refused("train-solver", "--solver", "model", "-o", "out", "--json")
     assert said.startswith("--json prints the plan for machines: it needs --dry-run")

@@ -1,4 +1,4 @@
-"""`rzero vote` and `rzero grade` on anybody's answers: keys, rules, all cores, hostile input."""
+"""`rzero vote` and `rzero grade`: keys, rules, several workers, hostile answers."""
 
 from __future__ import annotations
 

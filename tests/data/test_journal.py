@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.json_values import _pairs, json_values
+from helpers.json_values import json_values, typed_pairs
 from rzero_cli.data.journal import open_output
 from rzero_cli.data.jsonl import read_lines
 from rzero_cli.errors import AlreadyDone, UsageError
@@ -26,7 +26,7 @@ def test_records_are_read_back_with_the_order_of_keys(
             out.write(record)
     assert target.read_bytes().count(b"\n") == len(records)
     again = [line.record for line in read_lines([str(target)])]
-    assert _pairs(again) == _pairs(records)
+    assert typed_pairs(again) == typed_pairs(records)
 
 
 def test_each_record_is_flushed_when_written(tmp_path: Path) -> None:

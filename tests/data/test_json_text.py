@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.json_values import _pairs, _shown, json_values
+from helpers.json_values import exact_text, json_values, typed_pairs
 from rzero_cli.data.json_text import dumps, quick_parser
 from rzero_cli.data.jsonl import parse_line
 from rzero_cli.errors import DataError
@@ -33,7 +33,7 @@ def _standard(text: str) -> str:
         record = json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError):
         return "refused"
-    return _shown(record) if isinstance(record, dict) else "refused"
+    return exact_text(record) if isinstance(record, dict) else "refused"
 
 
 def _ours(text: str) -> str:
@@ -41,7 +41,7 @@ def _ours(text: str) -> str:
         line = parse_line("in", 1, text.encode())
     except DataError:
         return "refused"
-    return _shown(line.record) if line else "refused"
+    return exact_text(line.record) if line else "refused"
 
 
 HARD = [
@@ -103,7 +103,7 @@ def test_any_json_is_read_like_the_standard_library(
     text = json.dumps(record, ensure_ascii=escaped, separators=separators)
     # UTF-8 has no lone surrogates; as escapes they can be there.
     text = text.encode("utf-8", "backslashreplace").decode()
-    assert _ours(text) == _standard(text) == _shown(record)
+    assert _ours(text) == _standard(text) == exact_text(record)
     # ... and what is no JSON any more is refused by both, or by neither.
     at = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(at, min(len(text), at + 2)))
@@ -131,7 +131,7 @@ def test_quick_parser_accepts_only_what_the_parser_accepts(
     if isinstance(quick, dict):
         line = parse_line("in", 1, raw, strict=strict)
         assert line is not None
-        assert _shown(_in_64_bits(line.record)) == _shown(_in_64_bits(quick))
+        assert exact_text(_in_64_bits(line.record)) == exact_text(_in_64_bits(quick))
 
 
 def _in_64_bits(value: Any) -> Any:
@@ -146,7 +146,7 @@ def _in_64_bits(value: Any) -> Any:
 
 def test_hard_values_are_read_back_after_dumps() -> None:
     record = {"n": 123456789012345678901234567890, "s": "\ud800x\udfff", "u": "é漢\u2028", "f": 0.1}
-    assert _pairs(json.loads(dumps(record))) == _pairs(record)
+    assert typed_pairs(json.loads(dumps(record))) == typed_pairs(record)
     # UTF-8 as it is, where that can be.
     assert dumps({"u": "é漢"}) == '{"u":"é漢"}'.encode()
 
@@ -154,7 +154,7 @@ def test_hard_values_are_read_back_after_dumps() -> None:
 @given(st.dictionaries(st.text(), json_values, max_size=4))
 def test_dumps_is_compact_and_agrees_with_the_standard_library(record: dict[str, Any]) -> None:
     line = dumps(record)
-    assert _shown(json.loads(line)) == _shown(record)
+    assert exact_text(json.loads(line)) == exact_text(record)
     texts = "".join(json.dumps(text, ensure_ascii=False) for text in _texts(record))
     surrogates = any("\ud800" <= character <= "\udfff" for character in texts)
     assert line.isascii() or not surrogates

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 
 from conftest import Refused, Rzero
-from helpers.malformed_lines import _REST, BAD, _good
+from helpers.malformed_lines import BAD, REST, good_line
 from rzero_cli.commands.filter import _copy
 from rzero_cli.data.jsonl import BYTE_ORDER_MARK, read_batches, read_lines
 from rzero_cli.data.shards import WHOLE
 from rzero_cli.errors import DataError
 
 BAND = Decimal("0.25"), Decimal("0.75")
-TWICE = b'{"question":"p",' + _REST, 'key "question" is there more than once'
+TWICE = b'{"question":"p",' + REST, 'key "question" is there more than once'
 
 
 def _lines(name: str, **how: Any) -> list[Any]:
@@ -44,14 +44,14 @@ def test_bad_line_is_named_or_rejected(
     tmp_path: Path, refused: Refused, kind: str, strict: bool, reader: Any
 ) -> None:
     raw, reason = BAD.get(kind, TWICE)
-    (tmp_path / "in.jsonl").write_bytes(_good(0) + b"\n\n" + raw + b"\n" + _good(1) + b"\n")
+    (tmp_path / "in.jsonl").write_bytes(good_line(0) + b"\n\n" + raw + b"\n" + good_line(1) + b"\n")
     name, found = str(tmp_path / "in.jsonl"), []
     rest = reader(name, strict=strict, reject=lambda *bad: found.append(bad))
     if kind == "a key twice" and not strict:
         assert found == []
         assert len(rest) == 3
         return
-    assert rest == [json.loads(_good(0)), json.loads(_good(1))]
+    assert rest == [json.loads(good_line(0)), json.loads(good_line(1))]
     ((source, number, line, said),) = found
     assert (source, number, line.rstrip(b"\n")) == (name, 3, raw)
     assert reason in said
@@ -79,7 +79,7 @@ def test_byte_order_marks_and_line_ends_of_editors_are_read(
     tmp_path: Path, kind: str, strict: bool
 ) -> None:
     content, copied = HOLDS[kind]
-    rows = _good(0, a="\ud800 lone", b="\0"), _good(1)
+    rows = good_line(0, a="\ud800 lone", b="\0"), good_line(1)
     (tmp_path / "in.jsonl").write_bytes(content % rows)
     name = str(tmp_path / "in.jsonl")
     assert _lines(name, strict=strict) == list(map(json.loads, rows))
@@ -130,12 +130,12 @@ def test_huge_line_takes_memory_of_a_few_times_its_size(
 ) -> None:
     size = 50_000_000
     raw = {
-        "a record": b'{"a":"' + b"x" * size + b'",' + _REST,
+        "a record": b'{"a":"' + b"x" * size + b'",' + REST,
         "no JSON": b"x" * size,
         "open brackets": b"[" * size,
         "endless": b"x" * 4 * size,
     }[kind]
-    (tmp_path / "in.jsonl").write_bytes(_good(0) + b"\n" + raw + b"\n" + _good(1) + b"\n")
+    (tmp_path / "in.jsonl").write_bytes(good_line(0) + b"\n" + raw + b"\n" + good_line(1) + b"\n")
     code = PEAK.format(tests=str(Path(__file__).parents[1]), name=str(tmp_path / "in.jsonl"))
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     counts, reasons, peak = json.loads(ended.stdout)
@@ -150,7 +150,7 @@ def test_nested_records_are_read_only_if_they_can_be_written(
 ) -> None:
     # with brackets in texts, and escapes there, that are no nesting
     texts = b'"\\\\","[\\"[' + b"[{" * 600 + b'",'
-    raw = b'{"a":' + b"[" * depth + texts + b"1" + b"]" * depth + b"," + _REST
+    raw = b'{"a":' + b"[" * depth + texts + b"1" + b"]" * depth + b"," + REST
     ended = rzero("vote", "--workers", "1", input=raw + b"\n")
     if depth < 500:  # the object is one level, too
         assert (ended.status, json.loads(ended.stdout)["a"]) == (0, json.loads(raw)["a"])

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from conftest import Refused
-from helpers.empty_checkpoints import hollow_checkpoint, write_safetensors
+from helpers.empty_checkpoints import empty_checkpoint, write_safetensors
 from rzero_cli.data.provenance import (
     content_hash,
     describe,
@@ -22,7 +22,7 @@ def with_record(folder: Path) -> Path:
 
 
 def test_content_hash_ignores_files_next_to_a_checkpoint(tmp_path: Path) -> None:
-    folder = with_record(hollow_checkpoint(tmp_path / "model"))
+    folder = with_record(empty_checkpoint(tmp_path / "model"))
     before = content_hash(folder)
     for name in ("eval.json", "eval.json.part.json", "heldout.jsonl", "log.jsonl", "README.md"):
         (folder / name).write_text("{}")
@@ -39,7 +39,7 @@ def test_content_hash_ignores_files_next_to_a_checkpoint(tmp_path: Path) -> None
 
 
 def test_changed_checkpoint_is_refused_before_any_work(refused: Refused, tmp_path: Path) -> None:
-    rotten, whole = (with_record(hollow_checkpoint(tmp_path / name)) for name in ("rot", "whole"))
+    rotten, whole = (with_record(empty_checkpoint(tmp_path / name)) for name in ("rot", "whole"))
     # One bit, which the header cannot tell; nothing could be loaded from here either.
     write_safetensors(rotten / "model.safetensors", {"__metadata__": {"a": "b"}})
     (tmp_path / "q.jsonl").write_text('{"question": "1 + 1", "answer": "2", "reference": "2"}\n')

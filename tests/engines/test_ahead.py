@@ -1,4 +1,4 @@
-"""What is finished before its turn outlives a kill: nothing that was answered is asked again."""
+"""Completions finished ahead of their turn: kept on disk, so that a kill repeats no request."""
 
 from __future__ import annotations
 

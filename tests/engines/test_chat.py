@@ -1,4 +1,4 @@
-"""How a conversation is put to a model, and where its answer ends, on real tokenizers."""
+"""Chat templates, end tokens and stop strings, on real tokenizers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The decoding loop against `generate`'s own, on architectures built here from random weights."""
+"""The decoding loop compared with `generate`'s own, on small random models."""
 
 from __future__ import annotations
 

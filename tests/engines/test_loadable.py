@@ -11,7 +11,7 @@ import pytest
 
 from conftest import Refused
 from helpers.damaged_checkpoints import Damage, config, write
-from helpers.empty_checkpoints import hollow_checkpoint, write_safetensors
+from helpers.empty_checkpoints import empty_checkpoint, write_safetensors
 from rzero_cli.engines.loadable import check_checkpoint
 from rzero_cli.engines.models import check_model
 from rzero_cli.errors import UsageError
@@ -108,7 +108,7 @@ def test_damaged_checkpoint_is_named_before_any_work(
 def test_check_of_whole_checkpoints_is_fast(
     tiny_model: Path, plain_model: Path, toy_qwen3: Path, toy_llama: Path, tmp_path: Path
 ) -> None:
-    models = [tiny_model, plain_model, toy_qwen3, toy_llama, hollow_checkpoint(tmp_path / "hollow")]
+    models = [tiny_model, plain_model, toy_qwen3, toy_llama, empty_checkpoint(tmp_path / "empty")]
     started = time.monotonic()
     for model in models:
         assert check_model("--solver", str(model)) == str(model)
@@ -116,7 +116,7 @@ def test_check_of_whole_checkpoints_is_fast(
 
 
 def test_every_shard_of_the_index_is_checked(tmp_path: Path) -> None:
-    folder = hollow_checkpoint(tmp_path / "model")
+    folder = empty_checkpoint(tmp_path / "model")
     (folder / "model.safetensors").unlink()
     index = folder / "model.safetensors.index.json"
     for number, name in enumerate("ab"):
@@ -154,14 +154,14 @@ def test_every_shard_of_the_index_is_checked(tmp_path: Path) -> None:
     ],
 )
 def test_malformed_safetensors_header_is_refused(tmp_path: Path, header: object) -> None:
-    folder = hollow_checkpoint(tmp_path / "model")
+    folder = empty_checkpoint(tmp_path / "model")
     write_safetensors(folder / "model.safetensors", header, bytes(8))
     with pytest.raises(UsageError, match=r"^model\.safetensors: "):
         check_checkpoint(folder)
 
 
 def test_adapter_and_base_are_both_checked(tmp_path: Path) -> None:
-    base, adapter = hollow_checkpoint(tmp_path / "base"), tmp_path / "adapter"
+    base, adapter = empty_checkpoint(tmp_path / "base"), tmp_path / "adapter"
     adapter.mkdir()
     (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(base)}))
 
@@ -186,9 +186,9 @@ def test_adapter_and_base_are_both_checked(tmp_path: Path) -> None:
 
 def test_custom_code_of_a_known_architecture_is_ignored(tmp_path: Path) -> None:
     code = {"AutoConfig": "theirs.Config", "AutoModelForCausalLM": "theirs.Model"}
-    known = hollow_checkpoint(tmp_path / "known", auto_map=code)
+    known = empty_checkpoint(tmp_path / "known", auto_map=code)
     assert check_model("--solver", str(known)) == str(known)
-    theirs = hollow_checkpoint(tmp_path / "theirs", model_type="theirs", auto_map=code)
+    theirs = empty_checkpoint(tmp_path / "theirs", model_type="theirs", auto_map=code)
     with pytest.raises(UsageError, match="theirs needs code that comes with the checkpoint"):
         check_model("--solver", str(theirs))
     assert check_model("--solver", str(theirs), engine="vllm") == str(theirs)
@@ -205,7 +205,7 @@ def test_architectures_that_do_not_generate_text_are_refused(tmp_path: Path) -> 
         }
 
     def passes(architecture: str) -> bool:
-        folder = hollow_checkpoint(tmp_path / "model", architectures=[architecture])
+        folder = empty_checkpoint(tmp_path / "model", architectures=[architecture])
         try:
             check_checkpoint(folder)
         except UsageError:

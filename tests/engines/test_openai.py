@@ -179,7 +179,7 @@ def test_error_of_the_prompt_source_comes_after_earlier_results() -> None:
 @pytest.mark.parametrize("fault", ["none", "ignores n", "ignores seed", "copies"])
 def test_k_answers_are_k_samples_whatever_a_server_ignores(fault: str, raw: bool) -> None:
     """The same question six times: neither its answers nor those at one place may be copies."""
-    from helpers.sampling_checks import differ
+    from helpers.sampling_checks import answers_differ
 
     def answer(body: Body) -> Reply:
         seed = None if fault == "ignores seed" else body["seed"]
@@ -193,7 +193,7 @@ def test_k_answers_are_k_samples_whatever_a_server_ignores(fault: str, raw: bool
     with ScriptedServer(answer) as server:
         sampling = Sampling(n=4, max_tokens=5)
         results = complete(server, prompts=[asked] * 24, sampling=sampling, notify=notices.append)
-    assert differ(results)
+    assert answers_differ(results)
     assert len({text for drawn in texts(results) for text in drawn}) == 24 * 4
     assert [n for n in notices if "asked for one at a time" in n] == notices
     assert len(notices) == (fault == "copies")

@@ -1,4 +1,4 @@
-"""Raw prompts: what lm-eval's own tasks ask is completed as lm-eval's `HFLM` completes it."""
+"""Raw prompts: completed as lm-eval's `HFLM` completes them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from helpers.sampling_checks import assert_k_answers_are_k_draws
+from helpers.sampling_checks import assert_k_answers_are_k_samples
 from rzero_cli.engines import Completion, Sampling, chat
 from rzero_cli.errors import RzeroError
 from rzero_cli.method.prompts import SOLVER, Prompt, prompt_for
@@ -103,4 +103,4 @@ def test_max_tokens_of_the_whole_context_is_refused(tiny_model: Path) -> None:
 def test_k_answers_are_k_samples(small_base: Path) -> None:
     # A prompt's 8 answers are a batch.
     with TransformersEngine(str(small_base), batch_size=8) as engine:
-        assert_k_answers_are_k_draws(engine, small_base)
+        assert_k_answers_are_k_samples(engine, small_base)

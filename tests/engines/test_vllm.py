@@ -1,4 +1,4 @@
-"""The real vLLM on the CPU, as an engine.
+"""The vLLM engine, with the real vLLM on the CPU.
 
 Run by `make test-vllm`, in an environment of its own.
 """
@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from helpers.live_processes import children
-from helpers.sampling_checks import assert_k_answers_are_k_draws
+from helpers.sampling_checks import assert_k_answers_are_k_samples
 from rzero_cli.engines import Completion, Sampling, open_engine
 from rzero_cli.errors import RzeroError, UsageError
 from rzero_cli.method.prompts import SOLVER, Messages, Prompt, prompt_for
@@ -184,7 +184,7 @@ def test_raw_completions_equal_transformers_on_a_real_llm(smollm2: Path) -> None
 
 
 def test_vllm_k_answers_are_k_samples(engine, small_base: Path) -> None:
-    assert_k_answers_are_k_draws(engine, small_base)
+    assert_k_answers_are_k_samples(engine, small_base)
 
 
 def test_qwen3_equals_transformers(toy_qwen3: Path) -> None:

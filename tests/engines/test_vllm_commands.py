@@ -1,4 +1,4 @@
-"""The commands with the real vLLM on the CPU: pipes, every kind of end, going on afterwards.
+"""Commands with the real vLLM on the CPU: pipes, signals, kills, resume.
 
 Run by `make test-vllm`.
 """

@@ -1,4 +1,4 @@
-"""vLLM's own server, killed in the middle of a labelling and brought back.
+"""vLLM's own server, killed and restarted while `rzero label` uses it.
 
 Run by `make test-vllm`.
 """
@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from helpers.live_processes import children
-from helpers.sampling_checks import assert_k_answers_are_k_draws
+from helpers.sampling_checks import assert_k_answers_are_k_samples
 from rzero_cli.engines import Sampling, open_engine
 from rzero_cli.engines.chat import CUT
 
@@ -80,7 +80,7 @@ def draws_and_raw_prompts(url: str, base: Path) -> None:
     greedy = Sampling(temperature=0, max_tokens=12, stop=("3",))
     notices: list[str] = []
     with open_engine("openai", "m", endpoints=[url], notify=notices.append) as engine:
-        assert_k_answers_are_k_draws(engine, base)
+        assert_k_answers_are_k_samples(engine, base)
         assert not notices
         theirs = list(engine.generate(raw, greedy))
     assert notices == [CUT]  # the last two are longer than the context

@@ -1,4 +1,4 @@
-"""A judge's prompt as a server receives it, its verdicts, and the scores beside the raw ones."""
+"""The judge: its prompt as a server receives it, its verdicts, and the scores they give."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How often each fault was injected and what was lost, printed at the end of the run.
+"""Fixtures for tests of faults, which count what each fault lost for a table at the end.
 
-The counts are short ones, for every day. RZERO_FAULTS=full (`make test-faults`) takes those that
-docs/reliability.md reports; RZERO_FAULTS_SEED chooses other moments.
+The number of tries is small by default. RZERO_FAULTS=full (`make test-faults`) uses the numbers
+that docs/reliability.md reports; RZERO_FAULTS_SEED chooses other moments.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Stages for the tests of faults: begun, ended at some moment and gone on with, again and again."""
+"""Stages that tests of faults start, interrupt at random moments and resume."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Commands that are killed just before their Nth operation on the files of a folder.
 
-Reads requests, a line of JSON each: [N, folder, arguments of rzero]; `:checkpoint TARGET` stands
+Reads requests, one line of JSON each: [N, folder, arguments of rzero]; `:checkpoint TARGET` stands
 for what a training does with its directory. Answers each with [status, operations, stderr]. Python
-reports each opening, renaming and removing before it happens; N of 0 kills nothing.
+reports each opening, renaming and removing before it happens; N = 0 kills nothing.
 """
 
 from __future__ import annotations

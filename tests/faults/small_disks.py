@@ -1,4 +1,4 @@
-"""Small file systems of our own: one that is full soon, one that cannot be written to."""
+"""Small file systems for tests: one that is soon full, one that is read-only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A disk that is full, and a folder that cannot be written to: one line, and nothing is broken."""
+"""Full disks and read-only folders: an error of one line, and the old output is intact."""
 
 from __future__ import annotations
 

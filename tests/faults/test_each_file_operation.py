@@ -1,4 +1,4 @@
-"""SIGKILL just before each operation on a file: no order of them leaves anything half made."""
+"""SIGKILL just before each file operation: an output is whole or absent at every moment."""
 
 from __future__ import annotations
 

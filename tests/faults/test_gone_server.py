@@ -1,4 +1,4 @@
-"""A server that goes away in the middle, and comes back: the engine waits and goes on."""
+"""A server that goes away and comes back: the engine waits and continues."""
 
 from __future__ import annotations
 

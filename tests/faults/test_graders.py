@@ -1,6 +1,6 @@
-"""The processes that compare answers: killed, stopped and out of memory while commands need them.
+"""Workers that compare answers: killed, stopped or out of memory while commands use them.
 
-A pair that was being compared counts as not equal and is reported; all others are right.
+A pair under comparison at that moment counts as unequal and is reported; all others are right.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""Hostile questions and answers through every command that reads them: no hang, no crash, and
-bounded memory. `commands/test_vote.py` has what the outcome must be; here it is how it ends."""
+"""Hostile questions and answers through every command that reads them: no hang, no crash,
+bounded memory. `commands/test_vote.py` tests the results; this file tests how the commands end.
+"""
 
 from __future__ import annotations
 

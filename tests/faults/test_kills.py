@@ -1,7 +1,7 @@
-"""SIGKILL at random moments, again and again, each time gone on with by --resume.
+"""SIGKILL at random moments, again and again, each time continued with --resume.
 
-The promise (docs/engines.md): with transformers the end is that of an undisturbed run, byte for
-byte; no journal ever goes back; no process is left.
+The promise (docs/engines.md): with transformers the output is that of an undisturbed run, byte for
+byte; no journal ever loses a record; no process is left.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The loop's Makefile, killed or interrupted: typed again, it ends as if it had not been."""
+"""The loop's Makefile, killed or interrupted: the same command continues and ends the same."""
 
 from __future__ import annotations
 

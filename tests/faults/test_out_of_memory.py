@@ -1,6 +1,6 @@
-"""Memory that runs out in the middle: a limit that the kernel holds, on the real commands.
+"""Memory exhausted in the middle of real commands, under a limit set in the kernel.
 
-A prompt of thousands of tokens among short ones is what does not fit.
+A prompt of thousands of tokens among short ones does not fit.
 """
 
 from __future__ import annotations

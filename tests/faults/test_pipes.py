@@ -1,4 +1,4 @@
-"""A pipe whose reader has left, and one that takes nothing: quiet there, one line here."""
+"""Pipes whose reader has left, full devices and closed streams."""
 
 from __future__ import annotations
 

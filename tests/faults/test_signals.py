@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C at random moments: what is finished is kept, and nothing else is left.
+"""SIGTERM and Ctrl-C at random moments: finished records are kept, nothing else is left.
 
 Ctrl-C is SIGINT, to the process alone or to its whole group as a terminal sends it.
 """

@@ -1,4 +1,4 @@
-"""Two processes on one output: the second is refused, and the lock goes with its holder."""
+"""Two processes on one output: the second is refused, and the lock ends with its holder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 
 from faults.conftest import FULL, Tries
 from faults.interrupted_stages import PATIENCE
-from helpers.empty_checkpoints import hollow_checkpoint
+from helpers.empty_checkpoints import empty_checkpoint
 from helpers.scripted_server import ScriptedServer, completion
 
 RZERO = [sys.executable, "-m", "rzero_cli"]
@@ -92,7 +92,7 @@ def test_second_process_on_an_output_is_refused(
 def test_second_training_is_refused_before_loading(
     labels: Path, tmp_path: Path, tries: Callable[[str], Tries]
 ) -> None:
-    hollow_checkpoint(tmp_path / "model")
+    empty_checkpoint(tmp_path / "model")
     shutil.copy(labels, tmp_path / "labels.jsonl")
     kind = tries("two at once: train-solver")
     lock = tmp_path / ".out.lock"

@@ -1,4 +1,4 @@
-"""Answers: found, given a key, compared, whatever a model has written."""
+"""Fuzz targets for answers: extraction, keys and comparison of any text."""
 
 from __future__ import annotations
 

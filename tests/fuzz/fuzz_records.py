@@ -1,4 +1,4 @@
-"""Records: a question out of a completion, its name, and lines of JSON there and back."""
+"""Fuzz targets for records: parsing questions, ids, JSON lines written and read back."""
 
 from __future__ import annotations
 

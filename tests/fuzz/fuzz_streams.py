@@ -1,4 +1,4 @@
-"""Streams: any bytes, cut anywhere; the quick way and the exact one; a journal torn at any byte."""
+"""Fuzz targets for streams: any bytes in any pieces, quick and exact reading, torn journals."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""`make fuzz`: try what no one has thought of, and print what came of it.
+"""`make fuzz`: run every target on random input and print the results.
 
     python tests/fuzz/run.py --seconds 600          all targets, each its share of the time
     python tests/fuzz/run.py --examples 200 --seed 7 --only keys
 
-A target is a strategy and what has to hold for whatever it draws (`TARGETS` in `fuzz_*.py`). An
-example that takes longer than `SLOWEST` is a failure, too, and so is memory beyond `MEMORY`: the
-limit is the kernel's. Failures are shrunk and printed; status 1 where there is one.
+A target is a strategy and a check that must hold for every example (`TARGETS` in `fuzz_*.py`). An
+example that takes longer than `SLOWEST` is a failure, too, and so is memory beyond `MEMORY`, which
+the kernel limits. Failures are shrunk and printed; the status is then 1.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`make fuzz`: a short run of it, always the same, and that it finds what is wrong."""
+"""`make fuzz`: a short run with a fixed seed, and whether it finds failures."""
 
 from __future__ import annotations
 

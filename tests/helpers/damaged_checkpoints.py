@@ -1,4 +1,4 @@
-"""Damages of a checkpoint, as functions of its folder."""
+"""Kinds of damage to a checkpoint, as functions of its folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The data of the tests that lie outside of the repository."""
+"""Data files outside of the repository, in RZERO_TEST_DATA."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 DATA = Path(os.environ.get("RZERO_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 
-def _load(name: str) -> list[dict[str, Any]]:
+def load_data(name: str) -> list[dict[str, Any]]:
     path = DATA / name
     if not path.exists():
         pytest.skip(f"{path} is missing; set RZERO_TEST_DATA to the folder that holds {name}")

@@ -1,4 +1,4 @@
-"""Checkpoints without a model: all their files are whole, and nothing is in them."""
+"""Checkpoints whose files are valid but hold no weights, made without torch."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 
-def hollow_checkpoint(folder: Path, **config: object) -> Path:
-    """Enough for a command that must not load it, made without torch."""
+def empty_checkpoint(folder: Path, **config: object) -> Path:
+    """Write a checkpoint that passes the checks of a command but cannot be loaded."""
     folder.mkdir(exist_ok=True)
     (folder / "config.json").write_text(json.dumps({"model_type": "llama"} | config))
     (folder / "tokenizer.json").write_text("{}")
@@ -16,6 +16,6 @@ def hollow_checkpoint(folder: Path, **config: object) -> Path:
 
 
 def write_safetensors(path: Path, header: object, data: bytes = b"") -> None:
-    """The file format by hand: the length of the header, the header, the tensors."""
+    """Write the file format by hand: the length of the header, the header, the tensors."""
     text = json.dumps(header).encode()
     path.write_bytes(len(text).to_bytes(8, "little") + text + data)

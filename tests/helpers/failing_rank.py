@@ -1,4 +1,4 @@
-"""Run from test_ranks, by torchrun: `rzero`, of which the second process alone meets an error."""
+"""`rzero` in which rank 1 alone fails; run by `training/test_ranks.py` with torchrun."""
 
 from __future__ import annotations
 

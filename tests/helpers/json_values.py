@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 
-def _shown(value: Any) -> str:
+def exact_text(value: Any) -> str:
     """Equal for two JSON values only if types, signs, digits and the order of keys are the same."""
     return repr(value)
 
@@ -24,10 +24,10 @@ json_values = st.recursive(
 )
 
 
-def _pairs(value: Any) -> Any:
+def typed_pairs(value: Any) -> Any:
     """A JSON value that is unequal to another one of different key order or number type."""
     if isinstance(value, dict):
-        return [(key, _pairs(inner)) for key, inner in value.items()]
+        return [(key, typed_pairs(inner)) for key, inner in value.items()]
     if isinstance(value, list):
-        return [_pairs(inner) for inner in value]
+        return [typed_pairs(inner) for inner in value]
     return (type(value), value)

@@ -1,8 +1,8 @@
-"""Run `rzero ARGUMENTS` with so much address space more than importing has taken.
+"""Run `rzero ARGUMENTS` with MIB of address space beyond what the imports take.
 
     python tests/helpers/limit_address_space.py MIB ARGUMENTS...
 
-Loading a small model needs little of it; what does not fit then is a batch.
+Loading a small model needs little of it, so it is a batch that does not fit.
 """
 
 from __future__ import annotations

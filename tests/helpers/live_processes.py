@@ -1,4 +1,4 @@
-"""What processes have begun, and which of them are alive."""
+"""Which descendants of a process are alive."""
 
 from __future__ import annotations
 

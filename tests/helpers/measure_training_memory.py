@@ -1,9 +1,10 @@
-"""Train a Llama or Qwen3 of a given shape for two updates on the CPU and print, in GiB, the memory
-that took at its peak and what `training/memory.py` expected.
+"""Train a Llama or Qwen3 of a given shape for two updates on the CPU and print, in GiB, the peak of
+its memory and the estimate of `training/memory.py`.
 
     python tests/helpers/measure_training_memory.py SHAPE PER_DEVICE TOKENS CHECKPOINTING
 
-With torchrun and ACCELERATE_USE_CPU=true each process prints its own.
+SHAPE is JSON: '{"model_type": "llama", ...}'. With torchrun and ACCELERATE_USE_CPU=true each
+process prints its own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a report shows, for tests: its parts by name, and whether a page is well made."""
+"""The parts of a report by name, and checks that an HTML page is well formed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run from test_ranks, by torchrun or alone: each process rewards its part of one batch."""
+"""Each rank rewards its part of one batch; run by `training/test_ranks.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders of runs as the loop's Makefile leaves them, made by code: all but the weights."""
+"""Folders of runs as the loop's Makefile leaves them, made by code, without weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 __all__ = [
-    *("HOSTILE", "damage", "evaluation", "grow_iteration", "grow_run", "hostile_run"),
+    *("HOSTILE", "damage", "evaluation", "make_iteration", "make_run", "hostile_run"),
     *("labelled", "write"),
 ]
 
@@ -22,7 +22,7 @@ def write(path: Path, *values: object) -> None:
 
 
 def evaluation(right: int, *, of: int = 50, seconds: float = 3.0) -> dict[str, Any]:
-    """An eval.json in which so many of the questions are answered right, greedily and each time."""
+    """An eval.json with `right` of the questions answered right, greedily and in every sample."""
     from rzero_cli.analysis.intervals import mean_interval
 
     verdicts = [i < right for i in range(of)]
@@ -45,7 +45,7 @@ def evaluation(right: int, *, of: int = 50, seconds: float = 3.0) -> dict[str, A
 
 
 def labelled(number: int, *, templates: int = 6) -> dict[str, Any]:
-    """The record of one question; how sure its votes are depends on its number alone."""
+    """The labelled record of one question; its p_hat depends on its number alone."""
     sure = number % 10 + 1
     answer, other = str(100 + number), str(900 + number)
     answers = [answer] * sure + [other] * (9 - sure) + [None] * (sure < 10)
@@ -63,7 +63,7 @@ def labelled(number: int, *, templates: int = 6) -> dict[str, Any]:
 
 
 def _log(role: str, updates: int) -> list[dict[str, float]]:
-    """As TRL logs: what is of a whole step stands in its first update alone."""
+    """A log as TRL writes it: metrics of a whole step are in its first update only."""
     parts = {
         "challenger": {"r_unc": 0.5, "r_rep": 0.2, "valid": 0.97, "p_hat": 0.6},
         "solver": {"agrees_with_label": 0.4, "readable": 1.0},
@@ -80,10 +80,10 @@ def _log(role: str, updates: int) -> list[dict[str, float]]:
     return lines
 
 
-def grow_iteration(
+def make_iteration(
     folder: Path, right: int, *, graded: bool = True, updates: int = 6, templates: int = 6
 ) -> None:
-    """One iteration: 24 questions, of which 14 are kept, half of them with true labels."""
+    """Write one iteration: 24 questions, 14 of them kept, half of those with true labels."""
     rows = [labelled(number, templates=templates) for number in range(QUESTIONS)]
     kept = [row for row in rows if 0.25 <= row["p_hat"] <= 0.75]
     judged = [
@@ -113,7 +113,7 @@ def grow_iteration(
     write(folder / "eval.json", evaluation(right))
 
 
-def grow_run(
+def make_run(
     folder: Path,
     rights: Sequence[int],
     *,
@@ -121,12 +121,12 @@ def grow_run(
     baseline: Sequence[int] = (),
     **iteration: Any,
 ) -> Path:
-    """A run whose Solvers answer so many of 50 questions right, one iteration after the other."""
+    """Write a run whose Solvers answer `rights` of 50 questions right, one per iteration."""
     write(folder / "base" / "eval.json", evaluation(base))
     (folder / "made-with").write_text("model base-model, preset tiny, seed 7\n")
     for chain, scores in (("", rights), ("base-challenger", baseline)):
         for number, right in enumerate(scores, 1):
-            grow_iteration(folder / chain / f"iter-{number}", right, **iteration)
+            make_iteration(folder / chain / f"iter-{number}", right, **iteration)
     return folder
 
 
@@ -137,7 +137,7 @@ HOSTILE = (
 
 
 def hostile_run(folder: Path) -> Path:
-    run = grow_run(folder, [30])
+    run = make_run(folder, [30])
     record = labelled(4) | {
         "question": HOSTILE + "long " * 10_000,
         "answer": HOSTILE,
@@ -152,7 +152,7 @@ def hostile_run(folder: Path) -> Path:
 
 
 def damage(run: Path) -> dict[str, str]:
-    """Break a run in many places; returns what is said of each, by the section that says it."""
+    """Damage a run in many places; return the expected remark of each section."""
     (run / "iter-2" / "eval.json").unlink()
     (run / "iter-3" / "eval.json").write_text("{")
     (run / "iter-2" / "labeled.jsonl").unlink()

@@ -1,4 +1,4 @@
-"""Whether what an engine draws is drawn: k answers that are k draws, not one k times."""
+"""Checks that an engine samples: k answers are k samples, not one answer k times."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from rzero_cli.engines import Completion, Engine, Sampling
 from rzero_cli.method.prompts import SOLVER, prompt_for
 
 
-def differ(results: list[list[Completion]]) -> bool:
-    """Whether the answers to one prompt, asked several times, differ: those of each time among each
-    other, and those of any two times place by place."""
+def answers_differ(results: list[list[Completion]]) -> bool:
+    """Whether answers to one prompt, requested several times, differ: within each request, and
+    between any two requests at the same position."""
     rows = [[completion.text for completion in drawn] for drawn in results]
     k = len(rows[0])
     among = all(len(set(row)) > k / 2 for row in rows)
@@ -23,16 +23,16 @@ def differ(results: list[list[Completion]]) -> bool:
     return among and between
 
 
-def assert_k_answers_are_k_draws(engine: Engine, base: Path) -> None:
-    """Ask `engine`, which has the small base, one question and one raw prompt several times each;
-    and take mean@k of its held-out questions, of which some must be right in part."""
+def assert_k_answers_are_k_samples(engine: Engine, base: Path) -> None:
+    """Send `engine`, which has the small base, one chat and one raw prompt several times each; then
+    evaluate held-out questions, some of which must be right in part of the samples."""
     rows = [json.loads(line) for line in (base / "heldout.jsonl").read_text().splitlines()[:24]]
     prompts = [prompt_for(SOLVER, row["question"]) for row in rows]
     for asked in (prompts[0], "turn around 4"):
         hot = Sampling(n=8, temperature=2.0, max_tokens=12)
-        assert differ(list(engine.generate([asked] * 5, hot)))
+        assert answers_differ(list(engine.generate([asked] * 5, hot)))
         greedy = Sampling(n=8, temperature=0, max_tokens=12)
-        assert not differ(list(engine.generate([asked] * 2, greedy)))
+        assert not answers_differ(list(engine.generate([asked] * 2, greedy)))
     k = 8
     results = engine.generate(prompts, Sampling(n=k, max_tokens=24))
     right = [

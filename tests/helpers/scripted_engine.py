@@ -12,7 +12,7 @@ from rzero_cli.method.prompts import Messages
 
 
 class Scripted:
-    """Answers from a script: per question the greedy one, then the sampled ones."""
+    """An engine with scripted answers: per question the greedy one, then the sampled ones."""
 
     def __init__(self, script: dict[str, list[str]], truncated: str = "no such text") -> None:
         self.script, self.truncated, self.asked = script, truncated, 0

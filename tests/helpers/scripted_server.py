@@ -1,6 +1,6 @@
-"""A server that speaks OpenAI's protocol and does what a test scripts: the faults of real ones.
+"""An HTTP server that speaks OpenAI's protocol and answers as a test scripts it.
 
-It is a real HTTP server on the loopback, for what a real engine gives too rarely.
+It runs on the loopback interface and produces faults that real engines produce too rarely.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""`rzero` for a test of the loop: stages that need a model leave what was prepared for them.
+"""`rzero` for tests of the loop: stages that need a model write prepared results.
 
-`plan.json` in the working directory says what: for the probe how many of 200 questions each model
-gets right (the base first), for the labels how many of 100 questions and answers differ (0: there
-are none). `guard` is the real one. Each command is noted in `commands.log`.
+`plan.json` in the working directory describes the results: for the probe how many of 200 questions
+each model gets right (the base first), for the labels how many of 100 questions and answers differ
+(0: there are none). `guard` is the real one. Each command is logged to `commands.log`.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
-"""Run one command of rzero and append to a file, as a line of JSON, where its CPU time went.
+"""Run one command of rzero and append its CPU time by parts to a file, as a line of JSON.
 
     python tests/helpers/time_stage.py FILE sample --challenger base -n 40
 
-Time belongs to the innermost part that is at work; a part is a function of the stage, of TRL's or
-of the trainer's. What comes before the first of them is start-up, what comes between, or after, is
-the rest.
+Time counts for the innermost part that is running; a part is a function of the stage, of TRL or of
+the trainer. Time before the first part is start-up, time between or after parts is the rest.
 """
 
 from __future__ import annotations

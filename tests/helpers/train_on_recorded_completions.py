@@ -1,7 +1,7 @@
-"""Run from test_ranks, by torchrun or alone: a real training, on completions drawn before.
+"""A real training on recorded completions; run by `training/test_ranks.py`, with torchrun or alone.
 
-TRL seeds its processes differently, so what they draw differs, too. Here the first run, of a single
-process, keeps what it draws, and the others are given it by its row in the whole batch.
+TRL seeds its ranks differently, so they sample different completions. Here the first run, with a
+single process, records its completions, and later runs get them by their row in the whole batch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a GRPO stage will do, derived before it starts."""
+"""The plan of a GRPO stage: updates, rollouts and tokens, derived before it starts."""
 
 from __future__ import annotations
 

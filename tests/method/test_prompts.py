@@ -1,4 +1,4 @@
-"""The words given to the two roles, and files that replace them."""
+"""The prompts of both roles, and files that replace them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The question and the boxed answer in what the Challenger writes."""
+"""The question and the boxed answer in a Challenger's completion."""
 
 from __future__ import annotations
 

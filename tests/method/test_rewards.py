@@ -1,4 +1,4 @@
-"""The rewards of both roles, with every formula worked out by hand."""
+"""The rewards of both roles, each formula worked out by hand."""
 
 from __future__ import annotations
 

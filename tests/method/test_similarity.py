@@ -1,4 +1,4 @@
-"""BLEU of all pairs at once against the loops of the libraries, and the clusters against theirs."""
+"""BLEU distances and clusters, compared with the loops of the libraries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Majority votes: pseudo-label, p_hat, and no dependence on the order of the answers."""
+"""Majority votes: pseudo-label, p_hat, independence from the order of answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Flag over environment over rzero.toml over preset, each through the command line."""
+"""Precedence of flag, environment, rzero.toml and preset, each through the command line."""
 
 from __future__ import annotations
 

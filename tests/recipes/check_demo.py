@@ -1,4 +1,4 @@
-"""Run after `make demo`: does its summary hold what the README promises?
+"""Check after `make demo` that its summary holds what the README promises.
 
 The Solver is at least 15 points of mean@k above the base model after the last iteration, and the
 95 % intervals of the two are far apart.
@@ -14,7 +14,7 @@ POINTS = 0.15
 
 
 def check(summary: dict[str, list[dict[str, object]]]) -> str:
-    """The verdict in a line; AssertionError where the promise is not kept."""
+    """Return the verdict in a line; raise AssertionError if the promise is not kept."""
     rows = {str(row["model"]): row for row in summary["rows"]}
     assert list(rows) == ["base", "base-challenger", "iter-1", "iter-2", "iter-3"], list(rows)
     base, last = rows["base"], rows["iter-3"]

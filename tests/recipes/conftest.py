@@ -1,4 +1,4 @@
-"""A folder of a user's, as `rzero init` makes it."""
+"""A user's folder, as `rzero init` makes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The loop's Makefile in a folder of a user's: the plan of each target, by dry runs."""
+"""The loop's Makefile in a user's folder: the plan of each target, by dry runs."""
 
 from __future__ import annotations
 

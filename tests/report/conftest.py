@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from helpers.run_folders import grow_run
+from helpers.run_folders import make_run
 from helpers.run_records import run_of
 
 if TYPE_CHECKING:
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of three iterations out of five, with a baseline; tests only read it."""
-    run = grow_run(tmp_path_factory.mktemp("whole") / "run", [30, 40, 35], baseline=[25, 28])
+    run = make_run(tmp_path_factory.mktemp("whole") / "run", [30, 40, 35], baseline=[25, 28])
     (run / "iterations").write_text("5\n")
     return run
 
 
 @pytest.fixture(scope="session")
-def of_whole(whole: Path) -> Report:
+def whole_report(whole: Path) -> Report:
     from helpers.report_pages import reported
 
     return reported(whole)

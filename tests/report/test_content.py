@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from helpers.run_folders import evaluation, grow_run, labelled, write
+from helpers.run_folders import evaluation, labelled, make_run, write
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
@@ -23,33 +23,33 @@ from rzero_cli.report.page import page, patterns
 from rzero_cli.report.parts import Chart, Questions, Table
 
 
-def test_charts_hold_the_metrics_of_the_files(of_whole: Report) -> None:
-    accuracy = chart(of_whole, "accuracy")
+def test_charts_hold_the_metrics_of_the_files(whole_report: Report) -> None:
+    accuracy = chart(whole_report, "accuracy")
     assert points(accuracy, "trained Challenger") == [(0, 40), (1, 60), (2, 80), (3, 70)]
     assert points(accuracy, "base Challenger") == [(0, 40), (1, 50), (2, pytest.approx(56))]
     assert all(low < y < high for y, (low, high) in zip(*_last(accuracy), strict=True))
-    difficulty = chart(of_whole, "difficulty")
+    difficulty = chart(whole_report, "difficulty")
     # Kept are the p_hats from 0.3 to 0.7, five in each ten: 12 of 24, every other label true.
     assert [y for _, y in points(difficulty, "true labels among the kept")] == [50, 50, 50]
     mean = 100 * sum(row["p_hat"] for row in map(labelled, range(24))) / 24
     assert points(difficulty, "mean p_hat")[0] == (1, pytest.approx(mean))
     # p_hat goes from 0.1 to 1.0 in turn: 24 questions are three of the first four, two of the rest.
-    (bars,) = chart(of_whole, "p-hat-iter-1").series
+    (bars,) = chart(whole_report, "p-hat-iter-1").series
     assert bars.y == [0, 3, 3, 3, 3, 2, 2, 2, 2, 4]
-    assert points(chart(of_whole, "distinct"), "distinct questions")[0] == (1, 100)
+    assert points(chart(whole_report, "distinct"), "distinct questions")[0] == (1, 100)
 
 
 def _last(chart: Chart) -> tuple[Any, Any]:
     return chart.series[0].y, chart.series[0].spans
 
 
-def test_training_curves_continue_across_iterations(of_whole: Report) -> None:
-    kl = chart(of_whole, "challenger-kl")
+def test_training_curves_continue_across_iterations(whole_report: Report) -> None:
+    kl = chart(whole_report, "challenger-kl")
     assert [x for x, _ in points(kl, "KL")] == [*range(1, 19)]
     assert [round(1000 * y) for _, y in points(kl, "KL")] == [*range(1, 7)] * 3
     assert list(kl.marks) == [6, 12]
     assert kl.ticks == {3: "1", 9: "2", 15: "3"}
-    reward = chart(of_whole, "solver-reward")
+    reward = chart(whole_report, "solver-reward")
     assert [x for x, _ in points(reward, "reward")] == [1, 3, 5, 7, 9, 11, 13, 15, 17]
     assert {one.name for one in reward.series} == {
         *("reward", "agrees with the label", "readable answers"),
@@ -57,7 +57,7 @@ def test_training_curves_continue_across_iterations(of_whole: Report) -> None:
 
 
 def test_long_training_is_drawn_as_means(tmp_path: Path) -> None:
-    run = grow_run(tmp_path / "run", [30], updates=1000)
+    run = make_run(tmp_path / "run", [30], updates=1000)
     kl = chart(reported(run), "solver-kl")
     drawn = points(kl, "KL")
     # 1,000 updates of at most 240 points: five each, the first of 1 to 5.
@@ -68,8 +68,8 @@ def test_long_training_is_drawn_as_means(tmp_path: Path) -> None:
     assert "(60 of 200 points)" in kl.table().caption
 
 
-def test_examples_are_chosen_by_p_hat_with_votes_and_verdict(of_whole: Report) -> None:
-    found = _examples(of_whole)
+def test_examples_are_chosen_by_p_hat_with_votes_and_verdict(whole_report: Report) -> None:
+    found = _examples(whole_report)
     # p_hat is 0.1 (number % 10 + 1): line 7 is the first of 0.7, line 5 of 0.5, line 3 of 0.3.
     assert [one["line"] for one in found.values()] == [7, 5, 3, 1]
     assert [*found][-1] == "outside of the interval"
@@ -92,7 +92,7 @@ def _examples(report: Report) -> dict[str, dict[str, Any]]:
 
 
 def test_example_is_called_kept_only_if_trained_on(tmp_path: Path) -> None:
-    run = grow_run(tmp_path / "run", [30], updates=1)
+    run = make_run(tmp_path / "run", [30], updates=1)
     train = run / "iter-1" / "train.jsonl"
     lines = train.read_text().splitlines(keepends=True)
     train.write_text("".join(line for line in lines if '"id6"' not in line))  # as --dedup may do
@@ -107,7 +107,7 @@ def test_example_is_called_kept_only_if_trained_on(tmp_path: Path) -> None:
 
 
 def test_near_duplicates_use_the_settings_of_the_penalty(tmp_path: Path) -> None:
-    run = grow_run(tmp_path / "run", [30], updates=1)
+    run = make_run(tmp_path / "run", [30], updates=1)
     record = json.loads((run / "iter-1" / "challenger" / "rzero.json").read_text())
     near = {}
     for tau_bleu in (0.01, 0.9):
@@ -124,62 +124,64 @@ def test_near_duplicates_use_the_settings_of_the_penalty(tmp_path: Path) -> None
     assert said.startswith('iter-1/challenger/rzero.json: "bleu" no such: unknown; known: 13a')
 
 
-def test_largest_clusters_are_shown_with_a_question_each(of_whole: Report) -> None:
-    (first, *_) = section(of_whole, "questions").blocks
+def test_largest_clusters_are_shown_with_a_question_each(whole_report: Report) -> None:
+    (first, *_) = section(whole_report, "questions").blocks
     sizes = [one["n"] for one in first.clusters]  # type: ignore[union-attr]
     assert sizes == sorted(sizes, reverse=True)
     assert sum(sizes) <= 24
     assert first.clusters[0]["question"].startswith("template")  # type: ignore[union-attr]
 
 
-def test_collapse_table_has_a_column_per_iteration(of_whole: Report) -> None:
-    table = next(b for b in section(of_whole, "collapse").blocks if isinstance(b, Table))
+def test_collapse_table_has_a_column_per_iteration(whole_report: Report) -> None:
+    table = next(b for b in section(whole_report, "collapse").blocks if isinstance(b, Table))
     assert list(table.head) == ["indicator", "iter-1", "iter-2", "iter-3"]
     found = {name: cells for name, *cells in table.rows}
     assert found["questions"] == ["24"] * 3
     assert found["distinct answers"] == ["24"] * 3
     assert found["top 10 answers %"] == ["41.7"] * 3  # ten of 24
     assert found["valid %"] == ["96.0"] * 3  # 24 of 25 drawn
-    (first, *_) = section(of_whole, "questions").blocks
+    (first, *_) = section(whole_report, "questions").blocks
     assert found["clusters"][0] == str(first.clusters[0]["of"])  # type: ignore[union-attr]
 
 
 def test_p_hat_histograms_share_one_scale(tmp_path: Path) -> None:
-    run = grow_run(tmp_path / "run", [30, 40], updates=1)
+    run = make_run(tmp_path / "run", [30, 40], updates=1)
     write(run / "iter-2" / "labeled.jsonl", *[labelled(4)] * 40)
     found = reported(run)
     assert {chart(found, f"p-hat-iter-{i}").limits for i in (1, 2)} == {(0, 42)}
 
 
-def test_openings_are_shown_with_their_percentage(of_whole: Report) -> None:
-    (first, *_) = section(of_whole, "questions").blocks
+def test_openings_are_shown_with_their_percentage(whole_report: Report) -> None:
+    (first, *_) = section(whole_report, "questions").blocks
     assert isinstance(first, Questions)
     told = replace(first, openings=[("what <is> the", "40%"), ("find", "7%")])
-    part = replace(section(of_whole, "questions"), blocks=[told])
-    text = page(replace(of_whole, sections=[part]))
+    part = replace(section(whole_report, "questions"), blocks=[told])
+    text = page(replace(whole_report, sections=[part]))
     assert '<q dir="auto">what &lt;is&gt; the</q> 40%, <q dir="auto">find</q> 7%' in text
 
 
-def test_time_and_tokens_of_every_stage(of_whole: Report) -> None:
-    seconds = {one.name: one.y for one in chart(of_whole, "seconds").series}
-    assert chart(of_whole, "seconds").ticks == {0: "base", 1: "1", 2: "2", 3: "3"}
+def test_time_and_tokens_of_every_stage(whole_report: Report) -> None:
+    seconds = {one.name: one.y for one in chart(whole_report, "seconds").series}
+    assert chart(whole_report, "seconds").ticks == {0: "base", 1: "1", 2: "2", 3: "3"}
     assert seconds["challenge"] == [0, 30, 30, 30]
     assert seconds["label"] == [0, 2.5, 2.5, 2.5]
-    tokens = {one.name: one.y for one in chart(of_whole, "tokens").series}
+    tokens = {one.name: one.y for one in chart(whole_report, "tokens").series}
     assert tokens["eval"] == [2500] * 4
     # Three of six updates have new rollouts, 40 each, of 12.5 tokens on average.
     assert tokens["challenge"] == [0] + [1500] * 3
     assert tokens["label"] == [0] + [1234] * 3
 
 
-def test_every_section_names_existing_files_without_remarks(of_whole: Report, whole: Path) -> None:
-    assert {"made-with", "iterations", "base/eval.json"} <= set(of_whole.sources)
-    named = of_whole.sources + [name for one in of_whole.sections for name in one.sources]
+def test_every_section_names_existing_files_without_remarks(
+    whole_report: Report, whole: Path
+) -> None:
+    assert {"made-with", "iterations", "base/eval.json"} <= set(whole_report.sources)
+    named = whole_report.sources + [name for one in whole_report.sections for name in one.sources]
     assert [name for name in named if not (whole / name).is_file()] == []
-    parts = {one.id: set(one.sources) for one in of_whole.sections}
+    parts = {one.id: set(one.sources) for one in whole_report.sections}
     assert {"base/eval.json", "iter-1/labeled.jsonl"} <= parts["loop"]
     assert "base-challenger/iter-1/graded.jsonl.meta.json" in parts["difficulty"]
-    for one in of_whole.sections:
+    for one in whole_report.sections:
         assert one.lead
         assert one.sources, one.id
         for pattern in patterns(one.sources):
@@ -206,7 +208,7 @@ print(*sorted(opened), sep="\\n")
 
 
 def test_report_names_every_file_it_reads(tmp_path: Path) -> None:
-    run = grow_run(tmp_path / "run", [30, 40], baseline=[25], updates=1)
+    run = make_run(tmp_path / "run", [30, 40], baseline=[25], updates=1)
     write(run / "difficulty.json", {"solvers": [], "rows": []})
     (run / "iterations").write_text("2")
     guard = {"tripped": False, "verdict": "", "ship": ""}
@@ -237,7 +239,7 @@ def test_report_names_every_file_it_reads(tmp_path: Path) -> None:
 
 
 def test_difficulty_for_the_base_model_is_drawn(tmp_path: Path) -> None:
-    run = grow_run(tmp_path / "run", [30, 40])
+    run = make_run(tmp_path / "run", [30, 40])
     rows = [
         {"questions": f"iter-{k}", "scores": {"base": {"score": s}}, "label_accuracy": s / 2}
         for k, s in ((1, 0.5), (2, 0.25))

@@ -1,4 +1,4 @@
-"""The page and the Markdown of runs that are unfinished, damaged, or hostile."""
+"""Reports of unfinished, damaged or hostile runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 
 from conftest import Refused, Rzero
-from helpers.run_folders import damage, evaluation, grow_run, hostile_run, write
+from helpers.run_folders import damage, evaluation, hostile_run, make_run, write
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
@@ -59,7 +59,7 @@ def test_markdown_puts_generated_text_in_code(hostile: Report) -> None:
 
 
 def test_damaged_file_costs_only_its_own_section(tmp_path: Path) -> None:
-    run = grow_run(tmp_path / "run", [30, 40, 35])
+    run = make_run(tmp_path / "run", [30, 40, 35])
     said = damage(run)
     found = reported(run)
     for name, text in said.items():
@@ -78,7 +78,7 @@ def test_damaged_file_costs_only_its_own_section(tmp_path: Path) -> None:
 
 
 def test_missing_iteration_leaves_a_gap_in_charts(tmp_path: Path) -> None:
-    run = grow_run(tmp_path / "run", [30, 40, 35], updates=2)
+    run = make_run(tmp_path / "run", [30, 40, 35], updates=2)
     shutil.rmtree(run / "iter-2")
     found = reported(run)
     assert points(chart(found, "accuracy"), "trained Challenger") == [(0, 40), (1, 60), (3, 70)]
@@ -101,7 +101,7 @@ WRONG = (None, True, -1, 1e308, 10**400, float("nan"), "", [], [1], {"a": 1}, "\
     ],
 )
 def test_any_value_in_a_file_leaves_the_other_sections(tmp_path: Path, name: str) -> None:
-    path = grow_run(tmp_path / "run", [30], updates=2) / name
+    path = make_run(tmp_path / "run", [30], updates=2) / name
     whole = path.read_text()
     record = json.loads(whole.splitlines()[0] if path.suffix == ".jsonl" else whole)
     inner = [record, *(v for v in record.values() if isinstance(v, dict))]
@@ -131,7 +131,7 @@ def test_just_started_run_has_a_page(
     if left == "iter-1":
         (run / left).mkdir(parents=True)
     else:
-        whole = grow_run(tmp_path / "whole", [])
+        whole = make_run(tmp_path / "whole", [])
         (run / left).parent.mkdir(parents=True)
         shutil.copy(whole / left, run / left)
     report([run], output=[tmp_path / "page.html", tmp_path / "page.md"])
@@ -142,7 +142,7 @@ def test_just_started_run_has_a_page(
 
 
 def test_json_of_a_damaged_run_is_refused_after_its_page(rzero: Rzero, tmp_path: Path) -> None:
-    run = grow_run(tmp_path / "run", [])
+    run = make_run(tmp_path / "run", [])
     (run / "base" / "eval.json").write_text("{")
     ended = rzero("report", "run", "-o", "s.json", "-o", "page.html")
     assert ended.status == 2
@@ -158,7 +158,7 @@ def test_folder_without_a_run_is_refused(refused: Refused, tmp_path: Path) -> No
 
 
 def test_run_without_grades_or_baselines_has_a_page(tmp_path: Path) -> None:
-    run = grow_run(tmp_path / "run", [30], graded=False)
+    run = make_run(tmp_path / "run", [30], graded=False)
     for name, score in (("base", 0.5), ("iter-1", 0.75)):
         found = evaluation(25)
         scored = {"score": score, "stderr": 0.02, "ci95": [score - 0.1, score + 0.1]}
@@ -176,7 +176,7 @@ def test_large_question_files_are_sampled(tmp_path: Path, monkeypatch: pytest.Mo
     from rzero_cli.analysis import diversity as statistics
 
     monkeypatch.setattr(statistics, "MOST_SAMPLED", 10)
-    run = grow_run(tmp_path / "run", [30])
+    run = make_run(tmp_path / "run", [30])
     found = reported(run)
     first, again = (section(one, "questions").blocks[0] for one in (found, reported(run)))
     assert first.clustered == "10 of 24 questions"  # type: ignore[union-attr]
@@ -199,7 +199,7 @@ def test_evaluated_base_alone_is_shown_with_score_and_time(tmp_path: Path) -> No
 
 
 def test_result_of_another_tool_costs_only_its_own_metrics(tmp_path: Path) -> None:
-    run = grow_run(tmp_path / "run", [30, 40], updates=1)
+    run = make_run(tmp_path / "run", [30, 40], updates=1)
     write(run / "iter-2" / "eval.json", {"tasks": {}})
     write(run / "iter-1" / "train.jsonl.meta.json", {"settings": {}})
     read = read_run(run)

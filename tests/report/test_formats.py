@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 from conftest import Refused, Rzero
-from helpers.run_folders import evaluation, grow_iteration, grow_run, labelled, write
+from helpers.run_folders import evaluation, labelled, make_iteration, make_run, write
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
@@ -45,8 +45,8 @@ def test_json_summary_lists_base_baseline_and_iterations(rzero: Rzero, whole: Pa
 
 
 def test_unfinished_iteration_has_a_row_only_in_the_page(rzero: Rzero, tmp_path: Path) -> None:
-    run = grow_run(tmp_path / "run", [30])
-    grow_iteration(run / "iter-2", 40)
+    run = make_run(tmp_path / "run", [30])
+    make_iteration(run / "iter-2", 40)
     (run / "iter-2" / "eval.json").unlink()
     found = read_run(run)
     assert [row["model"] for row in summarize_run(run)["rows"]] == ["base", "iter-1"]
@@ -63,7 +63,7 @@ def test_files_of_many_iterations_are_named_by_a_pattern() -> None:
 
 
 def test_long_question_is_truncated(tmp_path: Path) -> None:
-    run = grow_run(tmp_path / "run", [30])
+    run = make_run(tmp_path / "run", [30])
     question = "\n".join(map(str, range(100)))
     write(run / "iter-1" / "labeled.jsonl", labelled(4) | {"question": question})
     (one,) = section(reported(run), "questions").blocks[0].examples  # type: ignore[union-attr]
@@ -71,7 +71,7 @@ def test_long_question_is_truncated(tmp_path: Path) -> None:
 
 
 def test_format_writes_into_the_run_folder(rzero: Rzero, tmp_path: Path) -> None:
-    run = grow_run(tmp_path / "run", [])
+    run = make_run(tmp_path / "run", [])
     write(run / "iter-1" / "eval.json", evaluation(30))
     ended = rzero("report", "run", "--format", "md")
     assert ended.status == 0, ended.stderr
@@ -83,7 +83,7 @@ def test_format_writes_into_the_run_folder(rzero: Rzero, tmp_path: Path) -> None
 def test_existing_report_files_are_replaced_only_by_force(
     rzero: Rzero, refused: Refused, tmp_path: Path
 ) -> None:
-    grow_run(tmp_path / "run", [])
+    make_run(tmp_path / "run", [])
     (tmp_path / "page-accuracy.svg").write_text("mine")
     # A name that --format would have chosen otherwise; and a picture beside it is there.
     said = refused("report", "run", "--format", "md", "-o", "page.md")
@@ -111,14 +111,14 @@ def test_existing_report_files_are_replaced_only_by_force(
 def test_format_option_errors(
     refused: Refused, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
-    run = grow_run(tmp_path / "run", [])
+    run = make_run(tmp_path / "run", [])
     before = sorted(run.rglob("*"))
     assert message in refused("report", *arguments)
     assert sorted(run.rglob("*")) == before
 
 
 def test_report_shows_the_lineage_with_changed_files(tmp_path: Path) -> None:
-    run = grow_run(tmp_path / "run", [])
+    run = make_run(tmp_path / "run", [])
     labels = run / "iter-1" / "labeled.jsonl"
     write(labels, labelled(0))
     known = hashlib.sha256(labels.read_bytes()).hexdigest()

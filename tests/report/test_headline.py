@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.run_folders import grow_run, labelled, write
+from helpers.run_folders import labelled, make_run, write
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
@@ -16,15 +16,15 @@ from helpers.report_pages import reported, section
 from rzero_cli.report.content import Report
 
 
-def test_verdict_names_the_best_solver_and_its_gain(of_whole: Report) -> None:
+def test_verdict_names_the_best_solver_and_its_gain(whole_report: Report) -> None:
     # 40 of 50 right, the base 20 of 50; the same 20 questions changed.
-    assert of_whole.verdict.startswith("The best Solver is that of iter-2: 80.0 % right (95 % ")
-    assert "40.0 points above the base model (40.0 %)" in of_whole.verdict
+    assert whole_report.verdict.startswith("The best Solver is that of iter-2: 80.0 % right (95 % ")
+    assert "40.0 points above the base model (40.0 %)" in whole_report.verdict
     low, high = re.search(
-        r"difference \+(\d+\.\d) to \+(\d+\.\d)\. It was chosen among 3", of_whole.verdict
+        r"difference \+(\d+\.\d) to \+(\d+\.\d)\. It was chosen among 3", whole_report.verdict
     ).groups()  # type: ignore[union-attr]
     assert 20 < float(low) < 40 < float(high) < 60
-    facts = dict(of_whole.facts)
+    facts = dict(whole_report.facts)
     assert facts["Base model"] == "base-model"
     assert (facts["Preset"], facts["Seed"], facts["Seeds of the iterations"]) == (
         *("tiny", "7"),
@@ -33,22 +33,22 @@ def test_verdict_names_the_best_solver_and_its_gain(of_whole: Report) -> None:
     assert facts["Iterations"] == "3 done of 5 planned"
 
 
-def test_warnings_of_falling_accuracy_and_of_no_gain(of_whole: Report, tmp_path: Path) -> None:
-    assert "Accuracy fell by 10.0 points from iter-2 to iter-3" in of_whole.warnings[0]
-    assert "iter-2/solver" in of_whole.warnings[0]
-    run = grow_run(tmp_path / "worse", [19], baseline=[25])
+def test_warnings_of_falling_accuracy_and_of_no_gain(whole_report: Report, tmp_path: Path) -> None:
+    assert "Accuracy fell by 10.0 points from iter-2 to iter-3" in whole_report.warnings[0]
+    assert "iter-2/solver" in whole_report.warnings[0]
+    run = make_run(tmp_path / "worse", [19], baseline=[25])
     said = " ".join(reported(run).warnings)
     assert "nothing was gained" in said
     assert "does better by iter-1, the last iteration of which both are scored (-12.0" in said
     # A fall by one question is noise, and a gain by one is none.
-    fine = " ".join(reported(grow_run(tmp_path / "fine", [30, 40, 39])).warnings)
+    fine = " ".join(reported(make_run(tmp_path / "fine", [30, 40, 39])).warnings)
     assert "fell" not in fine
     assert "gained" not in fine
-    assert "no more than the noise" in " ".join(reported(grow_run(tmp_path / "s", [21])).warnings)
+    assert "no more than the noise" in " ".join(reported(make_run(tmp_path / "s", [21])).warnings)
 
 
 def test_warnings_of_a_collapse(tmp_path: Path) -> None:
-    run = grow_run(tmp_path / "run", [30, 40])
+    run = make_run(tmp_path / "run", [30, 40])
     write(run / "iter-1" / "labeled.jsonl", *map(labelled, range(60)))
     write(run / "iter-2" / "labeled.jsonl", *[labelled(0) | {"id": f"id{i}"} for i in range(60)])
     said = " ".join(reported(run).warnings)
@@ -64,7 +64,7 @@ def test_warning_of_near_duplicates_only_if_many_or_rising(
 ) -> None:
     def said(*apart: int) -> str:
         """Of as many iterations, with so many of 60 questions that are like no other."""
-        run = grow_run(tmp_path / f"run-{apart}", [30] * len(apart), updates=1)
+        run = make_run(tmp_path / f"run-{apart}", [30] * len(apart), updates=1)
         for i, n in enumerate(apart, 1):
             texts = [" ".join(f"{w}{k}" for w in "abcdefgh") for k in range(n)] + ["a b c d"] * 60
             rows = [labelled(k) | {"question": text} for k, text in enumerate(texts[:60])]
@@ -80,13 +80,13 @@ def test_warning_of_near_duplicates_only_if_many_or_rising(
 def test_chains_are_compared_at_their_last_common_iteration(tmp_path: Path) -> None:
     # At iter-1 the baseline is ahead; the longer chain's later iterations are nobody's equal.
     for name, rights, baseline in (("a", [22, 40], [30]), ("b", [22], [30, 10])):
-        run = grow_run(tmp_path / name, rights, baseline=baseline, updates=1)
+        run = make_run(tmp_path / name, rights, baseline=baseline, updates=1)
         said = " ".join(reported(run).warnings)
         assert "does better by iter-1, the last iteration of which both are scored (-16.0" in said
 
 
 def test_solver_to_ship_is_named_once(tmp_path: Path) -> None:
-    worse = grow_run(tmp_path / "run", [18, 10], updates=1)
+    worse = make_run(tmp_path / "run", [18, 10], updates=1)
     found = reported(worse)
     assert found.verdict.startswith("The base model is the best of the loop. The best iteration is")
     assert "iter-1: 36.0 % right (95 % " in found.verdict
@@ -95,7 +95,7 @@ def test_solver_to_ship_is_named_once(tmp_path: Path) -> None:
     guard = {"tripped": False, "verdict": "all is well; ship X", "ship": "runs/b/iter-2/solver"}
     write(worse / "iter-2" / "guard.json", guard)
     assert "The base model is the best" not in reported(worse).verdict
-    better = grow_run(tmp_path / "better", [40, 30], updates=1)
+    better = make_run(tmp_path / "better", [40, 30], updates=1)
     assert "the checkpoint to use is iter-1/solver" in " ".join(reported(better).warnings)
     write(better / "iter-2" / "guard.json", guard)
     found = reported(better)
@@ -108,7 +108,7 @@ def test_solver_to_ship_is_named_once(tmp_path: Path) -> None:
 
 
 def test_guard_that_stopped_the_loop_is_the_first_warning(tmp_path: Path) -> None:
-    run = grow_run(tmp_path / "run", [30, 40], updates=2)
+    run = make_run(tmp_path / "run", [30, 40], updates=2)
     write(run / "iter-1" / "guard.json", {"tripped": False, "verdict": "fine", "ship": "x"})
     guard = {"tripped": True, "verdict": "ship <iter-1/solver>", "ship": "<iter-1/solver>"}
     write(run / "iter-2" / "guard.json", guard)
@@ -120,7 +120,7 @@ def test_guard_that_stopped_the_loop_is_the_first_warning(tmp_path: Path) -> Non
 
 
 def test_warnings_of_few_true_labels_and_few_kept_questions(tmp_path: Path) -> None:
-    run = grow_run(tmp_path / "run", [30, 40])
+    run = make_run(tmp_path / "run", [30, 40])
     write(run / "iter-2/graded.jsonl.meta.json", {"metrics": {"graded": 10, "correct": 1}})
     write(run / "iter-2/train.jsonl.meta.json", {"metrics": {"kept": 2}, "settings": {}})
     said = " ".join(reported(run).warnings)

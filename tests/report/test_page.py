@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.run_folders import grow_run
+from helpers.run_folders import make_run
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
@@ -22,7 +22,7 @@ from rzero_cli.report.summary import CHAINS
 
 @pytest.mark.parametrize("iterations", [1, 10])
 def test_page_of_any_number_of_iterations_is_well_formed(tmp_path: Path, iterations: int) -> None:
-    run = grow_run(tmp_path / "run", [20 + 2 * i for i in range(iterations)])
+    run = make_run(tmp_path / "run", [20 + 2 * i for i in range(iterations)])
     text = page(reported(run))
     check_page(text)
     assert text.count('class="chart"') >= 12 + iterations
@@ -31,8 +31,8 @@ def test_page_of_any_number_of_iterations_is_well_formed(tmp_path: Path, iterati
     assert text.count('<details class="asked long" open>') == (1 if iterations == 1 else 2)
 
 
-def test_page_has_the_numbers_of_a_chart_as_a_table(of_whole: Report) -> None:
-    text = page(of_whole)
+def test_page_has_the_numbers_of_a_chart_as_a_table(whole_report: Report) -> None:
+    text = page(whole_report)
     check_page(text)
     below = text[text.index("Accuracy on held-out questions</figcaption>") :]
     table = below[below.index("<table>") : below.index("</table>")]

@@ -1,4 +1,4 @@
-"""The page of a run in a real browser: what it asks for, how it fits, who can use it.
+"""The page of a run in a real browser: requests, layout, accessibility.
 
 Skipped where chromium or playwright is not installed.
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from helpers.run_folders import HOSTILE, damage, grow_run, hostile_run
+from helpers.run_folders import HOSTILE, damage, hostile_run, make_run
 from rzero_cli.commands.report import report
 
 pytestmark = pytest.mark.slow
@@ -44,8 +44,8 @@ def browser() -> Iterator[Any]:
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The pages of a whole run, of a broken one, and of one that is hostile."""
     folder = tmp_path_factory.mktemp("pages")
-    grow_run(folder / "whole", [30, 40], baseline=[25])
-    damage(grow_run(folder / "broken", [30, 40, 35]))
+    make_run(folder / "whole", [30, 40], baseline=[25])
+    damage(make_run(folder / "broken", [30, 40, 35]))
     hostile_run(folder / "hostile")
     for name in ("whole", "broken", "hostile"):
         report([folder / name], output=[folder / f"{name}.html"], quiet=True)

@@ -1,4 +1,4 @@
-"""The pages say what is there: generated parts, links, examples, records, answers."""
+"""The pages agree with the code: generated parts, links, examples, records, answers."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Nothing that a model, a record or a checkpoint says becomes code: what could do that is looked
-for in the whole of the source, and each place that is left has its reason."""
+"""No text of a model, a record or a checkpoint is run as code: the source is searched for every
+way to do so, and each remaining place has its reason.
+"""
 
 from __future__ import annotations
 

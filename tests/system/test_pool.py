@@ -1,4 +1,4 @@
-"""Work on all cores: in order, streaming, bounded, and no process left or lost."""
+"""The process pool: ordered, streaming, bounded, with no process left or result lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a process is told about its garbage while it imports."""
+"""Garbage collection during imports."""
 
 from __future__ import annotations
 

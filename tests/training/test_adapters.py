@@ -1,4 +1,4 @@
-"""LoRA through a whole chain: real trainings by TRL and peft, every stage on what they leave."""
+"""LoRA adapters through a whole chain: real trainings, and every stage on their results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where rollouts come from, and what TRL is told of it: to decide, and to refuse, needs no GPU."""
+"""Where rollouts come from, and what TRL is given; choosing and refusing need no GPU."""
 
 from __future__ import annotations
 
