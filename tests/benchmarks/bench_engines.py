@@ -25,6 +25,7 @@ from rzero_cli.engines import Sampling, open_engine
 from rzero_cli.engines.answering import Solver
 from rzero_cli.engines.chat import encode
 from rzero_cli.method.prompts import SOLVER, prompt_for
+from rzero_cli.options.engine import EngineChoice
 
 QUESTIONS, M, TOKENS, ROUNDS = 8, 8, 32, 3
 LONG = 256
@@ -59,14 +60,16 @@ def label(
     counted = Counted(engine)
 
     @contextmanager
-    def loaded(**kwargs: Any) -> Iterator[Solver]:
+    def loaded(
+        self: Any, model: str, sampling: Any, prompt: Any, *rest: Any, seed: int
+    ) -> Iterator[Solver]:
         with Equivalence() as equivalence:
-            yield Solver(counted, kwargs["sampling"], kwargs["prompt"], equivalence)
+            yield Solver(counted, sampling, prompt, equivalence)
 
-    monkeypatch.setattr("rzero_cli.commands.label.open_solver", loaded)
+    monkeypatch.setattr(EngineChoice, "open_solver", loaded)
     out = questions.with_name("labeled.jsonl")
     options = ["--m", M, "--max-tokens", limit, "--solver", "unused/here", "-o", out, "--force"]
-    monkeypatch.setattr("rzero_cli.commands.label.check_served", lambda *arguments: "unused/here")
+    monkeypatch.setattr(EngineChoice, "check", lambda *arguments: "unused/here")
     start = time.perf_counter()
     assert run(["label", str(questions), *map(str, options), "--quiet"]) == 0
     return counted.tokens / (time.perf_counter() - start)

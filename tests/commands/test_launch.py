@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 import rzero_cli
+from helpers.option_groups import group
 
 
 def not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,11 +51,12 @@ def test_launch_options_are_checked_before_the_launch(
 
 def test_launcher_gets_slurm_nodes_and_no_options_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     """Slurm's own words for each of several machines; and the options of ours are left out."""
-    from rzero_cli.commands import _launch
+    from rzero_cli.training import launch
+    from rzero_cli.training.settings import Hardware
 
     begun: list[object] = []
-    monkeypatch.setattr(_launch, "_run", lambda launch, arguments: begun.append(arguments))
-    monkeypatch.setattr(_launch, "world_size", lambda: 1)
+    monkeypatch.setattr(launch, "_run", lambda launch, arguments: begun.append(arguments))
+    monkeypatch.setattr(launch, "world_size", lambda: 1)
     not_begun(monkeypatch)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("SLURM_NNODES", "4")
@@ -61,15 +64,16 @@ def test_launcher_gets_slurm_nodes_and_no_options_of_ours(monkeypatch: pytest.Mo
     monkeypatch.setenv("MASTER_ADDR", "node-0")
     words = ["challenge", "--accelerate=fsdp2-nodes", "-o", "c", "--processes", "32", "--force"]
     monkeypatch.setattr(sys, "argv", ["rzero", *words])
-    _launch.relaunch({"accelerate": "fsdp2-nodes", "processes": 32})
+    hardware = group(Hardware, accelerate="fsdp2-nodes", processes=32)
+    launch.relaunch(hardware)
     (arguments,) = begun
     assert arguments[0].endswith("recipes/accelerate/fsdp2-nodes.yaml")
     assert arguments[1:] == [
         *("--num_processes=32", "--num_machines=4", "--machine_rank=3"),
         *("--main_process_ip=node-0", "-m", "rzero_cli", "challenge", "-o", "c", "--force"),
     ]
-    assert _launch.processes_of({"accelerate": "fsdp2-nodes", "processes": None}) == 1
-    _launch.relaunch({"accelerate": "fsdp2-nodes", "processes": 32})  # begun: not once more
+    assert launch.processes_of(replace(hardware, processes=None)) == 1
+    launch.relaunch(hardware)  # begun: not once more
     assert len(begun) == 1
 
 

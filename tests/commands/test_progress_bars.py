@@ -130,7 +130,7 @@ def test_no_color_and_dumb_terminals_are_respected(tmp_path: Path, dumb: bool) -
 def test_short_stage_draws_no_bar(seconds: float, drawn: bool) -> None:
     from rich.console import Console
 
-    from rzero_cli.commands._progress import _bar
+    from rzero_cli.system.progress_display import _bar
 
     stream = io.StringIO()
     with _bar("vote", Console(file=stream, force_terminal=True)) as draw:
@@ -179,7 +179,7 @@ def test_closed_terminal_does_not_end_the_stage(tmp_path: Path) -> None:
 
 
 SOON = """
-import rzero_cli.commands._progress as progress
+import rzero_cli.system.progress_display as progress
 from rzero_cli.cli import main
 progress._FIRST = progress._LOGGED = 0.2
 progress._TICK = 0.1

@@ -34,10 +34,13 @@ def resident(which: str) -> float:
 def main(shape: dict[str, Any], per_device: int, tokens: int, checkpointing: bool) -> None:
     from transformers import AutoConfig, AutoModelForCausalLM
 
+    from helpers.option_groups import group
+    from rzero_cli.engines.drawing import Drawing
     from rzero_cli.engines.shapes import read_model
     from rzero_cli.method.plan import make_plan
-    from rzero_cli.training.grpo import Hyperparameters, lay_out_rows, train
+    from rzero_cli.training.grpo import lay_out_rows, train
     from rzero_cli.training.memory import Layout, estimate
+    from rzero_cli.training.settings import Grpo, Hardware
     from rzero_cli.world.tokenizer import build_tokenizer
 
     # Every completion is as long as it may be: no token ends one.
@@ -62,26 +65,15 @@ def main(shape: dict[str, Any], per_device: int, tokens: int, checkpointing: boo
             processes=processes,
         )
         rows = [{"prompt": [{"role": "user", "content": "reverse the digits of 12"}]}]
-        hyper = Hyperparameters(
-            learning_rate=1e-6,
-            weight_decay=0.0,
-            beta=0.01,
-            clip_low=0.2,
-            clip_high=0.2,
-            clip_dual=0.0,
-            max_grad_norm=1.0,
-            temperature=1.0,
-            top_p=1.0,
-            top_k=0,
-            seed=0,
-            gradient_checkpointing=checkpointing,
-        )
         train(
             str(folder),
             lay_out_rows(rows, plan, 0),
             lambda completions, **columns: [float(i % 2) for i in range(len(completions))],
             plan=plan,
-            hyper=hyper,
+            grpo=group(Grpo, weight_decay=0.0),
+            hardware=group(Hardware, gradient_checkpointing=checkpointing),
+            drawing=group(Drawing, top_p=1.0),
+            seed=0,
             part=folder / "out",
             batch_size=per_device,
             on_update=lambda figures: None,

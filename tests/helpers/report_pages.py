@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -11,7 +13,15 @@ from rzero_cli.report.content import Report, report_of
 from rzero_cli.report.parts import Chart, Section
 from rzero_cli.report.run_folder import read_run
 
-__all__ = ["Outline", "chart", "check_page", "points", "reported", "section"]
+__all__ = ["Outline", "chart", "check_page", "points", "reported", "section", "write_report"]
+
+
+def write_report(run: Path, *outputs: Path) -> str:
+    """Run `rzero report`; return what it says on standard error."""
+    command = [sys.executable, "-m", "rzero_cli", "report", run]
+    for output in outputs:
+        command += ["-o", output]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stderr
 
 
 def reported(folder: Path) -> Report:

@@ -13,27 +13,22 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from helpers.option_groups import group
 from rzero_cli.answers.equivalence import Equivalence
+from rzero_cli.engines.drawing import Drawing
 from rzero_cli.method.plan import make_plan
 from rzero_cli.method.prompts import CHALLENGER, SOLVER, prompt_for
 from rzero_cli.system.processes import rank, world_size
 from rzero_cli.training import grpo
 from rzero_cli.training.challenger import challenger_reward
+from rzero_cli.training.settings import Grpo, Hardware
 from rzero_cli.training.solver import solver_reward_function
 
-HYPER = grpo.Hyperparameters(
-    learning_rate=1e-4,
-    weight_decay=1e-2,
-    beta=1e-2,
-    clip_low=0.2,
-    clip_high=0.2,
-    clip_dual=0.0,
-    max_grad_norm=1.0,
-    temperature=1.0,
-    top_p=1.0,
-    top_k=0,
-    seed=0,
-)
+OPTIONS: dict[str, Any] = {
+    "grpo": group(Grpo, learning_rate=1e-4, weight_decay=1e-2, beta=1e-2, clip_dual=0.0),
+    "hardware": group(Hardware),
+    "drawing": group(Drawing, temperature=1.0, top_p=1.0, top_k=0),
+}
 
 
 def replay(draw: Any, kept: Path) -> None:
@@ -85,7 +80,8 @@ def main(model: str, folder: str, kept: str) -> None:
                 grpo.lay_out_rows(rows, plan, 0),
                 reward,
                 plan=plan,
-                hyper=HYPER,
+                seed=0,
+                **OPTIONS,
                 part=Path(folder) / role,
                 batch_size=256,
                 on_update=lambda figures: None,

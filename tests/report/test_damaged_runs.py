@@ -17,8 +17,8 @@ from helpers.run_folders import damage, evaluation, hostile_run, make_run, write
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
 
-from helpers.report_pages import chart, check_page, points, reported, section
-from rzero_cli.commands.report import _columns, report
+from helpers.report_pages import chart, check_page, points, reported, section, write_report
+from rzero_cli.commands.report import _columns
 from rzero_cli.report.content import Report, report_of
 from rzero_cli.report.markdown import markdown
 from rzero_cli.report.page import page
@@ -124,9 +124,7 @@ def test_any_value_in_a_file_leaves_the_other_sections(tmp_path: Path, name: str
 
 
 @pytest.mark.parametrize("left", ["made-with", "iter-1", "base/eval.json"])
-def test_just_started_run_has_a_page(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, left: str
-) -> None:
+def test_just_started_run_has_a_page(tmp_path: Path, left: str) -> None:
     run = tmp_path / "run"
     if left == "iter-1":
         (run / left).mkdir(parents=True)
@@ -134,11 +132,11 @@ def test_just_started_run_has_a_page(
         whole = make_run(tmp_path / "whole", [])
         (run / left).parent.mkdir(parents=True)
         shutil.copy(whole / left, run / left)
-    report([run], output=[tmp_path / "page.html", tmp_path / "page.md"])
+    said = write_report(run, tmp_path / "page.html", tmp_path / "page.md")
     outline = check_page((tmp_path / "page.html").read_text())
     assert "evaluated yet" in "".join(outline.texts)
     if left != "base/eval.json":
-        assert "report: base/eval.json: not there yet" in capsys.readouterr().err
+        assert "report: base/eval.json: not there yet" in said
 
 
 def test_json_of_a_damaged_run_is_refused_after_its_page(rzero: Rzero, tmp_path: Path) -> None:

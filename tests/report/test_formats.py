@@ -16,8 +16,7 @@ from helpers.run_folders import evaluation, labelled, make_iteration, make_run, 
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
 
-from helpers.report_pages import reported, section
-from rzero_cli.commands.report import report
+from helpers.report_pages import reported, section, write_report
 from rzero_cli.report.page import page, patterns
 from rzero_cli.report.parts import Tree
 from rzero_cli.report.run_folder import read_run
@@ -25,7 +24,7 @@ from rzero_cli.report.summary import summarize_run
 
 
 def test_markdown_links_the_pictures_written_next_to_it(whole: Path, tmp_path: Path) -> None:
-    report([whole], output=[tmp_path / "a report.md"])
+    write_report(whole, tmp_path / "a report.md")
     text = (tmp_path / "a report.md").read_text()
     shown = {name.replace("%20", " ") for name in re.findall(r"\]\(<([^>]*)>\)", text)}
     assert shown == {path.name for path in tmp_path.glob("*.svg")}

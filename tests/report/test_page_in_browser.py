@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from helpers.report_pages import write_report
 from helpers.run_folders import HOSTILE, damage, hostile_run, make_run
-from rzero_cli.commands.report import report
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("matplotlib")
@@ -48,7 +48,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     damage(make_run(folder / "broken", [30, 40, 35]))
     hostile_run(folder / "hostile")
     for name in ("whole", "broken", "hostile"):
-        report([folder / name], output=[folder / f"{name}.html"], quiet=True)
+        write_report(folder / name, folder / f"{name}.html")
     return {path.stem: path for path in folder.glob("*.html")}
 
 

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 from conftest import Refused, Rzero
+from helpers.report_pages import write_report
 from helpers.run_records import by_tasks, evaluated, iteration, run_of, scored, task, write
 from rzero_cli.report.summary import over_runs, summarize_run
 
@@ -125,8 +126,6 @@ HOSTILE = (
 
 def test_page_of_hostile_names_runs_and_loads_nothing(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    from rzero_cli.commands.report import report
-
     run = run_of(tmp_path / HOSTILE, 0.4, [0.5], [0.45])
     hostile = by_tasks(**{HOSTILE: task(0.4, 0.5, k=8)})
     hostile["tasks"][HOSTILE]["k"] = HOSTILE
@@ -137,7 +136,7 @@ def test_page_of_hostile_names_runs_and_loads_nothing(tmp_path: Path) -> None:
         meta, {"stage": HOSTILE, "settings": {HOSTILE: HOSTILE}, "metrics": metrics, "seconds": 1}
     )
     names = [tmp_path / name for name in ("s.html", "s.svg", "s.png")]
-    report([run], output=names, quiet=True)
+    write_report(run, *names)
     page = names[0].read_text()
     for text in (page, names[1].read_text()):
         parts = Parts(text)

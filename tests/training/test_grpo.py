@@ -6,16 +6,18 @@ import json
 import shutil
 import signal
 import time
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from forks import ForkServer
+from helpers.option_groups import group
 from rzero_cli.data.provenance import content_hash
+from rzero_cli.engines.drawing import Drawing
 from rzero_cli.method.plan import make_plan
 from rzero_cli.training.saving import last_state
+from rzero_cli.training.settings import Grpo, Hardware
 
 pytestmark = pytest.mark.slow
 
@@ -364,13 +366,13 @@ def test_gradient_checkpointing_trains_the_same_weights(
 
 
 def test_gradient_checkpointing_option_reaches_trl(tmp_path: Path) -> None:
-    from rzero_cli.training.grpo import Hyperparameters, _config
+    from rzero_cli.training.config import trl_config
 
     plan = make_plan(steps=1, prompts=4, batch=4, group=4, max_tokens=8)
-    hyper = Hyperparameters(1e-6, 0.0, 0.01, 0.2, 0.2, 0.0, 1.0, 1.0, 1.0, 0, 0)
     asked = {None: False, True: True, False: False}  # on a CPU
     for option, expected in asked.items():
-        config = _config(plan, replace(hyper, gradient_checkpointing=option), tmp_path, 1)
+        hardware = group(Hardware, gradient_checkpointing=option)
+        config = trl_config(plan, group(Grpo), hardware, group(Drawing), seed=0, states=tmp_path)
         assert config.gradient_checkpointing is expected
 
 

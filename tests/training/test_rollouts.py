@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 
+from helpers.option_groups import group
+from rzero_cli.engines.drawing import Drawing
 from rzero_cli.errors import UsageError
 from rzero_cli.method.plan import make_plan
 from rzero_cli.training import rollouts
 from rzero_cli.training.rollouts import Rollouts, choose_rollouts
+from rzero_cli.training.settings import Grpo, Hardware
 
 
 def choose(mode: str, **options: Any) -> Rollouts:
@@ -81,9 +84,11 @@ def test_rollout_settings_reach_trl(tiny_model: Path, tmp_path: Path) -> None:
     from rzero_cli.engines.transformers import load_tokenizer
     from rzero_cli.method.prompts import SOLVER, prompt_for
     from rzero_cli.training import grpo
+    from rzero_cli.training.config import trl_config, vllm_config
 
     plan = make_plan(steps=1, prompts=4, batch=4, group=4, max_tokens=24)
-    hyper = grpo.Hyperparameters(1e-6, 0.0, 0.01, 0.2, 0.2, 0.0, 1.0, 1.0, 0.99, 0, 0)
+    options = (plan, group(Grpo), group(Hardware), group(Drawing))
+    how = {"seed": 0, "states": tmp_path}
     tokenizer = load_tokenizer(str(tiny_model))
     rows = [{"prompt": prompt_for(SOLVER, "copy " + "1" * n)} for n in (3, 50, 9)]
     longest = grpo._longest(tokenizer, rows, {})
@@ -92,17 +97,17 @@ def test_rollout_settings_reach_trl(tiny_model: Path, tmp_path: Path) -> None:
         for row in rows
     ]
     assert longest == len(as_trl[1]) > len(as_trl[0])
-    told = grpo._vllm(Rollouts("colocate", None, 0.4, 2), longest + plan.max_tokens)
-    config = grpo._config(plan, hyper, tmp_path, 1, **told)
+    told = vllm_config(Rollouts("colocate", None, 0.4, 2), longest + plan.max_tokens)
+    config = trl_config(*options, **how, **told)
     assert (config.use_vllm, config.vllm_mode) == (True, "colocate")
     assert config.vllm_gpu_memory_utilization == 0.4
     assert config.vllm_tensor_parallel_size == 2
     assert config.vllm_max_model_length == longest + 24
     assert config.vllm_importance_sampling_correction is False
-    server = grpo._vllm(Rollouts("server", "http://10.0.0.1:8000"), 100)
-    config = grpo._config(plan, hyper, tmp_path, 1, **server)
+    server = vllm_config(Rollouts("server", "http://10.0.0.1:8000"), 100)
+    config = trl_config(*options, **how, **server)
     assert (config.vllm_mode, config.vllm_server_base_url) == ("server", "http://10.0.0.1:8000")
-    assert grpo._config(plan, hyper, tmp_path, 1).use_vllm is False
+    assert trl_config(*options, **how).use_vllm is False
 
 
 @pytest.mark.slow

@@ -152,10 +152,7 @@ def groups_of(function: Callable[..., None]) -> dict[str, type]:
 
 
 def command(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Make a function of groups the command called `name`.
-
-    The function keeps its own signature as `function`, for whoever calls it from Python.
-    """
+    """Make a function of groups the command called `name`, as typer takes it."""
 
     def make(function: Callable[..., None]) -> Callable[..., None]:
         groups = groups_of(function)
@@ -193,7 +190,6 @@ def command(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
         run.__signature__ = inspect.Signature([context, *options])  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in [context, *options]}
         run.__doc__, run.__name__, run.__module__ = function.__doc__, name, function.__module__
-        run.function = function  # type: ignore[attr-defined]
         return run
 
     return make
