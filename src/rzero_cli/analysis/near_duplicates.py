@@ -34,8 +34,8 @@ def near_duplicates(
 
     Time grows with the number of questions, and so does memory: about 2 kB a question. Every pair
     named is one. Of the questions that have an earlier near-duplicate, 98 % or more were found
-    among real questions with edited copies, against all pairs (`tests/analysis/test_near_duplicates.py`); with
-    `tau_bleu` above 0.5 it is fewer.
+    among real questions with edited copies, against all pairs
+    (`tests/analysis/test_near_duplicates.py`); with `tau_bleu` above 0.5 it is fewer.
 
     Args:
         questions: read one by one.
