@@ -36,7 +36,7 @@ the preset `paper`; [paper.md](paper.md#hyperparameters) has those of `official`
 
 - **Values.** An option that is left out takes its value from the environment, then from
   `rzero.toml` in the working directory (or `--config FILE`), then from the preset.
-  [architecture.md](architecture.md#where-an-option-comes-from) says how.
+  [architecture.md](architecture.md#options) says how.
 - **MODEL** is a checkpoint directory or a hub name `ORG/NAME`. What exists as a path is never
   looked up on a hub.
 - **Input** is JSONL: the files named, one after the other, or standard input (also `-`).
