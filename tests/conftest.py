@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from forks import ForkServer
+from helpers.forkserver import ForkServer
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
@@ -48,8 +48,9 @@ class Ended:
 @pytest.fixture(scope="session")
 def forks() -> Iterator[ForkServer]:
     """Begins commands at once, also those that load models; one for each worker of pytest."""
-    with ForkServer() as server:
-        yield server
+    server = ForkServer()
+    yield server
+    server.close()
 
 
 Rzero = Callable[..., Ended]

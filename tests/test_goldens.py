@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from conftest import _run
-from forks import ForkServer
 from goldens.write import REWRITE, api, as_text, commands, golden, records
+from helpers.forkserver import ForkServer
 from small_pipeline import STAGES, Step, prepare, run_steps
 
 SHOWN = 200

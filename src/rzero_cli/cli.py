@@ -20,7 +20,6 @@ from rzero_cli.errors import RzeroError
 from rzero_cli.system.processes import rank
 from rzero_cli.system.secrets import redact
 from rzero_cli.system.terminal import printable
-from rzero_cli.warm import WARM, run_in_fork
 
 __all__ = ["COMMANDS", "build", "main", "run"]
 
@@ -34,8 +33,6 @@ class Command(NamedTuple):
     panel: str
     summary: str
     """The first line of its help, for the list of all."""
-    begins_another: bool = False
-    """Its arguments are a command with options of its own."""
 
 
 _LOOP, _SINGLE, _LOOKING, _SETTING_UP = (
@@ -154,13 +151,6 @@ COMMANDS = (
         "Write the loop's Makefile and an rzero.toml into a folder, to run and to recompose.",
     ),
     Command(
-        "warm",
-        "warm:warm",
-        _SETTING_UP,
-        "Run a command below which every rzero starts at once, with the imports paid for once.",
-        begins_another=True,
-    ),
-    Command(
         "env",
         "env:env",
         _SETTING_UP,
@@ -188,12 +178,7 @@ def build(wanted: str | None = None) -> typer.Typer:
         function, text = _by_name_alone, command.summary
         if wanted in (None, command.name):
             function, text = _load(command)
-        app.command(
-            command.name,
-            rich_help_panel=command.panel,
-            help=text,
-            context_settings={"allow_interspersed_args": not command.begins_another},
-        )(function)
+        app.command(command.name, rich_help_panel=command.panel, help=text)(function)
     return app
 
 
@@ -324,8 +309,6 @@ def main() -> None:
     _open_closed_streams()
     # TRL tells the hub of every training; it is read when the hub's library is imported.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    if WARM in os.environ:
-        run_in_fork()
     status = run(sys.argv[1:])
     # All is done or kept: from now on a signal has nobody to disturb.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

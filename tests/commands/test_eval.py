@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from conftest import Ended, Rzero, _run
-from forks import ForkServer
+from helpers.forkserver import ForkServer
 
 pytest.importorskip("lm_eval")
 

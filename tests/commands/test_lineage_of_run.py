@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from conftest import _run
-from forks import ForkServer
+from helpers.forkserver import ForkServer
 from helpers.lineages import lineage, states
 from rzero_cli.data.ancestry import nodes, trace
 from rzero_cli.data.provenance import (

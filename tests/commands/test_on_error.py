@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from conftest import Refused, Rzero
-from forks import ForkServer
+from helpers.forkserver import ForkServer
 from helpers.malformed_lines import BAD, good_line
 
 

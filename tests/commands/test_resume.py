@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Rzero
-from forks import Forked, ForkServer
+from helpers.forkserver import Forked, ForkServer
 from helpers.json_lines import jsonl
 
 

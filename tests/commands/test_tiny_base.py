@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Ended, Refused, _run
-from forks import ForkServer
+from helpers.forkserver import ForkServer
 
 pytest.importorskip("torch")
 

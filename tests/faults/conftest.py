@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from forks import ForkServer
+from helpers.forkserver import ForkServer
 
 FULL = os.environ.get("RZERO_FAULTS") == "full"
 SEED = int(os.environ.get("RZERO_FAULTS_SEED", "0"))

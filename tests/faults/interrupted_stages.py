@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from faults.conftest import Tries
-from forks import Forked, ForkServer
+from helpers.forkserver import Forked, ForkServer
 
 PATIENCE = 120.0
 FEW = ("--batch-size", "8", "--max-tokens", "12")

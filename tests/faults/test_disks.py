@@ -17,7 +17,7 @@ import pytest
 from faults.conftest import FULL, Tries
 from faults.interrupted_stages import FEW, PATIENCE, PLAN, Stage
 from faults.small_disks import Disk
-from forks import ForkServer
+from helpers.forkserver import ForkServer
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.slow

@@ -24,7 +24,7 @@ from faults.interrupted_stages import (
     log,
     nothing_beside,
 )
-from forks import ForkServer
+from helpers.forkserver import ForkServer
 
 pytestmark = pytest.mark.slow
 

@@ -30,7 +30,7 @@ from faults.interrupted_stages import (
     log,
     remove,
 )
-from forks import Forked, ForkServer
+from helpers.forkserver import Forked, ForkServer
 
 pytest.importorskip("torch")
 

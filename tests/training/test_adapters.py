@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from forks import ForkServer
 from helpers.empty_checkpoints import write_safetensors
+from helpers.forkserver import ForkServer
 
 PLAN = ["--steps", "2", "--prompts", "4", "--batch", "2", "--group", "4", "--top-p", "1"]
 PLAN += ["--learning-rate", "3e-3", "--max-tokens", "24", "--batch-size", "256", "--quiet"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from forks import ForkServer
+from helpers.forkserver import ForkServer
 from helpers.option_groups import group
 from rzero_cli.data.provenance import content_hash
 from rzero_cli.engines.drawing import Drawing

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from begun_processes import alive
-from forks import Forked, ForkServer
+from helpers.forkserver import Forked, ForkServer
 
 pytestmark = pytest.mark.slow  # the start of the server
 
@@ -107,36 +106,3 @@ def test_several_run_at_once_and_a_reader_who_leaves_is_no_error(
         os.close(reading)
     assert [command.wait(timeout=60) for command in commands] == [0] * 8
     assert len({command.pid for command in commands}) == 8
-
-
-OWNER = """
-import sys
-from pathlib import Path
-from forks import ForkServer
-command = ForkServer().start(["filter"], cwd=Path.cwd(), stdin=int(sys.argv[1]))
-print(command.pid, Path(f"/proc/{command.pid}/stat").read_text().split()[3], flush=True)
-sys.stdin.read()
-"""
-
-
-def test_server_and_commands_end_with_their_owner(tmp_path: Path) -> None:
-    reading, writing = os.pipe()  # ours, so that the command waits on when its owner is gone
-    owner = subprocess.Popen(
-        [sys.executable, "-c", OWNER, str(reading)],
-        pass_fds=[reading],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    assert owner.stdin is not None and owner.stdout is not None
-    pids = [int(word) for word in owner.stdout.readline().split()]
-    assert len(alive(pids)) == 2
-    owner.kill()
-    owner.communicate()
-    deadline = time.monotonic() + 10
-    while alive(pids):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    os.close(reading)
-    os.close(writing)

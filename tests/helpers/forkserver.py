@@ -1,0 +1,169 @@
+"""Commands without the wait for torch, by the fork server of `multiprocessing`.
+
+It imports once what takes seconds and forks a process for each command, which has its own streams,
+folder, environment and session, and can be killed at any moment.
+
+    command = forks.start(["label", "q.jsonl", "-o", "out.jsonl"], cwd=folder)
+    command.send_signal(signal.SIGKILL)
+    assert command.wait(timeout=30) == -signal.SIGKILL
+
+Imports, memory and start-up cannot be tested so; and /proc shows the server's command line.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import multiprocessing
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from importlib.util import find_spec
+from multiprocessing.connection import wait
+from multiprocessing.context import ForkServerProcess
+from multiprocessing.reduction import DupFd
+from pathlib import Path
+from typing import Any, NamedTuple
+
+_PRELOAD = ["rzero_cli.cli", "peft", "datasets", "transformers.models.llama.modeling_llama"]
+_PRELOAD += ["transformers.models.qwen3.modeling_qwen3", "trl.trainer.grpo_trainer"]
+_PRELOAD += ["lm_eval.evaluator", "lm_eval.tasks", "lm_eval.models.huggingface"]
+_READ_AT_IMPORT = ("PYTHON", "OMP_", "MKL_", "CUDA_", "TORCH_", "ACCELERATE_", "HF_")
+_READ_AT_IMPORT += ("HUGGINGFACE_", "TRANSFORMERS_", "TOKENIZERS_", "VLLM_")
+_lock = threading.Lock()  # to start a process is to look after those of other threads, too
+
+
+class Ended(NamedTuple):
+    """How a command ended: its status is -9 if signal 9 killed it."""
+
+    status: int
+    stdout: bytes
+    stderr: bytes
+
+
+class Forked(ForkServerProcess):
+    """A started command: the leader of its own session and group."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        """Return the status, if it has ended."""
+        with _lock:
+            return self.exitcode
+
+    returncode = property(poll)
+
+    def send_signal(self, number: int) -> None:
+        """Signal this process alone; `os.killpg(command.pid, number)` is what a terminal does."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the status when it has ended, or raise `subprocess.TimeoutExpired`."""
+        wait([self.sentinel], timeout)
+        if (status := self.poll()) is None:
+            raise subprocess.TimeoutExpired("rzero", timeout or 0)
+        return status
+
+
+class ForkServer:
+    """Starts commands, and kills those that are left in the end. A process has one server."""
+
+    def __init__(self) -> None:
+        # A fork has only the thread that forked; pyarrow's allocator would have another.
+        os.environ["JE_ARROW_MALLOC_CONF"] = "background_thread:false"
+        self._environment = dict(os.environ)
+        self._started: list[Forked] = []
+        multiprocessing.set_forkserver_preload(_PRELOAD)
+
+    def close(self) -> None:
+        for command in self._started:
+            command.send_signal(signal.SIGKILL)
+
+    def suits(self, env: Mapping[str, str]) -> bool:
+        """Whether imports are the same in this environment."""
+        changed = dict(env.items() ^ self._environment.items())
+        # vLLM starts threads, and TRL imports it where it is installed.
+        return not find_spec("vllm") and not any(
+            name.startswith(_READ_AT_IMPORT) for name in changed
+        )
+
+    def start(
+        self,
+        arguments: Sequence[Any],
+        *,
+        cwd: str | Path,
+        env: Mapping[str, str] | None = None,
+        stdin: str | Path | int = os.devnull,
+        stdout: str | Path | int = os.devnull,
+        stderr: str | Path | int = os.devnull,
+    ) -> Forked:
+        """Start `rzero ARGUMENTS` with these files, or file descriptors, and all of `env`."""
+        env = dict(os.environ if env is None else env)
+        assert self.suits(env), "this needs a process that imports with its own environment"
+        with ExitStack() as opened:
+            streams = []
+            for stream, mode in ((stdin, "r"), (stdout, "w"), (stderr, "w")):
+                if not isinstance(stream, int):
+                    stream = opened.enter_context(Path(stream).open(mode)).fileno()
+                streams.append(_Descriptor(stream))
+            words = [str(word) for word in arguments]
+            command = Forked(target=_become, args=(words, str(cwd), env, streams))
+            with _lock:
+                command.start()
+        self._started.append(command)
+        return command
+
+    def run(
+        self, arguments: Sequence[Any], *, input: bytes = b"", timeout: float = 120, **how: Any
+    ) -> Ended:
+        """Run `rzero ARGUMENTS` to its end, or kill it and raise `subprocess.TimeoutExpired`."""
+        with ExitStack() as opened:
+            given, out, err = (opened.enter_context(tempfile.TemporaryFile()) for _ in range(3))
+            given.write(input)
+            given.seek(0)
+            how |= {"stdin": given.fileno(), "stdout": out.fileno(), "stderr": err.fileno()}
+            command = self.start(arguments, **how)
+            try:
+                status = command.wait(timeout)
+            finally:
+                command.send_signal(signal.SIGKILL)
+            out.seek(0)
+            err.seek(0)
+            return Ended(status, out.read(), err.read())
+
+
+class _Descriptor(int):
+    """A file descriptor, of which the child gets a duplicate."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _detach, (DupFd(self),)
+
+
+def _detach(duplicate: Any) -> int:
+    return int(duplicate.detach())
+
+
+def _become(arguments: list[str], cwd: str, env: dict[str, str], streams: list[int]) -> None:
+    """Be `python -m rzero_cli` in this process, which has just been forked."""
+    gc.freeze()  # a collection would touch, and so copy, every page that is shared
+    os.setsid()
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(env)
+    sys.path[0], sys.argv = cwd, ["rzero", *arguments]
+    sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)  # noqa: SIM115
+    sys.modules["numpy"].random.seed()  # others seed themselves
+    try:
+        runpy.run_module("rzero_cli", run_name="__main__", alter_sys=True)
+    finally:
+        atexit._run_exitfuncs()
