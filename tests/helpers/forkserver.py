@@ -34,8 +34,10 @@ from typing import Any, NamedTuple
 _PRELOAD = ["rzero_cli.cli", "peft", "datasets", "transformers.models.llama.modeling_llama"]
 _PRELOAD += ["transformers.models.qwen3.modeling_qwen3", "trl.trainer.grpo_trainer"]
 _PRELOAD += ["lm_eval.evaluator", "lm_eval.tasks", "lm_eval.models.huggingface"]
-_READ_AT_IMPORT = ("PYTHON", "OMP_", "MKL_", "CUDA_", "TORCH_", "ACCELERATE_", "HF_")
-_READ_AT_IMPORT += ("HUGGINGFACE_", "TRANSFORMERS_", "TOKENIZERS_", "VLLM_")
+_READ_AT_IMPORT = (
+    *("PYTHON", "OMP_", "MKL_", "CUDA_", "TORCH_", "ACCELERATE_", "VLLM_"),
+    *("HF_", "HUGGINGFACE_", "TRANSFORMERS_", "TOKENIZERS_"),
+)
 _lock = threading.Lock()  # to start a process is to look after those of other threads, too
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from helpers.run_folders import write
 
 from .collect import values_by_question
 from .declared_plan import Part, Plan
-from .runner import ROOT, Failed, _environment, run, steps
+from .runner import Failed, _environment, commands, run, steps
 
 PLAN = Plan(
     "small",
@@ -31,13 +30,9 @@ def test_steps_are_makes_that_the_recipe_knows(tmp_path: Path) -> None:
     made = []
     for part in PLAN.parts:
         for name, arguments in steps(PLAN, part, 7, tmp_path):
-            command = ["make", "-n", "-s", "-f", "src/rzero_cli/recipes/loop.mk", *arguments]
-            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
-            assert done.returncode == 0, done.stderr
-            lines = [
-                line.split("rzero_cli ")[1] for line in done.stdout.splitlines() if "rzero_" in line
-            ]
-            made.append((part.name, name, [line.split()[0] for line in lines], done.stdout))
+            listed = commands(arguments)
+            lines = [line.split("rzero_cli ")[1] for line in listed if "rzero_" in line]
+            made.append((part.name, name, [line.split()[0] for line in lines], listed))
     first = ["sample", "label", "filter", "train-solver", "eval", "grade"]
     stages = {(part, name): of for part, name, of, _ in made}
     assert stages["main", "base"] == ["tiny-base"]
@@ -47,8 +42,8 @@ def test_steps_are_makes_that_the_recipe_knows(tmp_path: Path) -> None:
     assert stages["ten", "trained"].count("challenge") == 3
     assert "guard" not in stages["ten", "trained"], "no guard stops the chain"
     assert stages["ten", "guard"].count("guard") == 3
-    assert all("--seed 7" in text for part, name, _, text in made if name == "base")
-    fast = [line for *_, text in made for line in text.splitlines() if "6e-4" in line]
+    assert all("--seed 7" in text[-1] for part, name, _, text in made if name == "base")
+    fast = [line for *_, text in made for line in text if "6e-4" in line]
     assert len(fast) == 1
     assert " train-solver " in fast[0]
     assert "/evidence-7-collapse/iter-1/solver" in fast[0]
@@ -71,7 +66,7 @@ def test_run_stops_when_a_make_fails(tmp_path: Path, capfd: pytest.CaptureFixtur
     with pytest.raises(Failed) as failed:
         run(plan, jobs=1, runs=tmp_path, into=tmp_path, only=[], parts=[])
     log = tmp_path / "evidence-7" / "study.log"
-    assert str(failed.value) == f"base 7, main, trained: make ended with status 2: see {log}"
+    assert str(failed.value) == f"base 7, main, trained: eval ended with status 2: see {log}"
     assert "rzero: " in log.read_text()
     assert re.fullmatch(r"base 7, main, base: \d+\.\d min\n", capfd.readouterr().out)
     assert not (tmp_path / "evidence-8" / "iter-1").exists()
