@@ -37,7 +37,7 @@ demo run chains base-challenger $(filter-out trained,$(CHALLENGED)) report compa
 needs-model: | $(INSTALLED)
 
 evidence: | $(INSTALLED) ## the study of docs/evidence.md: its plan's runs, then tables and pictures (hours; goes on where it stopped)
-	$(RZERO) warm $(BIN)/python -m tests.study run --runs-dir $(RUNS)
+	$(BIN)/python -m tests.study run --runs-dir $(RUNS)
 	$(BIN)/python -m tests.study tables
 
 test: $(INSTALLED) ## every test but vLLM's, the fast ones first

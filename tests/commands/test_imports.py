@@ -83,3 +83,32 @@ def test_data_and_method_import_without_numpy() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ended.stdout == "0\n"
+
+
+def test_generating_imports_nothing_of_training(tmp_path: Path, tiny_model: Path) -> None:
+    (tmp_path / "q.jsonl").write_text(jsonl({"question": "copy 12", "reference": "12"}))
+    few = ["--preset", "tiny", "--max-tokens", "4"]
+    runs = [
+        ["sample", "--challenger", tiny_model, "-n", "2", *few, "-o", "1"],
+        ["label", "q.jsonl", "--solver", tiny_model, "--m", "2", *few, "-o", "2"],
+        ["score", "q.jsonl", "--solver", tiny_model, "--m", "2", *few, "-o", "3"],
+        ["oracle", "q.jsonl", "--world", "-o", "5"],
+    ]
+    code = (
+        "import json, sys\nfrom rzero_cli.cli import run\n"
+        "statuses = [run(arguments) for arguments in json.loads(sys.argv[1])]\n"
+        "print(json.dumps([statuses, sorted(sys.modules)]), file=sys.stderr)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(runs, default=str)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    statuses, modules = json.loads(ended.stderr.splitlines()[-1])
+    assert statuses == [0] * len(runs), ended.stderr
+    assert {"torch", "transformers.generation"} <= set(modules)
+    # accelerate is imported by transformers' models, where it is installed.
+    training = {"trl", "datasets", "peft", "transformers.trainer", "lm_eval", "sklearn", "scipy"}
+    assert not training & set(modules)

@@ -47,8 +47,6 @@ FALSE_IS_WRONG = {"weights_only", "use_safetensors"}
 ALLOWED = {
     ("cli.py", "import_module"): "of the commands listed in COMMANDS, by no other name",
     ("__init__.py", "import_module"): "of the API's names, from a table in the same file",
-    ("warm.py", "os.posix_spawnp"): "the command that `rzero warm` was given, without a shell",
-    ("warm.py", "os.execvpe"): "the same",
     ("system/processes.py", "ctypes.CDLL"): "of the C library, for prctl",
     ("system/pool.py", "multiprocessing"): "pickles go between processes that we forked, by a pipe "
     "of their own; the texts in them stay texts",

@@ -62,13 +62,14 @@ generation and the losses of object detection. lm-eval brings them."""
 
 @contextmanager
 def importing() -> Iterator[None]:
-    """Import transformers, or what imports it, in three quarters of the time.
+    """Import torch and transformers, or what imports them, in half the time.
 
-    The garbage collector is off: thousands of modules are made and nothing is thrown away. The
-    packages of `_UNUSED` count as not installed, unless they have been imported before.
+    The garbage collector is off: a million objects are made and nothing is thrown away. If torch
+    was not there before, they are never looked through again. The packages of `_UNUSED` count as
+    not installed, unless they have been imported before.
     """
     hidden = [name for name in _UNUSED if name not in sys.modules]
-    was_on = gc.isenabled()
+    first, was_on = "torch" not in sys.modules, gc.isenabled()
     gc.disable()
     # In the import system, None means that there is no such module.
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
@@ -77,6 +78,8 @@ def importing() -> Iterator[None]:
     finally:
         for name in hidden:
             del sys.modules[name]
+        if first:
+            gc.freeze()
         if was_on:
             gc.enable()
 

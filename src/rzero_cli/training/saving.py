@@ -17,7 +17,7 @@ from typing import Any
 from rzero_cli.data.journal import SETTINGS, can_continue, held_to_make
 from rzero_cli.data.provenance import CHECKPOINT_META
 from rzero_cli.data.whole_files import part_of, put_in_place, write_json
-from rzero_cli.system.processes import rank
+from rzero_cli.system.processes import importing, rank
 from rzero_cli.system.write_errors import named
 from rzero_cli.training.ranks import on_first, wait
 
@@ -131,7 +131,8 @@ def _is_whole(state: Path) -> bool:
 def save_as_it_is(model: str, folder: Path) -> None:
     """Write `model` into `folder`, untrained; an adapter merged into its base. In float32, like
     what is trained: bfloat16 would round what the adapter has learned away."""
-    from rzero_cli.engines.transformers import load_model, load_tokenizer
+    with importing():
+        from rzero_cli.engines.transformers import load_model, load_tokenizer
 
     load_model(model, training=True).save_pretrained(folder)
     load_tokenizer(model).save_pretrained(folder)
