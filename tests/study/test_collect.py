@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from helpers.run_folders import write
 from rzero_cli.errors import DataError
 from rzero_cli.world import questions as world
+from tests.helpers.run_folders import write
 
 from .collect import _AS_THE_LOOP, collect, dump, values_by_question
 from .runner import ROOT

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.run_folders import write
+from tests.helpers.run_folders import write
 
 from . import __main__ as command_line
 from . import evidence_page

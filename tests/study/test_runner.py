@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.run_folders import write
+from tests.helpers.run_folders import write
 
 from .collect import values_by_question
 from .declared_plan import Part, Plan
