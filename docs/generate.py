@@ -3,8 +3,8 @@
     python docs/generate.py        or: make docs
 
 `commands.md` is made whole, from the commands themselves. In other pages the lines between
-`<!-- generated: NAME -->` and `<!-- end -->` are. `tests/test_docs.py` fails when one is out of
-date.
+`<!-- generated: NAME -->` and `<!-- end -->` are. `tests/repository/test_docs.py` fails when one
+is out of date.
 """
 
 from __future__ import annotations

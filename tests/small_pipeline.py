@@ -261,8 +261,8 @@ LOOKING = (
     Step("lineage, JSON", "lineage merged --json"),
     Step("label, plan", f"label {_I}/questions.jsonl --solver base --preset official --dry-run"),
     Step(
-        "label, price",
-        f"label {_I}/questions.jsonl --solver base --dry-run --price 0.5/1.5 --json",
+        "label, plan for machines",
+        f"label {_I}/questions.jsonl --solver base --dry-run --json",
     ),
     Step("challenge, plan", "challenge --challenger base --solver base --dry-run -o c"),
     Step(

@@ -71,7 +71,7 @@ def test_an_added_option_reaches_trl(tmp_path: Path) -> None:
     code = """
 from dataclasses import fields
 from pathlib import Path
-from rzero_cli.engines.drawing import Drawing
+from rzero_cli.engines.sampling_options import SamplingOptions
 from rzero_cli.method.plan import make_plan
 from rzero_cli.options.presets import preset_value
 from rzero_cli.training.config import trl_config
@@ -82,7 +82,7 @@ def group(kind, **given):
 plan = make_plan(steps=1, prompts=2, batch=2, group=2, max_tokens=4)
 grpo = group(Grpo, scale_rewards="batch")
 how = {"seed": 0, "states": Path("states")}
-config = trl_config(plan, grpo, group(Hardware), group(Drawing), **how)
+config = trl_config(plan, grpo, group(Hardware), group(SamplingOptions), **how)
 print(config.scale_rewards)
 """
     done = subprocess.run(

@@ -90,11 +90,9 @@ def option(
     )
 
 
-def argument(
-    help: str, *, metavar: str, default: Any = dataclasses.MISSING, recorded: bool = True
-) -> Any:
+def argument(help: str, *, metavar: str, default: Any = dataclasses.MISSING) -> Any:
     """Declare a field that is a positional argument; without a default it must be given."""
-    mark = Mark(help, (), None, False, {"metavar": metavar}, is_argument=True, recorded=recorded)
+    mark = Mark(help, (), None, False, {"metavar": metavar}, is_argument=True)
     return dataclasses.field(default=default, metadata={_MARK: mark})
 
 

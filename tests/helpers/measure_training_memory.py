@@ -32,10 +32,10 @@ def resident(which: str) -> float:
 
 
 def main(shape: dict[str, Any], per_device: int, tokens: int, checkpointing: bool) -> None:
+    from option_groups import group  # next to this script, which is run by its path
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from helpers.option_groups import group
-    from rzero_cli.engines.drawing import Drawing
+    from rzero_cli.engines.sampling_options import SamplingOptions
     from rzero_cli.engines.shapes import read_model
     from rzero_cli.method.plan import make_plan
     from rzero_cli.training.grpo import lay_out_rows, train
@@ -72,7 +72,7 @@ def main(shape: dict[str, Any], per_device: int, tokens: int, checkpointing: boo
             plan=plan,
             grpo=group(Grpo, weight_decay=0.0),
             hardware=group(Hardware, gradient_checkpointing=checkpointing),
-            drawing=group(Drawing, top_p=1.0),
+            drawing=group(SamplingOptions, top_p=1.0),
             seed=0,
             part=folder / "out",
             batch_size=per_device,

@@ -13,9 +13,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from helpers.option_groups import group
+from option_groups import group  # next to this script, which is run by its path
+
 from rzero_cli.answers.equivalence import Equivalence
-from rzero_cli.engines.drawing import Drawing
+from rzero_cli.engines.sampling_options import SamplingOptions
 from rzero_cli.method.plan import make_plan
 from rzero_cli.method.prompts import CHALLENGER, SOLVER, prompt_for
 from rzero_cli.system.processes import rank, world_size
@@ -27,7 +28,7 @@ from rzero_cli.training.solver import solver_reward_function
 OPTIONS: dict[str, Any] = {
     "grpo": group(Grpo, learning_rate=1e-4, weight_decay=1e-2, beta=1e-2, clip_dual=0.0),
     "hardware": group(Hardware),
-    "drawing": group(Drawing, temperature=1.0, top_p=1.0, top_k=0),
+    "drawing": group(SamplingOptions, temperature=1.0, top_p=1.0, top_k=0),
 }
 
 

@@ -14,7 +14,7 @@ import pytest
 from helpers.forkserver import ForkServer
 from helpers.option_groups import group
 from rzero_cli.data.provenance import content_hash
-from rzero_cli.engines.drawing import Drawing
+from rzero_cli.engines.sampling_options import SamplingOptions
 from rzero_cli.method.plan import make_plan
 from rzero_cli.training.saving import last_state
 from rzero_cli.training.settings import Grpo, Hardware
@@ -372,7 +372,9 @@ def test_gradient_checkpointing_option_reaches_trl(tmp_path: Path) -> None:
     asked = {None: False, True: True, False: False}  # on a CPU
     for option, expected in asked.items():
         hardware = group(Hardware, gradient_checkpointing=option)
-        config = trl_config(plan, group(Grpo), hardware, group(Drawing), seed=0, states=tmp_path)
+        config = trl_config(
+            plan, group(Grpo), hardware, group(SamplingOptions), seed=0, states=tmp_path
+        )
         assert config.gradient_checkpointing is expected
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from helpers.option_groups import group
-from rzero_cli.engines.drawing import Drawing
+from rzero_cli.engines.sampling_options import SamplingOptions
 from rzero_cli.errors import UsageError
 from rzero_cli.method.plan import make_plan
 from rzero_cli.training import rollouts
@@ -87,7 +87,7 @@ def test_rollout_settings_reach_trl(tiny_model: Path, tmp_path: Path) -> None:
     from rzero_cli.training.config import trl_config, vllm_config
 
     plan = make_plan(steps=1, prompts=4, batch=4, group=4, max_tokens=24)
-    options = (plan, group(Grpo), group(Hardware), group(Drawing))
+    options = (plan, group(Grpo), group(Hardware), group(SamplingOptions))
     how = {"seed": 0, "states": tmp_path}
     tokenizer = load_tokenizer(str(tiny_model))
     rows = [{"prompt": prompt_for(SOLVER, "copy " + "1" * n)} for n in (3, 50, 9)]

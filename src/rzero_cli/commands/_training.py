@@ -5,24 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from rzero_cli.data.journal import check_part
 from rzero_cli.data.locks import check_free
 from rzero_cli.data.provenance import write_checkpoint_meta
 from rzero_cli.data.whole_files import check_new_directory, part_of
 from rzero_cli.engines import DEFAULT_BATCH_SIZE
-from rzero_cli.engines.drawing import Drawing
+from rzero_cli.engines.sampling_options import SamplingOptions
 from rzero_cli.errors import UsageError
 from rzero_cli.fields import option
 from rzero_cli.method.plan import Plan
 from rzero_cli.options.command import Call
 from rzero_cli.options.engine import check_url, template_args
-from rzero_cli.options.file_groups import Checkpoint
+from rzero_cli.options.file_groups import Checkpoint, Json
 from rzero_cli.options.method_groups import PromptFile
 from rzero_cli.options.model_groups import Batching
-from rzero_cli.options.panels import OUTPUT
-from rzero_cli.options.progress import progress
+from rzero_cli.options.stage_progress import progress
 from rzero_cli.options.target import made_from, origin_of
 from rzero_cli.system.processes import importing, rank
 from rzero_cli.system.stdout import protect_stdout
@@ -33,22 +32,20 @@ from rzero_cli.training.settings import Grpo, Hardware
 from rzero_cli.training.watching import Watched, line_of, step_of
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rollout(PromptFile, Drawing):
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Rollout(PromptFile, SamplingOptions):
     """How rollouts are sampled, and from which prompt."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Training:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Training(Json):
     """What is done with the plan and with the metrics."""
 
-    PANEL: ClassVar = OUTPUT
     dry_run: bool = option(
         "Print the plan and an estimate of memory, and stop; with --json for machines.",
         default=False,
         recorded=False,
     )
-    as_json: bool = option("Print JSON, for machines.", "--json", default=False, recorded=False)
     report_to: list[str] | None = option(
         f"Send the figures of each update to {', '.join(REPORTERS)}, too. May be repeated.",
         default=None,
@@ -57,7 +54,7 @@ class Training:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Trained:
     """The options of a training, together."""
 
@@ -155,6 +152,7 @@ def run_training(
             unit="updates",
             # A step samples its rollouts before the first of its updates.
             points=2 * plan.updates_per_step + 1,
+            settings=processes,
         ) as tell,
     ):
         if finished:  # but for its name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import ClassVar
 
 from rzero_cli.commands._training import Rollout, Trained, Training, run_training
@@ -27,7 +27,7 @@ from rzero_cli.training.ranks import on_first
 from rzero_cli.training.settings import Grpo, Hardware
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class SolverAnswers:
     """How the frozen Solver answers."""
 
@@ -41,7 +41,7 @@ class SolverAnswers:
         "... end an answer where it writes this. May be repeated.", default=None, metavar="TEXT"
     )
     solver_prompt_file: str | None = option(
-        "The same for the Solver's prompt.",
+        "Prompt of the Solver, instead of the built-in one.",
         default=None,
         panel=DRAWING,
         metavar="FILE",
@@ -136,7 +136,13 @@ def challenge(
         ) as frozen,
     ):
         reward = challenger_reward(
-            frozen, require_boxed=boxed.require_boxed, seed=seeded.seed, **asdict(rule)
+            frozen,
+            require_boxed=boxed.require_boxed,
+            seed=seeded.seed,
+            rule=rule.rule,
+            bleu=rule.bleu,
+            tau_bleu=rule.tau_bleu,
+            lambda_rep=rule.lambda_rep,
         )
         rows = [{"prompt": asked}]
         run_training(call, options, trained, rows, reward, plan, rollouts, parents=parents)

@@ -6,7 +6,9 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
+
+import typer
 
 from rzero_cli.analysis.comparison import SCORES, check_evaluation, compare_evaluations
 from rzero_cli.errors import DataError, UsageError
@@ -20,9 +22,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Results:
-    PANEL: ClassVar = ""
+    """The evaluations that are compared."""
+
     files: list[str] = argument(
         "Results of rzero eval: the baseline, then what is compared with it; - is stdin.",
         metavar="FILE",
@@ -64,7 +67,7 @@ def compare(call: Call, results: Results, seeded: Seed, form: Json, general: Gen
         whole = {"baseline": baseline[0], "comparisons": comparisons, "warnings": warnings}
         print_json(whole)
     else:
-        print(_as_text(baseline[0], comparisons), end="", flush=True)
+        typer.echo(_as_text(baseline[0], comparisons), nl=False)
     for warning in warnings:
         call.say(warning)
 

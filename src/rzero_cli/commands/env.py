@@ -49,8 +49,10 @@ VARIABLES = (
 KEYS = ("OPENAI_API_KEY", "HF_TOKEN")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Form:
+    """Output for machines."""
+
     PANEL: ClassVar = None
     as_json: bool = option("Print JSON, for machines.", "--json", default=False)
 

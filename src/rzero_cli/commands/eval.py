@@ -33,18 +33,20 @@ from rzero_cli.options.file_groups import (
     Seed,
     output_option,
 )
-from rzero_cli.options.method_groups import Completions, Reading
+from rzero_cli.options.method_groups import Completions, Reading, checked_stops
 from rzero_cli.options.model_groups import EngineOptions
 from rzero_cli.options.panels import ANSWERS, MODEL, OUTPUT
-from rzero_cli.options.progress import progress
 from rzero_cli.options.source import Input
+from rzero_cli.options.stage_progress import progress
 from rzero_cli.options.target import hashed, made_from, origin_of
 from rzero_cli.system.messages import say
 from rzero_cli.system.stdout import protect_stdout
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Evaluated:
+    """The model that is evaluated."""
+
     PANEL: ClassVar = MODEL
     model: str | None = option(
         "Checkpoint directory or hub name of the model.",
@@ -54,7 +56,7 @@ class Evaluated:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Asked(ReferenceKey, QuestionKey):
     """The questions: a file's, or those of benchmarks."""
 
@@ -91,7 +93,7 @@ class Asked(ReferenceKey, QuestionKey):
     group_key: str = option("Key that holds the group, where there is one.", default="group")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Sampled(Completions):
     """How often and how each question is answered."""
 
@@ -108,7 +110,7 @@ class Sampled(Completions):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Judged:
     """A model that looks at wrong answers."""
 
@@ -128,8 +130,10 @@ class Judged:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ResultsFile(Resuming):
+    """The results of an evaluation."""
+
     output: str = output_option("Write the results here.", "FILE", default=MISSING)
 
 
@@ -164,7 +168,8 @@ def eval_(
       rzero eval --model M --tasks rzero_gsm8k --data-file rzero_gsm8k=test.jsonl -o results.json
     """
     choice = choose_engine(call, engine)
-    sampled.sampling(1, 0), reading.rules()
+    checked_stops(sampled.stop)
+    rules = reading.rules()
     model = choice.check("--model", evaluated.model)
     _check_asked(asked, source)
     output, force = Path(target.output), target.force
@@ -181,16 +186,16 @@ def eval_(
         if Path(sampled.log_samples).absolute() == output.absolute():
             raise UsageError(f"--log-samples {sampled.log_samples}: is the results' own file")
         check_new_file(Path(sampled.log_samples), force=force or target.resume)
-    sampled.prompt(SOLVER)
+    prompt = sampled.prompt(SOLVER)
     # Each task has its own k.
     unset = {"k": None} if asked.tasks is not None and "k" not in call.chosen else {}
     records, lines = _records(call, asked, source, target)
     require("eval", "lm_eval")
-    from rzero_cli.evaluation.carrying_out import evaluate, judged_by, name_of, open_judge
-
     benchmarks, others = _questions(call, asked, sampled, source.limit, files, lines)
     if judges:
         _check_judged(call, benchmarks, others)
+    from rzero_cli.evaluation.carrying_out import evaluate, judged_by, name_of, open_judge
+
     read = [asked.data] if asked.data else list(files.values())
     parents = hashed(*choice.parents(model), *read)
     made_with = call.compared | unset | made_from(parents)
@@ -211,8 +216,8 @@ def eval_(
             others,
             drawing=sampled,
             seed=seeded.seed,
-            rules=reading.rules(),
-            prompt=sampled.prompt(SOLVER),
+            rules=rules,
+            prompt=prompt,
             stop=sampled.stop,
             # A task of lm-eval's has its own, unless somebody has said something else.
             own_k=sampled.k if "k" in call.chosen else None,

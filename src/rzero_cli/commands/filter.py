@@ -4,7 +4,7 @@ that repeats another (`analysis/repetition.py`)."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, ClassVar
@@ -33,7 +33,7 @@ from rzero_cli.options.target import hashed, record_origin
 Guard = Callable[[str, str], str | None]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Guards(Distance):
     """Guards against repetition among the kept questions."""
 
@@ -120,7 +120,7 @@ def filter_(
 
     def at_end(finished: Path) -> None:
         figures = {"read": read, "kept": kept} | dropped
-        place = Path(str(target.output))
+        place = str(target.output)
         record_origin(call, place, finished, parents, lambda _: figures, rejected=given.rejected)
 
     with (
@@ -134,10 +134,13 @@ def filter_(
             from rzero_cli.analysis.repetition import guards  # `filter` starts without
 
             seen = (line.text_or_none(key.question_key) for line in earlier)
-            settings = asdict(guarding)
-            del settings["dedup_against"]
             how["guard"] = guards(
-                seen=(question for question in seen if question is not None), **settings
+                dedup=guarding.dedup,
+                seen=(question for question in seen if question is not None),
+                max_per_answer=guarding.max_per_answer,
+                max_per_cluster=guarding.max_per_cluster,
+                tau_bleu=guarding.tau_bleu,
+                bleu=guarding.bleu,
             )
             looks_at_question = guarding.dedup or guarding.max_per_cluster
             how["question_key"] = key.question_key if looks_at_question else None

@@ -25,15 +25,17 @@ from rzero_cli.options.file_groups import (
 )
 from rzero_cli.options.method_groups import Reading
 from rzero_cli.options.panels import INPUT
-from rzero_cli.options.progress import progress
 from rzero_cli.options.source import Input
+from rzero_cli.options.stage_progress import progress
 from rzero_cli.options.target import open_records
 from rzero_cli.system.pool import default_workers, in_order
 from rzero_cli.system.progress import means
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Graded:
+    """Where a record has what is graded, and whether the truth is computed."""
+
     PANEL: ClassVar = INPUT
     answer_key: str = option("Key that holds the answer.", default="answer", unset=True)
     completion_key: str = option(

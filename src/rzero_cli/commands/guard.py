@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import typer
+
 from rzero_cli.analysis.collapse import GUARDS, LEAST_FALL, judge, sources
 from rzero_cli.analysis.drift import LEAST_DISTINCT
 from rzero_cli.data.whole_files import check_new_file, write_json
@@ -19,7 +21,7 @@ from rzero_cli.system.messages import print_json
 from rzero_cli.system.terminal import printable
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Guarded:
     """A run, and what to look at in it."""
 
@@ -99,8 +101,8 @@ def guard(
     )
     if file:
         metrics = {name: found[name] for name in ("iteration", "tripped", "best")}
-        write_json(file, found | {"origin": origin_of(call, file, parents, metrics)})
+        write_json(file, found | {"origin": origin_of(call, str(output), parents, metrics)})
     if form.as_json or output == "-":
         print_json(found)
     elif not general.quiet:
-        print(printable(found["verdict"]), flush=True)
+        typer.echo(printable(found["verdict"]))

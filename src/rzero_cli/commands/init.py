@@ -17,8 +17,10 @@ FILES = {"loop.mk": "Makefile", "rzero.toml": "rzero.toml"} | {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Folder(Replacing):
+    """Where the recipes go."""
+
     folder: Path = argument("Made if it is not there.", metavar="DIR")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import typer
+
 from rzero_cli.data.records import vote_metrics
 from rzero_cli.data.shards import parse_shard
 from rzero_cli.engines import derived_seed
@@ -27,14 +29,14 @@ from rzero_cli.options.file_groups import (
 from rzero_cli.options.method_groups import Completions, Reading, VoteRule
 from rzero_cli.options.model_groups import EngineOptions, SolverModel
 from rzero_cli.options.panels import DRAWING, OUTPUT
-from rzero_cli.options.progress import kept_by_filter, progress
 from rzero_cli.options.source import Input, part_seed
+from rzero_cli.options.stage_progress import kept_by_filter, progress
 from rzero_cli.options.target import open_records
 from rzero_cli.system.messages import print_json
 from rzero_cli.system.progress import means
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Labelling:
     """What of the answers is asked for and kept."""
 
@@ -85,20 +87,22 @@ def label(
         names,
         source,
         lambda line: line.text(key.question_key),
-        target=None if labelling.dry_run else target,
+        target=target,
+        dry=labelling.dry_run,
     )
     rules = reading.rules(vote.rule)
     prompt = completions.prompt(SOLVER)
     if labelling.dry_run:
+        m = labelling.m if completions.temperature else 1  # greedy answers are one answer
         found = estimate_tokens(
             (line.text(key.question_key) for line in part.of(given.lines())),
             prompt,
             model=None if choice.is_server else model,
             template_args=choice.template_args,
-            m=labelling.m if completions.temperature else 1,  # greedy answers are one answer
+            m=m,
             max_tokens=completions.max_tokens,
         )
-        print_json(found) if form.as_json else _show(found, completions.max_tokens)
+        print_json(found) if form.as_json else _show(found, m, completions.max_tokens)
         return
     if form.as_json:
         raise UsageError("--json goes with --dry-run")
@@ -149,12 +153,11 @@ def label(
         )
 
 
-def _show(found: dict[str, Any], max_tokens: int) -> None:
+def _show(found: dict[str, Any], m: int, max_tokens: int) -> None:
     """Print an estimate for people."""
     number = found["questions"]
-    m = found["answers"] // number if number else 0
-    print(f"{number:,} questions x {m} answers of at most {max_tokens:,} tokens")
+    typer.echo(f"{number:,} questions x {m} answers of at most {max_tokens:,} tokens")
     title = "prompts, once each" if found["prompt_tokens_exact"] else "prompts, about"
-    print(f"{title:<28}{found['prompt_tokens']:>18,} tokens")
+    typer.echo(f"{title:<28}{found['prompt_tokens']:>18,} tokens")
     for name, tokens in zip(SHARES, found["completion_tokens"], strict=True):
-        print(f"{f'answers, {name}':<28}{tokens:>18,} tokens")
+        typer.echo(f"{f'answers, {name}':<28}{tokens:>18,} tokens")

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Artefact:
+    """What the lineage is of."""
+
     PANEL: ClassVar = None
     path: str = argument(
         "A checkpoint directory, a JSONL file made with -o, or results of rzero eval.",

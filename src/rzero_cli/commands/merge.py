@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from rzero_cli.data.journal import check_part
 from rzero_cli.data.provenance import write_checkpoint_meta
@@ -18,9 +17,10 @@ from rzero_cli.options.target import hashed, origin_of
 from rzero_cli.system.stdout import protect_stdout
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Adapter:
-    PANEL: ClassVar = None
+    """The adapter that is merged."""
+
     adapter: str = argument("Directory that a training with LoRA left.", metavar="ADAPTER")
 
 

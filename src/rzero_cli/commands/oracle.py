@@ -9,15 +9,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from rzero_cli.answers.rules import Rules
 from rzero_cli.data.journal import check_output
 from rzero_cli.data.jsonl import Line, read_lines
 from rzero_cli.data.references import read_references
 from rzero_cli.data.shards import parse_shard
+from rzero_cli.engines import Sampling
 from rzero_cli.engines.ahead import Ahead
 from rzero_cli.engines.answering import InStep
 from rzero_cli.errors import UsageError
 from rzero_cli.fields import option
-from rzero_cli.method.prompts import SOLVER
+from rzero_cli.method.prompts import SOLVER, Messages
 from rzero_cli.options.command import Call, command
 from rzero_cli.options.engine import EngineChoice, choose_servers
 from rzero_cli.options.file_groups import (
@@ -32,8 +34,8 @@ from rzero_cli.options.file_groups import (
 from rzero_cli.options.method_groups import Completions, Reading
 from rzero_cli.options.model_groups import ServerOptions
 from rzero_cli.options.panels import DRAWING, INPUT, MODEL, OUTPUT
-from rzero_cli.options.progress import progress
 from rzero_cli.options.source import Input, part_seed
+from rzero_cli.options.stage_progress import progress
 from rzero_cli.options.target import open_records
 from rzero_cli.system.progress import means
 
@@ -42,7 +44,7 @@ Ask = Callable[..., Iterator[tuple[str | None, int]]]
 tokens it took."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Oracle(OracleData):
     """Whoever knows the true answers."""
 
@@ -125,7 +127,10 @@ def oracle(
     names = call.stdin_or_help(source.files)
     question_key, reference_key = questions.question_key, references.reference_key
     given = Input(call, names, source, lambda line: line.text(question_key), target=target)
-    reading.rules(), completions.sampling(1, 0), completions.prompt(SOLVER)
+    rules, prompt = reading.rules(), completions.prompt(SOLVER)
+    # One answer is the likeliest; several have to differ.
+    temperature = None if knows.m > 1 else 0.0
+    sampling = completions.sampling(knows.m, part_seed(seeded.seed, part), temperature=temperature)
     data = [knows.oracle_data] if knows.oracle_data else []
     total = given.count()
     count = unknown = tokens = 0
@@ -137,9 +142,8 @@ def oracle(
     output = target.output
     if output and output != "-":
         check_output(Path(output), force=target.force, resume=target.resume)
-    seed = part_seed(seeded.seed, part)
     with (
-        _open(knows, servers, completions, reading, source.strict, seed) as (ask, answered_by),
+        _open(knows, servers, sampling, prompt, rules, source.strict) as (ask, answered_by),
         open_records(
             call,
             target,
@@ -174,19 +178,15 @@ def oracle(
 def _open(
     knows: Oracle,
     servers: EngineChoice | None,
-    completions: Completions,
-    reading: Reading,
+    sampling: Sampling,
+    prompt: Messages,
+    rules: Rules,
     strict: bool,
-    seed: int,
 ) -> Iterator[tuple[Ask, dict[str, str]]]:
     """Open whoever knows the true answers; and say what a journal has to have been begun with
     besides the settings: the model of a server that was not asked for one by name. Raises DataError
     for --oracle-data that is wrong."""
     if servers is not None:
-        # One answer is the likeliest; several have to differ.
-        temperature = None if knows.m > 1 else 0.0
-        sampling = completions.sampling(knows.m, seed, temperature=temperature)
-        prompt, rules = completions.prompt(SOLVER), reading.rules()
         with servers.open_solver(knows.oracle_model, sampling, prompt, rules) as solver:
             served: Any = solver.engine
 

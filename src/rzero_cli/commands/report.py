@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import typer
+
 from rzero_cli.analysis.difficulty import difficulty as difficulty_of
 from rzero_cli.answers.equivalence import Equivalence
 from rzero_cli.data.whole_files import check_new_file, open_copy
@@ -28,7 +30,7 @@ ENDINGS = (".json", ".txt", ".png", ".svg", ".html", ".md")
 PAGES = (".html", ".md")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Shown:
     """Which runs are shown, and where."""
 
@@ -121,7 +123,7 @@ def report(call: Call, shown: Shown, replacing: Replacing, form: Json, general: 
     if form.as_json:
         print_json(result)
     else:
-        print(_as_text(table), flush=True)
+        typer.echo(_as_text(table))
 
 
 def _write_pages(call: Call, targets: list[Path], folder: Path, *, force: bool) -> dict[str, Any]:

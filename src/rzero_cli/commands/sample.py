@@ -19,13 +19,13 @@ from rzero_cli.options.file_groups import Logged, ResumableTarget, Seed, Shard
 from rzero_cli.options.method_groups import Completions, RequireBoxed
 from rzero_cli.options.model_groups import ChallengerModel, EngineOptions
 from rzero_cli.options.panels import DRAWING, OUTPUT
-from rzero_cli.options.progress import progress
 from rzero_cli.options.source import part_seed
+from rzero_cli.options.stage_progress import progress
 from rzero_cli.options.target import open_records
 from rzero_cli.system.progress import means
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Draws:
     """How many completions are sampled, and which are written."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from itertools import count, islice, takewhile
 from typing import ClassVar
@@ -25,14 +25,16 @@ from rzero_cli.options.file_groups import Logged, QuestionKey, ResumableTarget, 
 from rzero_cli.options.method_groups import ChallengerRule, Completions, Reading
 from rzero_cli.options.model_groups import EngineOptions, SolverModel
 from rzero_cli.options.panels import DRAWING, REWARD
-from rzero_cli.options.progress import progress
 from rzero_cli.options.source import Input, part_seed
+from rzero_cli.options.stage_progress import progress
 from rzero_cli.options.target import open_records
 from rzero_cli.system.progress import means
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Scoring:
+    """The batch, and the answers to questions without p_hat."""
+
     PANEL: ClassVar = REWARD
     batch: int | None = option(
         "Questions among which repetition is looked for: B. Default: the whole input. "
@@ -128,7 +130,14 @@ def score(
                     p_hat_sum += label.vote.p_hat
             questions = [record[question_key] for record in records]
             p_hats = [record.get("p_hat") for record in records]
-            rewards = challenger_rewards(questions, p_hats, **asdict(rule))
+            rewards = challenger_rewards(
+                questions,
+                p_hats,
+                rule=rule.rule,
+                bleu=rule.bleu,
+                tau_bleu=rule.tau_bleu,
+                lambda_rep=rule.lambda_rep,
+            )
             for record, parts in zip(records, rewards, strict=True):
                 done += 1
                 if done > out.done:

@@ -7,7 +7,7 @@ import os.path
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -24,15 +24,15 @@ from rzero_cli.options.command import Call, command
 from rzero_cli.options.file_groups import General, Json, OracleData, QuestionKey, Source
 from rzero_cli.options.method_groups import Distance
 from rzero_cli.options.panels import INPUT
-from rzero_cli.options.progress import interval_of_filter, progress
 from rzero_cli.options.source import Input
+from rzero_cli.options.stage_progress import interval_of_filter, progress
 from rzero_cli.system.stdout import protect_stdout
 from rzero_cli.system.terminal import plain, printable
 
 Figures = dict[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class LookedFor:
     """What is counted as kept, and the benchmarks whose questions are looked for."""
 
@@ -111,7 +111,8 @@ def stats(
     from rzero_cli.analysis.drift import falls
     from rzero_cli.analysis.sketches import Distinct
 
-    how: dict[str, Any] = {"question_key": question_key} | asdict(distance)
+    how: dict[str, Any] = {"question_key": question_key}
+    how |= {"tau_bleu": distance.tau_bleu, "bleu": distance.bleu}
     delta = looked_for.delta
     how["band"] = interval_of_filter(call) if delta is None else interval(delta)
     how["earlier"] = Distinct()

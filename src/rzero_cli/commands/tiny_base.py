@@ -19,14 +19,14 @@ from rzero_cli.errors import UsageError
 from rzero_cli.fields import option
 from rzero_cli.options.command import Call, command
 from rzero_cli.options.file_groups import LogFile, NewCheckpoint, Quiet
-from rzero_cli.options.progress import progress
+from rzero_cli.options.stage_progress import progress
 from rzero_cli.options.target import origin_of
 from rzero_cli.system.processes import importing
 
 SIZES = ("small", "demo")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Base:
     """Which base is made."""
 
@@ -69,13 +69,13 @@ def tiny_base(call: Call, base: Base, target: NewCheckpoint, log: LogFile, gener
             shutil.copytree(cached, part, dirs_exist_ok=True)
             call.say(f"copied from {cached}")
         else:
-            _make(call, base, output, part)
+            _make(call, base, target.output, part)
             with suppress(OSError):  # a cache is never required
                 _keep(part, cached)
             call.say(f"made in {call.seconds:.0f} s")
 
 
-def _make(call: Call, base: Base, output: Path, part: Path) -> None:
+def _make(call: Call, base: Base, output: str, part: Path) -> None:
     with importing():
         from transformers.utils import logging as transformers_logging
 

@@ -27,8 +27,10 @@ from rzero_cli.training.ranks import on_first
 from rzero_cli.training.settings import Grpo, Hardware
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class SolverReward:
+    """The Solver's reward."""
+
     PANEL: ClassVar = REWARD
     rule: str = option("Reward: paper (right or wrong) or official (0.9 right + 0.1 format).")
     reward: str = option(
@@ -46,7 +48,7 @@ class SolverReward:
             raise UsageError(f"--reward {self.reward}: unknown; known: {', '.join(REWARDED)}")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class TrainingSet:
     """The questions and labels that are trained on."""
 

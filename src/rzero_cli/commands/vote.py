@@ -21,15 +21,17 @@ from rzero_cli.options.command import Call, command
 from rzero_cli.options.file_groups import Logged, ResumableTarget, ShardedSource, Workers
 from rzero_cli.options.method_groups import Reading, VoteRule
 from rzero_cli.options.panels import INPUT
-from rzero_cli.options.progress import kept_by_filter, progress
 from rzero_cli.options.source import Input
+from rzero_cli.options.stage_progress import kept_by_filter, progress
 from rzero_cli.options.target import open_records
 from rzero_cli.system.pool import default_workers, in_order
 from rzero_cli.system.progress import means
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class AnswersKeys:
+    """Where a record has its answers."""
+
     PANEL: ClassVar = INPUT
     answers_key: str = option("Key of the answers.", default="answers", unset=True)
     completions_key: str = option(

@@ -1,4 +1,4 @@
-"""TOML that lies in the package: presets, and the shapes of published models."""
+"""TOML in: presets, the shapes of published models, the user's `rzero.toml`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rzero label`: the Solver answers each question m times; the majority is the label.
+"""A Solver: it answers each question m times, and the majority is the label.
 
 Paper, section 3.3. The label may be wrong; p_hat says how sure the Solver is of it.
 """

@@ -1,4 +1,4 @@
-"""`rzero sample`: draw completions from a Challenger, keep the questions (paper, section 3.3)."""
+"""A Challenger asked for questions: completions sampled, questions kept (paper, section 3.3)."""
 
 from __future__ import annotations
 

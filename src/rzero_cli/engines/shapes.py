@@ -1,6 +1,6 @@
-"""The shapes of models: those of the paper (`models.toml`), and what follows from one alone.
-
-Nothing here needs the weights, a hub or torch; `training/shape.py` reads any model's.
+"""The shapes of models: the paper's four (`models.toml`), any directory's or hub model's, and what
+follows from a shape alone. No weights are loaded; only `read_model` needs torch or the hub, for a
+model that `models.toml` does not have.
 """
 
 from __future__ import annotations

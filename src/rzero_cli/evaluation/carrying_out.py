@@ -13,7 +13,7 @@ from rzero_cli.data.journal import Output
 from rzero_cli.data.jsonl import read_lines
 from rzero_cli.engines import open_engine
 from rzero_cli.engines.ahead import Ahead
-from rzero_cli.engines.drawing import Drawing
+from rzero_cli.engines.sampling_options import SamplingOptions
 from rzero_cli.errors import RzeroError
 from rzero_cli.evaluation.benchmark import Benchmark
 from rzero_cli.evaluation.judge import cases_of, judge, judged, prompt_sha256
@@ -37,7 +37,7 @@ def evaluate(
     benchmarks: Sequence[Benchmark],
     others: dict[str, Any],
     *,
-    drawing: Drawing,
+    drawing: SamplingOptions,
     seed: int,
     rules: Rules,
     prompt: Messages,

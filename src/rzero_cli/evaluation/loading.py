@@ -1,6 +1,6 @@
 """Tasks by name, with their data: the paper's suites, a folder of one's own, lm-eval's 14,000.
 
-Tasks of the suites (`suite/`) become benchmarks (`passes.py`); any other is run as its authors
+Tasks of the suites (`suite/`) become benchmarks (`benchmark.py`); any other is run as its authors
 define it (`tasks.py`).
 """
 

@@ -71,8 +71,10 @@ class Call:
     def _settings(self, wanted: Callable[[Mark], bool]) -> dict[str, Any]:
         found, contents = dict[str, Any](), dict[str, str]()
         for group in self.groups.values():
-            for name, field, _ in fields_of(type(group)):
+            for name, field, kind in fields_of(type(group)):
                 mark, value = mark_of(field), getattr(group, name)
+                if value is None and kind == list[str] | None:
+                    value = []  # an option that may be repeated, and was given no time
                 recorded = mark.recorded
                 if not (recorded(group) if callable(recorded) else recorded) or not wanted(mark):
                     continue

@@ -9,7 +9,7 @@ from rzero_cli.answers import EXTRACTIONS, Conventions
 from rzero_cli.answers.conventions import Percent, Units
 from rzero_cli.answers.rules import Rules
 from rzero_cli.engines import Sampling
-from rzero_cli.engines.drawing import Drawing
+from rzero_cli.engines.sampling_options import SamplingOptions
 from rzero_cli.errors import UsageError
 from rzero_cli.fields import option
 from rzero_cli.method.filtering import Band, interval
@@ -18,8 +18,10 @@ from rzero_cli.method.rewards import BLEU_TOKENIZERS, RULES, check_tokenizer
 from rzero_cli.options.panels import ANSWERS, DRAWING, REWARD
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class PromptFile:
+    """The prompt that completions answer."""
+
     PANEL: ClassVar = DRAWING
     prompt_file: str | None = option(
         "Prompt to use instead of the built-in one: text, or JSON chat messages.",
@@ -33,8 +35,8 @@ class PromptFile:
         return load_prompt(self.prompt_file, built_in)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Completions(PromptFile, Drawing):
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Completions(PromptFile, SamplingOptions):
     """How completions are sampled, from which prompt, and where they end."""
 
     stop: list[str] | None = option(
@@ -61,7 +63,7 @@ def checked_stops(texts: list[str] | None) -> tuple[str, ...]:
     return tuple(texts or ())
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Reading:
     """How answers are read from completions and compared."""
 
@@ -98,13 +100,15 @@ def check_rule(rule: str) -> None:
         raise UsageError(f"--rule {rule}: unknown; known: {', '.join(RULES)}")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class VoteRule:
+    """The variant of the vote."""
+
     PANEL: ClassVar = ANSWERS
     rule: str = option("p_hat divides by m (paper), or by m less the empty boxes (official).")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Distance:
     """The distance between questions."""
 
@@ -117,7 +121,7 @@ class Distance:
         check_tokenizer("--bleu", self.bleu)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ChallengerRule(Distance):
     """The Challenger's reward (`method/rewards.py`)."""
 
@@ -130,15 +134,17 @@ class ChallengerRule(Distance):
         check_rule(self.rule)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class RequireBoxed:
+    """What a well-formed question needs besides its block."""
+
     PANEL: ClassVar = REWARD
     require_boxed: bool = option(
         "A question without the Challenger's own boxed answer is malformed.", default=False
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Keep:
     """The interval of p_hat that `filter` keeps."""
 

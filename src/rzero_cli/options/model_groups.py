@@ -10,8 +10,10 @@ from rzero_cli.fields import option
 from rzero_cli.options.panels import MODEL, VLLM
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ChallengerModel:
+    """The Challenger."""
+
     PANEL: ClassVar = MODEL
     challenger: str | None = option(
         "Checkpoint directory or hub name of the Challenger.",
@@ -21,8 +23,10 @@ class ChallengerModel:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class SolverModel:
+    """The Solver."""
+
     PANEL: ClassVar = MODEL
     solver: str | None = option(
         "Checkpoint directory or hub name of the Solver.",
@@ -32,7 +36,7 @@ class SolverModel:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Batching:
     """What every engine, and the trainer, can be told."""
 
@@ -49,7 +53,7 @@ class Batching:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ServerOptions(Batching):
     """What a server can be told as well."""
 
@@ -61,7 +65,7 @@ class ServerOptions(Batching):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class AnyEngine(ServerOptions):
     """Which engine generates, and how it is set up. `options/engine.py` makes the choice."""
 
@@ -100,7 +104,7 @@ class AnyEngine(ServerOptions):
         return named
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class EngineOptions(AnyEngine):
     """The engine of a stage that generates."""
 
@@ -114,7 +118,7 @@ class EngineOptions(AnyEngine):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class SolverEngine(AnyEngine):
     """The engine of the frozen Solver in `challenge`."""
 

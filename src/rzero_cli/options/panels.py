@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from rzero_cli.engines.drawing import Drawing
+from rzero_cli.engines.sampling_options import SamplingOptions
 
 INPUT, MODEL, VLLM, DRAWING, ANSWERS, REWARD, OUTPUT = (
     "Input",
     "Model and engine",
     "vLLM",
-    Drawing.PANEL,
+    SamplingOptions.PANEL,
     "Reading and comparing answers",
     "Reward",
     "Output and settings",

@@ -14,6 +14,7 @@ from typing import Any
 import typer
 
 from rzero_cli.errors import UsageError
+from rzero_cli.fields import mark_of
 from rzero_cli.options import presets
 from rzero_cli.system.secrets import key_named_in
 
@@ -89,7 +90,7 @@ def _check_keys(ctx: typer.Context, config: presets.Layer) -> None:
     where = ctx.params.get("config") or presets.CONFIG_NAME
     if name := key_named_in(config):
         raise UsageError(f"{where}: {name}: {TO_THE_ENVIRONMENT}")
-    mine = {str(option.name) for option in ctx.command.params}
+    mine = {str(option.name) for option in ctx.command.params if option.param_type_name == "option"}
     for key, value in config.items():
         if not isinstance(value, dict):
             if key not in mine | _shared_names():
@@ -115,7 +116,8 @@ def _shared_names() -> set[str]:
     modules = (file_groups, method_groups, model_groups)
     kinds = [kind for module in modules for kind in vars(module).values()]
     shared = [kind for kind in kinds if hasattr(kind, "PANEL")]
-    return {field.name for kind in shared for field in fields(kind)} | presets.preset_keys()
+    options = (field for kind in shared for field in fields(kind))
+    return {o.name for o in options if not mark_of(o).is_argument} | presets.preset_keys()
 
 
 def typed_options(ctx: typer.Context) -> frozenset[str]:

@@ -32,6 +32,7 @@ class Input:
         lines: how they are read.
         check: what else a good line is.
         target: what the command writes: bad lines go next to it. None where it writes no file.
+        dry: nothing is written this time, so that bad lines need no file.
         how: further arguments of `read_lines`.
 
     Raises:
@@ -46,12 +47,13 @@ class Input:
         check: Check | None = None,
         *,
         target: Written | None = None,
+        dry: bool = False,
         **how: Any,
     ) -> None:
         self._call, self._names, self._check = call, names, check
         self._how = {"limit": lines.limit, "strict": lines.strict} | how
         self._named, self._target = lines.rejects, target
-        self._path = _rejects_of(lines, names, target)
+        self._path = _rejects_of(lines, names, target, must=target is not None and not dry)
         self._rejects: Rejects | None = None
         self.reject: Reject | None = self._reject if lines.on_error == "skip" else None
         """Takes the bad lines, as `read_lines` needs it; None where the first one is an error."""
@@ -153,8 +155,13 @@ def _is_of(output: str | None, path: Path) -> bool:
     return given.parent == own.parent and stem == own.name
 
 
-def _rejects_of(lines: Lines, names: list[str], target: Written | None) -> Path | None:
-    """Return where bad lines go: to --rejects, or next to the output. Raises UsageError."""
+def _rejects_of(
+    lines: Lines, names: list[str], target: Written | None, *, must: bool
+) -> Path | None:
+    """Return where bad lines go: to --rejects, or next to the output. Raises UsageError.
+
+    `must` is whether they need a file where they are skipped.
+    """
     action, given = lines.on_error, lines.rejects
     output = target.output if target else None
     if action not in ("stop", "skip"):
@@ -163,7 +170,7 @@ def _rejects_of(lines: Lines, names: list[str], target: Written | None) -> Path 
         raise UsageError("--rejects goes with --on-error skip")
     if output and output != "-":
         beside = Path(output).with_name(Path(output).name + ".rejects.jsonl")
-    elif action == "skip" and not given and target is not None:
+    elif action == "skip" and not given and must:
         raise UsageError("--on-error skip needs --rejects FILE for the bad lines, or -o FILE")
     else:
         beside = None

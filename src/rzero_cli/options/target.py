@@ -48,7 +48,7 @@ def open_records(
         rejected = given.rejected if given else None
         record_origin(
             call,
-            Path(str(output)),
+            str(output),
             finished,
             parents_found,
             metrics,
@@ -82,7 +82,7 @@ def made_from(parents: list[dict[str, Any]]) -> dict[str, Any]:
 
 def origin_of(
     call: Call,
-    output: str | Path,
+    output: str,
     parents: list[dict[str, Any]],
     metrics: dict[str, Any],
     settings: Mapping[str, Any] = {},
@@ -92,7 +92,7 @@ def origin_of(
 
     return describe(
         call.command,
-        output=str(output),
+        output=output,
         settings=call.settings | dict(settings),
         parents=parents,
         seconds=call.seconds,
@@ -102,7 +102,7 @@ def origin_of(
 
 def record_origin(
     call: Call,
-    output: Path,
+    output: str,
     finished: Path,
     parents: list[dict[str, Any]],
     metrics: Callable[[Iterator[Line]], dict[str, Any]],
@@ -120,4 +120,4 @@ def record_origin(
     record = origin_of(call, output, parents, metrics(read_lines([str(finished)])))
     record |= {} if tokens is None else {"tokens": tokens}
     record["metrics"] |= {} if rejected is None else {"rejected": rejected}
-    write_file_meta(output, finished, record)
+    write_file_meta(Path(output), finished, record)

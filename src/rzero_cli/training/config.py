@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from trl import GRPOConfig
 
-from rzero_cli.engines.drawing import Drawing
+from rzero_cli.engines.sampling_options import SamplingOptions
 from rzero_cli.method.plan import Plan
 from rzero_cli.training.rollouts import Rollouts
 from rzero_cli.training.settings import Grpo, Hardware
@@ -25,7 +25,7 @@ def trl_config(
     plan: Plan,
     grpo: Grpo,
     hardware: Hardware,
-    drawing: Drawing,
+    drawing: SamplingOptions,
     *,
     seed: int,
     states: Path,

@@ -23,7 +23,7 @@ from trl import GRPOTrainer
 from rzero_cli.data.whole_files import write_text
 from rzero_cli.engines.chat import PLAIN_STOPS, end_tokens, render
 from rzero_cli.engines.decoding import decode
-from rzero_cli.engines.drawing import Drawing
+from rzero_cli.engines.sampling_options import SamplingOptions
 from rzero_cli.engines.transformers import load_tokenizer, out_of_memory
 from rzero_cli.errors import RzeroError, UsageError
 from rzero_cli.method.plan import Plan, tokens_written
@@ -78,7 +78,7 @@ def train(
     plan: Plan,
     grpo: Grpo,
     hardware: Hardware,
-    drawing: Drawing,
+    drawing: SamplingOptions,
     seed: int,
     part: Path,
     batch_size: int,

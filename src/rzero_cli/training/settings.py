@@ -14,7 +14,7 @@ from rzero_cli.training.rollouts import MODES
 __all__ = ["Grpo", "Hardware"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Grpo:
     """The plan of steps and updates, and the loss; the paper's names."""
 
@@ -39,7 +39,7 @@ class Grpo:
     save_every: int = option("Steps between resumable states.", min=1)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Hardware:
     """How a training is carried out on a machine."""
 

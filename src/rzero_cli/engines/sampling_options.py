@@ -7,11 +7,11 @@ from typing import ClassVar
 
 from rzero_cli.fields import option
 
-__all__ = ["Drawing"]
+__all__ = ["SamplingOptions"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Drawing:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class SamplingOptions:
     """How completions are sampled."""
 
     PANEL: ClassVar = "Drawing completions"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rzero_cli.data.journal import Output
 from rzero_cli.errors import UsageError
@@ -29,6 +30,7 @@ def progress(
     title: str | None = None,
     points: int = 8,
     out: Output | None = None,
+    settings: Mapping[str, Any] = {},
 ) -> Iterator[Tell]:
     """Show and log how far a stage is, while the block does its work.
 
@@ -36,6 +38,7 @@ def progress(
         total, look, unit, points: as for `progress_display.watched`.
         title: the stage's name; by default the command's.
         out: where records go; no bar is drawn into them.
+        settings: for the log, in place of the command's own.
 
     Yields:
         A function that logs metrics as a line of their own: those of an update.
@@ -59,7 +62,7 @@ def progress(
         quiet=bool(call.quiet or rank()),
         draws_bar=not (out and out.on_terminal),
         log=log,
-        settings=call.settings,
+        settings=call.settings | dict(settings),
         last_seen=last_seen,
     ) as tell:
         yield tell
