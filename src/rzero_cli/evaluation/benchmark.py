@@ -10,13 +10,15 @@ from typing import Any
 
 from rzero_cli.data.jsonl import Line
 from rzero_cli.data.records import group_of
+from rzero_cli.engines import Sampling
 from rzero_cli.errors import DataError
 from rzero_cli.method.question import question_id
 
-__all__ = ["GREEDY", "SAMPLED", "Benchmark", "Question", "benchmark_of"]
+__all__ = ["GREEDY", "SAMPLED", "Benchmark", "Pass", "Question", "benchmark_of"]
 
 GREEDY, SAMPLED = "greedy", "sampled"
 """The passes in which a benchmark is answered."""
+_METRIC = {GREEDY: "greedy", SAMPLED: "mean_at_k"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,29 @@ class Benchmark:
         """Names the questions and references, wherever they were read."""
         pairs = [[question.text, question.reference] for question in self.questions]
         return sha256(json.dumps(pairs).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """A benchmark answered greedily or by sampling."""
+
+    benchmark: Benchmark
+    which: str
+    sampling: Sampling
+
+    @property
+    def name(self) -> str:
+        """The benchmark's own name for its first pass."""
+        second = self.which == SAMPLED and self.benchmark.greedy
+        name = self.benchmark.name
+        return f"{name}, {self.benchmark.k} draws" if second else name
+
+    @property
+    def metric(self) -> str:
+        """What lm-eval calls the share that is right: `score`, as in the task files, for the pass
+        that the benchmark's score is of."""
+        metric = _METRIC[self.which]
+        return "score" if metric == self.benchmark.metric else metric
 
 
 def benchmark_of(

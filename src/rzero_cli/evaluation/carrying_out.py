@@ -19,7 +19,6 @@ from rzero_cli.evaluation.benchmark import Benchmark
 from rzero_cli.evaluation.judge import cases_of, judge, judged, prompt_sha256
 from rzero_cli.evaluation.passes import evaluate_benchmarks
 from rzero_cli.evaluation.results import averages, joined
-from rzero_cli.evaluation.tasks import evaluate_tasks
 from rzero_cli.method.prompts import Messages
 from rzero_cli.system.messages import say
 from rzero_cli.system.progress import means
@@ -102,6 +101,8 @@ def evaluate(
                     )
                 )
         if others.get("tasks"):
+            from rzero_cli.evaluation.tasks import evaluate_tasks  # takes lm-eval and datasets
+
             parts.append(
                 evaluate_tasks(
                     engine,

@@ -3,9 +3,6 @@
 lm-eval hands a model strings. A raw prompt goes to the engine as it is; a conversation comes as
 JSON, which keeps the rendering (chat template, server) with the engine. A request lm-eval repeats
 comes back as so many different draws: its copies become one prompt with `Sampling.n`.
-
-Whatever an engine has answered is told to `log` at once, so that an interrupted evaluation, sampled
-ones included, goes on from there.
 """
 
 from __future__ import annotations
@@ -14,11 +11,11 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property, partial
-from itertools import chain, groupby, islice
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import datasets
@@ -26,9 +23,9 @@ import lm_eval.api.task
 from lm_eval.api.model import LM
 from lm_eval.models.utils import normalize_gen_kwargs
 
-from rzero_cli.engines import Completion, Engine, Sampling, chat
-from rzero_cli.engines.ahead import Ahead
+from rzero_cli.engines import Engine, Sampling, chat
 from rzero_cli.errors import RzeroError
+from rzero_cli.evaluation.requests import Answers, Request, Spent
 from rzero_cli.evaluation.scores import Answered
 
 if TYPE_CHECKING:
@@ -36,15 +33,13 @@ if TYPE_CHECKING:
 
     from rzero_cli.method.prompts import Messages, Prompt
 
-__all__ = ["EngineLM", "Spent", "cost", "no_loglikelihood", "quiet"]
+__all__ = ["EngineLM", "no_loglikelihood", "quiet"]
 
 # lm-eval's own limit where a task names none.
 DEFAULT_MAX_TOKENS = 256
 _KNOWN_SETTINGS = {"do_sample", "temperature", "top_p", "top_k", "max_gen_toks", "until"}
 _SCORED_AT_ONCE = 256
 """Log-likelihoods between two entries in the journal."""
-
-Record = dict[str, Any]
 
 
 @contextmanager
@@ -67,26 +62,6 @@ def quiet() -> Iterator[None]:
             datasets.enable_progress_bars()
 
 
-@dataclass(slots=True)
-class Spent:
-    """What the answers of one task came to."""
-
-    completions: list[list[Completion]] = field(default_factory=list)
-    """In the order of the requests; none for log-likelihoods."""
-    seconds: float = 0.0
-
-
-def cost(spent: Iterable[Spent]) -> dict[str, Any]:
-    """The tokens and seconds of several passes, and the share of completions that are truncated."""
-    spent = list(spent)
-    completions = [c for one in spent for drawn in one.completions for c in drawn]
-    return {
-        "truncated": sum(c.truncated for c in completions) / max(1, len(completions)),
-        "tokens": sum(c.tokens for c in completions),
-        "seconds": round(sum(one.seconds for one in spent), 3),
-    }
-
-
 class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
     """An engine as an lm-eval model.
 
@@ -98,33 +73,13 @@ class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
         seed: of all draws.
         chats: the contexts are JSON: messages, or a text that is to stay as it is. Otherwise they
             are raw text.
-        log: called with each finished request: `{"task", "id", "completions", "tokens",
-            "truncated"}`, the last three lists, or `{"task", "id", "scores"}`.
-        done: what `log` was given in an interrupted run of the same requests; it is neither
-            answered nor logged again.
-        ahead: what is answered before its turn is kept there; see `Engine.generate`.
-        on_progress: called for each request.
-        right: how many of the completions of a request are right.
+        journal: the further arguments of `Answers`.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        *,
-        seed: int,
-        chats: bool = True,
-        log: Callable[[Record], None] | None = None,
-        done: Iterable[Mapping[str, Any]] = (),
-        ahead: Ahead | None = None,
-        on_progress: Callable[[Answered], None] | None = None,
-        right: Callable[[Instance, Sequence[Completion]], int] | None = None,
-    ) -> None:
+    def __init__(self, engine: Engine, *, seed: int, chats: bool = True, **journal: Any) -> None:
         super().__init__()
         self.engine, self.seed, self.chats = engine, seed, chats
-        self.log, self.done, self.on_progress = log, iter(done), on_progress
-        self._ahead, self._right = ahead or Ahead(None), right
-        self.spent: dict[str, Spent] = {}
-        """By the name of the task."""
+        self.answers = Answers(engine, **journal)
 
     def generate_until(self, requests: list[Instance]) -> list[str]:
         """Complete requests.
@@ -141,64 +96,19 @@ class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
             batches.setdefault(self._settings(copies[0], len(copies)), []).append(i)
         texts: list[list[str]] = [[] for _ in repeats]
         for sampling, places in batches.items():
-            requested = [repeats[i][0] for i in places]
-            for i, completions in zip(places, self._complete(requested, sampling), strict=True):
+            requested = [self._request(repeats[i][0]) for i in places]
+            answered = self.answers.complete(requested, sampling)
+            for i, completions in zip(places, answered, strict=True):
                 # Greedy answers do not differ, so one is drawn for all repeats.
                 drawn = [completion.text for completion in completions]
                 texts[i] = drawn * (len(repeats[i]) // sampling.n)
         return [text for drawn in texts for text in drawn]
 
-    def _complete(self, requests: list[Instance], sampling: Sampling) -> Iterator[list[Completion]]:
-        known = [_completions(record) for record in self._earlier(requests)]
-        prompts = (self._prompt(request.args[0]) for request in requests)
-        new = self.engine.generate(prompts, sampling, start=len(known), ahead=self._ahead)
-        self._ahead = self._ahead.after(len(requests))
-        now = time.monotonic()
-        for number, (request, completions) in enumerate(
-            zip(requests, chain(known, new), strict=True)
-        ):
-            before, now = now, time.monotonic()
-            spent = self.spent.setdefault(str(request.task_name), Spent())
-            spent.completions.append(completions)
-            spent.seconds += now - before
-            if number >= len(known):
-                self._tell(
-                    request,
-                    completions=[c.text for c in completions],
-                    tokens=[c.tokens for c in completions],
-                    truncated=[c.truncated for c in completions],
-                )
-            if self.on_progress is not None:
-                right = self._right(request, completions) if self._right else None
-                spent_tokens = sum(c.tokens for c in completions)
-                earlier = number < len(known)
-                self.on_progress(Answered(len(completions), spent_tokens, right, earlier))
-            yield completions
-
-    def _earlier(self, requests: list[Instance]) -> Iterator[Mapping[str, Any]]:
-        """What the journal has of these requests, from the first.
-
-        Raises:
-            RzeroError: it is of others: the hub's data has changed in between.
-        """
-        for request, record in zip(requests, islice(self.done, len(requests)), strict=False):
-            if (record.get("task"), record.get("id")) != (request.task_name, request.doc_id):
-                raise RzeroError(
-                    f"the journal has question {record.get('id')} of {record.get('task')} where "
-                    f"{request.doc_id} of {request.task_name} is asked: begin again with --force"
-                )
-            yield record
+    def _request(self, request: Instance) -> Request:
+        return Request(str(request.task_name), request.doc_id, self._prompt(request.args[0]))
 
     def _prompt(self, context: str) -> Prompt:
         return json.loads(context) if self.chats else context
-
-    def _tell(self, request: Instance, **answer: Any) -> None:
-        if self.log is not None:
-            self.log({"task": str(request.task_name), "id": request.doc_id, **answer})
-
-    def _scored(self, *, earlier: bool) -> None:
-        if self.on_progress is not None:
-            self.on_progress(Answered(1, 0, None, earlier))
 
     def _settings(self, request: Instance, repeats: int) -> Sampling:
         settings = normalize_gen_kwargs(request.args[1], DEFAULT_MAX_TOKENS)
@@ -261,7 +171,8 @@ class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
         scorer = getattr(self._hf, method) if self._hf else None
         if scorer is None:
             raise no_loglikelihood(str(requests[0].task_name))
-        known = [record["scores"] for record in self._earlier(requests)]
+        asked = [Request(str(one.task_name), one.doc_id, one.args[0]) for one in requests]
+        known = [record["scores"] for record in self.answers.earlier(asked)]
         for scores in known:
             self._scored(earlier=True)
             yield scores
@@ -273,13 +184,19 @@ class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
             began = time.monotonic()
             values = scorer([self._rendered(request) for request in block], disable_tqdm=True)
             seconds = (time.monotonic() - began) / len(block)
-            for number, (request, value) in enumerate(zip(block, values, strict=True), start):
-                self.spent.setdefault(str(request.task_name), Spent()).seconds += seconds
+            places = range(start, start + len(block))
+            for number, value in zip(places, values, strict=True):
+                spent = self.answers.spent.setdefault(asked[number].task, Spent())
+                spent.seconds += seconds
                 if number >= len(known):
                     scores = list(value) if isinstance(value, tuple) else [value]
-                    self._tell(request, scores=scores)
+                    self.answers.tell(asked[number], scores=scores)
                     self._scored(earlier=False)
                     yield scores
+
+    def _scored(self, *, earlier: bool) -> None:
+        if self.answers.on_progress is not None:
+            self.answers.on_progress(Answered(1, 0, None, earlier))
 
     def _rendered(self, request: Instance) -> Instance:
         """The request as `HFLM` wants it: its context as text."""
@@ -305,11 +222,6 @@ class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
                 batch_size=engine.batch_size,
                 trust_remote_code=False,
             )
-
-
-def _completions(record: Mapping[str, Any]) -> list[Completion]:
-    rows = zip(record["completions"], record["tokens"], record["truncated"], strict=True)
-    return [Completion(*row) for row in rows]
 
 
 def no_loglikelihood(task: str) -> RzeroError:

@@ -6,40 +6,31 @@ unreadable one is wrong. Nothing a model wrote is ever evaluated as code. A ques
 greedily (pass@1), by k different samples (mean@k, maj@k), or both; the mean@32 of the authors' code
 was 32 copies at temperature 0.
 
-lm-eval drives it, a task of lm-eval's for each benchmark and pass.
+The results have lm-eval's form as well, without lm-eval: a pass is a task there.
 """
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
-import datasets
-from lm_eval.api.instance import Instance
-from lm_eval.api.task import ConfigurableTask
-from lm_eval.evaluator import evaluate
-
 from rzero_cli.answers.equivalence import Equivalence
 from rzero_cli.answers.rules import PAPER, Rules
 from rzero_cli.data.jsonl import Line
-from rzero_cli.engines import Completion, Engine
+from rzero_cli.engines import Completion, Engine, Sampling
 from rzero_cli.engines.ahead import Ahead
-from rzero_cli.evaluation.benchmark import GREEDY, SAMPLED, Benchmark, benchmark_of
-from rzero_cli.evaluation.lm import EngineLM, quiet
-from rzero_cli.evaluation.results import merged
+from rzero_cli.evaluation.benchmark import GREEDY, SAMPLED, Benchmark, Pass, Question, benchmark_of
+from rzero_cli.evaluation.requests import Answers, Request
+from rzero_cli.evaluation.results import as_lm_eval
 from rzero_cli.evaluation.scores import Answered
 from rzero_cli.evaluation.suite.docs import choice_letter
-from rzero_cli.evaluation.verdicts import VERDICT, Verdict, reports, result_of
+from rzero_cli.evaluation.verdicts import Verdict, reports, result_of
 from rzero_cli.method.prompts import SOLVER, Messages, prompt_for
 from rzero_cli.method.votes import vote
 
 __all__ = ["evaluate_benchmarks", "evaluate_data"]
-
-_METRIC = {GREEDY: "greedy", SAMPLED: "mean_at_k"}
-_PLAIN = ("output_type", "num_fewshot", "generation_kwargs", "repeats", "filter_list")
 
 
 def evaluate_data(
@@ -108,105 +99,96 @@ def evaluate_benchmarks(
         prompt: what the question is put into.
         stop: texts that end a completion.
         on_progress: called for each question and pass.
-        log, done, ahead: the journal, see `EngineLM`.
+        log, done, ahead: the journal, see `Answers`.
         report: called in the end for each question and pass: `{"task", "pass", "id", "prompt",
             "reference", "completions", "answers", "correct", "tokens", "truncated"}`, pass being
             "greedy" or "sampled" and the last five lists.
 
     Returns:
-        lm-eval's results with `tasks`: for each benchmark `scores.summarize`'s scores and `metric`,
-        `score`, `stderr`, `ci95`, `version`, `as_defined` (all questions, and the task file's k),
-        `truncated` and `unreadable` (shares of all completions), `timeouts` (comparisons given up),
-        `tokens` (generated), `seconds`, `data_sha256`, `protocol` (what the score depends on beside
-        questions and model) and `samples`: per question, in order, `{"id", "question", "reference",
-        "group", "answer", "greedy", "answers", "correct", "majority", "maj"}`: the greedy answer
-        and whether it is right, the k answers and whether each is right, their majority and whether
-        it is right.
+        Results in lm-eval's form with `tasks`: for each benchmark `scores.summarize`'s scores and
+        `metric`, `score`, `stderr`, `ci95`, `version`, `as_defined` (all questions, and the task
+        file's k), `truncated` and `unreadable` (shares of all completions), `timeouts`
+        (comparisons given up), `tokens` (generated), `seconds`, `data_sha256`, `protocol` (what
+        the score depends on next to questions and model) and `samples`: per question, in order,
+        `{"id", "question", "reference", "group", "answer", "greedy", "answers", "correct",
+        "majority", "maj"}`: the greedy answer and whether it is right, the k answers and whether
+        each is right, their majority and whether it is right.
         Unreadable answers are None; so is what was not asked for.
     """
-    drawn = {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": top_k}
-    how = {GREEDY: {"do_sample": False, "temperature": 0.0}, SAMPLED: drawn}
-    limits = {"max_gen_toks": max_tokens, "until": list(stop or ())}
-    timeouts: dict[str, int] = {}
+    limits: dict[str, Any] = {"max_tokens": max_tokens, "seed": seed, "stop": tuple(stop or ())}
+    passes = [
+        Pass(benchmark, which, sampling)
+        for benchmark in benchmarks
+        for which, sampling in (
+            (GREEDY, Sampling(n=1, temperature=0.0, top_p=1.0, top_k=0, **limits)),
+            (
+                SAMPLED,
+                Sampling(
+                    n=benchmark.k, temperature=temperature, top_p=top_p, top_k=top_k, **limits
+                ),
+            ),
+        )
+        if (benchmark.greedy if which == GREEDY else benchmark.k > 0)
+    ]
+    asked = {one.name: one.benchmark for one in passes}
+    timeouts = dict.fromkeys((benchmark.name for benchmark in benchmarks), 0)
     verdicts_of: dict[tuple[str, str], bool] = {}
 
     def read(benchmark: Benchmark, text: str) -> str | None:
         return choice_letter(rules.read(text)) if benchmark.choices else rules.read(text)
 
     def equal(answer: str | None, reference: str) -> bool:
-        """Asked while the answers come in, and again by lm-eval when all are there."""
+        """Asked while the answers come in, and again when all are there."""
         if answer is None:
             return False
         if (answer, reference) not in verdicts_of:
             verdicts_of[answer, reference] = equivalence.equal(answer, reference)
         return verdicts_of[answer, reference]
 
-    def task(benchmark: Benchmark, name: str, which: str) -> ConfigurableTask:
-        def ask(doc: dict[str, int]) -> str:
-            return json.dumps(prompt_for(prompt, benchmark.questions[doc["number"]].text))
-
-        def grade(doc: dict[str, int], completions: list[list[str]]) -> dict[str, Any]:
-            before = equivalence.timeouts
-            answers = [read(benchmark, text) for text in completions[0]]
-            reference = benchmark.questions[doc["number"]].reference
-            correct = [equal(a, reference) for a in answers]
-            graded = {
-                _metric(benchmark, which): sum(correct) / len(correct),
-                "unreadable": answers.count(None) / len(answers),
-                VERDICT: Verdict(answers, correct),
-            }
-            if which == SAMPLED:
-                majority = vote(answers, equivalence).answer
-                maj = equal(majority, reference)
-                graded |= {
-                    "maj_at_k": float(maj),
-                    VERDICT: Verdict(answers, correct, majority, maj),
-                }
-            timeouts[benchmark.name] = (
-                timeouts.get(benchmark.name, 0) + equivalence.timeouts - before
-            )
-            return graded
-
-        n = benchmark.k if which == SAMPLED else 1
-        metrics = [_metric(benchmark, which), *(["maj_at_k"] if which == SAMPLED else [])]
-        return _task(name, benchmark, n, ask, grade, how[which] | limits, metrics)
-
-    passes = [
-        (benchmark, which, _pass_name(benchmark, which))
-        for benchmark in benchmarks
-        for which, wanted in ((GREEDY, benchmark.greedy), (SAMPLED, benchmark.k > 0))
-        if wanted
-    ]
-    asked = {name: benchmark for benchmark, _, name in passes}
-
-    def right(request: Instance, completions: Sequence[Completion]) -> int:
-        benchmark = asked[str(request.task_name)]
-        before, reference = equivalence.timeouts, benchmark.questions[request.doc_id].reference
+    def right(request: Request, completions: Sequence[Completion]) -> int:
+        benchmark = asked[request.task]
+        before, reference = equivalence.timeouts, benchmark.questions[request.number].reference
         count = sum(equal(read(benchmark, c.text), reference) for c in completions)
-        timeouts[benchmark.name] = timeouts.get(benchmark.name, 0) + equivalence.timeouts - before
+        timeouts[benchmark.name] += equivalence.timeouts - before
         return count
 
-    lm = EngineLM(
-        engine,
-        seed=seed,
-        log=log,
-        done=done,
-        ahead=ahead,
-        on_progress=on_progress,
-        right=right,
+    def grade(one: Pass, question: Question, completions: Sequence[Completion]) -> Verdict:
+        before = equivalence.timeouts
+        answers = [read(one.benchmark, c.text) for c in completions]
+        correct = [equal(answer, question.reference) for answer in answers]
+        verdict = Verdict(answers, correct)
+        if one.which == SAMPLED:
+            majority = vote(answers, equivalence).answer
+            verdict = Verdict(answers, correct, majority, equal(majority, question.reference))
+        timeouts[one.benchmark.name] += equivalence.timeouts - before
+        return verdict
+
+    answered = Answers(
+        engine, log=log, done=done, ahead=ahead, on_progress=on_progress, right=right
     )
-    with quiet():
-        tasks = {name: task(benchmark, name, which) for benchmark, which, name in passes}
-        # Every pass has closed forms for its standard errors, so nothing is resampled.
-        found = evaluate(lm, {"tasks": tasks}, bootstrap_iters=1)
-    rows = found.pop("samples")
-    for benchmark, _, name in passes:
-        found["n-samples"][name]["original"] = benchmark.original or len(benchmark.questions)
+    alike: dict[Sampling, list[Pass]] = {}
+    for one in passes:
+        alike.setdefault(one.sampling, []).append(one)
+    for sampling, together in alike.items():
+        requests = [
+            Request(one.name, number, prompt_for(prompt, question.text))
+            for one in together
+            for number, question in enumerate(one.benchmark.questions)
+        ]
+        for _ in answered.complete(requests, sampling):
+            pass
+    spent = answered.spent
+    verdicts = {
+        one.name: [
+            grade(one, question, completions)
+            for question, completions in zip(
+                one.benchmark.questions, spent[one.name].completions, strict=True
+            )
+        ]
+        for one in passes
+    }
     results = {}
     for benchmark in benchmarks:
-        names = {which: name for one, which, name in passes if one is benchmark}
-        verdicts = {which: [row[VERDICT] for row in rows[name]] for which, name in names.items()}
-        spent = {which: lm.spent[name] for which, name in names.items()}
         protocol = {
             "prompt_sha256": sha256(json.dumps(prompt).encode()).hexdigest(),
             "chat": True,
@@ -219,73 +201,16 @@ def evaluate_benchmarks(
         }
         if benchmark.k:
             protocol |= {"temperature": temperature, "top_p": top_p, "top_k": top_k}
+        own = [one for one in passes if one.benchmark is benchmark]
         results[benchmark.name] = result_of(
-            benchmark, verdicts, spent, timeouts=timeouts.get(benchmark.name, 0), protocol=protocol
+            benchmark,
+            {one.which: verdicts[one.name] for one in own},
+            [spent[one.name] for one in own],
+            timeouts=timeouts[benchmark.name],
+            protocol=protocol,
         )
         if report is not None:
-            for which, name in names.items():
-                for record in reports(benchmark, which, rows[name], spent[which]):
+            for one in own:
+                for record in reports(one, prompt, verdicts[one.name], spent[one.name]):
                     report(record)
-    configs = {}
-    for benchmark, which, name in passes:
-        if _metric(benchmark, which) == "score":
-            plain = {key: found["configs"][name][key] for key in _PLAIN}
-            configs[benchmark.name] = {**(benchmark.config or {}), **plain, "task": benchmark.name}
-    owners = {name: benchmark.name for benchmark, _, name in passes}
-    return {**merged(found, owners, drop={VERDICT}, configs=configs), "tasks": results}
-
-
-def _metric(benchmark: Benchmark, which: str) -> str:
-    """What lm-eval calls the share that is right: `score`, as in the task files, for the pass that
-    the benchmark's score is of."""
-    return "score" if _METRIC[which] == benchmark.metric else _METRIC[which]
-
-
-def _pass_name(benchmark: Benchmark, which: str) -> str:
-    """The benchmark's own name for its first pass."""
-    second = which == SAMPLED and benchmark.greedy
-    return f"{benchmark.name}, {benchmark.k} draws" if second else benchmark.name
-
-
-def _task(
-    name: str,
-    benchmark: Benchmark,
-    n: int,
-    ask: Callable[[dict[str, int]], str],
-    grade: Callable[[dict[str, int], list[list[str]]], dict[str, Any]],
-    how: dict[str, Any],
-    metrics: Sequence[str],
-) -> ConfigurableTask:
-    """An lm-eval task that answers each question n times.
-
-    Its documents are only the questions' numbers: no text has to survive the way through Arrow.
-    """
-    questions = benchmark.questions
-    documents = datasets.Dataset.from_dict({"number": list(range(len(questions)))})
-    mean = {"aggregation": "mean", "higher_is_better": True}
-    return ConfigurableTask(
-        config={
-            "task": name,
-            "custom_dataset": lambda **_: {"test": documents},
-            "test_split": "test",
-            "doc_to_text": ask,
-            "doc_to_target": lambda doc: json.dumps(questions[doc["number"]].reference),
-            "process_results": grade,
-            "output_type": "generate_until",
-            "num_fewshot": 0,
-            "generation_kwargs": copy.copy(how),
-            "repeats": n,
-            # Without this filter lm-eval shows `process_results` the first draw alone.
-            "filter_list": [{"name": "none", "filter": [{"function": "take_first_k", "k": n}]}],
-            "metric_list": [
-                *({"metric": metric, **mean} for metric in metrics),
-                {"metric": "unreadable", "aggregation": "mean", "higher_is_better": False},
-                {"metric": VERDICT, "aggregation": _no_number, "higher_is_better": True},
-            ],
-            "metadata": {"version": benchmark.version},
-        }
-    )
-
-
-def _no_number(verdicts: Sequence[Verdict]) -> str:
-    return "N/A"
+    return {**as_lm_eval(benchmarks, passes, verdicts), "tasks": results}

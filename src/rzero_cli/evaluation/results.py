@@ -2,59 +2,117 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rzero_cli.evaluation.scores import average
+from rzero_cli.evaluation.benchmark import SAMPLED, Benchmark, Pass
+from rzero_cli.evaluation.scores import average, score
 from rzero_cli.evaluation.suite import GENERAL, MATH, PAPER
+from rzero_cli.evaluation.verdicts import Verdict
 
-__all__ = ["averages", "joined", "merged"]
+__all__ = ["as_lm_eval", "averages", "joined", "merged"]
 
 _PER_TASK = ("configs", "versions", "n-shot", "n-samples")
 _NAMES = ("name", "alias")
 
 
-def merged(
-    found: Mapping[str, Any],
-    owners: Mapping[str, str],
-    *,
-    drop: Collection[str] = (),
-    configs: Mapping[str, Any] | None = None,
+def as_lm_eval(
+    benchmarks: Sequence[Benchmark],
+    passes: Sequence[Pass],
+    verdicts: Mapping[str, Sequence[Verdict]],
 ) -> dict[str, Any]:
+    """What lm-eval's `evaluate` would return of the benchmarks, all passes of one as one task."""
+    results = {
+        benchmark.name: {
+            "name": benchmark.name,
+            "alias": benchmark.name,
+            "sample_len": len(benchmark.questions),
+        }
+        for benchmark in benchmarks
+    }
+    better: dict[str, dict[str, bool]] = {benchmark.name: {} for benchmark in benchmarks}
+    configs = {}
+    for one in passes:
+        benchmark, found = one.benchmark, verdicts[one.name]
+        n, name = one.sampling.n, benchmark.name
+        values = {one.metric: [sum(v.correct) / n for v in found]}
+        values["unreadable"] = [v.answers.count(None) / n for v in found]
+        if one.which == SAMPLED:
+            values["maj_at_k"] = [float(bool(v.maj)) for v in found]
+        for metric, each in values.items():
+            results[name] |= _mean(metric, each)
+            better[name][metric] = metric != "unreadable"
+        if one.metric == "score":
+            configs[name] = _plain({**(benchmark.config or {}), **_config(one)})
+    return {
+        "results": results,
+        "group_subtasks": {},
+        "higher_is_better": better,
+        "configs": configs,
+        "versions": {benchmark.name: benchmark.version for benchmark in benchmarks},
+        "n-shot": {benchmark.name: 0 for benchmark in benchmarks},
+        "n-samples": {
+            benchmark.name: {
+                "original": benchmark.original or len(benchmark.questions),
+                "effective": len(benchmark.questions),
+            }
+            for benchmark in benchmarks
+        },
+    }
+
+
+def _mean(metric: str, values: Sequence[float]) -> dict[str, Any]:
+    """A metric's mean and standard error, which lm-eval does not give for a single question."""
+    error = score(values)["stderr"]
+    return {
+        f"{metric},none": sum(values) / len(values),
+        f"{metric}_stderr,none": "N/A" if error is None else error,
+    }
+
+
+def _config(one: Pass) -> dict[str, Any]:
+    """How lm-eval would describe a pass."""
+    sampling = one.sampling
+    drawn = {"do_sample": False, "temperature": 0.0}
+    if one.which == SAMPLED:
+        drawn = {"do_sample": True, "temperature": sampling.temperature}
+        drawn |= {"top_p": sampling.top_p, "top_k": sampling.top_k}
+    limits = {"max_gen_toks": sampling.max_tokens, "until": list(sampling.stop)}
+    first = {"function": "take_first_k", "k": sampling.n}
+    return {
+        "output_type": "generate_until",
+        "num_fewshot": 0,
+        "generation_kwargs": drawn | limits,
+        "repeats": sampling.n,
+        "filter_list": [{"name": "none", "filter": [first]}],
+        "task": one.benchmark.name,
+    }
+
+
+def merged(found: Mapping[str, Any], owners: Mapping[str, str]) -> dict[str, Any]:
     """lm-eval's results with the passes of one task as one task.
 
     Args:
         found: what lm-eval's `evaluate` returns.
         owners: by the name of a pass, the task whose pass it is.
-        drop: metrics that are no numbers.
-        configs: of some tasks, in place of lm-eval's.
     """
     results: dict[str, dict[str, Any]] = {}
     better: dict[str, dict[str, Any]] = {}
     for name, metrics in found["results"].items():
         owner = owners.get(name, name)
         into = results.setdefault(owner, {"name": owner, "alias": owner})
-        into |= {
-            key: value
-            for key, value in metrics.items()
-            if key not in _NAMES and key.partition(",")[0].removesuffix("_stderr") not in drop
-        }
-        directions = found["higher_is_better"].get(name, {})
-        better.setdefault(owner, {}).update(
-            {metric: up for metric, up in directions.items() if metric not in drop}
-        )
+        into |= {key: value for key, value in metrics.items() if key not in _NAMES}
+        better.setdefault(owner, {}).update(found["higher_is_better"].get(name, {}))
     own = {
         key: {name: value for name, value in found[key].items() if owners.get(name, name) == name}
         for key in _PER_TASK
     }
-    own["configs"] = {
-        name: plain(config) for name, config in {**own["configs"], **(configs or {})}.items()
-    }
+    own["configs"] = {name: _plain(config) for name, config in own["configs"].items()}
     rest = {key: value for key, value in found.items() if key not in own}
     return {**rest, **own, "results": results, "higher_is_better": better}
 
 
-def plain(value: Any) -> Any:
+def _plain(value: Any) -> Any:
     """A task's configuration as JSON has it: functions by name, since addresses change.
 
     Where its file lay is left out: a task whose data was given lay in a file of the moment.
@@ -62,9 +120,9 @@ def plain(value: Any) -> Any:
     if callable(value):
         return f"{value.__module__.rpartition('/')[2]}.{value.__qualname__}"
     if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items() if k != "config_source"}
+        return {str(k): _plain(v) for k, v in value.items() if k != "config_source"}
     if isinstance(value, (list, tuple)):
-        return [plain(one) for one in value]
+        return [_plain(one) for one in value]
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 
 

@@ -21,8 +21,9 @@ from rzero_cli.engines import Engine
 from rzero_cli.engines.ahead import Ahead
 from rzero_cli.engines.transformers import TransformersEngine
 from rzero_cli.errors import RzeroError, UsageError
-from rzero_cli.evaluation.lm import EngineLM, Spent, cost, no_loglikelihood, quiet
+from rzero_cli.evaluation.lm import EngineLM, no_loglikelihood, quiet
 from rzero_cli.evaluation.loading import Tasks, union
+from rzero_cli.evaluation.requests import Spent, cost
 from rzero_cli.evaluation.results import merged
 from rzero_cli.evaluation.scores import Answered, score
 
@@ -68,7 +69,7 @@ def evaluate_tasks(
         chat: put prompts into the chat template. None is what comes naturally: lm-eval's raw
             prompts, but chats with a server, where those are all that many have.
         on_progress: called for each answer.
-        log, done, ahead: the journal, see `EngineLM`.
+        log, done, ahead: the journal, see `Answers`.
         report: called in the end with the raw outputs of each question and run:
             `{"task", "pass", "id", "prompt", "reference", "completions", ...}` and the task's
             metrics; log-likelihoods are `outputs`.
@@ -108,7 +109,7 @@ def evaluate_tasks(
     results = {}
     for name, task in tasks["tasks"].items():
         sampled = draws.get(name, {})
-        spent = [lm.spent.get(one, Spent()) for one in (name, *sampled)]
+        spent = [lm.answers.spent.get(one, Spent()) for one in (name, *sampled)]
         defined = found["results"][name]
         results[name] = {
             **_result(task, samples[name], [samples[draw] for draw in sampled], defined),

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from rzero_cli.evaluation.benchmark import GREEDY, SAMPLED, Benchmark
-from rzero_cli.evaluation.lm import Spent, cost
+from rzero_cli.evaluation.benchmark import GREEDY, SAMPLED, Benchmark, Pass
+from rzero_cli.evaluation.requests import Spent, cost
 from rzero_cli.evaluation.scores import summarize
+from rzero_cli.method.prompts import Messages, prompt_for
 
-__all__ = ["VERDICT", "Verdict", "reports", "result_of"]
-
-VERDICT = "verdict"
-"""What lm-eval calls the metric that carries a question's `Verdict`."""
+__all__ = ["Verdict", "reports", "result_of"]
 
 
 class Verdict(NamedTuple):
@@ -28,7 +25,7 @@ class Verdict(NamedTuple):
 def result_of(
     benchmark: Benchmark,
     verdicts: Mapping[str, list[Verdict]],
-    spent: Mapping[str, Spent],
+    spent: Iterable[Spent],
     *,
     timeouts: int,
     protocol: Mapping[str, Any],
@@ -56,7 +53,7 @@ def result_of(
         )
     ]
     answers = [a for verdict in verdicts.values() for one in verdict for a in one.answers]
-    spending = cost(spent.values())
+    spending = cost(spent)
     scores = summarize(samples, benchmark.k)
     return {
         "metric": benchmark.metric,
@@ -76,16 +73,18 @@ def result_of(
 
 
 def reports(
-    benchmark: Benchmark, which: str, rows: Sequence[Mapping[str, Any]], spent: Spent
+    one: Pass, prompt: Messages, verdicts: Sequence[Verdict], spent: Spent
 ) -> Iterable[dict[str, Any]]:
     """A record of each question in one pass, as `passes.evaluate_benchmarks` describes it."""
-    for row, completions in zip(rows, spent.completions, strict=True):
-        question, verdict = benchmark.questions[row["doc"]["number"]], row[VERDICT]
+    benchmark = one.benchmark
+    for question, verdict, completions in zip(
+        benchmark.questions, verdicts, spent.completions, strict=True
+    ):
         yield {
             "task": benchmark.name,
-            "pass": which,
+            "pass": one.which,
             "id": question.id,
-            "prompt": json.loads(row["arguments"][0][0]),
+            "prompt": prompt_for(prompt, question.text),
             "reference": question.reference,
             "completions": [c.text for c in completions],
             "answers": verdict.answers,

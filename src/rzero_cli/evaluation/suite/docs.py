@@ -13,15 +13,16 @@ import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from string import ascii_uppercase
-from typing import Any
-
-import datasets
+from typing import TYPE_CHECKING, Any
 
 from rzero_cli.answers import extract_boxed
 from rzero_cli.answers.equivalence import Equivalence
 from rzero_cli.errors import DataError
 from rzero_cli.method.question import question_id
 from rzero_cli.method.votes import vote
+
+if TYPE_CHECKING:
+    import datasets
 
 __all__ = [
     "aime",
@@ -148,7 +149,7 @@ def _read(
         rows["group"].append(str(group(row) or ""))
     if not rows["id"]:
         raise DataError("no question is left")
-    return datasets.Dataset.from_dict(rows)
+    return type(data).from_dict(rows)
 
 
 def _question(row: Row) -> str:
