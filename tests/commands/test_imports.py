@@ -92,6 +92,7 @@ def test_generating_imports_nothing_of_training(tmp_path: Path, tiny_model: Path
         ["sample", "--challenger", tiny_model, "-n", "2", *few, "-o", "1"],
         ["label", "q.jsonl", "--solver", tiny_model, "--m", "2", *few, "-o", "2"],
         ["score", "q.jsonl", "--solver", tiny_model, "--m", "2", *few, "-o", "3"],
+        ["eval", "--model", tiny_model, "--data", "q.jsonl", "--k", "2", *few, "-o", "4"],
         ["oracle", "q.jsonl", "--world", "-o", "5"],
     ]
     code = (
