@@ -14,7 +14,8 @@ from rzero_cli.fields import option
 from rzero_cli.method.prompts import CHALLENGER, SOLVER, load_prompt, prompt_for
 from rzero_cli.options.command import Call, command
 from rzero_cli.options.engine import choose_engine
-from rzero_cli.options.file_groups import Checkpoint, Logged, Seed
+from rzero_cli.options.file_groups import Checkpoint, Seed
+from rzero_cli.options.general import Logged
 from rzero_cli.options.method_groups import ChallengerRule, Reading, RequireBoxed, checked_stops
 from rzero_cli.options.model_groups import ChallengerModel, SolverEngine, SolverModel
 from rzero_cli.options.panels import DRAWING, REWARD

@@ -14,7 +14,8 @@ from rzero_cli.analysis.comparison import SCORES, check_evaluation, compare_eval
 from rzero_cli.errors import DataError, UsageError
 from rzero_cli.fields import argument
 from rzero_cli.options.command import Call, command
-from rzero_cli.options.file_groups import General, Json, Seed
+from rzero_cli.options.file_groups import Json, Seed
+from rzero_cli.options.general import General
 from rzero_cli.system.messages import print_json
 from rzero_cli.system.terminal import plain
 

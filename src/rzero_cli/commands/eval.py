@@ -26,13 +26,13 @@ from rzero_cli.options.engine import choose_engine, choose_servers
 from rzero_cli.options.file_groups import (
     Json,
     Lines,
-    Logged,
     QuestionKey,
     ReferenceKey,
     Resuming,
     Seed,
     output_option,
 )
+from rzero_cli.options.general import Logged
 from rzero_cli.options.method_groups import Completions, Reading, checked_stops
 from rzero_cli.options.model_groups import EngineOptions
 from rzero_cli.options.panels import ANSWERS, MODEL, OUTPUT

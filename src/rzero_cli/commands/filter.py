@@ -25,7 +25,8 @@ from rzero_cli.errors import UsageError
 from rzero_cli.fields import option
 from rzero_cli.method.filtering import Band, keep, quick_keep
 from rzero_cli.options.command import Call, command
-from rzero_cli.options.file_groups import General, QuestionKey, ShardedSource, Target
+from rzero_cli.options.file_groups import QuestionKey, ShardedSource, Target
+from rzero_cli.options.general import General
 from rzero_cli.options.method_groups import Distance, Keep
 from rzero_cli.options.source import Input
 from rzero_cli.options.target import hashed, record_origin

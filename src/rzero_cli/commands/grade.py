@@ -16,13 +16,13 @@ from rzero_cli.data.shards import parse_shard
 from rzero_cli.fields import option
 from rzero_cli.options.command import Call, command
 from rzero_cli.options.file_groups import (
-    Logged,
     QuestionKey,
     ReferenceKey,
     ResumableTarget,
     ShardedSource,
     Workers,
 )
+from rzero_cli.options.general import Logged
 from rzero_cli.options.method_groups import Reading
 from rzero_cli.options.panels import INPUT
 from rzero_cli.options.source import Input

@@ -14,7 +14,8 @@ from rzero_cli.data.whole_files import check_new_file, write_json
 from rzero_cli.errors import UsageError
 from rzero_cli.fields import argument, option
 from rzero_cli.options.command import Call, command
-from rzero_cli.options.file_groups import General, Json, Seed, Target
+from rzero_cli.options.file_groups import Json, Seed, Target
+from rzero_cli.options.general import General
 from rzero_cli.options.method_groups import Distance
 from rzero_cli.options.target import hashed, origin_of
 from rzero_cli.system.messages import print_json

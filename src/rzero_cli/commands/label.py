@@ -18,14 +18,8 @@ from rzero_cli.fields import option
 from rzero_cli.method.prompts import SOLVER
 from rzero_cli.options.command import Call, command
 from rzero_cli.options.engine import choose_engine
-from rzero_cli.options.file_groups import (
-    Json,
-    Logged,
-    QuestionKey,
-    ResumableTarget,
-    Seed,
-    ShardedSource,
-)
+from rzero_cli.options.file_groups import Json, QuestionKey, ResumableTarget, Seed, ShardedSource
+from rzero_cli.options.general import Logged
 from rzero_cli.options.method_groups import Completions, Reading, VoteRule
 from rzero_cli.options.model_groups import EngineOptions, SolverModel
 from rzero_cli.options.panels import DRAWING, OUTPUT

@@ -23,7 +23,6 @@ from rzero_cli.method.prompts import SOLVER, Messages
 from rzero_cli.options.command import Call, command
 from rzero_cli.options.engine import EngineChoice, choose_servers
 from rzero_cli.options.file_groups import (
-    Logged,
     OracleData,
     QuestionKey,
     ReferenceKey,
@@ -31,6 +30,7 @@ from rzero_cli.options.file_groups import (
     Seed,
     ShardedSource,
 )
+from rzero_cli.options.general import Logged
 from rzero_cli.options.method_groups import Completions, Reading
 from rzero_cli.options.model_groups import ServerOptions
 from rzero_cli.options.panels import DRAWING, INPUT, MODEL, OUTPUT

@@ -15,7 +15,8 @@ from rzero_cli.fields import option
 from rzero_cli.method.prompts import CHALLENGER
 from rzero_cli.options.command import Call, command
 from rzero_cli.options.engine import choose_engine
-from rzero_cli.options.file_groups import Logged, ResumableTarget, Seed, Shard
+from rzero_cli.options.file_groups import ResumableTarget, Seed, Shard
+from rzero_cli.options.general import Logged
 from rzero_cli.options.method_groups import Completions, RequireBoxed
 from rzero_cli.options.model_groups import ChallengerModel, EngineOptions
 from rzero_cli.options.panels import DRAWING, OUTPUT

@@ -21,7 +21,8 @@ from rzero_cli.method.prompts import SOLVER, prompt_for
 from rzero_cli.method.rewards import ChallengerReward, challenger_rewards
 from rzero_cli.options.command import Call, command
 from rzero_cli.options.engine import choose_engine
-from rzero_cli.options.file_groups import Logged, QuestionKey, ResumableTarget, Seed, ShardedSource
+from rzero_cli.options.file_groups import QuestionKey, ResumableTarget, Seed, ShardedSource
+from rzero_cli.options.general import Logged
 from rzero_cli.options.method_groups import ChallengerRule, Completions, Reading
 from rzero_cli.options.model_groups import EngineOptions, SolverModel
 from rzero_cli.options.panels import DRAWING, REWARD

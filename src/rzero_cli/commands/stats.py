@@ -21,7 +21,8 @@ from rzero_cli.errors import DataError, UsageError
 from rzero_cli.fields import option
 from rzero_cli.method.filtering import Band, interval
 from rzero_cli.options.command import Call, command
-from rzero_cli.options.file_groups import General, Json, OracleData, QuestionKey, Source
+from rzero_cli.options.file_groups import Json, OracleData, QuestionKey, Source
+from rzero_cli.options.general import General
 from rzero_cli.options.method_groups import Distance
 from rzero_cli.options.panels import INPUT
 from rzero_cli.options.source import Input

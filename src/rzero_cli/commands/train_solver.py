@@ -15,7 +15,8 @@ from rzero_cli.method.plan import Plan
 from rzero_cli.method.prompts import SOLVER, Messages, prompt_for
 from rzero_cli.method.rewards import REWARDED
 from rzero_cli.options.command import Call, command
-from rzero_cli.options.file_groups import Checkpoint, Logged, QuestionKey, Seed, Source
+from rzero_cli.options.file_groups import Checkpoint, QuestionKey, Seed, Source
+from rzero_cli.options.general import Logged
 from rzero_cli.options.method_groups import Reading, check_rule
 from rzero_cli.options.model_groups import Batching, SolverModel
 from rzero_cli.options.panels import INPUT, REWARD

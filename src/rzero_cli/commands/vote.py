@@ -18,7 +18,8 @@ from rzero_cli.fields import option
 from rzero_cli.method import votes
 from rzero_cli.method.votes import Vote, vote_keys
 from rzero_cli.options.command import Call, command
-from rzero_cli.options.file_groups import Logged, ResumableTarget, ShardedSource, Workers
+from rzero_cli.options.file_groups import ResumableTarget, ShardedSource, Workers
+from rzero_cli.options.general import Logged
 from rzero_cli.options.method_groups import Reading, VoteRule
 from rzero_cli.options.panels import INPUT
 from rzero_cli.options.source import Input

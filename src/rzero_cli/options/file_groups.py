@@ -1,4 +1,4 @@
-"""The options of records in and out, and of every command."""
+"""The options of records in and out, of messages and of the log."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from typing import Any, ClassVar, Protocol
 
 from rzero_cli.errors import UsageError
 from rzero_cli.fields import argument, option
-from rzero_cli.options import presets
 from rzero_cli.options.panels import INPUT, OUTPUT
-from rzero_cli.options.precedence import config_given, preset_given
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -225,37 +223,3 @@ class LogFile:
         callback=_check_log_file,
         recorded=False,
     )
-
-
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Defaults:
-    """Where the values of options come from that are not given."""
-
-    PANEL: ClassVar = OUTPUT
-    preset: str = option(
-        f"Defaults: {', '.join(presets.preset_names())}; or several with commas.",
-        default=None,
-        unset=presets.BASE_PRESET,
-        envvar="RZERO_PRESET",
-        is_eager=True,
-        callback=preset_given,
-    )
-    config: str | None = option(
-        f"Read options from this TOML file instead of ./{presets.CONFIG_NAME}.",
-        default=None,
-        envvar="RZERO_CONFIG",
-        is_eager=True,
-        callback=config_given,
-        metavar="FILE",
-        recorded=False,
-    )
-
-
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class General(Defaults, Quiet):
-    """What every command has that reads presets."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Logged(General, LogFile):
-    """What every long stage has."""

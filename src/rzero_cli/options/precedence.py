@@ -110,7 +110,6 @@ def _check_keys(ctx: typer.Context, config: presets.Layer) -> None:
 
 def _shared_names() -> set[str]:
     """Return the options of the groups that commands share, and whatever a preset gives a value."""
-    # They import this module.
     from rzero_cli.options import file_groups, method_groups, model_groups
 
     modules = (file_groups, method_groups, model_groups)
