@@ -39,8 +39,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.chdir(tmp_path)
     got: list[tuple[Call, Things]] = []
 
-    @command("label")
-    def label(call: Call, things: Things, general: General) -> None:
+    @command("label", General)
+    def label(call: Call, things: Things) -> None:
         """Do nothing."""
         got.append((call, things))
 

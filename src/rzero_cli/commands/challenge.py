@@ -62,7 +62,7 @@ class SolverAnswers:
         )
 
 
-@command("challenge")
+@command("challenge", Logged)
 def challenge(
     call: Call,
     challenger: ChallengerModel,
@@ -78,7 +78,6 @@ def challenge(
     seeded: Seed,
     training: Training,
     target: Checkpoint,
-    general: Logged,
 ) -> None:
     """Train the Challenger with GRPO to ask what the frozen Solver is unsure of.
 

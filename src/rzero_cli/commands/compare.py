@@ -33,8 +33,8 @@ class Results:
     )
 
 
-@command("compare")
-def compare(call: Call, results: Results, seeded: Seed, form: Json, general: General) -> None:
+@command("compare", General)
+def compare(call: Call, results: Results, seeded: Seed, form: Json) -> None:
     """Compare evaluations question by question: differences, intervals, McNemar's test.
 
     The first file is the baseline; every other one is compared with it, on the tasks and questions

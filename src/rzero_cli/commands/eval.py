@@ -137,7 +137,7 @@ class ResultsFile(Resuming):
     output: str = output_option("Write the results here.", "FILE", default=MISSING)
 
 
-@command("eval")
+@command("eval", Logged)
 def eval_(
     call: Call,
     evaluated: Evaluated,
@@ -150,7 +150,6 @@ def eval_(
     seeded: Seed,
     target: ResultsFile,
     form: Json,
-    general: Logged,
 ) -> None:
     """Examine a model: pass@1 greedy, mean@k by sampling, maj@k, with 95 % intervals.
 
@@ -251,7 +250,7 @@ def eval_(
                 for name, task in results["tasks"].items()
             }
             stdout.write(json.dumps(shown).encode() + b"\n")
-    if not (form.as_json or general.quiet):
+    if not (form.as_json or call.quiet):
         _print_table(results, target.output)
 
 

@@ -77,7 +77,7 @@ class Guards(Distance):
         return [name for name, wanted in asked.items() if wanted]
 
 
-@command("filter")
+@command("filter", General)
 def filter_(
     call: Call,
     source: ShardedSource,
@@ -85,7 +85,6 @@ def filter_(
     guarding: Guards,
     key: QuestionKey,
     target: Target,
-    general: General,
 ) -> None:
     """Keep the questions the Solver is unsure of; drop the easy and the hopeless.
 

@@ -48,7 +48,7 @@ class Graded:
     )
 
 
-@command("grade")
+@command("grade", Logged)
 def grade(
     call: Call,
     source: ShardedSource,
@@ -58,7 +58,6 @@ def grade(
     reading: Reading,
     pool: Workers,
     target: ResumableTarget,
-    general: Logged,
 ) -> None:
     r"""Say of each answer whether it is equivalent to the reference.
 

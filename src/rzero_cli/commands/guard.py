@@ -55,7 +55,7 @@ class Guarded:
     )
 
 
-@command("guard")
+@command("guard", General)
 def guard(
     call: Call,
     guarded: Guarded,
@@ -63,7 +63,6 @@ def guard(
     seeded: Seed,
     form: Json,
     target: Target,
-    general: General,
 ) -> None:
     """Say whether a run has begun to collapse, and which of its Solvers to ship.
 
@@ -105,5 +104,5 @@ def guard(
         write_json(file, found | {"origin": origin_of(call, str(output), parents, metrics)})
     if form.as_json or output == "-":
         print_json(found)
-    elif not general.quiet:
+    elif not call.quiet:
         typer.echo(printable(found["verdict"]))

@@ -24,8 +24,8 @@ class Folder(Replacing):
     folder: Path = argument("Made if it is not there.", metavar="DIR")
 
 
-@command("init")
-def init(call: Call, made: Folder, general: Quiet) -> None:
+@command("init", Quiet)
+def init(call: Call, made: Folder) -> None:
     """Write the loop's Makefile and an rzero.toml into a folder, to run and to recompose.
 
     It is the Makefile that this package's own demo runs on. The scripts in slurm/ are for clusters.

@@ -42,7 +42,7 @@ class Labelling:
     keep_completions: bool = option("Write the raw answers too, as `completions`.", default=False)
 
 
-@command("label")
+@command("label", Logged)
 def label(
     call: Call,
     source: ShardedSource,
@@ -55,7 +55,6 @@ def label(
     engine: EngineOptions,
     seeded: Seed,
     target: ResumableTarget,
-    general: Logged,
     form: Json,
 ) -> None:
     """Let the Solver answer each question m times and take the majority as the label.

@@ -34,8 +34,8 @@ class Artefact:
     )
 
 
-@command("lineage")
-def lineage(call: Call, artefact: Artefact, form: Json, general: Quiet) -> None:
+@command("lineage", Quiet)
+def lineage(call: Call, artefact: Artefact, form: Json) -> None:
     """Show where an artefact came from, back to the base model, and what has changed since.
 
     A tree: below each artefact what it was made from, with stage, hash, seed, preset and end. What

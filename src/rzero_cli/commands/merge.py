@@ -24,8 +24,8 @@ class Adapter:
     adapter: str = argument("Directory that a training with LoRA left.", metavar="ADAPTER")
 
 
-@command("merge")
-def merge(call: Call, merged: Adapter, target: NewCheckpoint, general: Quiet) -> None:
+@command("merge", Quiet)
+def merge(call: Call, merged: Adapter, target: NewCheckpoint) -> None:
     """Write an adapter into its base: an ordinary checkpoint, for what takes no adapters.
 
     In float32: bfloat16 would round away what an adapter has learned in small steps.

@@ -82,7 +82,7 @@ class Oracle(OracleData):
     )
 
 
-@command("oracle")
+@command("oracle", Logged)
 def oracle(
     call: Call,
     source: ShardedSource,
@@ -94,7 +94,6 @@ def oracle(
     engine: ServerOptions,
     seeded: Seed,
     target: ResumableTarget,
-    general: Logged,
 ) -> None:
     """Add the true answer of each question: from a file, a stronger model, or computed.
 

@@ -56,8 +56,8 @@ class Shown:
     )
 
 
-@command("report")
-def report(call: Call, shown: Shown, replacing: Replacing, form: Json, general: Quiet) -> None:
+@command("report", Quiet)
+def report(call: Call, shown: Shown, replacing: Replacing, form: Json) -> None:
     """Show what happened in a run: scores with intervals, labels, difficulty, time.
 
     Several runs give means over runs, their spread, and the paired differences to the base model

@@ -39,7 +39,7 @@ class Draws:
     )
 
 
-@command("sample")
+@command("sample", Logged)
 def sample(
     call: Call,
     challenger: ChallengerModel,
@@ -50,7 +50,6 @@ def sample(
     engine: EngineOptions,
     seeded: Seed,
     target: ResumableTarget,
-    general: Logged,
 ) -> None:
     """Draw N completions from a Challenger and keep the questions.
 

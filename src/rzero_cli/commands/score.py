@@ -46,7 +46,7 @@ class Scoring:
     m: int = option("Answers a question.", panel=DRAWING, min=1)
 
 
-@command("score")
+@command("score", Logged)
 def score(
     call: Call,
     source: ShardedSource,
@@ -59,7 +59,6 @@ def score(
     engine: EngineOptions,
     seeded: Seed,
     target: ResumableTarget,
-    general: Logged,
 ) -> None:
     """Give each question the reward its Challenger would get, part by part.
 

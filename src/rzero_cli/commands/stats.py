@@ -62,7 +62,7 @@ class LookedFor:
     )
 
 
-@command("stats")
+@command("stats", General)
 def stats(
     call: Call,
     source: Source,
@@ -71,7 +71,6 @@ def stats(
     key: QuestionKey,
     oracle: OracleData,
     form: Json,
-    general: General,
 ) -> None:
     """Show how difficult and how different questions and labels are, file beside file.
 

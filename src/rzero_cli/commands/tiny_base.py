@@ -18,7 +18,7 @@ from rzero_cli.engines.models import require
 from rzero_cli.errors import UsageError
 from rzero_cli.fields import option
 from rzero_cli.options.command import Call, command
-from rzero_cli.options.file_groups import LogFile, NewCheckpoint, Quiet
+from rzero_cli.options.file_groups import Messages, NewCheckpoint
 from rzero_cli.options.stage_progress import progress
 from rzero_cli.options.target import origin_of
 from rzero_cli.system.processes import importing
@@ -41,8 +41,8 @@ class Base:
     seed: int = option("Another seed is another base.", default=0, unset=True, envvar="RZERO_SEED")
 
 
-@command("tiny-base")
-def tiny_base(call: Call, base: Base, target: NewCheckpoint, log: LogFile, general: Quiet) -> None:
+@command("tiny-base", Messages)
+def tiny_base(call: Call, base: Base, target: NewCheckpoint) -> None:
     """Make a small base model by pre-training it here, with its held-out questions.
 
     An ordinary Hugging Face checkpoint of a Llama with a chat template: it writes questions about

@@ -63,7 +63,7 @@ class TrainingSet:
     )
 
 
-@command("train-solver")
+@command("train-solver", Logged)
 def train_solver(
     call: Call,
     source: Source,
@@ -79,7 +79,6 @@ def train_solver(
     seeded: Seed,
     training: Training,
     target: Checkpoint,
-    general: Logged,
 ) -> None:
     """Train the Solver with GRPO on questions and their pseudo-labels.
 

@@ -42,7 +42,7 @@ class AnswersKeys:
     )
 
 
-@command("vote")
+@command("vote", Logged)
 def vote(
     call: Call,
     source: ShardedSource,
@@ -51,7 +51,6 @@ def vote(
     variant: VoteRule,
     pool: Workers,
     target: ResumableTarget,
-    general: Logged,
 ) -> None:
     """Label without a model: the majority over the answers that are there already.
 

@@ -23,6 +23,7 @@ import typer
 
 from rzero_cli.fields import Mark, mark_of
 from rzero_cli.options import presets
+from rzero_cli.options.file_groups import LogFile, Quiet
 from rzero_cli.options.precedence import chosen_options, layers_of, typed_options
 from rzero_cli.system.messages import say
 
@@ -38,10 +39,10 @@ class Call:
     command: str
     groups: Mapping[str, Any]
     """Its groups with their values, by parameter."""
-    quiet: bool
-    log_file: str | None
+    general: Quiet | None
+    """Its group of what commands have in general."""
     output: str | None
-    """What --quiet, --log-file and -o say, where the command has them."""
+    """What -o says, where the command writes one file."""
     typed: frozenset[str]
     """The options given on the command line."""
     chosen: frozenset[str]
@@ -52,6 +53,16 @@ class Call:
     at_end: ExitStack
     """Left when the command has ended, however it did."""
     began: float = dataclasses.field(default_factory=time.monotonic)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether errors alone are printed."""
+        return self.general is not None and self.general.quiet
+
+    @property
+    def log_file(self) -> str | None:
+        """The log of the stage, where it has one."""
+        return self.general.log_file if isinstance(self.general, LogFile) else None
 
     @property
     def seconds(self) -> float:
@@ -153,11 +164,17 @@ def groups_of(function: Callable[..., None]) -> dict[str, type]:
     }
 
 
-def command(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Make a function of groups the command called `name`, as typer takes it."""
+def command(
+    name: str, general: type[Quiet] | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a function of groups the command called `name`, as typer takes it.
+
+    Args:
+        general: a group that the function is not given: what `Call` knows of it is enough.
+    """
 
     def make(function: Callable[..., None]) -> Callable[..., None]:
-        groups = groups_of(function)
+        groups = groups_of(function) | ({"general": general} if general else {})
         takes_call = "call" in inspect.signature(function).parameters
         names = {n: [option for option, *_ in fields_of(kind)] for n, kind in groups.items()}
 
@@ -169,9 +186,8 @@ def command(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
             with ExitStack() as at_end:
                 call = Call(
                     command=name,
-                    groups=built,
-                    quiet=bool(values.get("quiet")),
-                    log_file=values.get("log_file"),
+                    groups=dict(built),
+                    general=built.get("general"),
                     output=_one_file(values.get("output")),
                     typed=typed_options(ctx),
                     chosen=chosen_options(ctx),
@@ -179,6 +195,7 @@ def command(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
                     help=ctx.get_help,
                     at_end=at_end,
                 )
+                built.pop("general", None)
                 function(**({"call": call} if takes_call else {}), **built)
 
         options = [

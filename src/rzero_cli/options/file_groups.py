@@ -223,3 +223,8 @@ class LogFile:
         callback=_check_log_file,
         recorded=False,
     )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Messages(Quiet, LogFile):
+    """What a person and a log are told."""

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from rzero_cli.fields import option
 from rzero_cli.options import presets
-from rzero_cli.options.file_groups import LogFile, Quiet
+from rzero_cli.options.file_groups import Messages, Quiet
 from rzero_cli.options.panels import OUTPUT
 from rzero_cli.options.precedence import config_given, preset_given
 
@@ -42,5 +42,5 @@ class General(Defaults, Quiet):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Logged(General, LogFile):
+class Logged(Defaults, Messages):
     """What every long stage has."""
