@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -330,3 +332,13 @@ def test_stats_option_errors(refused: Refused) -> None:
     assert "--bleu nice: unknown" in refused("stats", "--bleu", "nice")
     assert "nowhere.jsonl: no such file" in refused("stats", "nowhere.jsonl")
     assert "nowhere.jsonl: no such file" in refused("stats", "--oracle-data", "nowhere.jsonl")
+
+
+def test_stats_with_standard_output_closed_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "q.jsonl").write_text(jsonl({"question": "a"}))
+    command = [sys.executable, "-m", "rzero_cli", "stats", "q.jsonl"]
+    closed = subprocess.run(
+        ["sh", "-c", '"$@" >&-', "sh", *command], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert closed.returncode == 2
+    assert closed.stderr.startswith("rzero: standard output is closed")

@@ -108,3 +108,10 @@ def test_error_names_the_configuration_file(refused: Refused, tmp_path: Path) ->
 
 def test_missing_configuration_file_is_refused(refused: Refused) -> None:
     assert "--config nowhere.toml" in refused("filter", "--config", "nowhere.toml")
+
+
+def test_command_name_as_a_key_without_a_table_is_an_option(
+    refused: Refused, tmp_path: Path
+) -> None:
+    (tmp_path / "rzero.toml").write_text('guard = "xx"\n')
+    assert refused("guard", ".") == "--guard xx: unknown; known: probe, diversity\n"

@@ -117,7 +117,7 @@ def stats(
     how["band"] = interval_of_filter(call) if delta is None else interval(delta)
     how["earlier"] = Distinct()
     # Asked before standard output is led away.
-    terminal = sys.stdout.isatty()
+    terminal = sys.stdout is not None and sys.stdout.isatty()
     total = given.at_most if limit is None else None
     shown: AbstractContextManager[Any] = nullcontext()
     if not (as_json and terminal):  # a bar would stand between the lines

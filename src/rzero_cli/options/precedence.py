@@ -127,7 +127,7 @@ def typed_options(ctx: typer.Context) -> frozenset[str]:
 def chosen_options(ctx: typer.Context) -> frozenset[str]:
     """Return the options given on the command line, in the environment or in rzero.toml."""
     config = _read_config(ctx) if "preset" in ctx.params else {}
-    own: presets.Layer = config.get(ctx.command.name or "", {})
+    own = presets.table_of(config, ctx.command.name or "")
     named = {key for key, value in config.items() if not isinstance(value, dict)} | own.keys()
     return _from(ctx, "COMMANDLINE", "ENVIRONMENT") | named
 

@@ -21,6 +21,7 @@ __all__ = [
     "preset_keys",
     "preset_names",
     "preset_value",
+    "table_of",
 ]
 
 Layer = dict[str, Any]
@@ -61,12 +62,18 @@ def layers(preset: str) -> list[Layer]:
     return [_presets()[BASE_PRESET], *(_presets()[name] for name in names if name != BASE_PRESET)]
 
 
+def table_of(layer: Layer, command: str) -> Layer:
+    """Return a command's table; a key of that name which is no table is an option's."""
+    table = layer.get(command)
+    return table if isinstance(table, dict) else {}
+
+
 def merge(stack: list[Layer], command: str) -> Layer:
     """One command's values: later layers win, and in each a command's table over the top keys."""
     values: Layer = {}
     for layer in stack:
         own = {key: value for key, value in layer.items() if not isinstance(value, dict)}
-        own |= layer.get(command, {})
+        own |= table_of(layer, command)
         if "delta" in own:  # another way to say what `low` and `high` say
             values = {key: value for key, value in values.items() if key not in ("low", "high")}
         values |= own
