@@ -107,7 +107,8 @@ def ended_by(command: Forked, after: float, send: Callable[[], object]) -> bool:
     tree: set[psutil.Process] = set()
     with suppress(psutil.NoSuchProcess):
         tree |= set(psutil.Process(command.pid).children(recursive=True))
-    send()
+    with suppress(ProcessLookupError):  # it has ended just now
+        send()
     if command.wait(PATIENCE) == 0:
         return False
     deadline = time.monotonic() + 10

@@ -25,7 +25,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from importlib.util import find_spec
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from multiprocessing.reduction import DupFd
 from pathlib import Path
@@ -116,9 +116,12 @@ class ForkServer:
                     stream = opened.enter_context(Path(stream).open(mode)).fileno()
                 streams.append(_Descriptor(stream))
             words = [str(word) for word in arguments]
-            command = Forked(target=_become, args=(words, str(cwd), env, streams))
+            begins, until_then = multiprocessing.Pipe(duplex=False)
+            command = Forked(target=_become, args=(words, str(cwd), env, streams, until_then))
             with _lock:
                 command.start()
+            until_then.close()
+            begins.poll(None)  # earlier a signal would hit the server's fork, not the command
         self._started.append(command)
         return command
 
@@ -152,7 +155,9 @@ def _detach(duplicate: Any) -> int:
     return int(duplicate.detach())
 
 
-def _become(arguments: list[str], cwd: str, env: dict[str, str], streams: list[int]) -> None:
+def _become(
+    arguments: list[str], cwd: str, env: dict[str, str], streams: list[int], until_then: Connection
+) -> None:
     """Be `python -m rzero_cli` in this process, which has just been forked."""
     gc.freeze()  # a collection would touch, and so copy, every page that is shared
     os.setsid()
@@ -165,6 +170,7 @@ def _become(arguments: list[str], cwd: str, env: dict[str, str], streams: list[i
     sys.path[0], sys.argv = cwd, ["rzero", *arguments]
     sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)  # noqa: SIM115
     sys.modules["numpy"].random.seed()  # others seed themselves
+    until_then.close()
     try:
         runpy.run_module("rzero_cli", run_name="__main__", alter_sys=True)
     finally:
