@@ -315,6 +315,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    # The interpreter would look for garbage among all that was imported, for a second.
-    gc.freeze()
+    if "vllm" in sys.modules:
+        gc.unfreeze()  # its libraries print a report of all that is not collected at the end
+    else:  # the interpreter would look for garbage among all that was imported, for a second
+        gc.freeze()
     sys.exit(status)
