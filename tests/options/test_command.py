@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
@@ -101,3 +102,12 @@ def test_another_commands_group_has_its_values(run: Run, tmp_path: Path) -> None
     assert run("--preset", "official")[0].group(Keep, "filter").high is None
     (tmp_path / "rzero.toml").unlink()
     assert run("--preset", "official")[0].group(Keep, "filter").high == "0.8"
+
+
+def test_configuration_may_be_a_pipe(run: Run) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"[label]\nm = 4\n")
+    os.close(writing)
+    call, things = run("--config", f"/dev/fd/{reading}")
+    os.close(reading)
+    assert (things.m, call.chosen >= {"m"}) == (4, True)

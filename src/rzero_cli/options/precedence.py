@@ -78,10 +78,13 @@ def _as_default(value: Any, option: Any) -> Any:
 
 
 def _read_config(ctx: typer.Context) -> presets.Layer:
+    """Return the configuration, read once for a call: it may be a pipe."""
     path = ctx.params.get("config")
-    if path is None and not Path(presets.CONFIG_NAME).is_file():
-        return {}
-    return presets.load_config(Path(path or presets.CONFIG_NAME))
+    read: dict[str | None, presets.Layer] = ctx.meta.setdefault(__name__, {})
+    if path not in read:
+        there = path is not None or Path(presets.CONFIG_NAME).is_file()
+        read[path] = presets.load_config(Path(path or presets.CONFIG_NAME)) if there else {}
+    return read[path]
 
 
 def _check_keys(ctx: typer.Context, config: presets.Layer) -> None:

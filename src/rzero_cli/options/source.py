@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from rzero_cli.data.jsonl import Check, Line, Reject, count_lines, read_lines
 from rzero_cli.data.rejects import Rejects, open_rejects
@@ -33,7 +32,6 @@ class Input:
         check: what else a good line is.
         target: what the command writes: bad lines go next to it. None where it writes no file.
         dry: nothing is written this time, so that bad lines need no file.
-        how: further arguments of `read_lines`.
 
     Raises:
         UsageError: the options contradict each other.
@@ -48,10 +46,9 @@ class Input:
         *,
         target: Written | None = None,
         dry: bool = False,
-        **how: Any,
     ) -> None:
         self._call, self._names, self._check = call, names, check
-        self._how = {"limit": lines.limit, "strict": lines.strict} | how
+        self._limit, self._strict = lines.limit, lines.strict
         self._named, self._target = lines.rejects, target
         self._path = _rejects_of(lines, names, target, must=target is not None and not dry)
         self._rejects: Rejects | None = None
@@ -68,7 +65,13 @@ class Input:
     def lines(self) -> Iterator[Line]:
         """Read the good lines. Raises as `read_lines`."""
         return self.counted(
-            read_lines(self._names, check=self._check, reject=self.reject, **self._how)
+            read_lines(
+                self._names,
+                limit=self._limit,
+                strict=self._strict,
+                check=self._check,
+                reject=self.reject,
+            )
         )
 
     def counted(self, lines: Iterable[Line]) -> Iterator[Line]:
@@ -106,8 +109,7 @@ class Input:
         with suppress(OSError):
             if all(path.is_file() for path in files):
                 count = sum(map(count_lines, files))
-                limit = self._how["limit"]
-                return part.size(count if limit is None else min(count, limit))
+                return part.size(count if self._limit is None else min(count, self._limit))
         return None
 
     @contextmanager
