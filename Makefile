@@ -33,7 +33,7 @@ $(VLLM_INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 # Whatever runs a stage needs the installation first.
-demo run chains base-challenger $(filter-out trained,$(CHALLENGED)) report compare lineage difficulty: | $(INSTALLED)
+demo run loop $(CHAINS) report difficulty: | $(INSTALLED)
 needs-model: | $(INSTALLED)
 
 evidence: | $(INSTALLED) ## the study of docs/evidence.md: its plan's runs, then tables and pictures (hours; goes on where it stopped)

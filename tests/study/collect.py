@@ -33,8 +33,8 @@ __all__ = ["KINDS", "collect", "dump", "values_by_question", "write_collected"]
 KINDS = ("mastered", "medium", "hard", "out of form")
 """The kinds of questions, by how well the base model knows the phrasing; the last has none."""
 
-# These chains take the first iteration's questions and labels from the loop (AS_THE_LOOP).
-_AS_THE_LOOP = ("no-filter", "true-labels", "shuffled-labels", "random-reward", "format-reward")
+AS_THE_LOOP = ("no-filter", "true-labels", "shuffled-labels", "random-reward", "format-reward")
+"""The chains that differ from the loop only after the first labels: they begin with its own."""
 _PACKAGES = ("python", "rzero-cli", "torch", "transformers", "trl")
 _GUARDS = {"probe": ["probe"], "diversity": ["diversity"], "both": ["probe", "diversity"]}
 _ASKED = (
@@ -192,8 +192,8 @@ def _iteration(
     run: Path, chain: str, path: Path, kinds: dict[str, str], equivalence: Equivalence
 ) -> Json:
     """Collect `asked`, `kept` (metrics of the generated and the kept questions and their labels),
-    `training` (by role) and `stages` (the cost of those in this iteration's own folder)."""
-    shared = chain in _AS_THE_LOOP and path.name == "iter-1"
+    `training` (by role) and `stages` (the cost of those that this iteration did not share)."""
+    shared = chain in AS_THE_LOOP and path.name == "iter-1"
     source = run / path.name if shared else path
     drawn = read_object(file_meta_path(source / "questions.jsonl"))["metrics"]
     labelled = source / "labeled.jsonl"
@@ -211,7 +211,11 @@ def _iteration(
         },
         "kept": _by_kind(_records(path / "train.jsonl"), kinds, equivalence),
         "training": {role: _training(log) for role, log in logs.items() if log.is_file()},
-        "stages": _stages(path),
+        "stages": {
+            stage: cost
+            for stage, cost in _stages(path).items()
+            if not (shared and stage in ("challenge", "sample", "label"))
+        },
     }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from tests.helpers.forkserver import Forked, ForkServer
 
-from .collect import write_collected
+from .collect import AS_THE_LOOP, write_collected
 from .declared_plan import Part, Plan
 
 __all__ = ["Failed", "run", "steps"]
@@ -38,8 +39,8 @@ class Failed(Exception):
 _RZERO = f"{sys.executable} -m rzero_cli "
 
 
-class Makes:
-    """Run the commands of make in several threads, and end all of them when one fails."""
+class Commands:
+    """Run commands in several threads, and end all of them when one fails."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -48,8 +49,8 @@ class Makes:
         os.environ["OMP_NUM_THREADS"] = "1"  # as the stages have it
         self._forks = ForkServer()
 
-    def make(self, arguments: Sequence[str], log: Path) -> None:
-        """Run what make would run; the output of the commands is appended to `log`.
+    def run(self, commands: Sequence[str], log: Path) -> None:
+        """Run commands one after another; their output is appended to `log`.
 
         Raises:
             Failed: a command exited with another status than 0, or was stopped.
@@ -57,7 +58,7 @@ class Makes:
         if self._stopped:
             raise Failed("stopped")
         with log.open("ab") as stream:
-            for command in commands(arguments):
+            for command in commands:
                 with self._lock:
                     if self._stopped:
                         raise Failed("stopped")
@@ -116,10 +117,11 @@ def _environment() -> dict[str, str]:
 
 
 def steps(plan: Plan, part: Part, base: int, runs: Path) -> Iterator[tuple[str, list[str]]]:
-    """Yield the steps of a part on one base: the name of each, and the arguments of make."""
+    """Yield the steps of a part on one base: the name of each, and the commands that are left to
+    run when it is asked for, which is after the steps before it."""
     model = runs / f"tiny-base-{plan.size}-{base}"
     common = [f"RZERO={sys.executable} -m rzero_cli", f"RUNS={runs}", f"SEED={base}"]
-    yield "base", [*common, f"SIZE={plan.size}", f"{model}/rzero.json"]
+    yield "base", commands([*common, f"SIZE={plan.size}", f"{model}/rzero.json"])
     folder = _run_folder(runs, base, part)
     common += [
         f"RUN={folder.name}",
@@ -130,24 +132,45 @@ def steps(plan: Plan, part: Part, base: int, runs: Path) -> Iterator[tuple[str, 
     ]
     common += [f"MODEL={model}", f"HELDOUT={model}/heldout.jsonl"]
     for chain in part.chains:
-        yield chain, [*common, "chains", f"CHAINS={chain}"]
+        _share_first_iteration(ROOT / folder, chain)
+        yield chain, commands([*common, "loop" if chain == "trained" else chain])
     if part.difficulty:
-        yield "difficulty", [*common, "difficulty"]
+        yield "difficulty", commands([*common, "difficulty"])
     if part.guard:
-        guards = [f"{folder}/iter-{k}/guard.json" for k in _to(part.iterations)]
-        # The guard and its questions are always these, so that what was asked stays as it is.
-        common += [f"-o{folder}/guarded-with", f"-o{folder}/probed-with"]
-        yield "guard", [*common, "GUARD=probe,diversity", f"PROBE={model}/probe.jsonl", *guards]
+        guard = ["GUARD=probe,diversity", f"PROBE={model}/probe.jsonl"]
+        iterations = [f"{folder}/iter-{k}" for k in range(1, part.iterations + 1)]
+        probes = [f"{at}/probe.json" for at in (f"{folder}/base", *iterations)]
+        # The questions of the probe are always these, so that what was asked stays as it is.
+        made = commands([*common, *guard, f"-o{folder}/probed-with", *probes])
+        judge = f"{_RZERO}guard {folder} --guard probe,diversity --preset tiny --quiet --force"
+        made += [
+            f"{judge} --iteration {k} -o {at}/guard.json"
+            for k, at in enumerate(iterations, 1)
+            if not (ROOT / at / "guard.json").is_file()
+        ]
+        yield "guard", made
+
+
+def _share_first_iteration(run: Path, chain: str) -> None:
+    """Link the loop's first Challenger, questions and labels into a chain that begins with them."""
+    loop, own = run / "iter-1", run / chain / "iter-1"
+    if chain not in AS_THE_LOOP or not (loop / "labeled.jsonl").is_file():
+        return
+    own.mkdir(parents=True, exist_ok=True)
+    if not (own / "challenger").is_dir():
+        shutil.rmtree(own / "linking", ignore_errors=True)
+        shutil.copytree(loop / "challenger", own / "linking", copy_function=os.link)
+        (own / "linking").rename(own / "challenger")
+    for name in ("questions.jsonl", "labeled.jsonl"):
+        for file in (f"{name}.meta.json", name):
+            if not (own / file).exists():
+                (own / file).hardlink_to(loop / file)
 
 
 def _run_folder(runs: Path, base: int, part: Part | None = None) -> Path:
     """The folder of a base's run; a part with flags of its own has a run of its own."""
     apart = f"-{part.name}" if part and part.solver_flags else ""
     return runs / f"evidence-{base}{apart}"
-
-
-def _to(iterations: int) -> range:
-    return range(1, iterations + 1)
 
 
 def run(
@@ -163,17 +186,17 @@ def run(
     Raises:
         Failed: a step failed. Its results stay, and another call continues from there.
     """
-    makes = Makes()
+    running = Commands()
     locks = {base: threading.Lock() for part in plan.parts for base in part.bases}
 
     def make(part: Part, base: int) -> None:
         with locks[base]:  # two makes in one folder would make the same file
             folder = ROOT / _run_folder(runs, base, part)
             folder.mkdir(parents=True, exist_ok=True)
-            for name, arguments in steps(plan, part, base, runs):
+            for name, left in steps(plan, part, base, runs):
                 start = time.monotonic()
                 try:
-                    makes.make(arguments, folder / "study.log")
+                    running.run(left, folder / "study.log")
                 except Failed as failed:
                     raise Failed(f"base {base}, {part.name}, {name}: {failed}") from None
                 minutes = (time.monotonic() - start) / 60
@@ -195,7 +218,7 @@ def run(
             for future in made:
                 future.cancel()
             if not all(future.done() for future in made):
-                makes.stop()
+                running.stop()
     # What failed first is what is wrong; the others were stopped for it.
     errors = [future.exception() for future in made if not future.cancelled()]
     for error in sorted(filter(None, errors), key=lambda e: "stopped" in str(e)):

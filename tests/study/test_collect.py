@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,7 @@ from rzero_cli.errors import DataError
 from rzero_cli.world import questions as world
 from tests.helpers.run_folders import write
 
-from .collect import _AS_THE_LOOP, collect, dump, values_by_question
-from .runner import ROOT
+from .collect import collect, dump, values_by_question
 
 
 def _record(stage: str, **more: Any) -> dict[str, Any]:
@@ -136,9 +134,3 @@ def test_collect_refuses_a_run_on_other_questions(run: Path) -> None:
     made.write_text(made.read_text().replace('"seed": 5', '"seed": 6'))
     with pytest.raises(DataError, match="not of the held-out questions"):
         collect(run)
-
-
-def test_the_chains_that_share_the_first_iteration_are_those_of_the_recipe() -> None:
-    recipe = (ROOT / "src" / "rzero_cli" / "recipes" / "loop.mk").read_text("utf-8")
-    (names,) = re.findall(r"^AS_THE_LOOP := \$\(addprefix \$\(R\)/,(.*)\)$", recipe, re.M)
-    assert names.split() == [*_AS_THE_LOOP]

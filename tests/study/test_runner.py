@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from rzero_cli.report.summary import CHAINS
 from tests.helpers.run_folders import write
 
-from .collect import values_by_question
+from .collect import AS_THE_LOOP, values_by_question
 from .declared_plan import Part, Plan
-from .runner import Failed, _environment, commands, run, steps
+from .runner import Failed, _environment, _share_first_iteration, commands, run, steps
 
 PLAN = Plan(
     "small",
@@ -29,8 +30,7 @@ PLAN = Plan(
 def test_steps_are_makes_that_the_recipe_knows(tmp_path: Path) -> None:
     made = []
     for part in PLAN.parts:
-        for name, arguments in steps(PLAN, part, 7, tmp_path):
-            listed = commands(arguments)
+        for name, listed in steps(PLAN, part, 7, tmp_path):
             lines = [line.split("rzero_cli ")[1] for line in listed if "rzero_" in line]
             made.append((part.name, name, [line.split()[0] for line in lines], listed))
     first = ["sample", "label", "filter", "train-solver", "eval", "grade"]
@@ -47,6 +47,40 @@ def test_steps_are_makes_that_the_recipe_knows(tmp_path: Path) -> None:
     assert len(fast) == 1
     assert " train-solver " in fast[0]
     assert "/evidence-7-collapse/iter-1/solver" in fast[0]
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+def test_chains_that_begin_as_the_loop_run_its_commands_until_the_first_labels(chain: str) -> None:
+    def until_labels(goal: str, folder: str) -> list[str]:
+        given = ["RUN=x", "MODEL=base", "TRUTH=1", "ITERATIONS=1", f"RUNS={folder}"]
+        listed = [
+            line.replace(f"{folder}/x/{chain}", f"{folder}/x") for line in commands([*given, goal])
+        ]
+        stages = [
+            line
+            for line in listed
+            if line.startswith(("rzero challenge", "rzero sample", "rzero label"))
+        ]
+        assert stages[-1].startswith("rzero label")
+        return stages
+
+    same = until_labels(chain, "runs") == until_labels("loop", "runs")
+    assert same == (chain in AS_THE_LOOP)
+
+
+def test_chain_begins_with_the_loops_first_iteration(tmp_path: Path) -> None:
+    first = tmp_path / "iter-1"
+    for name in ("challenger/rzero.json", "questions.jsonl", "labeled.jsonl"):
+        write(first / name, {"from": name})
+        write(first / f"{name}.meta.json", {})
+    for chain in ("no-filter", "no-penalty"):
+        for _ in range(2):  # also where it was done before
+            _share_first_iteration(tmp_path, chain)
+    shared = {str(path.relative_to(first)) for path in first.rglob("*")}
+    own = tmp_path / "no-filter" / "iter-1"
+    assert {str(path.relative_to(own)) for path in own.rglob("*")} == shared
+    assert (own / "labeled.jsonl").samefile(first / "labeled.jsonl")
+    assert not (tmp_path / "no-penalty").exists()
 
 
 def test_the_callers_settings_change_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
