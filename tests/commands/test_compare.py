@@ -1,4 +1,4 @@
-"""`rzero compare` and `make compare`: output and errors."""
+"""`rzero compare`: output and errors."""
 
 from __future__ import annotations
 
@@ -99,21 +99,3 @@ def test_compare_errors_are_one_line(
 
 def test_compare_needs_two_files(refused: Refused) -> None:
     assert refused("compare", "a.json").startswith("compare needs two files or more")
-
-
-def test_make_compare_pairs_the_last_iteration_with_the_base(rzero: Rzero, tmp_path: Path) -> None:
-    assert rzero("init", "mine").status == 0
-    for name, text in {"base": "0101" * 10, "iter-1": "0000" * 10, "iter-2": "0111" * 10}.items():
-        folder = tmp_path / "mine" / "runs" / "x" / name
-        folder.mkdir(parents=True)
-        (folder / "eval.json").write_text(json.dumps(evaluation(t=verdicts(text))))
-    command = ["make", "-C", "mine", f"RZERO={sys.executable} -m rzero_cli", "compare", "RUN=x"]
-    made = subprocess.run(
-        [*command, "ITERATIONS=2"], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    assert "+25.0" in made.stdout
-    assert "+25.0" in (tmp_path / "mine" / "runs" / "x" / "compare.txt").read_text()
-    helped = subprocess.run(
-        ["make", "-C", "mine", "help"], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    assert "  compare " in helped.stdout

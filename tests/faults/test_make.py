@@ -70,7 +70,12 @@ def test_killed_loop_resumes_to_the_same_records(
 ) -> None:
     pytest.importorskip("torch")
     how = [f"RZERO={RZERO}", "PRESET=tiny", "TRUTH=1", "ITERATIONS=1", f"MODEL={small_base}"]
-    how += [f"HELDOUT={small_base}/heldout.jsonl", "CHALLENGE_FLAGS=--steps 4", "chains"]
+    how += [
+        f"HELDOUT={small_base}/heldout.jsonl",
+        "CHALLENGE_FLAGS=--steps 4",
+        "loop",
+        "base-challenger",
+    ]
     how += ["EVAL_FLAGS=--limit 60"]
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     begin = time.monotonic()

@@ -77,7 +77,9 @@ def test_deleted_stage_is_remade_with_everything_after_it(folder: Path) -> None:
     (copy / "iter-1" / "labeled.jsonl").unlink()
     base = "runs/tiny-base-small-0"
     tiny = ["PRESET=tiny", "TRUTH=1", "ITERATIONS=1", f"MODEL={base}"]
-    plan = make(folder, "-n", "chains", "RUN=copy", f"HELDOUT={base}/heldout.jsonl", *tiny)
+    plan = make(
+        folder, "-n", "loop", "base-challenger", "RUN=copy", f"HELDOUT={base}/heldout.jsonl", *tiny
+    )
     redone = ["label", "filter", "train-solver", "eval", "grade"]
     assert sorted(commands(plan.stdout)) == sorted(redone)
 

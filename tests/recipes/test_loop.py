@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -23,14 +24,14 @@ def test_init_writes_the_makefile_and_refuses_to_overwrite(folder: Path) -> None
 def test_make_alone_lists_the_targets(folder: Path) -> None:
     done = make(folder)
     assert done.returncode == 0
-    for target in ("run", "demo", "chains", "base-challenger", "one-model", "true-labels"):
+    for target in ("run", "demo", "loop", "base-challenger", "one-model", "true-labels"):
         assert f"  {target} " in done.stdout
 
 
 def test_log_file_reaches_every_stage(folder: Path) -> None:
     for log in ("", "log.jsonl"):
-        done = make(folder, "lineage", f"LOG_FILE={log}", "RZERO=echo [$$RZERO_LOG_FILE]")
-        assert f"[{log}] lineage " in done.stdout
+        done = make(folder, "report", f"LOG_FILE={log}", "RZERO=echo [$$RZERO_LOG_FILE]")
+        assert f"[{log}] report " in done.stdout
 
 
 def test_dry_run_reads_like_the_algorithm(folder: Path) -> None:
@@ -82,18 +83,32 @@ def test_ablation_changes_one_option_of_one_stage(
     assert option not in full
 
 
-def test_chains_share_artefacts_with_the_loop(folder: Path) -> None:
-    """Until the first labels, a chain that differs from the loop only after them is the loop."""
-    arguments = ("MODEL=org/base", "ITERATIONS=2", "CHAINS=trained no-filter no-penalty")
-    plan = make(folder, "-n", "chains", *arguments)
+def test_chains_share_the_base_models_evaluation(folder: Path) -> None:
+    arguments = ("MODEL=org/base", "ITERATIONS=2")
+    plan = make(folder, "-n", "loop", "no-filter", "no-penalty", *arguments)
     assert plan.returncode == 0, plan.stderr
     found = commands(plan.stdout)
-    assert [found.count(name) for name in ("challenge", "sample", "label")] == [5, 5, 5]
-    assert [found.count(name) for name in ("filter", "train-solver", "eval")] == [6, 6, 7]
-    filters = [line.split()[-4:] for line in plan.stdout.splitlines() if " filter " in line]
-    assert "runs/r-zero/no-filter/iter-1/train.jsonl" in [words[-1] for words in filters]
-    assert plan.stdout.count(" filter runs/r-zero/iter-1/labeled.jsonl ") == 2
+    stages = ("challenge", "sample", "label", "filter", "train-solver")
+    assert [found.count(name) for name in (*stages, "eval")] == [6, 6, 6, 6, 6, 7]
+    filters = [line.split()[-1] for line in plan.stdout.splitlines() if " filter " in line]
+    assert "runs/r-zero/no-filter/iter-1/train.jsonl" in filters
     assert "report" not in found
+
+
+def test_file_that_was_removed_is_made_again(folder: Path) -> None:
+    """And all that comes after it, though only the evaluation is asked for."""
+    given = ("MODEL=org/base", "ITERATIONS=1", "RUN=torn")
+    iteration = folder / "runs/torn/iter-1"
+    for number, name in enumerate(("challenger/rzero.json", "questions.jsonl", "labeled.jsonl")):
+        path = iteration / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        os.utime(path, (number, number))
+    (iteration / "questions.jsonl").unlink()
+    left = commands(make(folder, "-n", "loop", *given).stdout)
+    assert left == ["eval", "sample", "label", "filter", "train-solver", "eval"]
+    (folder / "runs/torn/iter-1/questions.jsonl").touch()
+    assert commands(make(folder, "-n", "loop", *given).stdout)[1] == "label", "it is newer"
 
 
 def test_one_model_chain_trains_the_challenger_as_solver(folder: Path) -> None:
@@ -108,11 +123,10 @@ def test_one_model_chain_trains_the_challenger_as_solver(folder: Path) -> None:
 
 
 def test_report_knows_every_chain(folder: Path) -> None:
-    found = re.search(r"^CHALLENGED := (.*)$", (folder / "Makefile").read_text(), re.M)
+    found = re.search(r"^CHAINS := (.*)$", (folder / "Makefile").read_text(), re.M)
     assert found is not None
-    chains = {"base-challenger", *found[1].split()}
-    assert {"trained", *CHAINS} == chains
-    assert CHAIN_NAMES.keys() == {"base", *chains}
+    assert {*CHAINS} == {*found[1].split()}
+    assert CHAIN_NAMES.keys() == {"base", "trained", *CHAINS}
 
 
 def test_run_may_have_the_name_of_a_chain(folder: Path) -> None:
@@ -123,7 +137,7 @@ def test_run_may_have_the_name_of_a_chain(folder: Path) -> None:
         assert plan == usual.replace("runs/mine", f"runs/{name}")
 
 
-@pytest.mark.parametrize("target", [["true-labels"], ["chains", "CHAINS=trained true-labels"]])
+@pytest.mark.parametrize("target", [["true-labels"], ["true-labels", "loop"]])
 def test_true_labels_need_an_oracle_before_any_stage(folder: Path, target: list[str]) -> None:
     done = make(folder, *target, "MODEL=org/base", "RUN=asked", "RZERO=echo")
     assert done.returncode == 2

@@ -56,19 +56,17 @@ def test_loop_stops_when_the_probe_falls_and_names_the_solver_to_ship(stubbed: P
     assert not json.loads((stubbed / "runs/x/iter-1/guard.json").read_text())["tripped"]
 
 
-def test_chain_that_shares_the_guarded_loop_waits_for_it(stubbed: Path) -> None:
-    """Two makes would make the same Challenger at once."""
-    (stubbed / "plan.json").write_text(json.dumps({"different": [100, 100]}))
-    given = ("MODEL=org/base", "HELDOUT=heldout.jsonl", "ITERATIONS=2", "RUN=x", STUB)
-    chains = "CHAINS=trained no-filter"
-    done = make(stubbed, "-j2", "chains", chains, "GUARD=diversity", *given)
+def test_only_the_loop_itself_is_guarded(stubbed: Path) -> None:
+    """A chain beside it goes on; nothing is made twice by the two makes."""
+    (stubbed / "plan.json").write_text(json.dumps({"different": [100, 10, 100]}))
+    given = ("MODEL=org/base", "HELDOUT=heldout.jsonl", "RUN=x", STUB)
+    done = make(stubbed, "-j2", "loop", "no-filter", "GUARD=diversity", *given)
     assert done.returncode == 0, done.stderr
     ran = (stubbed / "commands.log").read_text().splitlines()
-    asked = [line.split()[-1] for line in ran if line.startswith("challenge")]
-    at = ("runs/x/iter-1", "runs/x/iter-2", "runs/x/no-filter/iter-2")
+    asked = sorted(line.split()[-1] for line in ran if line.startswith("challenge"))
+    at = [f"runs/x/iter-{k}" for k in (1, 2)] + [f"runs/x/no-filter/iter-{k}" for k in (1, 2, 3)]
     assert asked == [f"{folder}/challenger" for folder in at]
-    others = ["no-filter" in line for line in ran]
-    assert others == sorted(others)
+    assert len([line for line in ran if line.endswith("runs/x/base/eval.json")]) == 1
 
 
 def test_loop_stops_on_collapse_and_continues_without_the_guard(stubbed: Path) -> None:
@@ -83,7 +81,8 @@ def test_loop_stops_on_collapse_and_continues_without_the_guard(stubbed: Path) -
 
     again, ran = guarded(stubbed, "GUARD=diversity")
     assert again.splitlines()[-1] == line
-    assert [command.split()[0] for command in ran] == ["guard"], "nothing else is done again"
+    done = [command.split()[0] for command in ran]
+    assert done == ["guard", "guard", "report", "stats", "guard"], "nothing else is done again"
     shown = make(stubbed, "-n", "run", "MODEL=org/base", "RUN=x", STUB, "GUARD=diversity")
     assert "challenge" not in shown.stdout
 
@@ -122,8 +121,8 @@ def test_report_orders_stats_by_iteration(stubbed: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["GUARD=probe"], "PROBE=: no such file"),
-        (["GUARD=probe", "PROBE=heldout.jsonl"], "PROBE is HELDOUT"),
+        (["GUARD=probe"], "PROBE=: must be a file of true answers, to other questions"),
+        (["GUARD=probe", "PROBE=heldout.jsonl"], "PROBE=heldout.jsonl: must be a file"),
         (["GUARD=answers"], "GUARD=answers: must be probe, diversity or probe,diversity"),
     ],
 )

@@ -87,8 +87,8 @@ $R/base-challenger/%: private ASKING = $(AFTER)
 $R/base-challenger/%: private ASKER = $(MODEL) ## baseline: the Challenger is never trained
 $R/no-penalty/%: private override CHALLENGE_FLAGS += --lambda-rep 0 ## ablation: without the repetition penalty
 $R/no-filter/%: private override FILTER_FLAGS += --delta 0.5 ## ablation: train on every labelled question
-$R/one-model/%: private ANSWERER = $R/$*/challenger
-$R/one-model/%: private CHALLENGER = $(SOLVER) ## ablation: one model asks and answers
+$R/one-model/%: private CHALLENGER = $(SOLVER)
+$R/one-model/%: private ANSWERER = $R/$*/challenger ## ablation: one model asks and answers
 $R/official/%: private override PRESET := $(PRESET:%=%,)official ## the rules of the authors' code
 $R/true-labels/%: private LEARNED = known
 $R/true-labels/%: private override SOLVER_FLAGS += --answer-key reference ## ceiling: true answers (ORACLE_FLAGS)
@@ -109,8 +109,8 @@ run: loop ## the loop, ITERATIONS times, from MODEL
 	$(REPORT)
 	$(if $(GUARD),@$(JUDGE))
 loop: $(if $(GUARD),guarded,$(results)) ## the same without a report
-$(CHAINS): $$(call results,$$@/)
 true-labels: needs-oracle
+$(CHAINS): $$(call results,$$@/)
 # iter-10 after iter-2: each file is held against those before it.
 LABELED = $(shell ls $R/iter-*/labeled.jsonl 2> /dev/null | sort -V)
 REPORT = $(RZERO) report $R --force $(addprefix -o $R/,summary.json summary.txt summary.png report.html)$(if \
@@ -124,7 +124,7 @@ JUDGE = $(RZERO) guard $R --guard $(GUARD) $(GUARD_FLAGS) $(PRESET_FLAG)
 TRIPPED := '^  "tripped": true' $R/iter-
 SHOWN := $(findstring n,$(filter-out --%,$(firstword -$(MAKEFLAGS))))
 PROBED = $(if $(findstring probe,$(GUARD)),$(foreach k,base $(STEPS:%=iter-%),$R/$k/probe.json))
-guarded: needs-guard
+guarded: needs-guard $(if $(SHOWN),,$R/base/eval.json)
 	@$(if $(SHOWN),grep -qs $(TRIPPED)*/guard.json ||) for k in $(if $(SHOWN),$(ITERATIONS),$(STEPS)); do \
 	  $(MAKE) --no-print-directory passed ITERATIONS=$$k || exit $$?; \
 	  ! grep -qs $(TRIPPED)$$k/guard.json || break; done
