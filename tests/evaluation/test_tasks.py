@@ -17,6 +17,7 @@ from helpers.scripted_engine import Scripted, records  # noqa: E402
 from rzero_cli.engines import Completion, Sampling  # noqa: E402
 from rzero_cli.engines.transformers import TransformersEngine  # noqa: E402
 from rzero_cli.errors import RzeroError, UsageError  # noqa: E402
+from rzero_cli.evaluation.lm import quiet  # noqa: E402
 from rzero_cli.evaluation.loading import load_tasks  # noqa: E402
 from rzero_cli.evaluation.tasks import evaluate_tasks  # noqa: E402
 
@@ -245,6 +246,18 @@ def test_evaluate_tasks_prints_nothing(
     tasks = load(["rzero_sums", "rzero_choice"], include_path=folder)
     evaluate_tasks(engine, tasks, **TASK_DEFAULTS)
     assert capfd.readouterr() == ("", "")
+
+
+def test_lm_evals_bar_of_prompts_is_hidden(folder: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """Once lm-eval draws none, or has an argument for it, `quiet` need not replace its `tqdm`."""
+    task = load(["rzero_sums"], include_path=folder)["tasks"]["rzero_sums"]
+    task.build_all_requests()
+    assert "4/4" in capfd.readouterr().err
+    with quiet():
+        task.build_all_requests()
+    assert capfd.readouterr() == ("", "")
+    task.build_all_requests()
+    assert "4/4" in capfd.readouterr().err
 
 
 def test_task_without_data_is_one_line(folder: str) -> None:

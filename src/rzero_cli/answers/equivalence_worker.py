@@ -60,23 +60,23 @@ def _refuse(event: str, details: tuple[Any, ...]) -> None:
 def _comparer() -> Callable[[str, str], bool]:
     """Import math-verify and return `equal(a, b)`, exact and symmetric."""
     import sympy  # type: ignore[import-untyped]
-    from latex2sympy2_extended import latex2sympy
+    from latex2sympy2_extended import NormalizationConfig, normalize_latex
     from latex2sympy2_extended.latex2sympy2 import ConversionConfig, _Latex2Sympy
     from math_verify import verify
     from math_verify.grader import should_treat_as_complex
 
     logging.disable(logging.CRITICAL)
-    config = ConversionConfig(lowercase_symbols=False)
+    config, normalization = ConversionConfig(lowercase_symbols=False), NormalizationConfig()
 
-    def number(_: object, text: str) -> Any:
-        digits = text.replace(",", "")
-        return sympy.Integer(digits) if digits.isdecimal() else sympy.Float(digits)
-
-    # Its own one has sympy evaluate the digits as Python.
-    _Latex2Sympy.parse_number = number
+    class Converter(_Latex2Sympy):  # type: ignore[misc] # it has no types
+        def parse_number(self, text: str) -> Any:
+            """Read the digits, which its own one has sympy evaluate as Python."""
+            digits = text.replace(",", "")
+            return sympy.Integer(digits) if digits.isdecimal() else sympy.Float(digits)
 
     def parse(latex: str, is_real: bool | None) -> Any:
-        parsed = latex2sympy(latex, is_real=is_real, conversion_config=config)
+        converter = Converter(is_real=is_real, config=config)
+        parsed = converter.parse(normalize_latex(latex, normalization))
         return parsed.subs({x: sympy.I for x in parsed.free_symbols if x.name == "i"})
 
     def differ_numerically(a: Any, b: Any) -> bool:

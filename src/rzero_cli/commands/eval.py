@@ -17,7 +17,7 @@ from rzero_cli.data.provenance import content_hash
 from rzero_cli.data.records import group_of
 from rzero_cli.data.whole_files import check_new_file, open_copy, write_json
 from rzero_cli.engines import derived_seed
-from rzero_cli.engines.models import require
+from rzero_cli.engines.models import offline_without_hub, require
 from rzero_cli.errors import UsageError
 from rzero_cli.fields import option
 from rzero_cli.method.prompts import SOLVER
@@ -331,6 +331,7 @@ def _questions(
                 group_key=asked.group_key,
             )
         ], {}
+    offline_without_hub()
     from rzero_cli.evaluation.loading import load_tasks
 
     named = load_tasks(

@@ -13,9 +13,11 @@ from rzero_cli.engines.loadable import check_adapter, check_checkpoint, has_toke
 from rzero_cli.engines.shapes import published
 from rzero_cli.errors import RzeroError, UsageError
 
-__all__ = ["adapter_base", "check_model", "require"]
+__all__ = ["adapter_base", "check_model", "offline_without_hub", "require"]
 
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+_HUB_PATIENCE = 3.0
+"""Seconds for the hub to answer at all; its own libraries would try for up to a minute."""
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -99,19 +101,33 @@ def _check_code(folder: Path, engine: str) -> None:
         )
 
 
-def _check_hub(option: str, model: str) -> None:
-    """Without a way to the hub, look at its cache alone: its own retries take a minute."""
-    if find_spec("huggingface_hub") is None or any(map(os.environ.get, _PROXIES)):
+def offline_without_hub() -> None:
+    """Have Hugging Face's libraries use their cache alone where the hub does not answer.
+
+    They, and processes that they start, read this from the environment when they are imported: call
+    it before. Through a proxy nobody knows what answers until it is asked.
+    """
+    offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+    if offline or any(map(os.environ.get, _PROXIES)):
         return
-    import socket  # slow to import, as is the other
+    import socket  # slow to import
 
-    from huggingface_hub import constants, try_to_load_from_cache
-
+    hub = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
     try:
-        socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, None)
-    except OSError:
-        constants.HF_HUB_OFFLINE = True
-    if constants.HF_HUB_OFFLINE and not try_to_load_from_cache(model, "config.json"):
+        port = hub.port or (80 if hub.scheme == "http" else 443)
+        socket.create_connection((hub.hostname or "", port), _HUB_PATIENCE).close()
+    except (OSError, ValueError):
+        os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def _check_hub(option: str, model: str) -> None:
+    """Raise RzeroError for a model that is not in the cache where the hub is out of reach."""
+    if find_spec("huggingface_hub") is None:
+        return
+    offline_without_hub()
+    from huggingface_hub import is_offline_mode, try_to_load_from_cache
+
+    if is_offline_mode() and not try_to_load_from_cache(model, "config.json"):
         raise RzeroError(
             f"{option} {model}: no such directory; not in the hub's cache either, and the hub is "
             "out of reach"

@@ -45,21 +45,30 @@ _SCORED_AT_ONCE = 256
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep what lm-eval and its tasks print off standard output, and its notices to itself."""
-    loggers, bars = [logging.getLogger(n) for n in ("lm_eval", "datasets")], lm_eval.api.task.tqdm
+    loggers = [logging.getLogger(name) for name in ("lm_eval", "datasets")]
     levels, data_bars = [one.level for one in loggers], not datasets.are_progress_bars_disabled()
     for logger, level in zip(loggers, (logging.ERROR, logging.CRITICAL), strict=True):
         logger.setLevel(level)
     datasets.disable_progress_bars()
-    lm_eval.api.task.tqdm = partial(bars, disable=True)  # building prompts takes no time
     try:
-        with redirect_stdout(sys.stderr):
+        with redirect_stdout(sys.stderr), _without_bar_of_prompts():
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-        lm_eval.api.task.tqdm = bars
         if data_bars:
             datasets.enable_progress_bars()
+
+
+@contextmanager
+def _without_bar_of_prompts() -> Iterator[None]:
+    """Have lm-eval build prompts without a bar: they take no time, and no argument turns it off."""
+    bar = lm_eval.api.task.tqdm
+    lm_eval.api.task.tqdm = partial(bar, disable=True)
+    try:
+        yield
+    finally:
+        lm_eval.api.task.tqdm = bar
 
 
 class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types

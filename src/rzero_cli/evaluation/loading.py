@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -32,8 +31,6 @@ Tasks = dict[str, Any]
 _BUILDERS = {".parquet": "parquet", ".csv": "csv"}
 """By the end of a file's name, what `datasets` reads it with; anything else is JSON lines."""
 _ABSENT = ("ConnectionError", "OfflineModeIsEnabled", "DatasetNotFoundError", "FileNotFoundError")
-_HUB_PATIENCE = 3.0
-"""Seconds for a hub to answer at all; `datasets` alone would try for half a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +81,7 @@ def load_tasks(
             entry = manager.task_index[name]
             overlay = _overlay(name, entry, files, num_fewshot, Path(overlays))
             manager.task_index[name] = replace(entry, yaml_path=overlay)
-        with _within_reach(_said(manager, name) for name in names if name not in given):
-            loaded = _load_all(manager, names, given)
+        loaded = _load_all(manager, names, given)
     merged_parts = {key: union(one.get(key, {}) for one in loaded) for key in loaded[0]}
     found = merged_parts["tasks"]
     for name in given:
@@ -177,37 +173,6 @@ def _overlay(
     target = folder / f"{len(list(folder.iterdir()))}.yaml"
     target.write_text(yaml.safe_dump(overlay), "utf-8")
     return target
-
-
-@contextmanager
-def _within_reach(configurations: Iterable[Mapping[str, Any]]) -> Iterator[None]:
-    """Where the hub does not answer, take what its cache has and do not wait for it.
-
-    Args:
-        configurations: of the tasks whose data was not given.
-    """
-    import datasets
-    from huggingface_hub import constants, get_session
-
-    if constants.HF_HUB_OFFLINE or all(map(_is_local, configurations)):
-        yield
-        return
-    try:
-        get_session().head(constants.ENDPOINT, timeout=_HUB_PATIENCE)
-    except Exception:  # whatever keeps us from it
-        constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = False
-
-
-def _is_local(said: Mapping[str, Any]) -> bool:
-    """Does a task say itself in which local files its data is?"""
-    path = said.get("dataset_path")
-    return bool(said.get("custom_dataset") or path in ("json", "parquet", "csv")) or (
-        path is not None and Path(path).exists()
-    )
 
 
 def _load_all(
