@@ -186,7 +186,7 @@ def build(wanted: str | None = None) -> typer.Typer:
 def _load(command: Command) -> tuple[Callable[..., None], str]:
     """A subcommand's function, and its docstring with the breaks inside paragraphs taken out."""
     module, name = command.place.split(":")
-    function = getattr(import_module(f"rzero_cli.commands.{module}"), name)
+    function = getattr(import_module(f"rzero_cli.commands.{module}"), name)()
     paragraphs = cleandoc(function.__doc__ or "").split("\n\n")
     return function, "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
 

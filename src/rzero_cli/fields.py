@@ -26,7 +26,8 @@ PRESET: Any = _Preset()
 class Mark:
     """What is to be known of one option."""
 
-    help: str
+    help: str | Callable[[], str]
+    """A function where it takes reading a file."""
     flags: tuple[str, ...]
     """As typed, such as ("-o", "--output"); of none, the field's name makes one."""
     panel: str | None
@@ -49,7 +50,7 @@ class Mark:
 
 
 def option(
-    help: str,
+    help: str | Callable[[], str],
     *flags: str,
     default: Any = PRESET,
     panel: str | None = None,
@@ -62,7 +63,7 @@ def option(
     """Declare a field that is an option.
 
     Args:
-        help: one line for `--help`.
+        help: one line for `--help`, or what returns it.
         flags: as typed; by default the field's name with dashes.
         default: the value where nothing else gives one; left out, it is the preset's. With
             `dataclasses.MISSING` the option must be given.

@@ -74,6 +74,30 @@ def test_commands_without_a_model_import_nothing_heavy(tmp_path: Path) -> None:
     assert not set(modules) & set(HEAVY)
 
 
+def test_commands_import_without_reading_a_file() -> None:
+    """What `--help` takes from the presets is read when the command is built."""
+    code = """
+import sys
+from pathlib import Path
+import rzero_cli
+own, read = str(Path(rzero_cli.__file__).parent), []
+def look(event, details):
+    if event == "open" and str(details[0]).startswith(own): read.append(str(details[0]))
+sys.addaudithook(look)
+from importlib import import_module
+from rzero_cli.cli import COMMANDS, build
+for command in COMMANDS:
+    import_module(f"rzero_cli.commands.{command.place.split(':')[0]}")
+print([path for path in read if not path.endswith((".py", ".pyc"))])
+build("filter")
+print([path for path in read if not path.endswith((".py", ".pyc"))])
+"""
+    ended = subprocess.run([sys.executable, "-B", "-c", code], capture_output=True, text=True)
+    before, after = ended.stdout.splitlines()
+    assert before == "[]", ended.stderr
+    assert "presets.toml" in after
+
+
 def test_data_and_method_import_without_numpy() -> None:
     code = (
         "import sys\n"

@@ -47,7 +47,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
     app = typer.Typer()
     app.callback()(lambda: None)
-    app.command("label")(label)
+    app.command("label")(label())
     app.command("filter")(lambda: None)  # so that rzero.toml may name it
 
     def called(*words: str) -> tuple[Call, Things]:

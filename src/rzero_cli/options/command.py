@@ -1,5 +1,7 @@
 """`@command`: a function of groups becomes a command line, and a command line a call of it.
 
+What it leaves makes the command for typer when it is called, and only then are presets read.
+
 Every parameter of a command is a group (`fields.py`), but for one of type `Call`. The fields of all
 groups become typer's options; typer reads them, `precedence.py` has set their defaults, and the
 function gets the groups back.
@@ -15,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
 
@@ -166,8 +168,8 @@ def groups_of(function: Callable[..., None]) -> dict[str, type]:
 
 def command(
     name: str, general: type[Quiet] | None = None
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Make a function of groups the command called `name`, as typer takes it.
+) -> Callable[[Callable[..., None]], Callable[[], Callable[..., None]]]:
+    """Make a function of groups one that makes the command called `name`, as typer takes it.
 
     Args:
         general: a group that the function is not given: what `Call` knows of it is enough.
@@ -211,7 +213,7 @@ def command(
         run.__doc__, run.__name__, run.__module__ = function.__doc__, name, function.__module__
         return run
 
-    return make
+    return lambda function: partial(make, function)
 
 
 def _parameter(
@@ -220,8 +222,9 @@ def _parameter(
     """One option or argument as typer declares it."""
     mark = mark_of(field)
     default = None if mark.preset else field.default
+    text = mark.help() if callable(mark.help) else mark.help
     if mark.is_argument:
-        told: Any = typer.Argument(help=mark.help, **mark.more)
+        told: Any = typer.Argument(help=text, **mark.more)
     else:
         shown = mark.shown
         if mark.preset:
@@ -229,7 +232,7 @@ def _parameter(
             shown = mark.shown if value is None else str(value)
         told = typer.Option(
             *(mark.flags or (f"--{name.replace('_', '-')}",)),
-            help=mark.help,
+            help=text,
             rich_help_panel=mark.panel or group.PANEL,
             show_default=shown,
             **mark.more,

@@ -18,7 +18,7 @@ class Defaults:
 
     PANEL: ClassVar = OUTPUT
     preset: str = option(
-        f"Defaults: {', '.join(presets.preset_names())}; or several with commas.",
+        lambda: f"Defaults: {', '.join(presets.preset_names())}; or several with commas.",
         default=None,
         unset=presets.BASE_PRESET,
         envvar="RZERO_PRESET",
