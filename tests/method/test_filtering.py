@@ -130,3 +130,18 @@ def test_quick_keep_agrees_with_exact_comparison(
 )
 def test_quick_keep_leaves_bad_records_undecided(record: object) -> None:
     assert quick_keep(band(Decimal("0.25")))(json.dumps(record).encode(), record) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("0.25 \t", True),
+        ("25e-2", True),
+        ("0.2499999999999999999", False),
+        ("0e9999999999999999999999", None),
+        (f"0.25{'0' * 40}", None),
+    ],
+)
+def test_quick_keep_leaves_odd_numbers_undecided(text: str, kept: bool | None) -> None:
+    raw = f'{{"answer":"1","p_hat":{text}}}'.encode()
+    assert quick_keep(band(Decimal("0.25")))(raw, json.loads(raw)) is kept
