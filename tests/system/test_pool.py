@@ -107,6 +107,27 @@ def test_killed_pool_worker_is_replaced_and_nothing_lost(tmp_path: Path) -> None
     assert [number for _, number in results] == list(range(2000))
 
 
+def test_pool_worker_killed_while_it_answers_is_replaced(tmp_path: Path) -> None:
+    """What it has sent of its answer is not waited for."""
+    mark, long = tmp_path / "killed", 30 << 20
+
+    @contextmanager
+    def fragile() -> Iterator[Callable[[int], bytes]]:
+        def work(number: int) -> bytes:
+            if number != 100 or mark.exists():
+                return b""
+            mark.touch()
+            threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGKILL)).start()
+            return bytes(long)
+
+        yield work
+
+    results = [len(result) for _, result in in_order(fragile, _pairs(range(300)), workers=2)]
+    assert mark.exists()
+    assert results in ([0] * 300, [0] * 100 + [long] + [0] * 199)  # it was the faster, once
+    assert multiprocessing.active_children() == []
+
+
 def test_record_that_kills_every_worker_ends_the_run() -> None:
     @contextmanager
     def deadly() -> Iterator[Callable[[int], int]]:

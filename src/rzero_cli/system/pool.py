@@ -3,6 +3,11 @@
 Each core has a process of its own and a thread that feeds it. A thread takes whatever inputs are
 waiting, up to a chunk: a slow pipe is answered record by record, a fast one in blocks. A process
 that dies, killed by hand or for want of memory, is replaced and its chunk done again.
+
+`ProcessPoolExecutor` cannot: all its processes answer through one pipe, and where one is killed in
+the middle of an answer, it waits for the rest for ever (a quarter of 50 tries with answers of 60 to
+200 kB). It also has no way to end work at a Ctrl-C before Python 3.14. So processes are our own,
+with a pipe each, whose end is seen.
 """
 
 from __future__ import annotations
@@ -13,7 +18,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, closing, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from multiprocessing.connection import Connection
 from queue import Empty, Queue
 from typing import Any, TypeVar
@@ -61,67 +66,55 @@ def in_order(
             for item, argument in inputs:
                 yield item, work(argument)
         return
-    with closing(_Pool(open_work, workers)) as pool:
-        yield from pool.run(inputs)
+    waiting: Queue[tuple[T, A] | None] = Queue(workers * _AHEAD * _CHUNK)
+    taken: Queue[tuple[tuple[T, ...], Future[list[R]]] | None] = Queue(workers * _AHEAD)
+    taking, failed = threading.Lock(), list[BaseException]()
 
-
-class _Pool:
-    def __init__(self, open_work: Callable[[], Any], workers: int) -> None:
-        self._waiting: Queue[tuple[Any, Any] | None] = Queue(workers * _AHEAD * _CHUNK)
-        self._taken: Queue[tuple[list[Any], Future[list[Any]]] | None] = Queue(workers * _AHEAD)
-        self._taking = threading.Lock()
-        self._error: BaseException | None = None
-        self._closed = False
-        # Forked before there is any thread.
-        self._workers = [_Worker(open_work) for _ in range(workers)]
-
-    def run(self, inputs: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
-        threading.Thread(target=self._read, args=(inputs,), daemon=True).start()
-        for worker in self._workers:
-            threading.Thread(target=self._feed, args=(worker,), daemon=True).start()
-        while taken := self._taken.get():
-            items, future = taken
-            yield from zip(items, future.result(), strict=True)
-        if self._error:
-            raise self._error
-
-    def close(self) -> None:
-        self._closed = True
-        for worker in self._workers:
-            worker.stop()
-
-    def _read(self, inputs: Iterable[tuple[Any, Any]]) -> None:
+    def read() -> None:
         try:
             for pair in inputs:
-                self._waiting.put(pair)
+                waiting.put(pair)
         except BaseException as error:
-            self._error = error
-        self._waiting.put(None)
+            failed.append(error)
+        waiting.put(None)
 
-    def _feed(self, worker: _Worker) -> None:
-        while not self._closed:
-            with self._taking:  # so that chunks are numbered as they are taken
-                if not (chunk := self._take()):
-                    self._taken.put(None)
+    def feed(worker: _Worker) -> None:
+        while not worker.closed:
+            with taking:  # so that chunks are numbered as they are taken
+                if not (chunk := _take(waiting)):
+                    taken.put(None)
                     return
                 items, arguments = zip(*chunk, strict=True)
-                future: Future[list[Any]] = Future()
-                self._taken.put((list(items), future))
+                future: Future[list[R]] = Future()
+                taken.put((items, future))
             try:
                 future.set_result(worker.call(arguments))
             except Exception as error:
                 future.set_exception(error)
 
-    def _take(self) -> list[tuple[Any, Any]]:
-        """Wait for an input and take those behind it that are there; none at the end."""
-        chunk: list[tuple[Any, Any]] = []
-        with suppress(Empty):
-            while len(chunk) < _CHUNK:
-                if (pair := self._waiting.get(block=not chunk)) is None:
-                    self._waiting.put(None)  # for the other threads
-                    break
-                chunk.append(pair)
-        return chunk
+    with ExitStack() as opened:
+        # Forked before there is any thread.
+        fed = [opened.enter_context(closing(_Worker(open_work))) for _ in range(workers)]
+        threading.Thread(target=read, daemon=True).start()
+        for worker in fed:
+            threading.Thread(target=feed, args=(worker,), daemon=True).start()
+        while chunk := taken.get():
+            items, future = chunk
+            yield from zip(items, future.result(), strict=True)
+        if failed:
+            raise failed[0]
+
+
+def _take(waiting: Queue[Any]) -> list[tuple[Any, Any]]:
+    """Wait for an input and take those behind it that are there; none at the end."""
+    chunk: list[tuple[Any, Any]] = []
+    with suppress(Empty):
+        while len(chunk) < _CHUNK:
+            if (pair := waiting.get(block=not chunk)) is None:
+                waiting.put(None)  # for the other threads
+                break
+            chunk.append(pair)
+    return chunk
 
 
 class _Worker:
@@ -130,7 +123,7 @@ class _Worker:
     def __init__(self, open_work: Callable[[], Any]) -> None:
         self._open_work = open_work
         self._changing = threading.Lock()
-        self._stopped = False
+        self.closed = False
         self._start()
 
     def call(self, arguments: Sequence[Any]) -> list[Any]:
@@ -146,9 +139,9 @@ class _Worker:
             return list(outcome)
         raise RzeroError(f"the same {len(arguments)} records ended {_TRIES} worker processes")
 
-    def stop(self) -> None:
+    def close(self) -> None:
         with self._changing:
-            self._stopped = True
+            self.closed = True
             self._end()
 
     def _start(self) -> None:
@@ -167,7 +160,7 @@ class _Worker:
 
     def _replace(self) -> None:
         with self._changing:
-            if self._stopped:
+            if self.closed:
                 raise RzeroError("the run has ended")
             self._end()
             self._connection.close()
