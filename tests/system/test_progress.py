@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
@@ -9,9 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from helpers.json_lines import lines_of
-from rzero_cli.system.progress import MetricsLog, Moment, Window, duration, fitting, means
+from rzero_cli.system.progress import MetricsLog, Moment, Window, duration, means
+from rzero_cli.system.progress_display import _bar
 
 
 def test_rate_covers_the_last_minute() -> None:
@@ -52,16 +55,12 @@ def test_time_left_needs_a_total_and_a_rate() -> None:
 def test_progress_texts_are_readable() -> None:
     figures = means(4, p_hat=2.1, kept=3) | means(0, right=0)
     moment = Moment(75, 1234, 8000, 12.345, 4560.7, figures)
-    assert [text for _, text in moment.texts("questions")] == [
-        *("1,234/8,000 questions", "12.3/s", "4,561 tokens/s", "9 min left"),
-        *("p_hat 0.525", "kept 0.75"),
+    assert moment.texts("questions") == [
+        *("1,234/8,000 questions", "12.3/s", "9 min left"),
+        *("p_hat 0.525", "kept 0.75", "4,561 tokens/s"),
     ]
-    # Beside a bar on 80 columns: both rates, and the first figure before the second.
-    texts = moment.texts()
-    assert fitting(texts, 80 - len("label") - 9) == [text for _, text in texts[:-1]]
-    slow = Moment(75, 3, None, 0.05, None).texts()
-    assert [text for _, text in slow] == ["3", "3/min", "1 min"]
-    assert [text for _, text in Moment(7).texts("updates")] == ["7 s"]
+    assert Moment(75, 3, None, 0.05, None).texts() == ["3", "3/min", "1 min"]
+    assert Moment(7).texts("updates") == ["7 s"]
 
 
 @pytest.mark.parametrize(
@@ -75,12 +74,23 @@ def test_duration_texts(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
-def test_progress_texts_are_dropped_by_rank_when_narrow() -> None:
-    texts = [(0, "12/20"), (9, "long and last"), (1, "3 s left"), (2, "p_hat 0.5")]
-    assert fitting(texts, 200) == ["12/20", "long and last", "3 s left", "p_hat 0.5"]
-    assert fitting(texts, 28) == ["12/20", "3 s left", "p_hat 0.5"]
-    assert fitting(texts, 27) == ["12/20", "3 s left"]
-    assert fitting(texts, 3) == []
+@pytest.mark.parametrize(
+    ("columns", "line"),
+    [
+        (120, f"label {'━' * 24} 1,234/8,000  12.3/s  9 min left  p_hat 0.525  4,561 tokens/s"),
+        (80, f"label {'━' * 16} 1,234/8,000  12.3/s  9 min left  p_hat 0.525  4,561 toke…"),
+        (60, f"label {'━' * 12} 1,234/8,000  12.3/s  9 min left  p_hat 0…"),
+        (20, "label ━━━━ 1,234/8,…"),
+    ],
+)
+def test_bar_on_a_narrow_terminal_cuts_off_the_end(columns: int, line: str) -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=columns, color_system="standard")
+    with _bar("label", console) as draw:
+        draw(Moment(75, 1234, 8000, 12.345, 4560.7, {"p_hat": 0.525}))
+    bare = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", stream.getvalue())
+    bare = re.sub("[╸╺]", "━", bare)
+    assert {frame.rstrip() for frame in re.split(r"[\r\n]+", bare)} == {line, ""}
 
 
 def test_log_line_is_valid_json_without_keys(

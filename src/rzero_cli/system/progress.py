@@ -19,7 +19,7 @@ from typing import Any
 
 from rzero_cli.system.secrets import redact
 
-__all__ = ["MetricsLog", "Moment", "Window", "check_log_file", "duration", "fitting", "means"]
+__all__ = ["MetricsLog", "Moment", "Window", "check_log_file", "duration", "means"]
 
 Figures = Mapping[str, float]
 _RECENT = 60.0
@@ -94,36 +94,20 @@ class Moment:
         counts = {"done": self.done, "total": self.total}
         return {"seconds": round(self.seconds, 3), **counts, **known, **figures}
 
-    def texts(self, unit: str = "") -> list[tuple[int, str]]:
-        """What a person is shown, in this order, each with its rank when there is not room for
-        all: the smallest first."""
+    def texts(self, unit: str = "") -> list[str]:
+        """Return what a person is shown; a narrow terminal cuts off the end."""
         shown = []
         if self.done is not None:
             total = "" if self.total is None else f"/{self.total:,}"
-            shown.append((0, f"{self.done:,.0f}{total} {unit}".rstrip()))
+            shown.append(f"{self.done:,.0f}{total} {unit}".rstrip())
         if self.per_second is not None:
-            shown.append((2, _rate(self.per_second)))
+            shown.append(_rate(self.per_second))
+        left = self.seconds_left
+        shown.append(f"{duration(left)} left" if left else duration(self.seconds))
+        shown += [f"{name} {value:.3g}" for name, value in self.figures.items()]
         if self.tokens_per_second:
-            shown.append((4, _rate(self.tokens_per_second, " tokens")))
-        if self.seconds_left:
-            shown.append((1, f"{duration(self.seconds_left)} left"))
-        else:
-            shown.append((1, duration(self.seconds)))
-        # The first figure goes before the tokens, the others after them.
-        ranks = [3, *range(5, 5 + len(self.figures))]
-        figures = zip(ranks, self.figures.items(), strict=False)
-        return shown + [(rank, f"{name} {value:.3g}") for rank, (name, value) in figures]
-
-
-def fitting(texts: Sequence[tuple[int, str]], width: int, *, gap: int = 2) -> list[str]:
-    """Those of `Moment.texts` that fit into `width` columns, in their order."""
-    kept: set[int] = set()
-    for _, place in sorted((rank, place) for place, (rank, _) in enumerate(texts)):
-        width -= len(texts[place][1]) + gap
-        if width < 0:
-            break
-        kept.add(place)
-    return [text for place, (_, text) in enumerate(texts) if place in kept]
+            shown.append(_rate(self.tokens_per_second, " tokens"))
+        return shown
 
 
 def duration(seconds: float) -> str:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from rzero_cli.system.messages import say
-from rzero_cli.system.progress import MetricsLog, Moment, Window, fitting
+from rzero_cli.system.progress import MetricsLog, Moment, Window
 
 __all__ = ["Look", "Tell", "log_end", "watched"]
 
@@ -32,7 +32,6 @@ _FIRST = 10.0  # seconds until the first line, of what is no terminal
 _LONGEST = 300.0  # ... and between two lines, which begin to grow apart at that
 _LOGGED = 10.0  # seconds between two lines of --log-file
 _PATIENCE = 1.0  # seconds to wait for a terminal that takes nothing
-_BAR, _LEAST_BAR = 30, 6  # columns
 _SHORT = 1.0  # seconds in which no bar is drawn: what ends sooner would only leave one behind
 
 
@@ -75,17 +74,14 @@ def watched(
 
     def moment() -> Moment:
         with one_at_a_time:
-            return seen_now()
-
-    def seen_now() -> Moment:
-        now, seen = time.monotonic(), dict(look())
-        done, before = seen.pop("done", None), seen.pop("before", 0)
-        if done is None:
-            return Moment(now - began, total=known)
-        tokens = seen.pop("tokens", None)
-        window.add(now, (done - before, tokens or 0))
-        rate, tokens_rate = window.rates(now)
-        return Moment(now - began, done, known, rate, tokens_rate if tokens else None, seen)
+            now, seen = time.monotonic(), dict(look())
+            done, before = seen.pop("done", None), seen.pop("before", 0)
+            if done is None:
+                return Moment(now - began, total=known)
+            tokens = seen.pop("tokens", None)
+            window.add(now, (done - before, tokens or 0))
+            rate, tokens_rate = window.rates(now)
+            return Moment(now - began, done, known, rate, tokens_rate if tokens else None, seen)
 
     last = moment()
     with ExitStack() as stack:
@@ -172,7 +168,7 @@ def _drawing(name: str, unit: str, draws_bar: bool) -> Any:
         from rich.console import Console
 
         console = Console(stderr=True)
-        if console.is_terminal and not console.is_dumb_terminal:
+        if console.is_interactive:
             return _bar(name, console)
     return _lines(name, unit)
 
@@ -185,38 +181,37 @@ def _lines(name: str, unit: str) -> Iterator[Draw]:
         nonlocal due
         if moment.seconds >= due:
             due = moment.seconds + min(moment.seconds, _LONGEST)
-            say(f"{name}: {', '.join(text for _, text in moment.texts(unit))}")
+            say(f"{name}: {', '.join(moment.texts(unit))}")
 
     yield draw
 
 
 @contextmanager
 def _bar(name: str, console: Any) -> Iterator[Draw]:
-    from rich.live import Live
-    from rich.progress_bar import ProgressBar
-    from rich.table import Table
+    from rich.progress import BarColumn, Progress, TextColumn
+    from rich.table import Column
 
-    live = Live(console=console, auto_refresh=False)
-    gone = False
+    rest = Column(ratio=1, no_wrap=True, overflow="ellipsis")
+    bar = Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(min(30, console.width // 5)),
+        TextColumn("{task.fields[texts]}", markup=False, table_column=rest),
+        console=console,
+        auto_refresh=False,
+        expand=True,
+    )
+    task, gone = bar.add_task(name, total=None), False
 
     def draw(moment: Moment) -> None:
         """Whatever becomes of the terminal, the stage goes on."""
         nonlocal gone
         if gone or moment.seconds < _SHORT:
             return
-        width = console.width - 1 - len(name)
-        texts = fitting(moment.texts(), width - _LEAST_BAR - 2)
-        room = min(_BAR, width - 2 - sum(len(text) + 2 for text in texts))
-        row: list[Any] = [name, *texts]
-        if moment.total and moment.done is not None and room >= _LEAST_BAR:
-            row.insert(1, ProgressBar(moment.total, moment.done, width=room))
-        table = Table.grid(padding=(0, 2, 0, 0))
-        for _ in row:
-            table.add_column(no_wrap=True)
-        table.add_row(*row)
+        texts = "  ".join(moment.texts())
+        bar.update(task, total=moment.total, completed=moment.done, texts=texts)
         try:
-            live.start()
-            live.update(table, refresh=True)
+            bar.start()
+            bar.refresh()
         except (OSError, ValueError):  # it is full, or closed
             gone = True
 
@@ -224,4 +219,4 @@ def _bar(name: str, console: Any) -> Iterator[Draw]:
         yield draw
     finally:
         with suppress(OSError, ValueError):
-            live.stop()
+            bar.stop()
