@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import errno
 import gc
 import os
@@ -29,134 +30,56 @@ class Command(NamedTuple):
     """A subcommand; its module is imported only when it is asked for."""
 
     name: str
-    place: str
-    """`module:function` below `rzero_cli.commands`."""
     panel: str
     summary: str
     """The first line of its help, for the list of all."""
 
 
-_LOOP, _SINGLE, _LOOKING, _SETTING_UP = (
-    "The loop",
-    "Single stages for other pipelines",
-    "Looking",
-    "Setting up",
-)
-COMMANDS = (
-    Command(
-        "challenge",
-        "challenge:challenge",
-        _LOOP,
-        "Train the Challenger with GRPO to ask what the frozen Solver is unsure of.",
-    ),
-    Command(
-        "sample",
-        "sample:sample",
-        _LOOP,
-        "Draw N completions from a Challenger and keep the questions.",
-    ),
-    Command(
-        "label",
-        "label:label",
-        _LOOP,
-        "Let the Solver answer each question m times and take the majority as the label.",
-    ),
-    Command(
-        "filter",
-        "filter:filter_",
-        _LOOP,
-        "Keep the questions the Solver is unsure of; drop the easy and the hopeless.",
-    ),
-    Command(
-        "train-solver",
-        "train_solver:train_solver",
-        _LOOP,
-        "Train the Solver with GRPO on questions and their pseudo-labels.",
-    ),
-    Command(
-        "eval",
-        "eval:eval_",
-        _LOOP,
-        "Examine a model: pass@1 greedy, mean@k by sampling, maj@k, with 95 % intervals.",
-    ),
-    Command(
-        "score",
-        "score:score",
-        _SINGLE,
-        "Give each question the reward its Challenger would get, part by part.",
-    ),
-    Command(
-        "vote",
-        "vote:vote",
-        _SINGLE,
-        "Label without a model: the majority over the answers that are there already.",
-    ),
-    Command(
-        "grade",
-        "grade:grade",
-        _SINGLE,
-        "Say of each answer whether it is equivalent to the reference.",
-    ),
-    Command(
-        "oracle",
-        "oracle:oracle",
-        _SINGLE,
-        "Add the true answer of each question: from a file, a stronger model, or computed.",
-    ),
-    Command(
-        "merge",
-        "merge:merge",
-        _SINGLE,
-        "Write an adapter into its base: an ordinary checkpoint, for what takes no adapters.",
-    ),
-    Command(
-        "stats",
-        "stats:stats",
-        _LOOKING,
-        "Show how difficult and how different questions and labels are, file beside file.",
-    ),
-    Command(
-        "compare",
-        "compare:compare",
-        _LOOKING,
-        "Compare evaluations question by question: differences, intervals, McNemar's test.",
-    ),
-    Command(
-        "report",
-        "report:report",
-        _LOOKING,
-        "Show what happened in a run: scores with intervals, labels, difficulty, time.",
-    ),
-    Command(
-        "guard",
-        "guard:guard",
-        _LOOKING,
-        "Say whether a run has begun to collapse, and which of its Solvers to ship.",
-    ),
-    Command(
-        "lineage",
-        "lineage:lineage",
-        _LOOKING,
-        "Show where an artefact came from, back to the base model, and what has changed since.",
-    ),
-    Command(
-        "tiny-base",
-        "tiny_base:tiny_base",
-        _SETTING_UP,
-        "Make a small base model by pre-training it here, with its held-out questions.",
-    ),
-    Command(
-        "init",
-        "init:init",
-        _SETTING_UP,
-        "Write the loop's Makefile and an rzero.toml into a folder, to run and to recompose.",
-    ),
-    Command(
-        "env",
-        "env:env",
-        _SETTING_UP,
-        "Show the versions, devices, engines and settings that rzero finds here.",
-    ),
+_PANELS = {
+    "The loop": {
+        "challenge": "Train the Challenger with GRPO to ask what the frozen Solver is unsure of.",
+        "sample": "Draw N completions from a Challenger and keep the questions.",
+        "label": "Let the Solver answer each question m times and take the majority as the label.",
+        "filter": "Keep the questions the Solver is unsure of; drop the easy and the hopeless.",
+        "train-solver": "Train the Solver with GRPO on questions and their pseudo-labels.",
+        "eval": "Examine a model: pass@1 greedy, mean@k by sampling, maj@k, with 95 % intervals.",
+    },
+    "Single stages for other pipelines": {
+        "score": "Give each question the reward its Challenger would get, part by part.",
+        "vote": "Label without a model: the majority over the answers that are there already.",
+        "grade": "Say of each answer whether it is equivalent to the reference.",
+        "oracle": (
+            "Add the true answer of each question: from a file, a stronger model, or computed."
+        ),
+        "merge": (
+            "Write an adapter into its base: an ordinary checkpoint, for what takes no adapters."
+        ),
+    },
+    "Looking": {
+        "stats": "Show how difficult and how different questions and labels are, file beside file.",
+        "compare": (
+            "Compare evaluations question by question: differences, intervals, McNemar's test."
+        ),
+        "report": "Show what happened in a run: scores with intervals, labels, difficulty, time.",
+        "guard": "Say whether a run has begun to collapse, and which of its Solvers to ship.",
+        "lineage": (
+            "Show where an artefact came from, back to the base model, and what has changed since."
+        ),
+    },
+    "Setting up": {
+        "tiny-base": (
+            "Make a small base model by pre-training it here, with its held-out questions."
+        ),
+        "init": (
+            "Write the loop's Makefile and an rzero.toml into a folder, to run and to recompose."
+        ),
+        "env": "Show the versions, devices, engines and settings that rzero finds here.",
+    },
+}
+COMMANDS = tuple(
+    Command(name, panel, summary)
+    for panel, summaries in _PANELS.items()
+    for name, summary in summaries.items()
 )
 
 
@@ -184,9 +107,13 @@ def build(wanted: str | None = None) -> typer.Typer:
 
 
 def _load(command: Command) -> tuple[Callable[..., None], str]:
-    """A subcommand's function, and its docstring with the breaks inside paragraphs taken out."""
-    module, name = command.place.split(":")
-    function = getattr(import_module(f"rzero_cli.commands.{module}"), name)()
+    """Return a subcommand's function, and its docstring without the breaks inside paragraphs.
+
+    It has its module's name, with a `_` behind where that is a name of Python's own.
+    """
+    name = command.name.replace("-", "_")
+    module = import_module(f"rzero_cli.commands.{name}")
+    function = getattr(module, f"{name}_" if hasattr(builtins, name) else name)()
     paragraphs = cleandoc(function.__doc__ or "").split("\n\n")
     return function, "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
 

@@ -87,7 +87,7 @@ sys.addaudithook(look)
 from importlib import import_module
 from rzero_cli.cli import COMMANDS, build
 for command in COMMANDS:
-    import_module(f"rzero_cli.commands.{command.place.split(':')[0]}")
+    import_module(f"rzero_cli.commands.{command.name.replace('-', '_')}")
 print([path for path in read if not path.endswith((".py", ".pyc"))])
 build("filter")
 print([path for path in read if not path.endswith((".py", ".pyc"))])
