@@ -14,8 +14,8 @@ from rzero_cli.method.filtering import Band
 from rzero_cli.options.command import Call
 from rzero_cli.options.method_groups import Keep
 from rzero_cli.system.processes import rank
-from rzero_cli.system.progress import MetricsLog, Moment
-from rzero_cli.system.progress_display import Look, Tell, log_end, watched
+from rzero_cli.system.progress import MetricsLog
+from rzero_cli.system.progress_display import Look, Tell, watched
 
 __all__ = ["interval_of_filter", "kept_by_filter", "progress"]
 
@@ -48,11 +48,6 @@ def progress(
     """
     name, path = title or call.command, call.log_file
     log = _open_log(call, name, Path(path)) if path and not rank() else None
-
-    def last_seen(last: Moment) -> None:
-        if log:  # the output is put in place after the stage's work
-            call.at_end.enter_context(log_end(log, last))
-
     with watched(
         name,
         total,
@@ -63,7 +58,7 @@ def progress(
         draws_bar=not (out and out.on_terminal),
         log=log,
         settings=call.settings | dict(settings),
-        last_seen=last_seen,
+        at_end=call.at_end,
     ) as tell:
         yield tell
 

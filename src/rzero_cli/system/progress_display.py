@@ -11,14 +11,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 
 from rzero_cli.system.messages import say
 from rzero_cli.system.progress import MetricsLog, Moment, Window
 
-__all__ = ["Look", "Tell", "log_end", "watched"]
+__all__ = ["Look", "Tell", "watched"]
 
 Look = Callable[[], Mapping[str, float]]
 """How far a stage is: `done` (with what an earlier run had; not there before the work begins),
@@ -47,7 +47,7 @@ def watched(
     draws_bar: bool = True,
     log: MetricsLog | None = None,
     settings: Mapping[str, Any] = {},
-    last_seen: Callable[[Moment], None] = lambda moment: None,
+    at_end: ExitStack,
 ) -> Iterator[Tell]:
     """Show and log how far a stage is, while the block does its work.
 
@@ -61,13 +61,14 @@ def watched(
         quiet: show nothing.
         draws_bar: whether a bar may be drawn where standard error is a terminal.
         log: takes a line now and then; its first has the `settings`.
-        last_seen: called with how far the stage came, when the block has ended.
+        at_end: the command's, which the log's last line is left to: the output is put in place
+            after the stage's work.
 
     Yields:
         A function that logs metrics as a line of their own: those of an update.
     """
     if quiet and log is None:
-        yield lambda figures: None
+        yield _nothing
         return
     began, window, one_at_a_time = time.monotonic(), Window(points), threading.RLock()
     find, known = (total, None) if callable(total) else (None, total)
@@ -84,10 +85,7 @@ def watched(
             return Moment(now - began, done, known, rate, tokens_rate if tokens else None, seen)
 
     last = moment()
-    with ExitStack() as stack:
-        draw: Draw = lambda moment: None  # noqa: E731 - replaced by what is shown
-        if not quiet:
-            draw = stack.enter_context(_drawing(name, unit, draws_bar))
+    with nullcontext(_nothing) if quiet else _drawing(name, unit, draws_bar) as draw:
         due = time.monotonic() + _LOGGED
         if log:
             log.write("start", last.as_record() | {"settings": dict(settings)})
@@ -115,12 +113,13 @@ def watched(
         finally:
             last = moment()
             draw(last)
-            last_seen(last)
+            if log:
+                at_end.enter_context(_log_end(log, last))
 
 
 @contextmanager
-def log_end(log: MetricsLog, last: Moment) -> Iterator[None]:
-    """Log how the command ends, once it has: the output is put in place after the stage's work."""
+def _log_end(log: MetricsLog, last: Moment) -> Iterator[None]:
+    """Log how the command ends, once it has."""
     status, said = 0, {}
     try:
         yield
@@ -160,6 +159,10 @@ def _ticking(tick: Callable[[], None]) -> Iterator[None]:
 
 
 # ---------------------------------------------------------------- on standard error
+
+
+def _nothing(seen: object) -> None:
+    """Neither draw nor log."""
 
 
 def _drawing(name: str, unit: str, draws_bar: bool) -> Any:
