@@ -7,8 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from rzero_cli.report.result_tables import CHAIN_NAMES
-from rzero_cli.report.summary import curves
+from rzero_cli.report.summary import CHAIN_NAMES, curves
 from rzero_cli.system.terminal import printable
 
 __all__ = ["picture"]

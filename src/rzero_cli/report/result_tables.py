@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rzero_cli.report.parts import Chart, Iteration, Section, Series, number
 from rzero_cli.report.run_folder import Run
-from rzero_cli.report.summary import curves
+from rzero_cli.report.summary import CHAIN_NAMES, curves
 
-__all__ = ["CHAIN_NAMES", "PERCENT", "accuracy", "difficulty", "loop", "over_iterations", "p_hats"]
-
-CHAIN_NAMES = {
-    "base": "base model",
-    "trained": "trained Challenger",
-    "base-challenger": "base Challenger",
-    "no-penalty": "no repetition penalty",
-    "no-filter": "no filter",
-    "one-model": "one model in both roles",
-    "official": "the authors' rules",
-    "true-labels": "true labels",
-    "shuffled-labels": "shuffled labels",
-    "random-reward": "random reward",
-    "format-reward": "format reward",
-}
-PERCENT = (0.0, 102.0)
+__all__ = ["accuracy", "charts_of_shares", "difficulty", "loop", "over_iterations", "p_hats"]
 
 
 # ---------------------------------------------------------------- the loop
@@ -35,17 +20,16 @@ def loop(run: Run) -> Section:
     before = run.summary["rows"][0]
     cards = []
     for found in run.iterations:
-        row = rows.get(found.name, {})
+        row, figures = rows.get(found.name, {}), found.figures or {}
         stations = {
-            "Challenger": [
-                *_first_to_last(found.logs.get("challenger")),
-                *_first_to_last(found.logs.get("challenger"), "r_unc"),
-                *_first_to_last(found.logs.get("challenger"), "r_rep"),
-            ],
-            "Questions": list(_question_lines(found.records, found.figures or {})),
-            "Labels": list(_label_lines(found.records, found.figures or row)),
+            "Challenger": _first_to_last(found.logs.get("challenger"), "reward", "r_unc", "r_rep"),
+            "Questions": list(_question_lines(found.records, figures)),
+            "Labels": list(_label_lines(found.records, figures or row)),
             "Filter": list(_filter_lines(row)),
-            "Solver": [*_score_line(before, row), *_first_to_last(found.logs.get("solver"))],
+            "Solver": [
+                *_score_line(before, row),
+                *_first_to_last(found.logs.get("solver"), "reward"),
+            ],
         }
         cards.append(Iteration(f"loop-{found.name}", found.name, stations))
         before = row or before
@@ -61,9 +45,11 @@ def loop(run: Run) -> Section:
     )
 
 
-def _first_to_last(log: Sequence[dict[str, Any]] | None, key: str = "reward") -> list[str]:
-    values = [y for line in log or () if (y := number(line.get(key))) is not None]
-    return [f"{key} {values[0]:.2f} → {values[-1]:.2f}"] if values else []
+def _first_to_last(log: Sequence[dict[str, Any]] | None, *keys: str) -> list[str]:
+    values = {
+        key: [y for line in log or () if (y := number(line.get(key))) is not None] for key in keys
+    }
+    return [f"{key} {ys[0]:.2f} → {ys[-1]:.2f}" for key, ys in values.items() if ys]
 
 
 def _question_lines(records: dict[str, Any], figures: dict[str, Any]) -> Iterator[str]:
@@ -94,71 +80,46 @@ def _filter_lines(row: dict[str, Any]) -> Iterator[str]:
         yield f"{true:.0%} of labels true"
 
 
-def _score_line(before: dict[str, Any], row: dict[str, Any]) -> list[str]:
-    last = number(row.get("score"))
-    first = number(before.get("score"))
-    if last is None:
-        return []
-    from_ = "" if first is None else f"{100 * first:.1f} → "
-    return [f"{from_}{100 * last:.1f} % right"]
+def _score_line(before: dict[str, Any], row: dict[str, Any]) -> Iterator[str]:
+    if (last := number(row.get("score"))) is not None:
+        first = number(before.get("score"))
+        yield ("" if first is None else f"{100 * first:.1f} → ") + f"{100 * last:.1f} % right"
 
 
 # ---------------------------------------------------------------- accuracy and difficulty
 
 
-def _iteration_ticks(last: float) -> dict[float, str]:
-    every = int(last // 12) + 1
-    return {float(i): ("base" if i == 0 else str(i)) for i in range(0, int(last) + 1, every)}
+def charts_of_shares(
+    id: str,
+    title: str,
+    lines: Iterable[Series],
+    ticks: Mapping[float, str],
+    *,
+    y: str = "%",
+    least: int = 1,
+) -> list[Chart]:
+    """A chart of shares over the iterations, if as many as `least` of its lines have points."""
+    there = [line for line in lines if line.y]
+    chart = Chart(id, title, there, "iteration", y, format=".1f", limits=(0.0, 102.0), ticks=ticks)
+    return [chart] if len(there) >= least else []
 
 
-def accuracy(run: Run) -> Section:
-    found = [
-        (name, scored)
-        for name, rows in curves(run.summary).items()
-        if (scored := [row for row in rows if number(row["score"]) is not None])
-    ]
-    series = [
-        Series(
-            CHAIN_NAMES.get(name, name),
-            [_place(row) for row in rows],
-            [100 * row["score"] for row in rows],
-            [_span(row["ci95"]) for row in rows],
-        )
-        for name, rows in found
-    ]
-    last = max((_place(rows[-1]) for rows in curves(run.summary).values()), default=0)
-    blocks = []
-    shape: dict[str, Any] = {"x": "iteration", "y": "% right", "format": ".1f"}
-    ticks = _iteration_ticks(last)
-    if series:
-        blocks.append(
-            Chart(
-                "accuracy",
-                "Accuracy on held-out questions",
-                series,
-                limits=PERCENT,
-                ticks=ticks,
-                **shape,
-            )
-        )
-    ways = [
-        over_iterations(run.summary["rows"][:1] + run.summary["chains"].get("trained", []), *one)
-        for one in (("mean_at_k", "mean@k"), ("greedy", "greedy"), ("maj_at_k", "maj@k"))
-    ]
-    lines = [line for line in ways if line.y]
-    if len(lines) > 1:
-        title = "The same Solvers, counted in other ways"
-        blocks.append(Chart("ways", title, lines, limits=PERCENT, ticks=ticks, **shape))
-    return Section(
-        "accuracy",
-        "Accuracy of the Solver",
-        "How many held-out questions each iteration's Solver answers right, with 95 % intervals "
-        "over questions, beside chains that leave a part of the method out. All begin at the base "
-        "model. A majority that stays while single answers rise is sureness gained, not knowledge.",
-        [*blocks],
-        run.sources["accuracy"],
-        run.remarks["accuracy"] + ([] if series else ["there is no score to draw yet"]),
+def over_iterations(
+    rows: Sequence[dict[str, Any]], key: str, name: str, *, spans: bool = False
+) -> Series:
+    """A share in %, by the iterations that `model` names; perhaps with its interval."""
+    known = [(row, y) for row in rows if (y := number(row.get(key))) is not None]
+    return Series(
+        name,
+        [_place(row) for row, _ in known],
+        [100 * y for _, y in known],
+        [_span(row["ci95"]) for row, _ in known] if spans else (),
     )
+
+
+def _iteration_ticks(chains: Iterable[Sequence[dict[str, Any]]]) -> dict[float, str]:
+    last = int(max((_place(rows[-1]) for rows in chains), default=0))
+    return {float(i): str(i) if i else "base" for i in range(0, last + 1, last // 12 + 1)}
 
 
 def _span(interval: Any) -> tuple[float, float] | None:
@@ -174,14 +135,34 @@ def _place(row: dict[str, Any]) -> float:
     return float(name[5:]) if name.startswith("iter-") else 0.0
 
 
-def over_iterations(rows: Sequence[dict[str, Any]], key: str, name: str) -> Series:
-    """A share in %, by the iterations that `model` names."""
-    known = [(_place(row), y) for row in rows if (y := number(row.get(key))) is not None]
-    return Series(name, [x for x, _ in known], [100 * y for _, y in known])
+def accuracy(run: Run) -> Section:
+    chains = curves(run.summary)
+    series = [
+        over_iterations(rows, "score", CHAIN_NAMES.get(name, name), spans=True)
+        for name, rows in chains.items()
+    ]
+    base_and_trained = chains.get("trained", run.summary["rows"][:1])
+    names = {"mean_at_k": "mean@k", "greedy": "greedy", "maj_at_k": "maj@k"}
+    ways = [over_iterations(base_and_trained, key, name) for key, name in names.items()]
+    shape: dict[str, Any] = {"ticks": _iteration_ticks(chains.values()), "y": "% right"}
+    charts = charts_of_shares("accuracy", "Accuracy on held-out questions", series, **shape)
+    title = "The same Solvers, counted in other ways"
+    charts += charts_of_shares("ways", title, ways, least=2, **shape)
+    return Section(
+        "accuracy",
+        "Accuracy of the Solver",
+        "How many held-out questions each iteration's Solver answers right, with 95 % intervals "
+        "over questions, beside chains that leave a part of the method out. All begin at the base "
+        "model. A majority that stays while single answers rise is sureness gained, not knowledge.",
+        [*charts],
+        run.sources["accuracy"],
+        run.remarks["accuracy"] + ([] if charts else ["there is no score to draw yet"]),
+    )
 
 
 def difficulty(run: Run) -> Section:
-    rows = run.summary["chains"].get("trained", [])
+    chains = run.summary["chains"]
+    rows = chains.get("trained", [])
     asked_of = {row["model"]: row for row in run.difficulty}
     hard = [asked_of[row["model"]] for row in rows if row["model"] in asked_of]
     lines = [
@@ -190,24 +171,14 @@ def difficulty(run: Run) -> Section:
         over_iterations(hard, "score", "base model, greedy, on them"),
         over_iterations(hard, "label_accuracy", "true labels in a sample"),
     ]
-    shape: dict[str, Any] = {"x": "iteration", "y": "%", "format": ".1f", "limits": PERCENT}
-    last = max((_place(found[-1]) for found in run.summary["chains"].values()), default=0)
-    ticks = {x: label for x, label in _iteration_ticks(last).items() if x}
-    charts = []
-    if any(line.y for line in lines):
-        there = [line for line in lines if line.y]
-        charts.append(
-            Chart("difficulty", "Difficulty and true labels", there, ticks=ticks, **shape)
-        )
-    chains = [
+    by_chain = [
         over_iterations(found, "label_accuracy", CHAIN_NAMES.get(name, name))
-        for name, found in run.summary["chains"].items()
+        for name, found in chains.items()
     ]
-    if sum(bool(line.y) for line in chains) > 1:
-        there = [line for line in chains if line.y]
-        charts.append(
-            Chart("labels", "True labels among the kept, by chain", there, ticks=ticks, **shape)
-        )
+    ticks = {x: label for x, label in _iteration_ticks(chains.values()).items() if x}
+    charts = charts_of_shares("difficulty", "Difficulty and true labels", lines, ticks)
+    title = "True labels among the kept, by chain"
+    charts += charts_of_shares("labels", title, by_chain, ticks, least=2)
     return Section(
         "difficulty",
         "Difficulty and labels",
@@ -221,29 +192,27 @@ def difficulty(run: Run) -> Section:
 
 
 def p_hats(run: Run) -> Section:
-    charts = []
-    most = max(
-        (max((f.figures or {}).get("p_hat_histogram", [0])) for f in run.iterations), default=0
-    )
-    for found in run.iterations:
-        counts = (found.figures or {}).get("p_hat_histogram")
-        if counts:
-            bars = Series("", [i / 10 for i in range(10)], counts)
-            figures = found.figures or {}
-            charts.append(
-                Chart(
-                    f"p-hat-{found.name}",
-                    f"{found.name}: mean {figures['p_hat_mean']:.2f}",
-                    [bars],
-                    "p_hat",
-                    "questions",
-                    kind="bars",
-                    format=".0f",
-                    limits=(0, 1.05 * most),  # one scale, so that heights can be compared
-                    shade=figures["band"],
-                    small=True,
-                )
-            )
+    there = {
+        found.name: found.figures
+        for found in run.iterations
+        if found.figures and found.figures.get("p_hat_histogram")
+    }
+    most = max((max(figures["p_hat_histogram"]) for figures in there.values()), default=0)
+    charts = [
+        Chart(
+            f"p-hat-{name}",
+            f"{name}: mean {figures['p_hat_mean']:.2f}",
+            [Series("", [i / 10 for i in range(10)], figures["p_hat_histogram"])],
+            "p_hat",
+            "questions",
+            kind="bars",
+            format=".0f",
+            limits=(0, 1.05 * most),  # one scale, so that heights can be compared
+            shade=figures["band"],
+            small=True,
+        )
+        for name, figures in there.items()
+    ]
     return Section(
         "p-hat",
         "How sure the Solver was",

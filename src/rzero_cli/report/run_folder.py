@@ -10,33 +10,23 @@ from typing import Any
 
 from rzero_cli.data.json_text import read_object
 from rzero_cli.data.provenance import CHECKPOINT_META
-from rzero_cli.data.whole_files import file_meta_path
 from rzero_cli.errors import DataError
 from rzero_cli.method.rewards import check_tokenizer
 from rzero_cli.report.examples import asked
 from rzero_cli.report.parts import Questions, number
 from rzero_cli.report.summary import (
     CHAINS,
-    CHECKPOINTS,
+    STAGES,
     forgiving,
     iterations,
     read_evaluation,
+    record_of,
     records_of,
     summarize_run,
 )
 from rzero_cli.report.training import Log, read_log
 
-__all__ = ["STAGES", "Found", "Run", "read_run"]
-
-STAGES = {
-    "challenge": "challenger",
-    "sample": "questions.jsonl",
-    "label": "labeled.jsonl",
-    "filter": "train.jsonl",
-    "train-solver": "solver",
-    "grade": "graded.jsonl",
-}
-"""Each stage of an iteration, and what it leaves in the folder."""
+__all__ = ["Found", "Run", "read_run"]
 
 
 @dataclass(slots=True)
@@ -70,12 +60,23 @@ class Run:
     sources: defaultdict[str, list[str]]
     """The files that were read, relative to the run, by the part of the report."""
 
-    def uses(self, path: Path, *parts: str) -> None:
-        """Name a file of the run among the sources of some parts."""
-        name = str(path.relative_to(self.folder))
-        for part in parts:
+    def uses(self, path: Path, *parts: str) -> bool:
+        """Name a file of the run among the sources of some parts, if it is there."""
+        name, there = str(path.relative_to(self.folder)), path.is_file()
+        for part in parts if there else ():
             if name not in self.sources[part]:
                 self.sources[part].append(name)
+        return there
+
+    def remark(self, part: str) -> Callable[[str], None]:
+        """What takes the remarks of a part."""
+
+        def add(text: str) -> None:
+            text = text.replace(f"{self.folder}/", "")
+            if text not in self.remarks[part]:
+                self.remarks[part].append(text)
+
+        return add
 
 
 def read_run(folder: Path) -> Run:
@@ -86,90 +87,72 @@ def read_run(folder: Path) -> Run:
     """
     base = Found("base", folder / "base")
     run = Run(folder, {}, base, [], [], "", None, defaultdict(list), defaultdict(list))
-
-    def remarks(part: str) -> Callable[[str], None]:
-        def add(text: str) -> None:
-            text = text.replace(f"{folder}/", "")
-            if text not in run.remarks[part]:
-                run.remarks[part].append(text)
-
-        return add
-
-    run.summary = summarize_run(folder, remark=remarks("accuracy"))
-    for chain in (folder, *(folder / name for name in CHAINS)):
-        for one in iterations(chain) if chain != folder else [folder / "base", *iterations(chain)]:
-            _name_summarized(one, run)
-    with forgiving(remarks("headline"), folder / "made-with"):
-        if (folder / "made-with").is_file():
-            run.uses(folder / "made-with", "headline")
-            run.made_with = (folder / "made-with").read_text("utf-8", "replace")[:2000].strip()
-    with forgiving(remarks("headline"), folder / "iterations"):
-        if (folder / "iterations").is_file():
-            run.uses(folder / "iterations", "headline")
-            run.planned = int((folder / "iterations").read_text("utf-8")[:20])
-    with forgiving(remarks("difficulty"), folder / "difficulty.json"):
-        if (folder / "difficulty.json").is_file():
-            run.uses(folder / "difficulty.json", "difficulty")
-            rows = read_object(folder / "difficulty.json")["rows"]
+    run.summary = summarize_run(folder, remark=run.remark("accuracy"))
+    for one in (
+        base.folder,
+        *(path for name in ("", *CHAINS) for path in iterations(folder / name)),
+    ):
+        _name_summarized(one, run)
+    with forgiving(run.remark("headline"), made_with := folder / "made-with"):
+        if run.uses(made_with, "headline"):
+            run.made_with = made_with.read_text("utf-8", "replace")[:2000].strip()
+    with forgiving(run.remark("headline"), planned := folder / "iterations"):
+        if run.uses(planned, "headline"):
+            run.planned = int(planned.read_text("utf-8")[:20])
+    with forgiving(run.remark("difficulty"), table := folder / "difficulty.json"):
+        if run.uses(table, "difficulty"):
             run.difficulty = [
                 {
                     "model": str(row["questions"]),
                     "score": row["scores"].get("base", {}).get("score"),
                     "label_accuracy": row.get("label_accuracy"),
                 }
-                for row in rows
+                for row in read_object(table)["rows"]
             ]
-    _read_records(base, run, remarks("time"))
-    run.iterations = [_found(path, run, remarks) for path in iterations(folder)]
+    _read_records(base, run)
+    run.iterations = [_found(path, run) for path in iterations(folder)]
     return run
 
 
 def _name_summarized(folder: Path, run: Run) -> None:
     """Name what the summary has read of an iteration, of whatever chain."""
-    if (results := folder / "eval.json").is_file():
-        run.uses(results, "headline", "accuracy")
+    run.uses(folder / "eval.json", "headline", "accuracy")
     for path in records_of(folder):
         run.uses(path, "headline")
-    if (graded := file_meta_path(folder / "graded.jsonl")).is_file():
-        run.uses(graded, "difficulty")
-    labelled = file_meta_path(folder / "labeled.jsonl")
-    if folder.parent == run.folder and labelled.is_file():
-        run.uses(labelled, "difficulty")
+    run.uses(record_of(folder, "grade"), "difficulty")
+    if folder.parent == run.folder:
+        run.uses(record_of(folder, "label"), "difficulty")
 
 
-def _found(path: Path, run: Run, remarks: Callable[[str], Callable[[str], None]]) -> Found:
+def _found(path: Path, run: Run) -> Found:
     found = Found(path.name, path)
-    _read_records(found, run, remarks("time"))
-    if (guard := path / "guard.json").is_file():
-        with forgiving(remarks("headline"), guard):
-            run.uses(guard, "headline")
+    _read_records(found, run)
+    with forgiving(run.remark("headline"), guard := path / "guard.json"):
+        if run.uses(guard, "headline"):
             said = read_object(guard)
             found.guard = {key: str(said[key]) for key in ("verdict", "ship")}
             found.guard["tripped"] = said["tripped"] is True
-    for role in CHECKPOINTS:
-        _read_training(found, role, run, remarks("training"))
-    if (path / "labeled.jsonl").is_file():
-        with forgiving(remarks("questions"), path / "labeled.jsonl"):
-            _read_questions(found, run, remarks("questions"))
+    for role in ("challenger", "solver"):
+        _read_training(found, role, run)
+    labelled, remark = path / "labeled.jsonl", run.remark("questions")
+    if run.uses(labelled, "headline", "loop", "p-hat", "questions", "collapse"):
+        with forgiving(remark, labelled):
+            _read_questions(found, run, remark)
     else:
-        remarks("questions")(f"{path / 'labeled.jsonl'}: not there yet")
+        remark(f"{labelled}: not there yet")
     return found
 
 
 def _read_questions(found: Found, run: Run, remark: Callable[[str], None]) -> None:
     folder = found.folder
-    run.uses(folder / "labeled.jsonl", "headline", "loop", "p-hat", "questions", "collapse")
     for name in ("graded.jsonl", "train.jsonl"):
-        if (folder / name).is_file():
-            run.uses(folder / name, "questions")
-    if (band := file_meta_path(folder / "train.jsonl")).is_file():
-        run.uses(band, "p-hat", "questions")
+        run.uses(folder / name, "questions")
+    run.uses(record_of(folder, "filter"), "p-hat", "questions")
     measure: dict[str, Any] = {}
     for stage in ("challenge", "label"):  # labeled.jsonl may be of `rzero score`
         settings = found.records.get(stage, {}).get("settings", {})
         if "bleu" in settings and not measure:
-            meta = _record_path(found, stage)
-            with forgiving(remark, meta):
+            with forgiving(remark, meta := record_of(folder, stage)):
                 run.uses(meta, "headline", "loop", "questions", "collapse")
                 measure = _measure(settings, meta)
     found.figures, found.questions = asked(folder, found.name, remark, **measure)
@@ -179,7 +162,7 @@ def _read_questions(found: Found, run: Run, remark: Callable[[str], None]) -> No
     valid, drawn = number(metrics.get("questions")), number(metrics.get("drawn"))
     if valid is not None and drawn:
         found.figures["valid"] = valid / drawn
-        run.uses(file_meta_path(folder / "questions.jsonl"), "collapse")
+        run.uses(record_of(folder, "sample"), "collapse")
 
 
 def _measure(settings: dict[str, Any], meta: Path) -> dict[str, Any]:
@@ -191,21 +174,15 @@ def _measure(settings: dict[str, Any], meta: Path) -> dict[str, Any]:
     return {"bleu": bleu, "tau_bleu": tau_bleu}
 
 
-def _record_path(found: Found, stage: str) -> Path:
-    path = found.folder / STAGES[stage]
-    return file_meta_path(path) if path.suffix else path / CHECKPOINT_META
-
-
-def _read_records(found: Found, run: Run, remark: Callable[[str], None]) -> None:
+def _read_records(found: Found, run: Run) -> None:
     """What each stage says of itself, and the evaluation of itself."""
+    remark = run.remark("time")
     for stage in STAGES:
-        if (meta := _record_path(found, stage)).is_file():
-            with forgiving(remark, meta):
-                run.uses(meta, "time", *(["loop"] if found is not run.base else []))
+        with forgiving(remark, meta := record_of(found.folder, stage)):
+            if run.uses(meta, "time", *(["loop"] if found is not run.base else [])):
                 found.records[stage] = _record(meta, remark)
-    if (path := found.folder / "eval.json").is_file():
-        with forgiving(remark, path):
-            run.uses(path, "time", "loop")
+    with forgiving(remark, path := found.folder / "eval.json"):
+        if run.uses(path, "time", "loop"):
             results = read_evaluation(path)
             tokens = [task.get("tokens") for task in results["tasks"].values()]
             found.records["eval"] = results["origin"] | {
@@ -223,18 +200,20 @@ def _record(path: Path, remark: Callable[[str], None]) -> dict[str, Any]:
     return record
 
 
-def _read_training(found: Found, role: str, run: Run, remark: Callable[[str], None]) -> None:
-    path, part = found.folder / role, found.folder / f"{role}.part"
-    if not (path / "log.jsonl").is_file() and not (part / "log.jsonl").is_file():
-        why = "nothing was trained" if (path / CHECKPOINT_META).is_file() else "not there yet"
-        remark(f"{path / 'log.jsonl'}: {why}")
+def _read_training(found: Found, role: str, run: Run) -> None:
+    path, remark = found.folder / role / "log.jsonl", run.remark("training")
+    part = found.folder / f"{role}.part" / path.name
+    if not (path.is_file() or part.is_file()):
+        trained = (path.parent / CHECKPOINT_META).is_file()
+        remark(f"{path}: {'nothing was trained' if trained else 'not there yet'}")
         return
-    with forgiving(remark, path / "log.jsonl"):
-        where, log = read_log(found.folder, role)
+    with forgiving(remark, path):
+        where = path if path.is_file() else part
+        log = read_log(where)
         run.uses(where, "headline", "loop", "training", "time")
         if not log:
             remark(f"{where}: no updates in it that can be read")
             return
         found.logs[role] = log
-        if where.parent == part:
+        if where == part:
             remark(f"{where}: of an unfinished training, {len(log):,} updates so far")

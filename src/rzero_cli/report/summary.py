@@ -7,6 +7,7 @@ artefacts of each iteration, and a folder of such iterations for each baseline a
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,20 +19,37 @@ from rzero_cli.data.json_text import read_object
 from rzero_cli.data.provenance import CHECKPOINT_META
 from rzero_cli.data.whole_files import file_meta_path
 from rzero_cli.errors import DataError, UsageError
+from rzero_cli.report.parts import number
 
 __all__ = [
-    *("CHAINS", "CHECKPOINTS", "curves", "forgiving", "iterations", "over_runs", "read_evaluation"),
-    *("records_of", "summarize_run"),
+    *("CHAINS", "CHAIN_NAMES", "STAGES", "curves", "forgiving", "iterations", "over_runs"),
+    *("read_evaluation", "record_of", "records_of", "summarize_run"),
 ]
 
-CHAINS = (
-    *("base-challenger", "no-penalty", "no-filter", "one-model", "official", "true-labels"),
-    *("shuffled-labels", "random-reward", "format-reward"),
-)
-_ARTEFACTS = ("questions.jsonl", "labeled.jsonl", "train.jsonl", "graded.jsonl")
-CHECKPOINTS = ("challenger", "solver")
-
-_LARGEST = 1e15  # of a figure that is one
+CHAIN_NAMES = {
+    "base": "base model",
+    "trained": "trained Challenger",
+    "base-challenger": "base Challenger",
+    "no-penalty": "no repetition penalty",
+    "no-filter": "no filter",
+    "one-model": "one model in both roles",
+    "official": "the authors' rules",
+    "true-labels": "true labels",
+    "shuffled-labels": "shuffled labels",
+    "random-reward": "random reward",
+    "format-reward": "format reward",
+}
+CHAINS = tuple(CHAIN_NAMES)[2:]
+"""The baselines and ablations, each a folder of a run."""
+STAGES = {
+    "challenge": "challenger",
+    "sample": "questions.jsonl",
+    "label": "labeled.jsonl",
+    "filter": "train.jsonl",
+    "train-solver": "solver",
+    "grade": "graded.jsonl",
+}
+"""Each stage of an iteration, and what it leaves in the folder."""
 
 Row = dict[str, Any]
 Remark = Callable[[str], object]
@@ -107,10 +125,26 @@ def _chain(folder: Path, remark: Remark | None) -> list[Row]:
 
 def _row(model: str, folder: Path, remark: Remark | None) -> Row:
     row: Row = dict.fromkeys(ROW) | {"model": model, "k": 0}
-    with forgiving(remark, folder / "eval.json"):
-        row |= _evaluated(folder)
-    row |= _labelled(folder, remark)
-    row |= _spent(folder, remark)
+    metrics, spent = defaultdict[str, dict[str, Any]](dict), list[float]()
+    with forgiving(remark, results := folder / "eval.json"):
+        if not results.is_file():
+            raise DataError(f"{results}: not there yet")
+        evaluation = read_evaluation(results)
+        spent.append(_seconds(evaluation["origin"], results))
+        row |= _scores(evaluation)
+    for path in records_of(folder):
+        with forgiving(remark, path):
+            record = read_object(path)
+            metrics[path.name] |= record.get("metrics", {})
+            spent.append(_seconds(record, path))
+    graded, labelled, kept = (
+        metrics[f"{name}.jsonl.meta.json"] for name in ("graded", "labeled", "train")
+    )
+    right, of = graded.get("correct"), graded.get("graded")
+    with forgiving(remark, record_of(folder, "grade")):
+        row["label_accuracy"] = right / of if right is not None and of else None
+    row |= {name: labelled.get(name) for name in ("p_hat_mean", "questions")}
+    row |= {"kept": kept.get("kept"), "seconds": round(math.fsum(spent), 1) if spent else None}
     return row if remark is None else _sound(row, folder, remark)
 
 
@@ -119,7 +153,7 @@ def _sound(row: Row, folder: Path, remark: Remark) -> Row:
     for name in [name for name in row if name not in ("model", "k") and row[name] is not None]:
         values = row[name] if name == "ci95" else [row[name]]
         of_kind = isinstance(values, list) and len(values) == (2 if name == "ci95" else 1)
-        if not (of_kind and all(type(v) in (int, float) and abs(v) < _LARGEST for v in values)):
+        if not of_kind or None in map(number, values):
             remark(f'{folder}: "{name}" is no figure')
             row[name] = None
     return row
@@ -129,12 +163,6 @@ ROW = (
     *("model", "mean_at_k", "k", "ci95", "greedy", "maj_at_k", "score"),
     *("label_accuracy", "p_hat_mean", "questions", "kept", "seconds"),
 )
-
-
-def _evaluated(folder: Path) -> Row:
-    if not (folder / "eval.json").is_file():
-        raise DataError(f"{folder / 'eval.json'}: not there yet")
-    return _scores(read_evaluation(folder / "eval.json"))
 
 
 def read_evaluation(path: Path) -> dict[str, Any]:
@@ -152,22 +180,6 @@ def _seconds(record: dict[str, Any], path: Path) -> float:
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         raise DataError(f'{path}: no "seconds": not a record of rzero')
     return float(seconds)
-
-
-def _labelled(folder: Path, remark: Remark | None) -> Row:
-    graded, labelled, kept = (
-        _metrics(folder / name, remark) for name in ("graded.jsonl", "labeled.jsonl", "train.jsonl")
-    )
-    right, of = graded.get("correct"), graded.get("graded")
-    true = None
-    with forgiving(remark, file_meta_path(folder / "graded.jsonl")):
-        true = right / of if right is not None and of else None
-    return {
-        "label_accuracy": true,
-        "p_hat_mean": labelled.get("p_hat_mean"),
-        "questions": labelled.get("questions"),
-        "kept": kept.get("kept"),
-    }
 
 
 def _scores(results: dict[str, Any]) -> Row:
@@ -204,31 +216,17 @@ def _scores(results: dict[str, Any]) -> Row:
     }
 
 
-def _metrics(artefact: Path, remark: Remark | None) -> dict[str, Any]:
-    meta, metrics = file_meta_path(artefact), dict[str, Any]()
-    with forgiving(remark, meta):
-        if meta.is_file():
-            metrics |= read_object(meta).get("metrics", {})
-    return metrics
+def record_of(folder: Path, stage: str) -> Path:
+    """Where the record of what a stage left in an iteration's folder lies."""
+    path = folder / STAGES[stage]
+    return file_meta_path(path) if path.suffix else path / CHECKPOINT_META
 
 
 def records_of(folder: Path) -> list[Path]:
-    """The records of what the stages left in an iteration's folder, those that are there."""
-    records = [folder / name / CHECKPOINT_META for name in CHECKPOINTS]
-    records += [file_meta_path(folder / name) for name in _ARTEFACTS]
+    """The records in an iteration's folder, those that are there; those of checkpoints first."""
+    records = [record_of(folder, stage) for stage in STAGES]
+    records.sort(key=lambda path: path.name != CHECKPOINT_META)
     return [path for path in records if path.is_file()]
-
-
-def _spent(folder: Path, remark: Remark | None) -> Row:
-    """Wall-clock time of all stages that left something in an iteration's folder."""
-    spent = list[float]()
-    for path in records_of(folder):
-        with forgiving(remark, path):
-            spent.append(_seconds(read_object(path), path))
-    if (path := folder / "eval.json").is_file():
-        with forgiving(remark, path):
-            spent.append(_seconds(read_evaluation(path)["origin"], path))
-    return {"seconds": round(math.fsum(spent), 1) if spent else None}
 
 
 def _settings(run: Path, remark: Remark | None) -> dict[str, Any]:

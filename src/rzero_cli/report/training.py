@@ -56,15 +56,10 @@ _REWARDS: dict[str, dict[str, str]] = {
 }
 
 
-def read_log(folder: Path, role: str) -> tuple[Path, Log]:
-    """The log of a training and where it lies: of the finished one, else of the unfinished one.
-
-    A torn line, as a crash leaves it, is passed over. Raises DataError where there is none.
-    """
-    places = [folder / role / "log.jsonl", folder / f"{role}.part" / "log.jsonl"]
-    path = next((place for place in places if place.is_file()), places[0])
+def read_log(path: Path) -> Log:
+    """The updates in the log of a training. A torn line, as a crash leaves it, is passed over."""
     lines = read_lines([str(path)], reject=lambda *bad: None)
-    return path, [line.record for line in lines if number(line.record.get("update")) is not None]
+    return [line.record for line in lines if number(line.record.get("update")) is not None]
 
 
 def training_charts(role: str, logs: Sequence[tuple[str, Log]]) -> list[Chart]:

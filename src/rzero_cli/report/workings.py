@@ -13,10 +13,10 @@ from rzero_cli.data.whole_files import file_meta_path
 from rzero_cli.method.plan import LENGTH, tokens_written
 from rzero_cli.report.headline import last_artefact, settings_text
 from rzero_cli.report.parts import Chart, Item, Section, Series, Table, Text, Tree, number, shown
-from rzero_cli.report.result_tables import PERCENT, over_iterations
-from rzero_cli.report.run_folder import STAGES, Run
-from rzero_cli.report.summary import forgiving, records_of
-from rzero_cli.report.training import Log, training_charts
+from rzero_cli.report.result_tables import charts_of_shares, over_iterations
+from rzero_cli.report.run_folder import Found, Run
+from rzero_cli.report.summary import STAGES, forgiving, records_of
+from rzero_cli.report.training import training_charts
 
 __all__ = ["asked", "collapse", "settings", "spent", "training"]
 
@@ -77,61 +77,54 @@ _INDICATORS: tuple[tuple[str, str, bool], ...] = (
     ("vote_entropy", "vote entropy", False),
     ("words", "words each", False),
 )
+# Of each picture its name, title, and lines by the key of analysis.diversity.
+_PICTURES = (
+    (
+        "distinct",
+        "What is left of the diversity",
+        {"distinct_questions": "distinct questions", "distinct_answers": "distinct answers"},
+    ),
+    (
+        "alike",
+        "Repetition",
+        {
+            "near_duplicates": "near-duplicates",
+            "top_10_answers": "10 commonest answers",
+            "self_bleu": "self-BLEU",
+        },
+    ),
+)
 
 
 def collapse(run: Run) -> Section:
-    there = [found for found in run.iterations if found.figures and found.figures.get("questions")]
-    figures = [found.figures or {} for found in there]
-    rows = [
-        {
-            "model": found.name,
-            "distinct_questions": _ratio(one, "distinct_questions", "questions"),
-            "distinct_answers": _ratio(one, "distinct_answers", "labelled"),
+    there = {
+        found.name: found.figures
+        for found in run.iterations
+        if found.figures and found.figures.get("questions")
+    }
+    shares = [
+        figures
+        | {
+            "model": name,
+            "distinct_questions": _ratio(figures, "distinct_questions", "questions"),
+            "distinct_answers": _ratio(figures, "distinct_answers", "labelled"),
         }
-        | {key: one.get(key) for key in ("near_duplicates", "top_10_answers", "self_bleu")}
-        for found, one in zip(there, figures, strict=True)
+        for name, figures in there.items()
     ]
-    numbers = {float(n): n for n in (found.name.removeprefix("iter-") for found in there)}
+    numbers = {float(n): n for n in (name.removeprefix("iter-") for name in there)}
     blocks: list[Chart | Table] = []
-    pictures = (
-        (
-            "distinct",
-            "What is left of the diversity",
-            {"distinct_questions": "distinct questions", "distinct_answers": "distinct answers"},
-        ),
-        (
-            "alike",
-            "Repetition",
-            {
-                "near_duplicates": "near-duplicates",
-                "top_10_answers": "10 commonest answers",
-                "self_bleu": "self-BLEU",
-            },
-        ),
-    )
-    shape: dict[str, Any] = {"x": "iteration", "y": "%", "format": ".1f", "limits": PERCENT}
-    for name, title, keys in pictures:
-        lines = [over_iterations(rows, key, what) for key, what in keys.items()]
-        if any(line.y for line in lines):
-            there_are = [line for line in lines if line.y]
-            blocks.append(Chart(name, title, there_are, ticks=numbers, **shape))
-    shown_keys = [
-        one for one in _INDICATORS if any(number(f.get(one[0])) is not None for f in figures)
+    for id, title, keys in _PICTURES:
+        lines = [over_iterations(shares, key, name) for key, name in keys.items()]
+        blocks += charts_of_shares(id, title, lines, numbers)
+    every = list(there.values())
+    rows = [
+        [name + _of_a_sample(key, every), *(_indicator(one.get(key), share) for one in every)]
+        for key, name, share in _INDICATORS
+        if any(number(one.get(key)) is not None for one in every)
     ]
-    if shown_keys:
-        blocks.append(
-            Table(
-                "Collapse indicators of the labelled questions",
-                ("indicator", *(found.name for found in there)),
-                [
-                    [
-                        name + _of_a_sample(key, figures),
-                        *(_indicator(one.get(key), share) for one in figures),
-                    ]
-                    for key, name, share in shown_keys
-                ],
-            )
-        )
+    if rows:
+        title = "Collapse indicators of the labelled questions"
+        blocks.append(Table(title, ("indicator", *there), rows))
     return Section(
         "collapse",
         "Signs of collapse",
@@ -177,48 +170,45 @@ def _indicator(value: Any, share: bool) -> str:
 
 
 def spent(run: Run) -> Section:
-    stages = [*STAGES, "eval"]
     there = [run.base, *run.iterations] if run.base.records else run.iterations
     ticks = {float(i): found.name.removeprefix("iter-") for i, found in enumerate(there)}
-    spent: dict[str, dict[str, list[float]]] = {"seconds": {}, "tokens": {}}
-    rows = []
-    for stage in stages:
-        cells = []
-        for key in ("seconds", "tokens"):
-            spent[key][stage] = [
-                _cost(
-                    found.records.get(stage, {}), key, found.logs.get(_ROLE_OF.get(stage, ""), [])
-                )
-                for found in there
-            ]
-        for i in range(len(there)):
-            seconds, tokens = spent["seconds"][stage][i], spent["tokens"][stage][i]
-            cells += [f"{seconds:,.1f}" if seconds else "-", f"{tokens:,.0f}" if tokens else "-"]
-        if any(cell != "-" for cell in cells):
-            rows.append([stage, *cells])
+    # By unit, then by stage, of each iteration.
+    spent = {
+        unit: {stage: [_cost(found, stage, unit) for found in there] for stage in (*STAGES, "eval")}
+        for unit in ("seconds", "tokens")
+    }
     blocks: list[Chart | Table] = []
-    for key in ("seconds", "tokens"):
-        series = [
-            Series(stage, [*ticks], values) for stage, values in spent[key].items() if any(values)
-        ]
+    for unit, costs in spent.items():
         # Stages too short to be seen would only crowd the legend; the table has them.
-        most = max(
-            (sum(column) for column in zip(*(one.y for one in series), strict=True)), default=0
-        )
-        seen = [one for one in series if max(one.y) > 0.005 * most]
+        most = max(map(sum, zip(*costs.values(), strict=True)), default=0)
+        seen = [
+            Series(stage, [*ticks], values)
+            for stage, values in costs.items()
+            if max(values, default=0) > 0.005 * most
+        ]
         if seen:
             blocks.append(
                 Chart(
-                    key,
-                    f"{key.capitalize()} of each stage",
+                    unit,
+                    f"{unit.capitalize()} of each stage",
                     seen,
                     "iteration",
-                    key if key == "seconds" else "tokens written",
+                    unit if unit == "seconds" else "tokens written",
                     kind="stacked",
                     format=",.0f",
                     ticks=ticks,
                 )
             )
+    rows = [
+        [stage]
+        + [
+            cell
+            for seconds, tokens in zip(spent["seconds"][stage], spent["tokens"][stage], strict=True)
+            for cell in (f"{seconds:,.1f}" if seconds else "-", f"{tokens:,.0f}" if tokens else "-")
+        ]
+        for stage in spent["seconds"]
+        if any(spent["seconds"][stage] + spent["tokens"][stage])
+    ]
     if rows:
         head = [f"{found.name} {unit}" for found in there for unit in ("s", "tokens")]
         blocks.append(Table("Seconds and tokens of each stage", ("stage", *head), rows))
@@ -238,14 +228,16 @@ def spent(run: Run) -> Section:
 _ROLE_OF = {"challenge": "challenger", "train-solver": "solver"}
 
 
-def _cost(record: dict[str, Any], key: str, log: Log) -> float:
+def _cost(found: Found, stage: str, unit: str) -> float:
     """Seconds or tokens of a stage; 0 where they are not known."""
-    found = number(record.get(key))
-    if found is None and key == "tokens":
+    record = found.records.get(stage, {})
+    cost = number(record.get(unit))
+    if cost is None and unit == "tokens":
+        log = found.logs.get(_ROLE_OF.get(stage, ""), [])
         lengths = [{LENGTH: number(line.get(LENGTH)) or 0.0} for line in log]
         rollouts = number(record.get("plan", {}).get("rollouts_per_step")) or 0
-        found = number(tokens_written(lengths, int(rollouts)))
-    return found or 0.0
+        cost = number(tokens_written(lengths, int(rollouts)))
+    return cost or 0.0
 
 
 def settings(run: Run) -> Section:
