@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from helpers.loop import RZERO, commands, make
-from rzero_cli.report.result_tables import CHAIN_NAMES
-from rzero_cli.report.summary import CHAINS
+from rzero_cli.report.summary import CHAIN_NAMES, CHAINS
 
 
 def test_init_writes_the_makefile_and_refuses_to_overwrite(folder: Path) -> None:

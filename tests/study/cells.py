@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from rzero_cli.report.result_tables import CHAIN_NAMES
+from rzero_cli.report.summary import CHAIN_NAMES
 
 from .metrics import Study
 from .significance import mean_sd, t_interval

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from docs.generate import table
-from rzero_cli.report.result_tables import CHAIN_NAMES
+from rzero_cli.report.summary import CHAIN_NAMES
 
 from .cells import bases_cell, number, percent, with_note
 from .collect import KINDS

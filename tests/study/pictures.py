@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from rzero_cli.report.drawing import DASHES, HATCHES, LIGHT, SERIES, STAND_IN, as_svg, style
-from rzero_cli.report.result_tables import CHAIN_NAMES
+from rzero_cli.report.summary import CHAIN_NAMES
 
 from .collect import KINDS
 from .comparisons import compare

@@ -10,11 +10,11 @@ from typing import Any
 from rzero_cli.analysis.comparison import compare_evaluations
 from rzero_cli.analysis.drift import FEWEST, falls
 from rzero_cli.data.json_text import read_object
-from rzero_cli.report.parts import number, percent, shown
+from rzero_cli.report.parts import numbers, percent, shown
 from rzero_cli.report.run_folder import Found, Run
 from rzero_cli.report.summary import forgiving
 
-__all__ = ["best_row", "facts", "verdict", "warnings"]
+__all__ = ["facts", "last_artefact", "settings_text", "verdict", "warnings"]
 
 Row = dict[str, Any]
 
@@ -34,14 +34,25 @@ _MANY_IDLE = 0.8
 something."""
 
 
-def best_row(run: Run) -> dict[str, Any] | None:
+def _scored(run: Run) -> list[Row]:
+    """The iterations whose Solver has a score."""
+    return [row for row in _trained(run) if row["score"] is not None]
+
+
+def _trained(run: Run) -> list[Row]:
+    rows: list[Row] = run.summary["chains"].get("trained", [])
+    return rows
+
+
+def _best(run: Run) -> Row | None:
     """The iteration whose Solver scores highest, the first of equals; None where none is scored."""
-    rows = [row for row in run.summary["chains"].get("trained", []) if _score(row) is not None]
-    return max(rows, key=lambda row: _score(row) or 0.0, default=None)
+    return max(_scored(run), key=lambda row: row["score"], default=None)
 
 
-def _score(row: dict[str, Any]) -> float | None:
-    return number(row["score"])
+def _base(run: Run) -> float | None:
+    """The base model's score."""
+    score: float | None = run.summary["rows"][0]["score"]
+    return score
 
 
 def _guard(run: Run) -> dict[str, Any] | None:
@@ -52,14 +63,16 @@ def _guard(run: Run) -> dict[str, Any] | None:
 
 def verdict(run: Run) -> str:
     """The best Solver, and how much better than the base it is."""
-    base, best = _score(run.summary["rows"][0]), best_row(run)
+    base, best = _base(run), _best(run)
     if best is None:
         if base is None:
             return "Nothing has been evaluated yet."
         right = f"{percent(base)} % right"
         return f"No Solver has been evaluated yet; the base model answers {right}."
-    name, score = best["model"], _score(best) or 0.0
-    said = f"{percent(score)} % right{_interval(best)}"
+    name, score = best["model"], best["score"]
+    said = f"{percent(score)} % right"
+    if best["ci95"]:
+        said += " (95 % interval {:.1f} to {:.1f})".format(*(100 * end for end in best["ci95"]))
     if _guard(run):  # which may ask other questions, and ship another one
         said = f"The Solver of {name} has the highest score of the iterations: {said}"
     elif base is not None and score <= base:
@@ -72,16 +85,9 @@ def verdict(run: Run) -> str:
     said += f", {abs(points):.1f} points {'above' if points >= 0 else 'below'} the base model"
     found = _paired(run, "base", name)
     said += f" ({percent(base)} %){f'; {_between(*found[1:])}' if found else ''}."
-    several = sum(_score(row) is not None for row in run.summary["chains"]["trained"])
-    if several > 1:
+    if (several := len(_scored(run))) > 1:
         said += f" It was chosen among {several} by these same questions, which flatters it."
     return said
-
-
-def _interval(row: dict[str, Any]) -> str:
-    found = row["ci95"] if isinstance(row["ci95"], list) else []
-    ends = [100 * end for value in found if (end := number(value)) is not None]
-    return " (95 % interval {:.1f} to {:.1f})".format(*ends) if len(ends) == 2 else ""
 
 
 def _paired(run: Run, one: str, other: str) -> tuple[float, float, float] | None:
@@ -112,12 +118,10 @@ def facts(run: Run) -> list[tuple[str, str]]:
         part.split(" ", 1) for part in run.made_with.split(", ") if " " in part
     )  # model M, preset P, seed S
     model = made.get("model") or first.get("solver") or first.get("challenger") or "not recorded"
-    rows = run.summary["chains"].get("trained", [])
-    done = sum(_score(row) is not None for row in rows)
+    begun, done = len(_trained(run)), len(_scored(run))
     planned = (
         f"of {run.planned} planned" if run.planned else "(how many were planned is not recorded)"
     )
-    begun = f", {len(rows)} begun" if len(rows) > done else ""
     seeds = [
         str(record.get("settings", {}).get("seed"))
         for found in run.iterations
@@ -133,7 +137,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
         ("Preset", shown(made.get("preset") or first.get("preset") or "not recorded", 80)),
         ("Seed", shown(made.get("seed") or "not recorded", 40)),
         ("Seeds of the iterations", shown(", ".join(seeds) or "not recorded", 120)),
-        ("Iterations", f"{done} done {planned}{begun}"),
+        ("Iterations", f"{done} done {planned}" + (f", {begun} begun" if begun > done else "")),
         ("Beside it", ", ".join(chains) or "no baseline or ablation was run"),
         *advice,
     ]
@@ -155,35 +159,32 @@ def _of_guards(run: Run) -> list[str]:
 
 
 def _of_scores(run: Run) -> Iterator[str]:
-    rows = run.summary["chains"].get("trained", [])
-    scored = [row for row in rows if _score(row) is not None]
-    best, base = best_row(run), _score(run.summary["rows"][0])
-    if best and scored and best is not scored[-1]:
+    scored, best, base = _scored(run), _best(run), _base(run)
+    if best and best is not scored[-1]:
         yield from _fall(run, best, scored[-1])
     if best and base is not None:
         gain = _paired(run, "base", best["model"])
-        if (_score(best) or 0) <= base:
+        if best["score"] <= base:
             yield "No iteration is better than the base model: nothing was gained."
         elif gain and gain[1] <= 0:
             yield "The best Solver is above the base model by no more than the noise."
     others = {row["model"]: row for row in run.summary["chains"].get("base-challenger", [])}
-    both = [row for row in scored if _score(others.get(row["model"], {"score": None})) is not None]
+    both = [row for row in scored if others.get(row["model"], {}).get("score") is not None]
     if both:
         yield from _beside(run, both[-1], others[both[-1]["model"]])
-    if rows and len(scored) < len(rows):
-        waiting = ", ".join(row["model"] for row in rows if _score(row) is None)
-        yield f"The run is not finished: no evaluation yet of {waiting}."
+    waiting = [row["model"] for row in _trained(run) if row["score"] is None]
+    if waiting:
+        yield f"The run is not finished: no evaluation yet of {', '.join(waiting)}."
 
 
 def _fall(run: Run, best: Row, last: Row) -> Iterator[str]:
     """Of the last Solver below the best one, where that is more than noise."""
-    found = _paired(run, best["model"], last["model"])
-    lost = 100 * ((_score(best) or 0) - (_score(last) or 0))
+    found, lost = _paired(run, best["model"], last["model"]), 100 * (best["score"] - last["score"])
     if (found is None and lost > 0) or (found and found[2] < 0):
         said = f"Accuracy fell by {lost:.1f} points from {best['model']} to {last['model']}"
         said += f" ({_between(*found[1:])})" if found else ""
-        base = _score(run.summary["rows"][0])
-        if not _guard(run) and (base is None or base < (_score(best) or 0)):
+        base = _base(run)
+        if not _guard(run) and (base is None or base < best["score"]):
             said += f": the checkpoint to use is {best['model']}/solver, not the last one"
         yield f"{said}."
 
@@ -192,7 +193,7 @@ def _beside(run: Run, last: Row, baseline: Row) -> Iterator[str]:
     """Of the base Challenger's Solver after as many iterations, where the loop's is not above it by
     more than noise."""
     found = _paired(run, f"base-challenger/{baseline['model']}", last["model"])
-    ahead = 100 * ((_score(last) or 0) - (_score(baseline) or 0))
+    ahead = 100 * (last["score"] - baseline["score"])
     if ahead <= 0 or (found and found[1] <= 0):
         better = "does better" if found and found[2] < 0 else "does about as well"
         told = f"{ahead:+.1f} points for the trained one"
@@ -205,42 +206,44 @@ def _beside(run: Run, last: Row, baseline: Row) -> Iterator[str]:
 
 
 def _of_labels(run: Run) -> Iterator[str]:
-    rows = run.summary["chains"].get("trained", [])
-    for row in rows:
-        read, kept = number(row["questions"]), number(row["kept"])
+    for row in _trained(run):
+        read, kept = row["questions"], row["kept"]
         if read and kept is not None and kept < _FEW_KEPT * read:
             yield (
                 f"{row['model']}: only {kept:.0f} of {read:.0f} questions were kept; the Solver "
                 "trained on those few again and again."
             )
-    known = [row for row in rows if number(row["label_accuracy"]) is not None]
-    low = [row for row in known if row["label_accuracy"] < _FEW_TRUE]
-    if low:
-        told = ", ".join(f"{row['model']} {percent(row['label_accuracy'])} %" for row in low)
+    known = {
+        row["model"]: row["label_accuracy"]
+        for row in _trained(run)
+        if row["label_accuracy"] is not None
+    }
+    shares = list(known.values())
+    if low := [f"{name} {percent(share)} %" for name, share in known.items() if share < _FEW_TRUE]:
         yield (
-            f"Fewer than half of the labels trained on are true ({told}): what the Solver gains "
-            "from there on is sureness, not knowledge. p_hat does not show this."
+            f"Fewer than half of the labels trained on are true ({', '.join(low)}): what the "
+            "Solver gains from there on is sureness, not knowledge. p_hat does not show this."
         )
-    elif len(known) > 1 and known[-1]["label_accuracy"] < known[0]["label_accuracy"] - _TRUE_FELL:
+    elif len(shares) > 1 and shares[-1] < shares[0] - _TRUE_FELL:
         yield (
-            f"True labels fell from {percent(known[0]['label_accuracy'])} % to "
-            f"{percent(known[-1]['label_accuracy'])} % of those trained on."
+            f"True labels fell from {percent(shares[0])} % to {percent(shares[-1])} % of those "
+            "trained on."
         )
 
 
 def _of_questions(run: Run) -> Iterator[str]:
-    there = [found for found in run.iterations if found.figures and found.figures.get("questions")]
+    there = [found for found in run.iterations if found.figures.get("questions")]
     if len(there) > 1:
         first, last = there[0], there[-1]
-        for text in falls(first.figures or {}, last.figures or {}):
+        for text in falls(first.figures, last.figures):
             yield f"Diversity falls: from {first.name} to {last.name} {text}."
     if there:
         yield from _of_near_duplicates(there[0], there[-1])
 
 
 def _of_near_duplicates(first: Found, last: Found) -> Iterator[str]:
-    had, has = ((found.figures or {})["near_duplicates"] for found in (first, last))
-    enough = all((found.figures or {})["compared"] >= FEWEST for found in (first, last))
+    had, has = (found.figures["near_duplicates"] for found in (first, last))
+    enough = all(found.figures["compared"] >= FEWEST for found in (first, last))
     if enough and has > had + _NEAR_ROSE:
         yield (
             f"Near-duplicates of earlier questions rose from {percent(had)} % in {first.name} to "
@@ -257,11 +260,7 @@ def _of_near_duplicates(first: Found, last: Found) -> Iterator[str]:
 def _of_training(run: Run) -> Iterator[str]:
     for found in run.iterations:
         for role, log in found.logs.items():
-            idle = [
-                value
-                for line in log
-                if (value := number(line.get("frac_reward_zero_std"))) is not None
-            ]
+            idle = numbers(line.get("frac_reward_zero_std") for line in log)
             if idle and sum(idle) / len(idle) > _MANY_IDLE:
                 yield (
                     f"{found.name}: in {sum(idle) / len(idle):.0%} of the {role}'s groups all "

@@ -6,7 +6,7 @@ all made from them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -24,6 +24,7 @@ __all__ = [
     "Text",
     "Tree",
     "number",
+    "numbers",
     "percent",
     "shown",
 ]
@@ -226,6 +227,11 @@ def number(value: Any) -> float | None:
     except OverflowError:
         return None
     return value if abs(value) < _LARGEST else None  # neither is NaN
+
+
+def numbers(values: Iterable[Any]) -> list[float]:
+    """Those of the values that are a `number`."""
+    return [found for value in values if (found := number(value)) is not None]
 
 
 def percent(share: float | None) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from rzero_cli.report.parts import Chart, Iteration, Section, Series, number
+from rzero_cli.report.parts import Chart, Iteration, Section, Series, number, numbers
 from rzero_cli.report.run_folder import Run
 from rzero_cli.report.summary import CHAIN_NAMES, curves
+from rzero_cli.report.training import Log
 
 __all__ = ["accuracy", "charts_of_shares", "difficulty", "loop", "over_iterations", "p_hats"]
 
@@ -20,15 +21,17 @@ def loop(run: Run) -> Section:
     before = run.summary["rows"][0]
     cards = []
     for found in run.iterations:
-        row, figures = rows.get(found.name, {}), found.figures or {}
+        row, figures = rows.get(found.name, {}), found.figures
         stations = {
-            "Challenger": _first_to_last(found.logs.get("challenger"), "reward", "r_unc", "r_rep"),
+            "Challenger": _first_to_last(
+                found.logs.get("challenger", []), "reward", "r_unc", "r_rep"
+            ),
             "Questions": list(_question_lines(found.records, figures)),
             "Labels": list(_label_lines(found.records, figures or row)),
             "Filter": list(_filter_lines(row)),
             "Solver": [
                 *_score_line(before, row),
-                *_first_to_last(found.logs.get("solver"), "reward"),
+                *_first_to_last(found.logs.get("solver", []), "reward"),
             ],
         }
         cards.append(Iteration(f"loop-{found.name}", found.name, stations))
@@ -45,10 +48,8 @@ def loop(run: Run) -> Section:
     )
 
 
-def _first_to_last(log: Sequence[dict[str, Any]] | None, *keys: str) -> list[str]:
-    values = {
-        key: [y for line in log or () if (y := number(line.get(key))) is not None] for key in keys
-    }
+def _first_to_last(log: Log, *keys: str) -> list[str]:
+    values = {key: numbers(line.get(key) for line in log) for key in keys}
     return [f"{key} {ys[0]:.2f} → {ys[-1]:.2f}" for key, ys in values.items() if ys]
 
 
@@ -68,21 +69,21 @@ def _label_lines(records: dict[str, Any], row: dict[str, Any]) -> Iterator[str]:
     m = number(records.get("label", {}).get("settings", {}).get("m"))
     if m:
         yield f"majority of {m:.0f} answers"
-    if (p_hat := number(row.get("p_hat_mean"))) is not None:
+    if (p_hat := row.get("p_hat_mean")) is not None:
         yield f"p_hat {p_hat:.2f} on average"
 
 
 def _filter_lines(row: dict[str, Any]) -> Iterator[str]:
-    kept, of = number(row.get("kept")), number(row.get("questions"))
+    kept, of = row.get("kept"), row.get("questions")
     if kept is not None:
         yield f"{kept:.0f} of {of:.0f} kept" if of else f"{kept:.0f} kept"
-    if (true := number(row.get("label_accuracy"))) is not None:
+    if (true := row.get("label_accuracy")) is not None:
         yield f"{true:.0%} of labels true"
 
 
 def _score_line(before: dict[str, Any], row: dict[str, Any]) -> Iterator[str]:
-    if (last := number(row.get("score"))) is not None:
-        first = number(before.get("score"))
+    if (last := row.get("score")) is not None:
+        first = before["score"]
         yield ("" if first is None else f"{100 * first:.1f} → ") + f"{100 * last:.1f} % right"
 
 
@@ -108,12 +109,12 @@ def over_iterations(
     rows: Sequence[dict[str, Any]], key: str, name: str, *, spans: bool = False
 ) -> Series:
     """A share in %, by the iterations that `model` names; perhaps with its interval."""
-    known = [(row, y) for row in rows if (y := number(row.get(key))) is not None]
+    known = [row for row in rows if row.get(key) is not None]
     return Series(
         name,
-        [_place(row) for row, _ in known],
-        [100 * y for _, y in known],
-        [_span(row["ci95"]) for row, _ in known] if spans else (),
+        [_place(row) for row in known],
+        [100 * row[key] for row in known],
+        [_span(row["ci95"]) for row in known] if spans else (),
     )
 
 
@@ -122,11 +123,8 @@ def _iteration_ticks(chains: Iterable[Sequence[dict[str, Any]]]) -> dict[float, 
     return {float(i): str(i) if i else "base" for i in range(0, last + 1, last // 12 + 1)}
 
 
-def _span(interval: Any) -> tuple[float, float] | None:
-    if not isinstance(interval, list) or len(interval) != 2:
-        return None
-    low, high = map(number, interval)
-    return None if low is None or high is None else (100 * low, 100 * high)
+def _span(interval: Sequence[float] | None) -> tuple[float, float] | None:
+    return (100 * interval[0], 100 * interval[1]) if interval else None
 
 
 def _place(row: dict[str, Any]) -> float:
@@ -195,7 +193,7 @@ def p_hats(run: Run) -> Section:
     there = {
         found.name: found.figures
         for found in run.iterations
-        if found.figures and found.figures.get("p_hat_histogram")
+        if found.figures.get("p_hat_histogram")
     }
     most = max((max(figures["p_hat_histogram"]) for figures in there.values()), default=0)
     charts = [

@@ -31,11 +31,11 @@ __all__ = ["Found", "Run", "read_run"]
 
 @dataclass(slots=True)
 class Found:
-    """What one iteration left: its figures, None or empty where they are not there."""
+    """What one iteration left: its metrics, None or empty where they are not there."""
 
     name: str
     folder: Path
-    figures: dict[str, Any] | None = None
+    figures: dict[str, Any] = field(default_factory=dict)
     questions: Questions | None = None
     logs: dict[str, Log] = field(default_factory=dict)
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -104,8 +104,8 @@ def read_run(folder: Path) -> Run:
             run.difficulty = [
                 {
                     "model": str(row["questions"]),
-                    "score": row["scores"].get("base", {}).get("score"),
-                    "label_accuracy": row.get("label_accuracy"),
+                    "score": number(row["scores"].get("base", {}).get("score")),
+                    "label_accuracy": number(row.get("label_accuracy")),
                 }
                 for row in read_object(table)["rows"]
             ]

@@ -98,9 +98,7 @@ _PICTURES = (
 
 def collapse(run: Run) -> Section:
     there = {
-        found.name: found.figures
-        for found in run.iterations
-        if found.figures and found.figures.get("questions")
+        found.name: found.figures for found in run.iterations if found.figures.get("questions")
     }
     shares = [
         figures
