@@ -7,9 +7,8 @@
 | `training`   | `log.jsonl`          | what happened over the updates                        |
 | `parts`      |                      | what sections are made of                             |
 | `drawing`    | a chart              | its SVG, by matplotlib                                |
-| `loop`       | an iteration's numbers | the loop as a picture                               |
-| `page`       | sections             | one HTML file                                         |
-| `markdown`   | sections             | Markdown, and SVG files beside it                     |
+| `page`       | sections             | one HTML file (`page.html.jinja`, `loop.svg.jinja`)   |
+| `markdown`   | sections             | Markdown (`report.md.jinja`), and SVG files beside it |
 | `picture`    | a summary            | `summary.png`, `summary.svg`                          |
 
 Nothing in a run's folder is trusted to be there, whole, or harmless: what cannot be read costs its

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from importlib.resources import files
 from itertools import groupby
-from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from rzero_cli.report.content import Report
 from rzero_cli.report.drawing import draw
-from rzero_cli.report.loop import draw_loop
 from rzero_cli.report.parts import Block, Chart, Iteration, shown
 
-__all__ = ["drawing_of", "few", "page", "patterns"]
+__all__ = ["drawing_of", "environment", "page", "patterns"]
 
 _FEW = 24
 _ITERATION = re.compile(r"iter-\d+/")
@@ -28,24 +27,32 @@ _ITERATION = re.compile(r"iter-\d+/")
 
 def page(report: Report) -> str:
     """The page of a report."""
-    here = files("rzero_cli.report")
-    environment = Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
+    css = Markup((files(__package__) / "page.css").read_text("utf-8").strip())
+    return environment().get_template("page.html.jinja").render(report=report, css=css) + "\n"
+
+
+@cache
+def environment(autoescape: bool = True) -> Environment:
+    """The templates of a report, with their filters."""
+    made = Environment(
+        loader=PackageLoader("rzero_cli.report", ""),
+        autoescape=autoescape,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
     )
-    environment.filters |= {"drawn": _drawn, "few": few, "runs": _runs, "text": shown}
-    environment.filters["patterns"] = patterns
-    template = environment.from_string((here / "page.html.jinja").read_text("utf-8"))
-    css = Markup((here / "page.css").read_text("utf-8").strip())
-    return template.render(report=report, css=css) + "\n"
+    made.filters |= {"drawn": drawing_of, "few": few, "runs": _runs, "text": shown}
+    made.filters["patterns"] = patterns
+    return made
 
 
-def drawing_of(block: Chart | Iteration) -> str:
+def drawing_of(block: Chart | Iteration) -> Markup:
     """The `<svg>` element of what is a picture."""
-    return draw_loop(block) if isinstance(block, Iteration) else draw(block)
-
-
-def _drawn(block: Any) -> Markup:
-    return Markup(drawing_of(block))
+    if isinstance(block, Chart):
+        return Markup(draw(block))
+    values = {"id": block.id, "title": block.title, "words": block.words()}
+    template = environment().get_template("loop.svg.jinja")
+    return Markup(template.render(values, stations=block.stations))
 
 
 def _runs(blocks: Sequence[Block]) -> Iterator[list[Block]]:
