@@ -71,7 +71,7 @@ def test_missing_adapter_weights_are_not_initialized(tiny_model: Path, tmp_path:
     from peft import LoraConfig, get_peft_model
 
     from rzero_cli.engines.transformers import load_model
-    from rzero_cli.training.adapters import Lora, load_policy
+    from rzero_cli.training.adapters import load_policy
 
     adapter = tmp_path / "adapter"
     made = LoraConfig(r=2, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
@@ -79,7 +79,7 @@ def test_missing_adapter_weights_are_not_initialized(tiny_model: Path, tmp_path:
     wrapped.peft_config["default"].base_model_name_or_path = str(tiny_model)
     wrapped.save_pretrained(adapter)
     load_model(str(adapter))
-    load_policy(str(adapter), Lora(2, 8, "q_proj,v_proj"))
+    load_policy(str(adapter), lora=True)
     lost = "base_model.model.model.layers.1.self_attn.v_proj.lora_A.weight"
     without(adapter, lost)
     check_model("--solver", str(adapter))
@@ -90,7 +90,7 @@ def test_missing_adapter_weights_are_not_initialized(tiny_model: Path, tmp_path:
     with pytest.raises(
         RzeroError, match=r"cannot load .*adapter: its weights lack .*v_proj.lora_A"
     ):
-        load_policy(str(adapter), Lora(2, 8, "q_proj,v_proj"))
+        load_policy(str(adapter), lora=True)
     (adapter / "adapter_model.safetensors").rename(adapter / "adapter_model.bin")
     with pytest.raises(RzeroError, match=r"adapter_model\.safetensors is missing"):
         load_model(str(adapter))

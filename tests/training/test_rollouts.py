@@ -19,9 +19,10 @@ from rzero_cli.training.rollouts import Rollouts, choose_rollouts
 from rzero_cli.training.settings import Grpo, Hardware
 
 
-def choose(mode: str, **options: Any) -> Rollouts:
-    asked = {"endpoint": None, "memory": 0.3, "tensor_parallel_size": 1, "processes": 1}
-    return choose_rollouts(mode, **{**asked, **options})
+def choose(mode: str, *, processes: int = 1, **options: Any) -> Rollouts:
+    asked = {"endpoint": None, "memory": 0.3, "tensor_parallel_size": 1} | options
+    named = {f"rollout_{name}": value for name, value in asked.items()}
+    return choose_rollouts(group(Hardware, rollouts=mode, **named), processes)
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ class Training(Json):
     )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Trained:
     """The options of a training, together."""
 

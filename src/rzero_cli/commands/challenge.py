@@ -23,7 +23,7 @@ from rzero_cli.system.processes import importing, rank
 from rzero_cli.system.stdout import protect_stdout
 from rzero_cli.training.checks import plan_of
 from rzero_cli.training.dry_run import Asked
-from rzero_cli.training.launch import relaunch
+from rzero_cli.training.launch import processes_of, relaunch
 from rzero_cli.training.ranks import on_first
 from rzero_cli.training.settings import Grpo, Hardware
 
@@ -94,7 +94,7 @@ def challenge(
     """
     trained = check_model("--challenger", challenger.challenger, shape_only=training.dry_run)
     choice = choose_engine(call, engine)
-    plan = plan_of(grpo, hardware, rollout.max_tokens)
+    plan = plan_of(grpo, rollout.max_tokens, processes_of(hardware))
     if plan.processes > 1:
         choice = choice.named(_engine_of_each(choice.name))
     frozen_model = choice.check("--solver", solver.solver, shape_only=training.dry_run)
@@ -103,15 +103,7 @@ def challenge(
     asked = prompt_for(rollout.prompt(CHALLENGER))
     answered = load_prompt(answers.solver_prompt_file, SOLVER)
     require("train", "torch", "transformers", "trl", "accelerate")
-    options = Trained(
-        grpo=grpo,
-        hardware=hardware,
-        rollout=rollout,
-        seed=seeded.seed,
-        batching=engine,
-        training=training,
-        target=target,
-    )
+    options = Trained(grpo, hardware, rollout, seeded.seed, engine, training, target)
     frozen_solver = Asked(
         answers.m,
         answers.solver_max_tokens,

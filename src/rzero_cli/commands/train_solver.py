@@ -23,7 +23,7 @@ from rzero_cli.options.panels import INPUT, REWARD
 from rzero_cli.options.source import Input
 from rzero_cli.system.processes import importing
 from rzero_cli.training.checks import plan_of
-from rzero_cli.training.launch import relaunch
+from rzero_cli.training.launch import processes_of, relaunch
 from rzero_cli.training.ranks import on_first
 from rzero_cli.training.settings import Grpo, Hardware
 
@@ -94,17 +94,9 @@ def train_solver(
     model = check_model("--solver", solver.solver, shape_only=training.dry_run)
     rewarded.check()
     rules = reading.rules()
-    plan = plan_of(grpo, hardware, rollout.max_tokens)
+    plan = plan_of(grpo, rollout.max_tokens, processes_of(hardware))
     require("train", "torch", "transformers", "trl", "accelerate")
-    options = Trained(
-        grpo=grpo,
-        hardware=hardware,
-        rollout=rollout,
-        seed=seeded.seed,
-        batching=batching,
-        training=training,
-        target=target,
-    )
+    options = Trained(grpo, hardware, rollout, seeded.seed, batching, training, target)
     rollouts = options.ready(call, model, plan)
     if rollouts is None:
         return

@@ -9,7 +9,6 @@ merged into one first.
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,8 @@ from rzero_cli.training.saving import save_as_it_is
 from rzero_cli.training.settings import Hardware
 
 __all__ = [
-    "Lora",
     "adapter_alone",
     "load_policy",
-    "lora_of",
     "name_base",
     "new_adapter",
     "start_of",
@@ -33,24 +30,7 @@ __all__ = [
 _MERGED = "start"
 
 
-@dataclass(frozen=True, slots=True)
-class Lora:
-    """A low-rank adapter, in peft's terms."""
-
-    r: int
-    alpha: int
-    targets: str
-    """`all-linear`, or the names of modules with commas."""
-
-
-def lora_of(hardware: Hardware) -> Lora | None:
-    """Return the adapter that the options mean; None where all weights are trained."""
-    if not hardware.lora_r:
-        return None
-    return Lora(hardware.lora_r, hardware.lora_alpha, hardware.lora_targets)
-
-
-def start_of(model: str, lora: Lora | None, part: Path) -> str:
+def start_of(model: str, part: Path, *, lora: bool) -> str:
     """The directory to begin from: `model`, or its merged copy where all weights are trained."""
     if lora or adapter_base(model) is None:
         return model
@@ -66,25 +46,27 @@ def _merge_once(model: str, part: Path) -> None:
         making.replace(whole)
 
 
-def load_policy(start: str, lora: Lora | None) -> Any:
+def load_policy(start: str, *, lora: bool) -> Any:
     """The model to train; with its adapter, trainable, where it is one."""
     base = adapter_base(start)
-    if base is None or lora is None:
+    if base is None or not lora:
         return load_model(start, training=True)
     return load_adapter(load_model(base, training=True), start, trainable=True)
 
 
-def new_adapter(start: str, lora: Lora | None) -> Any:
+def new_adapter(start: str, hardware: Hardware) -> Any:
     """The configuration of an adapter that is to be made; None where there is nothing to make."""
-    if lora is None or adapter_base(start) is not None:
+    if not hardware.lora_r or adapter_base(start) is not None:
         return None
     from peft import LoraConfig
 
-    names = [name.strip() for name in lora.targets.split(",")]
+    targets = hardware.lora_targets
     return LoraConfig(
-        r=lora.r,
-        lora_alpha=lora.alpha,
-        target_modules=lora.targets if lora.targets == "all-linear" else names,
+        r=hardware.lora_r,
+        lora_alpha=hardware.lora_alpha,
+        target_modules=targets
+        if targets == "all-linear"
+        else [name.strip() for name in targets.split(",")],
         task_type="CAUSAL_LM",
     )
 

@@ -20,7 +20,7 @@ __all__ = ["REPORTERS", "check_hardware", "plan_of", "reporters_of"]
 REPORTERS = ("tensorboard", "trackio", "wandb")
 
 
-def plan_of(grpo: Grpo, hardware: Hardware, max_tokens: int) -> Plan:
+def plan_of(grpo: Grpo, max_tokens: int, processes: int) -> Plan:
     """Return the plan that the options mean. Raises UsageError where the numbers do not divide."""
     return make_plan(
         steps=grpo.steps,
@@ -29,7 +29,7 @@ def plan_of(grpo: Grpo, hardware: Hardware, max_tokens: int) -> Plan:
         group=grpo.group,
         per_device=grpo.per_device,
         max_tokens=max_tokens,
-        processes=processes_of(hardware),
+        processes=processes,
     )
 
 
@@ -46,13 +46,7 @@ def check_hardware(model: str, hardware: Hardware, *, known_optim: str) -> Rollo
     _check_optim(hardware.optim, known=known_optim)
     if hardware.lora_r:
         _check_lora(model, hardware.lora_r, hardware.lora_alpha)
-    return choose_rollouts(
-        hardware.rollouts,
-        endpoint=hardware.rollout_endpoint,
-        memory=hardware.rollout_memory,
-        tensor_parallel_size=hardware.rollout_tensor_parallel_size,
-        processes=processes_of(hardware),
-    )
+    return choose_rollouts(hardware, processes_of(hardware))
 
 
 def reporters_of(texts: Sequence[str] | None) -> list[str]:

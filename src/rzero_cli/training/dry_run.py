@@ -10,11 +10,12 @@ from typing import Any
 from rzero_cli.engines import DEFAULT_BATCH_SIZE
 from rzero_cli.engines.shapes import Model, read_model
 from rzero_cli.errors import UsageError
-from rzero_cli.method.plan import Plan, make_plan
+from rzero_cli.method.plan import Plan
 from rzero_cli.system.messages import print_json
 from rzero_cli.system.terminal import plain
+from rzero_cli.training.checks import plan_of
 from rzero_cli.training.memory import Layout, estimate
-from rzero_cli.training.rollouts import MODES
+from rzero_cli.training.rollouts import check_mode
 from rzero_cli.training.settings import Grpo, Hardware
 
 GPUS = (1, 4, 8)
@@ -61,8 +62,7 @@ def print_plan(
         UsageError: --rollouts is unknown.
         RzeroError: a model's configuration cannot be read.
     """
-    if hardware.rollouts not in MODES:
-        raise UsageError(f"--rollouts {hardware.rollouts}: unknown; known: {', '.join(MODES)}")
+    check_mode(hardware.rollouts)
     trained, gpu = read_model(model), _gpu_gib()
     adapters = {0}
     if hardware.lora_r:
@@ -70,7 +70,7 @@ def print_plan(
     layouts, skipped = [], []
     for processes in sorted({*GPUS, plan.processes}):
         try:
-            spread = _plan_for(plan, processes, grpo.per_device)
+            spread = plan_of(grpo, plan.max_tokens, processes)
         except UsageError as error:
             skipped.append(f"{processes} GPUs: {error}")
             continue
@@ -100,18 +100,6 @@ def print_plan(
         _show(record, plan, asked)
 
 
-def _plan_for(plan: Plan, processes: int, per_device: int | None) -> Plan:
-    return make_plan(
-        steps=plan.steps,
-        prompts=plan.prompts,
-        batch=plan.batch,
-        group=plan.group,
-        max_tokens=plan.max_tokens,
-        per_device=per_device,
-        processes=processes,
-    )
-
-
 def _layout(
     plan: Plan,
     sharded: bool,
@@ -122,29 +110,20 @@ def _layout(
     hardware: Hardware,
 ) -> dict[str, Any]:
     """One column of the table: GiB on each GPU, with activations kept and checkpointed."""
-    parts = {
-        checkpointing: estimate(
-            trained,
-            Layout(
-                plan,
-                sharded=sharded,
-                checkpointing=checkpointing,
-                adapter=adapter,
-                eight_bit="8bit" in hardware.optim,
-                reference=grpo.beta > 0,
-            ),
-            **where,
-        )
-        for checkpointing in (True, False)
-    }
+
+    def gib(checkpointing: bool) -> dict[str, float]:
+        eight_bit, reference = "8bit" in hardware.optim, grpo.beta > 0
+        layout = Layout(plan, sharded, checkpointing, adapter, eight_bit, reference)
+        return estimate(trained, layout, **where)
+
     return {
         "gpus": plan.processes,
         "sharded": sharded,
         "lora_parameters": adapter,
         "per_device": plan.per_device,
         "gradient_accumulation": plan.gradient_accumulation,
-        "gib": parts[True],
-        "gib_without_checkpointing": parts[False],
+        "gib": gib(True),
+        "gib_without_checkpointing": gib(False),
     }
 
 

@@ -32,7 +32,6 @@ from rzero_cli.system.processes import rank
 from rzero_cli.training.adapters import (
     adapter_alone,
     load_policy,
-    lora_of,
     name_base,
     new_adapter,
     start_of,
@@ -115,9 +114,9 @@ def train(
         RzeroError: the model cannot be loaded; another process of the training has ended.
     """
     torch.manual_seed(seed)
-    lora = lora_of(hardware)
+    lora = hardware.lora_r > 0
     with together(), _quiet_trl(), _memory_in_a_line(), _reporting(part):
-        start = start_of(model, lora, part)
+        start = start_of(model, part, lora=lora)
         tokenizer = load_tokenizer(start)
         dataset = Dataset.from_list([row | {"prompt": _prompt(tokenizer, row)} for row in rows])
         # Before the model is loaded: DeepSpeed's ZeRO-3 shards while loading, if it is known of.
@@ -144,7 +143,7 @@ def train(
                 f"{config.n_gpu} GPUs are visible to one process: begin one for each (--processes "
                 f"{config.n_gpu}), or choose one with CUDA_VISIBLE_DEVICES"
             )
-        policy = load_policy(start, lora)
+        policy = load_policy(start, lora=lora)
         # TRL ends a completion at these, and at no others.
         policy.generation_config.eos_token_id = end_tokens(
             tokenizer, policy.generation_config.eos_token_id
@@ -157,7 +156,7 @@ def train(
                 args=config,
                 train_dataset=dataset,
                 processing_class=tokenizer,
-                peft_config=new_adapter(start, lora),
+                peft_config=new_adapter(start, hardware),
                 callbacks=[_Log(part / LOG_NAME, on_update, plan.rollouts_per_step)],
             )
         trainer.remove_callback(PrinterCallback)  # it prints to standard output

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from rzero_cli.errors import UsageError
+from rzero_cli.training.settings import MODES, Hardware
 
-__all__ = ["MODES", "Rollouts", "choose_rollouts"]
-
-MODES = ("auto", "transformers", "colocate", "server")
+__all__ = ["Rollouts", "check_mode", "choose_rollouts"]
 
 _WHY_NOT = {
     "colocate": "vLLM's layers for the CPU cannot take the new weights of an update",
@@ -37,26 +36,24 @@ class Rollouts:
     """What the person should know of the decision."""
 
 
-def choose_rollouts(
-    mode: str,
-    *,
-    endpoint: str | None,
-    memory: float,
-    tensor_parallel_size: int,
-    processes: int,
-) -> Rollouts:
-    """Decide where rollouts come from.
+def check_mode(mode: str) -> None:
+    """Raise UsageError where --rollouts is unknown."""
+    if mode not in MODES:
+        raise UsageError(f"--rollouts {mode}: unknown; known: {', '.join(MODES)}")
+
+
+def choose_rollouts(hardware: Hardware, processes: int) -> Rollouts:
+    """Decide where rollouts come from: "auto" is colocate where vLLM is installed on a GPU machine.
 
     Args:
-        mode: one of `MODES`; "auto" is colocate where vLLM is installed and a GPU is there.
-        endpoint, memory, tensor_parallel_size: as in `Rollouts`.
+        hardware: the options.
         processes: of the training.
 
     Raises:
         UsageError: what is asked for is unknown, incomplete, or not to be had on this machine.
     """
-    if mode not in MODES:
-        raise UsageError(f"--rollouts {mode}: unknown; known: {', '.join(MODES)}")
+    mode, endpoint = hardware.rollouts, hardware.rollout_endpoint
+    check_mode(mode)
     if mode == "server" and not endpoint:
         raise UsageError(
             "--rollouts server needs --rollout-endpoint URL, a `trl vllm-serve` server"
@@ -66,7 +63,9 @@ def choose_rollouts(
     installed = find_spec("vllm") is not None
     if mode == "transformers" or (mode == "auto" and not installed):
         return Rollouts()
-    gpu = _has_gpu()
+    import torch
+
+    gpu = torch.cuda.is_available()
     if mode == "auto":
         if not gpu:
             why = _WHY_NOT["colocate"]
@@ -78,15 +77,9 @@ def choose_rollouts(
         )
     if not installed:
         raise UsageError(f"--rollouts {mode}: vllm not installed: pip install 'rzero-cli[vllm]'")
-    if mode == "colocate" and processes % tensor_parallel_size:
+    parallel = hardware.rollout_tensor_parallel_size
+    if mode == "colocate" and processes % parallel:
         raise UsageError(
-            f"--rollout-tensor-parallel-size {tensor_parallel_size} does not divide the "
-            f"{processes} processes"
+            f"--rollout-tensor-parallel-size {parallel} does not divide the {processes} processes"
         )
-    return Rollouts(mode, endpoint, memory, tensor_parallel_size)
-
-
-def _has_gpu() -> bool:
-    import torch
-
-    return bool(torch.cuda.is_available())
+    return Rollouts(mode, endpoint, hardware.rollout_memory, parallel)

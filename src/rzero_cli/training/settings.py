@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from rzero_cli.fields import option
-from rzero_cli.training.rollouts import MODES
 
-__all__ = ["Grpo", "Hardware"]
+__all__ = ["MODES", "Grpo", "Hardware"]
+
+MODES = ("auto", "transformers", "colocate", "server")
+"""Where rollouts can come from, see `training/rollouts.py`."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
