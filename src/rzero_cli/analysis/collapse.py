@@ -19,7 +19,7 @@ the best of several scores on the same questions is too high on them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,8 @@ from rzero_cli.method.filtering import band
 
 __all__ = ["GUARDS", "LEAST_FALL", "judge", "sources"]
 
-GUARDS = ("probe", "diversity")
+_FILES = {"probe": "probe.json", "diversity": "labeled.jsonl"}
+GUARDS = tuple(_FILES)
 LEAST_FALL = 0.0
 """Beyond its noise, any fall of the probe counts."""
 
@@ -52,7 +53,7 @@ def sources(run: Path, guards: Sequence[str], iteration: int | None = None) -> l
         UsageError: one that is needed is not there.
     """
     found = [[run / "base" / "probe.json"] if "probe" in guards else []]
-    names = [name for name in ("probe.json", "labeled.jsonl") if _read_by(name) in guards]
+    names = [name for guard, name in _FILES.items() if guard in guards]
     while iteration is None or len(found) <= iteration:
         files = [run / f"iter-{len(found)}" / name for name in names]
         if iteration is None and len(found) > 1 and not all(map(Path.is_file, files)):
@@ -63,10 +64,6 @@ def sources(run: Path, guards: Sequence[str], iteration: int | None = None) -> l
             how = "make run GUARD=probe PROBE=FILE" if path.suffix == ".json" else "make run"
             raise UsageError(f"{path}: no such file: it is made by `{how}`")
     return found
-
-
-def _read_by(name: str) -> str:
-    return "probe" if name == "probe.json" else "diversity"
 
 
 def judge(
@@ -103,43 +100,40 @@ def judge(
         DataError: a file cannot be read, or scores are not of the same questions.
     """
     files = sources(run, guards, iteration)
-    probes = [_read(paths[0]) for paths in files] if "probe" in guards else []
+    probes = [_read_probe(paths[0]) for paths in files] if "probe" in guards else []
     if probes:
         _check_apart(run, files[0][0], probes[0])
     first: Counts | None = None
-    last = 0
     found: Json = {}
     tripped: list[str] = []
-    while last + 1 < len(files) and not tripped:
-        last += 1
-        found = {}
+    for last in range(1, len(files)):
         if probes:
             found["probe"] = _probe(probes[: last + 1], files, least_fall, seed)
         if "diversity" in guards:
             there = _counts(files[last][-1], tau_bleu, bleu)
             first = there if first is None else first
             found["diversity"] = _diversity(first, there, least_share)
-        tripped = [name for name, of in found.items() if of["tripped"]]
+        if tripped := [name for name, of in found.items() if of["tripped"]]:
+            break
     best = _best(found["probe"]["scores"]) if probes else None
     shipped = best if best is not None else last - 1 if tripped else last
     ship = str(run / f"iter-{shipped}" / "solver") if shipped else _base(probes)
     told = [_TELL[name](found[name]) for name in tripped]
     if told:
-        verdict = f"stopped after iteration {last}: {'; '.join(told)}; ship {ship}"
-    elif best is None:
-        verdict = f"no guard tripped after iteration {last}; ship {ship}"
+        verdict = f"stopped after iteration {last}: {'; '.join(told)}"
     else:
+        verdict = f"no guard tripped after iteration {last}"
+    if best is not None and not told:
         which = f"iteration {best}" if best else "the base model"
         score = _percent(found["probe"]["scores"][best])
-        verdict = f"no guard tripped after iteration {last}: best on the probe is {which} with "
-        verdict += f"{score}; ship {ship}"
+        verdict += f": best on the probe is {which} with {score}"
     return {
         "guards": list(guards),
         "iteration": last,
         "tripped": bool(tripped),
         "best": best,
         "ship": ship,
-        "verdict": verdict,
+        "verdict": f"{verdict}; ship {ship}",
         **found,
     }
 
@@ -148,11 +142,17 @@ def judge(
 
 
 def _read(path: Path) -> Json:
-    """An evaluation of one task. Raises DataError."""
+    """An evaluation. Raises DataError."""
+    evaluation = read_object(path)
     try:
-        evaluation = check_evaluation(read_object(path))
+        return check_evaluation(evaluation)
     except DataError as error:
-        raise DataError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
+        raise DataError(f"{path}: {error}") from error
+
+
+def _read_probe(path: Path) -> Json:
+    """An evaluation of one task. Raises DataError."""
+    evaluation = _read(path)
     if len(evaluation["tasks"]) != 1:
         raise DataError(f"{path}: of several tasks: the probe is one file, `rzero eval --data`")
     return evaluation
@@ -167,20 +167,12 @@ def _check_apart(run: Path, path: Path, probe: Json) -> None:
     """Raise UsageError where the run is stopped by the questions that it reports."""
     reported = run / "base" / "eval.json"
     if reported.is_file():
-        hashes = [t.get("data_sha256") for t in _read_any(reported)["tasks"].values()]
+        hashes = [t.get("data_sha256") for t in _read(reported)["tasks"].values()]
         if (of := _task(probe).get("data_sha256")) is not None and of in hashes:
             raise UsageError(
                 f"{path}: of the questions of {reported}: the best of several scores is too high "
                 "on the questions it was chosen by, so the probe needs others"
             )
-
-
-def _read_any(path: Path) -> Json:
-    evaluation = read_object(path)
-    tasks = evaluation.get("tasks")
-    if not isinstance(tasks, dict) or not all(isinstance(task, dict) for task in tasks.values()):
-        raise DataError(f"{path}: not a result of `rzero eval`")
-    return evaluation
 
 
 def _probe(probes: list[Json], files: list[list[Path]], least_fall: float, seed: int) -> Json:
@@ -268,8 +260,7 @@ def _tell_probe(found: Json) -> str:
     )
 
 
-def _tell_diversity(found: Json) -> str:
-    return "; ".join(found["fell"].values())
-
-
-_TELL = {"probe": _tell_probe, "diversity": _tell_diversity}
+_TELL: dict[str, Callable[[Json], str]] = {
+    "probe": _tell_probe,
+    "diversity": lambda found: "; ".join(found["fell"].values()),
+}

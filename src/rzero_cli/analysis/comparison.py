@@ -124,16 +124,13 @@ def compare_evaluations(first: Json, second: Json, *, seed: int = 0) -> dict[str
             "questions, and by a score that is a mean over them"
         )
     averages = {}
-    for name in first.get("averages", {}):
-        if name in second.get("averages", {}):
-            parts = _parts(name, first, second, values)
-            if parts is None:
-                warnings.append(
-                    f"the average {name} is left out: it is not of the same scores in both"
-                )
-            else:
-                of = list(first["averages"][name]["of"])
-                averages[name] = {"of": of, **_difference(parts, seed)}
+    for name, average in first.get("averages", {}).items():
+        if name not in second.get("averages", {}):
+            continue
+        if parts := _parts(name, first, second, values):
+            averages[name] = {"of": list(average["of"]), **_difference(parts, seed)}
+        else:
+            warnings.append(f"the average {name} is left out: it is not of the same scores in both")
     return {"tasks": tasks, "averages": averages, "warnings": warnings}
 
 
@@ -184,16 +181,13 @@ def _value(sample: Json, score: str) -> float | None:
 
 def _scores(values: Values, k: list[Any], seed: int) -> dict[str, Any]:
     """Each score that both have, compared."""
-    scores: dict[str, Any] = {}
+    scores: dict[str, Any] = dict.fromkeys(values)
     for score, found in values.items():
-        if found is None:
-            scores[score] = None
-            continue
-        a, b = found
-        yes_no = score in _VERDICT or k == [1, 1]
-        yes_no = yes_no and {*a.tolist(), *b.tolist()} <= {0.0, 1.0}
-        test = _mcnemar(int((a > b).sum()), int((b > a).sum())) if yes_no else None
-        scores[score] = _difference([(a, b, 1.0)], seed) | {"mcnemar": test}
+        if found is not None:
+            a, b = found
+            yes_no = (score in _VERDICT or k == [1, 1]) and {*a.tolist(), *b.tolist()} <= {0.0, 1.0}
+            test = _mcnemar(int((a > b).sum()), int((b > a).sum())) if yes_no else None
+            scores[score] = _difference([(a, b, 1.0)], seed) | {"mcnemar": test}
     return scores
 
 

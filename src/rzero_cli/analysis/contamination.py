@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -225,38 +225,37 @@ class Overlap:
         """Of the file's first record."""
         self.left_out: Counter[str] = Counter()
         """By key, how many records lost it to `watch`."""
-        self._records: dict[int, int] = {}
-        self._lines: dict[int, list[int]] = {}
+        self._lines: defaultdict[int, list[int]] = defaultdict(list)
+        """By the number of a question, the first lines that have it."""
+        self._records: Counter[int] = Counter()
 
     def add(self, line: int, question: str) -> None:
         """Look for the index in the training question of a line."""
         for number in self.index.find(question):
-            self._records[number] = self._records.get(number, 0) + 1
-            named = self._lines.setdefault(number, [])
-            if len(named) < MOST_LINES:
-                named.append(line)
+            self._records[number] += 1
+            if self._records[number] <= MOST_LINES:
+                self._lines[number].append(line)
 
     def by_benchmark(self) -> list[dict[str, Any]]:
         """For each benchmark file `file`, `questions`, `found`, `share`, and `hits`: for each
         question that was found `line`, `id`, `question`, `records` (training questions it is in)
         and `lines` (of the first `MOST_LINES` of them)."""
-        files: dict[str, dict[str, Any]] = {}
+        sizes = Counter(entry.source for entry in self.index.entries)
+        hits: dict[str, list[dict[str, Any]]] = {source: [] for source in sizes}
         for number, (source, line, id, question) in enumerate(self.index.entries):
-            benchmark = files.setdefault(source, {"file": source, "questions": 0, "hits": []})
-            benchmark["questions"] += 1
             if number in self._records:
                 where = {"line": line, "id": id, "question": question}
                 found = {"records": self._records[number], "lines": self._lines[number]}
-                benchmark["hits"].append(where | found)
+                hits[source].append(where | found)
         return [
             {
                 "file": source,
-                "questions": benchmark["questions"],
-                "found": len(benchmark["hits"]),
-                "share": len(benchmark["hits"]) / benchmark["questions"],
-                "hits": benchmark["hits"],
+                "questions": size,
+                "found": len(hits[source]),
+                "share": len(hits[source]) / size,
+                "hits": hits[source],
             }
-            for source, benchmark in files.items()
+            for source, size in sizes.items()
         ]
 
 

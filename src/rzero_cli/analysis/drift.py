@@ -35,11 +35,10 @@ def falls(first: Figures, later: Figures) -> Iterator[str]:
     """A line for each figure of `analysis.diversity` that tells of lost diversity."""
     yield from fewer(counts(first), counts(later)).values()
     for what, share, of, most in _SHARES:
-        if not _enough(first, later, of):
-            continue
-        before, after = share(first), share(later)
-        if after > before + most:
-            yield f"{what} rose from {before:.2f} to {after:.2f}"
+        if all(figures.get(of, 0) >= FEWEST for figures in (first, later)):
+            before, after = share(first), share(later)
+            if after > before + most:
+                yield f"{what} rose from {before:.2f} to {after:.2f}"
 
 
 def counts(figures: Figures) -> Counts:
@@ -70,10 +69,6 @@ def fewer(first: Counts, later: Counts, least: float = LEAST_DISTINCT) -> dict[s
                 f"{has:,} of {now:,} ({has / now:.0%})"
             )
     return told
-
-
-def _enough(first: Figures, later: Figures, of: str) -> bool:
-    return all(figures.get(of, 0) >= FEWEST for figures in (first, later))
 
 
 _COUNTS: dict[str, tuple[str, Callable[[Figures], int], str]] = {
