@@ -116,20 +116,13 @@ def evaluate_benchmarks(
         Unreadable answers are None; so is what was not asked for.
     """
     limits: dict[str, Any] = {"max_tokens": max_tokens, "seed": seed, "stop": tuple(stop or ())}
-    passes = [
-        Pass(benchmark, which, sampling)
-        for benchmark in benchmarks
-        for which, sampling in (
-            (GREEDY, Sampling(n=1, temperature=0.0, top_p=1.0, top_k=0, **limits)),
-            (
-                SAMPLED,
-                Sampling(
-                    n=benchmark.k, temperature=temperature, top_p=top_p, top_k=top_k, **limits
-                ),
-            ),
-        )
-        if (benchmark.greedy if which == GREEDY else benchmark.k > 0)
-    ]
+    passes = []
+    for benchmark in benchmarks:
+        if benchmark.greedy:
+            passes.append(Pass(benchmark, GREEDY, Sampling(1, 0.0, 1.0, 0, **limits)))
+        if benchmark.k:
+            drawn = Sampling(benchmark.k, temperature, top_p, top_k, **limits)
+            passes.append(Pass(benchmark, SAMPLED, drawn))
     asked = {one.name: one.benchmark for one in passes}
     timeouts = dict.fromkeys((benchmark.name for benchmark in benchmarks), 0)
     verdicts_of: dict[tuple[str, str], bool] = {}

@@ -22,15 +22,12 @@ def as_lm_eval(
     verdicts: Mapping[str, Sequence[Verdict]],
 ) -> dict[str, Any]:
     """What lm-eval's `evaluate` would return of the benchmarks, all passes of one as one task."""
+    names = [benchmark.name for benchmark in benchmarks]
+    size = {benchmark.name: len(benchmark.questions) for benchmark in benchmarks}
     results = {
-        benchmark.name: {
-            "name": benchmark.name,
-            "alias": benchmark.name,
-            "sample_len": len(benchmark.questions),
-        }
-        for benchmark in benchmarks
+        name: {"name": name, "alias": name, "sample_len": count} for name, count in size.items()
     }
-    better: dict[str, dict[str, bool]] = {benchmark.name: {} for benchmark in benchmarks}
+    better: dict[str, dict[str, bool]] = {name: {} for name in names}
     configs = {}
     for one in passes:
         benchmark, found = one.benchmark, verdicts[one.name]
@@ -50,13 +47,10 @@ def as_lm_eval(
         "higher_is_better": better,
         "configs": configs,
         "versions": {benchmark.name: benchmark.version for benchmark in benchmarks},
-        "n-shot": {benchmark.name: 0 for benchmark in benchmarks},
+        "n-shot": dict.fromkeys(names, 0),
         "n-samples": {
-            benchmark.name: {
-                "original": benchmark.original or len(benchmark.questions),
-                "effective": len(benchmark.questions),
-            }
-            for benchmark in benchmarks
+            one.name: {"original": one.original or size[one.name], "effective": size[one.name]}
+            for one in benchmarks
         },
     }
 

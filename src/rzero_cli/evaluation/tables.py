@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -35,15 +34,17 @@ def results_table(
         whole = results_table(tasks, averages)
         if Console(width=1000).measure(whole).maximum <= width:
             return whole
-    columns = _columns(list(tasks.values()), shares=width is None)
+    rows: list[tuple[str, Result]] = []
+    for name, result in tasks.items():
+        groups: Mapping[str, Result] = result.get("groups") or {}
+        rows += [(name, result), *((f"  {group}", scores) for group, scores in groups.items())]
+    columns = list(_columns(list(tasks.values()), [row for _, row in rows], width is None))
     table = Table("", *(title for title, _ in columns), box=None, header_style="bold")
     table.pad_edge = False
     for column in table.columns[1:]:
         column.justify, column.no_wrap = "right", True
-    for name, result in tasks.items():
-        table.add_row(plain(name), *(cell(result) for _, cell in columns))
-        for group, scores in (result.get("groups") or {}).items():
-            table.add_row(plain(f"  {group}"), *(cell(scores) for _, cell in columns))
+    for (name, _), *cells in zip(rows, *(cells for _, cells in columns), strict=True):
+        table.add_row(plain(name), *cells)
     for name, average in (averages or {}).items():
         table.add_row(plain(name, "bold"), "", _percent(average))
     return table
@@ -52,38 +53,26 @@ def results_table(
 _SCORES = {"greedy": "greedy", "mean_at_k": "mean@{k}", "maj_at_k": "maj@{k}"}
 _SHARES = {"truncated": "cut off", "unreadable": "unreadable"}
 
-Column = tuple[str, Callable[[Result], str]]
 
-
-def _columns(results: list[Result], *, shares: bool) -> list[Column]:
-    """The columns that some result has something for, but for the first, the names."""
+def _columns(
+    results: list[Result], rows: list[Result], shares: bool
+) -> Iterator[tuple[str, list[str]]]:
+    """The columns that some result has something for, but for the first, the names; each with its
+    title and what it has of every row."""
     drawn = sorted({result["k"] for result in results if result["k"]})
-    k = str(drawn[0]) if len(drawn) == 1 else "k"
-    columns: list[Column] = [("n", lambda result: str(result["n"]))]
-    for key, title in _SCORES.items():
-        if any(result.get(key) for result in results):
-            columns.append((title.format(k=k), partial(_score, key)))
-            if any("judged" in result for result in results):
-                columns.append(("judged", partial(_judged, key)))
-    if len(columns) == 1:  # none is a share of right answers
-        columns.append(("score", lambda result: f"{result['score']:.4g}"))
+    scores = [key for key in _SCORES if any(result.get(key) for result in results)]
+    yield "n", [str(row["n"]) for row in rows]
+    for key in scores:
+        title = _SCORES[key].format(k=drawn[0] if len(drawn) == 1 else "k")
+        yield title, [_percent(row.get(key)) for row in rows]
+        if any("judged" in result for result in results):
+            yield "judged", [_percent((row.get("judged") or {}).get(key)) for row in rows]
+    if not scores:  # none is a share of right answers
+        yield "score", [f"{row['score']:.4g}" for row in rows]
     if len(drawn) > 1:
-        columns.append(("k", lambda result: str(result.get("k") or "")))
-    if shares:
-        columns += [(title, partial(_share, key)) for key, title in _SHARES.items()]
-    return columns
-
-
-def _score(key: str, result: Result) -> str:
-    return _percent(result.get(key))
-
-
-def _judged(key: str, result: Result) -> str:
-    return _percent((result.get("judged") or {}).get(key))
-
-
-def _share(key: str, result: Result) -> str:
-    return f"{result[key]:.1%}" if key in result else ""
+        yield "k", [str(row.get("k") or "") for row in rows]
+    for key, title in _SHARES.items() if shares else ():
+        yield title, [f"{row[key]:.1%}" if key in row else "" for row in rows]
 
 
 def _percent(score: Result | None) -> str:

@@ -236,10 +236,8 @@ def _challenge(rng: random.Random, base: Base) -> str:
     return f"<question>{question}</question>{box}"
 
 
-def heldout_rows(
-    seed: int, *, per_group: int = 10, but: Collection[str] = ()
-) -> list[dict[str, object]]:
-    """Distinct questions that pre-training never shows, `per_group` for each phrasing and level.
+def heldout_rows(seed: int, *, but: Collection[str] = ()) -> list[dict[str, object]]:
+    """Distinct questions that pre-training never shows, ten for each phrasing and level.
 
     None of them is one of `but`.
     """
@@ -248,7 +246,7 @@ def heldout_rows(
     for phrasing, procedure in PHRASINGS.items():
         for level in LEVELS:
             questions: set[str] = set()
-            while len(questions) < per_group:
+            while len(questions) < 10:
                 question = draw_question(rng, phrasing, level, held_out=True)
                 if question not in but:
                     questions.add(question)
