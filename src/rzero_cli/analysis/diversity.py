@@ -50,8 +50,8 @@ def check(line: Line, question_key: str = "question") -> None:
     votes and answers is of the wrong type."""
     record = line.record
     for key in ("answer", "reference", question_key):
-        if key in record:
-            _text(line, key)
+        if type(record.get(key, "")) is not str:
+            line.text_or_none(key)
     if (p_hat := record.get("p_hat")) is not None:
         if type(p_hat) is not float or not 0 < p_hat < 1:
             _exact(line)
@@ -75,8 +75,8 @@ def statistics(
     """The figures of one file, in one pass.
 
     Args:
-        lines: as `check` wants them. Whether a p_hat is kept is decided on its decimal text, read
-            with `exact` or not.
+        lines: those that `check` lets pass. Whether a p_hat is kept is decided on its decimal
+            text, read with `exact` or not.
         band: of p_hat, that of `filter`.
         question_key: where the question is.
         tau_bleu, bleu: of near-duplicates, clusters and self-BLEU, see
@@ -112,7 +112,7 @@ def statistics(
     for line in lines:
         records += 1
         if question_key in line.record:
-            questions.add(_text(line, question_key))
+            questions.add(line.record[question_key])
         kept = labels.add(line)
         if equivalence and "reference" in line.record:
             truth.add(line, kept, equivalence)
@@ -243,7 +243,7 @@ class _Labels:
         answer: str | None = ""  # only a null one is dropped
         if "answer" in record:
             self.there = True
-            if (answer := _text(line, "answer")) is not None:
+            if (answer := record["answer"]) is not None:
                 self.labelled += 1
                 found = digest(canonical_key(answer) or answer)
                 self.distinct.add(found)
@@ -297,7 +297,7 @@ class _Truth:
     def add(self, line: Line, kept: bool, equivalence: Equivalence) -> None:
         """Compare a record's answers with its reference, if that is known."""
         self.there = True
-        if (reference := line.text_or_none("reference")) is None:
+        if (reference := line.record["reference"]) is None:
             return
         self.known += 1
         if (label := line.record.get("answer")) is not None:
@@ -322,12 +322,6 @@ class _Truth:
             if n:
                 figures[name], *figures[f"{name}_ci95"] = sums_interval(int(n), total, squares)
         return figures
-
-
-def _text(line: Line, key: str) -> str | None:
-    """The text or null under a key that is there. Raises DataError."""
-    value = line.record[key]
-    return value if type(value) is str else line.text_or_none(key)
 
 
 def _exact(line: Line) -> Decimal:

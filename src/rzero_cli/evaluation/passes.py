@@ -23,10 +23,9 @@ from rzero_cli.engines import Completion, Engine, Sampling
 from rzero_cli.engines.ahead import Ahead
 from rzero_cli.evaluation.benchmark import GREEDY, SAMPLED, Benchmark, Pass, Question, benchmark_of
 from rzero_cli.evaluation.requests import Answers, Request
-from rzero_cli.evaluation.results import as_lm_eval
+from rzero_cli.evaluation.results import Verdict, as_lm_eval, reports, result_of
 from rzero_cli.evaluation.scores import Answered
 from rzero_cli.evaluation.suite.docs import choice_letter
-from rzero_cli.evaluation.verdicts import Verdict, reports, result_of
 from rzero_cli.method.prompts import SOLVER, Messages, prompt_for
 from rzero_cli.method.votes import vote
 

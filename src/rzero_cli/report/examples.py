@@ -74,15 +74,24 @@ def asked(
     figures["band"] = tuple(map(float, interval))
     if bad:
         remark(f"{path}: {len(bad):,} lines passed over that cannot be read, the first {bad[0]}")
-    _judge(folder / "graded.jsonl", picked)
-    _look_up(folder / "train.jsonl", picked)
+    for one, record in _same(folder / "graded.jsonl", picked):
+        one["correct"], one["reference"] = record.get("correct"), record.get("reference")
+    # The interval is not all that `filter` may go by.
+    if (train := folder / "train.jsonl").is_file():
+        for one in picked.values():
+            one["kept"] = False
+        for one, _ in _same(train, picked):
+            one["kept"] = True
     read = figures.get("questions", 0)
     return figures, Questions(
         title=name,
         clusters=_clusters(sample),
         clustered=f"{len(sample):,} of {read:,} questions" if len(sample) < read else "",
         examples=[_example(found, what) for what, found in _in_order(picked)],
-        openings=_openings(figures.get("openings")),
+        openings=[
+            (shown(words, 60), f"{share:.0%}")
+            for words, share in figures.get("openings", ())[:_MOST_OPENINGS]
+        ],
     )
 
 
@@ -126,26 +135,11 @@ def _in_order(picked: dict[str, Record]) -> list[tuple[str, Record]]:
     return list(chosen.values())
 
 
-def _judge(graded: Path, picked: dict[str, Record]) -> None:
-    """Add to the records what `graded.jsonl` says of their labels, if it is there."""
-    if not graded.is_file():
-        return
-    for found, record in _same(graded, picked):
-        found["correct"], found["reference"] = record.get("correct"), record.get("reference")
-
-
-def _look_up(train: Path, picked: dict[str, Record]) -> None:
-    """Say of the records whether they are in `train.jsonl`, if it is there: the interval is not all
-    that `filter` may go by."""
-    if train.is_file():
-        for found in picked.values():
-            found["kept"] = False
-        for found, _ in _same(train, picked):
-            found["kept"] = True
-
-
 def _same(path: Path, picked: dict[str, Record]) -> Iterator[tuple[Record, Record]]:
-    """What was picked with its first record in another file, read as far as need be."""
+    """What was picked with its first record in another file, if that is there; read as far as need
+    be."""
+    if not path.is_file():
+        return
     waiting = {_key(found["record"]) for found in picked.values()}
     for line in read_lines([str(path)], reject=lambda *bad: None):
         if (key := _key(line.record)) in waiting:
@@ -214,9 +208,3 @@ def _clusters(sample: list[tuple[str, int]]) -> list[Record]:
         }
         for questions in largest[:_CLUSTERS]
     ]
-
-
-def _openings(found: Any) -> list[tuple[str, str]]:
-    """The commonest first words and their share, where the figures have them."""
-    pairs = [pair for pair in found or () if isinstance(pair, (list, tuple)) and len(pair) == 2]
-    return [(shown(words, 60), f"{share:.0%}") for words, share in pairs[:_MOST_OPENINGS]]
