@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from rzero_cli.analysis.comparison import compare_evaluations
@@ -14,7 +12,7 @@ from rzero_cli.report.parts import numbers, percent, shown
 from rzero_cli.report.run_folder import Found, Run
 from rzero_cli.report.summary import forgiving
 
-__all__ = ["facts", "last_artefact", "settings_text", "verdict", "warnings"]
+__all__ = ["facts", "verdict", "warnings"]
 
 Row = dict[str, Any]
 
@@ -122,12 +120,8 @@ def facts(run: Run) -> list[tuple[str, str]]:
     planned = (
         f"of {run.planned} planned" if run.planned else "(how many were planned is not recorded)"
     )
-    seeds = [
-        str(record.get("settings", {}).get("seed"))
-        for found in run.iterations
-        for record in [found.records.get("challenge") or found.records.get("label") or {}]
-        if record
-    ]
+    records = [f.records.get("challenge") or f.records.get("label") for f in run.iterations]
+    seeds = [str(record["settings"].get("seed")) for record in records if record]
     chains = [name for name in run.summary["chains"] if name != "trained"]
     guard = _guard(run)
     advice = [("What to ship", shown(f"{guard['ship']}, says the guard", 200))] if guard else []
@@ -266,19 +260,3 @@ def _of_training(run: Run) -> Iterator[str]:
                     f"{found.name}: in {sum(idle) / len(idle):.0%} of the {role}'s groups all "
                     "rewards were equal; those taught it nothing."
                 )
-
-
-def settings_text(run: Run) -> str:
-    """The settings of each stage in the first iteration, as JSON."""
-    return json.dumps(run.summary["settings"], indent=2, ensure_ascii=False)
-
-
-def last_artefact(run: Run) -> Path | None:
-    """What the lineage is told of: the latest artefact with a record."""
-    for found in reversed(run.iterations):
-        for name in ("eval.json", "solver", "train.jsonl", "labeled.jsonl", "challenger"):
-            path = found.folder / name
-            if path.is_file() or (path / "rzero.json").is_file():
-                return path
-    base = run.folder / "base" / "eval.json"
-    return base if base.is_file() else None

@@ -47,8 +47,11 @@ def _shown(text: str) -> str:
 
 
 def _score_curve(axes: Any, name: str, color: str, rows: list[dict[str, Any]]) -> None:
-    scored = [(i, row["score"], row["ci95"]) for i, row in enumerate(rows)]
-    points = [(i, 100 * v, ci or (v, v)) for i, v, ci in scored if v is not None]
+    points = [
+        (i, 100 * row["score"], row["ci95"] or (row["score"], row["score"]))
+        for i, row in enumerate(rows)
+        if row["score"] is not None
+    ]
     if not points:
         return
     places, values, spans = zip(*points, strict=True)

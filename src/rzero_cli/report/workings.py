@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os.path
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,6 @@ from rzero_cli.data.ancestry import Node, nodes, trace
 from rzero_cli.data.provenance import CHECKPOINT_META
 from rzero_cli.data.whole_files import file_meta_path
 from rzero_cli.method.plan import LENGTH, tokens_written
-from rzero_cli.report.headline import last_artefact, settings_text
 from rzero_cli.report.parts import Chart, Item, Section, Series, Table, Text, Tree, number, shown
 from rzero_cli.report.result_tables import charts_of_shares, over_iterations
 from rzero_cli.report.run_folder import Found, Run
@@ -223,15 +223,12 @@ def spent(run: Run) -> Section:
     )
 
 
-_ROLE_OF = {"challenge": "challenger", "train-solver": "solver"}
-
-
 def _cost(found: Found, stage: str, unit: str) -> float:
     """Seconds or tokens of a stage; 0 where they are not known."""
     record = found.records.get(stage, {})
     cost = number(record.get(unit))
     if cost is None and unit == "tokens":
-        log = found.logs.get(_ROLE_OF.get(stage, ""), [])
+        log = found.logs.get(STAGES.get(stage, ""), [])
         lengths = [{LENGTH: number(line.get(LENGTH)) or 0.0} for line in log]
         rollouts = number(record.get("plan", {}).get("rollouts_per_step")) or 0
         cost = number(tokens_written(lengths, int(rollouts)))
@@ -239,17 +236,14 @@ def _cost(found: Found, stage: str, unit: str) -> float:
 
 
 def settings(run: Run) -> Section:
-    remarks: list[str] = run.remarks["headline"]
     blocks: list[Text | Tree] = []
     for path in records_of(run.folder / "iter-1"):
         run.uses(path, "settings")
     if run.summary["settings"]:
-        blocks.append(
-            Text("Settings of each stage in the first iteration", shown(settings_text(run), 20_000))
-        )
-    last = last_artefact(run)
-    if last is not None:
-        with forgiving(lambda text: remarks.append(text.replace(f"{run.folder}/", "")), last):
+        text = json.dumps(run.summary["settings"], indent=2, ensure_ascii=False)
+        blocks.append(Text("Settings of each stage in the first iteration", shown(text, 20_000)))
+    if (last := _last_artefact(run)) is not None:
+        with forgiving(run.remark("headline"), last):
             tree = trace(str(last))
             _name_traced(tree, run)
             name = os.path.relpath(last, run.folder)
@@ -263,8 +257,18 @@ def settings(run: Run) -> Section:
         "base model, with what has become of them since.",
         [*blocks],
         run.sources["settings"],
-        remarks,
+        run.remarks["headline"],
     )
+
+
+def _last_artefact(run: Run) -> Path | None:
+    """The latest artefact with a record."""
+    names = ("eval.json", "solver", "train.jsonl", "labeled.jsonl", "challenger")
+    paths = [found.folder / name for found in reversed(run.iterations) for name in names]
+    for path in (*paths, run.base.folder / "eval.json"):
+        if path.is_file() or (path / CHECKPOINT_META).is_file():
+            return path
+    return None
 
 
 def _name_traced(tree: Node, run: Run) -> None:
@@ -274,8 +278,7 @@ def _name_traced(tree: Node, run: Run) -> None:
         for read in (path, file_meta_path(path), path / CHECKPOINT_META):
             try:
                 within = read.resolve().relative_to(run.folder.resolve())
-                if read.is_file():
-                    run.uses(run.folder / within, "settings")
+                run.uses(run.folder / within, "settings")
             except (OSError, ValueError):  # elsewhere, or no path at all
                 continue
 
