@@ -32,8 +32,6 @@ from rzero_cli.data.jsonl import read_lines
 from rzero_cli.errors import DataError, UsageError
 from rzero_cli.method.filtering import band
 
-__all__ = ["GUARDS", "LEAST_FALL", "judge", "sources"]
-
 _FILES = {"probe": "probe.json", "diversity": "labeled.jsonl"}
 GUARDS = tuple(_FILES)
 LEAST_FALL = 0.0

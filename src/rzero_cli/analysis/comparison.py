@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     Values = dict[str, tuple[np.ndarray, np.ndarray] | None]
     """By score, one value a question in A and in B; None where one of them lacks it."""
 
-__all__ = ["SCORES", "check_evaluation", "compare_evaluations"]
-
 SCORES = ("greedy", "mean_at_k", "maj_at_k")
 _RESAMPLES = 9999
 _AT_ONCE = 1 << 22

@@ -35,8 +35,6 @@ from rzero_cli.data.jsonl import Line
 from rzero_cli.data.records import p_hat_of, texts_of, votes_of
 from rzero_cli.errors import DataError
 
-__all__ = ["MOST_LINES", "NGRAM", "Index", "Overlap", "index_benchmarks", "tokens", "watch"]
-
 NGRAM = 13
 MOST_LINES = 10
 """Training lines that are named for one benchmark question; all are counted."""

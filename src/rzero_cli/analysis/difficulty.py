@@ -21,8 +21,6 @@ from rzero_cli.data.jsonl import read_lines
 from rzero_cli.errors import DataError, UsageError
 from rzero_cli.method.filtering import band
 
-__all__ = ["difficulty"]
-
 _LABELS = ("p_hat_mean", "label_accuracy", "label_accuracy_ci95")
 
 

@@ -26,8 +26,6 @@ from rzero_cli.data.jsonl import Line, parse_line
 from rzero_cli.data.records import p_hat_of, texts_of, votes_of
 from rzero_cli.method.filtering import Band, keep, only_p_hat, quick_keep
 
-__all__ = ["MOST_COMPARED", "MOST_SAMPLED", "check", "statistics"]
-
 MOST_COMPARED = 10_000
 """Questions among which near-duplicates are looked for: more than an iteration of the paper has,
 and with its index 20 MB."""

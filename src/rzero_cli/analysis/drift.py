@@ -12,8 +12,6 @@ from typing import Any
 Figures = dict[str, Any]
 Counts = Mapping[str, tuple[int, int]]
 
-__all__ = ["LEAST_DISTINCT", "counts", "falls", "fewer"]
-
 FEWEST = 50
 """Questions that both files must have: among fewer, a share is mostly chance."""
 LEAST_DISTINCT = 1 / 2

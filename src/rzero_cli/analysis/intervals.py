@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-__all__ = ["mean_interval", "mean_of_means", "sums_interval"]
-
 Z95 = 1.959963984540054
 """The 97.5 % point of the standard normal distribution."""
 

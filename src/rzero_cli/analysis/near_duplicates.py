@@ -16,8 +16,6 @@ from typing import Literal
 
 from rzero_cli.method.similarity import MAX_ORDER, Words, pair_distance
 
-__all__ = ["NearIndex", "near_duplicates"]
-
 _SKETCH = 16  # hashes a question is entered under
 _OWNERS = 24  # questions kept under one hash, the latest
 _COMPARED = 8  # candidates compared exactly

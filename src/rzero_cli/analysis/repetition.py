@@ -29,8 +29,6 @@ from rzero_cli.analysis.near_duplicates import NearIndex
 from rzero_cli.analysis.sketches import digest, same_text
 from rzero_cli.answers import canonical_key
 
-__all__ = ["guards"]
-
 _BYTES = 16  # of a digest: a question that is taken for another is lost
 
 

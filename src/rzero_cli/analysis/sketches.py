@@ -16,8 +16,6 @@ from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 
-__all__ = ["EXACT", "Distinct", "Frequent", "Sample", "digest", "same_text"]
-
 EXACT = 2**18
 """So many different texts are counted exactly."""
 _KEPT = EXACT // 2

@@ -14,8 +14,6 @@ from rzero_cli.engines import Sampling
 from rzero_cli.errors import DataError
 from rzero_cli.method.question import question_id
 
-__all__ = ["GREEDY", "SAMPLED", "Benchmark", "Pass", "Question", "benchmark_of"]
-
 GREEDY, SAMPLED = "greedy", "sampled"
 """The passes in which a benchmark is answered."""
 _METRIC = {GREEDY: "greedy", SAMPLED: "mean_at_k"}

@@ -24,8 +24,6 @@ from rzero_cli.system.messages import say
 from rzero_cli.system.progress import means
 from rzero_cli.system.progress_display import Look
 
-__all__ = ["Watch", "evaluate", "judged_by", "name_of", "open_judge"]
-
 Watch = Callable[[int | None, Look, str | None], AbstractContextManager[Any]]
 """Shows how far the work is: of a total, by a look, under a title."""
 

@@ -24,18 +24,6 @@ from rzero_cli.engines import Completion, Engine, Sampling
 from rzero_cli.evaluation.scores import Answered, Sample, summarize
 from rzero_cli.method.prompts import Messages
 
-__all__ = [
-    "INSTRUCTION",
-    "REMINDER",
-    "Case",
-    "cases_of",
-    "judge",
-    "judged",
-    "messages_for",
-    "prompt_sha256",
-    "verdict_of",
-]
-
 INSTRUCTION = (
     "You check final answers. You are given one JSON object with three strings: `question` is the "
     "question that was asked, `reference` its correct answer, and `answer` the final answer of "

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     from rzero_cli.method.prompts import Messages, Prompt
 
-__all__ = ["EngineLM", "no_loglikelihood", "quiet"]
-
 # lm-eval's own limit where a task names none.
 DEFAULT_MAX_TOKENS = 256
 _KNOWN_SETTINGS = {"do_sample", "temperature", "top_p", "top_k", "max_gen_toks", "until"}

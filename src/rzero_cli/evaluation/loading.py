@@ -23,8 +23,6 @@ from rzero_cli.evaluation.benchmark import Benchmark, Question
 from rzero_cli.evaluation.lm import quiet
 from rzero_cli.evaluation.suite import FOLDER, SUITES
 
-__all__ = ["Named", "Tasks", "load_tasks", "union"]
-
 Tasks = dict[str, Any]
 """What lm-eval loads: `{"tasks": {name: Task}, "groups": {name: Group}, "group_map": ...}`."""
 

@@ -29,8 +29,6 @@ from rzero_cli.evaluation.suite.docs import choice_letter
 from rzero_cli.method.prompts import SOLVER, Messages, prompt_for
 from rzero_cli.method.votes import vote
 
-__all__ = ["evaluate_benchmarks", "evaluate_data"]
-
 
 def evaluate_data(
     engine: Engine,

@@ -18,8 +18,6 @@ from rzero_cli.errors import RzeroError
 from rzero_cli.evaluation.scores import Answered
 from rzero_cli.method.prompts import Prompt
 
-__all__ = ["Answers", "Request", "Spent", "cost"]
-
 Record = dict[str, Any]
 
 

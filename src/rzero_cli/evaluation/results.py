@@ -11,8 +11,6 @@ from rzero_cli.evaluation.scores import average, score, summarize
 from rzero_cli.evaluation.suite import GENERAL, MATH, PAPER
 from rzero_cli.method.prompts import Messages, prompt_for
 
-__all__ = ["Verdict", "as_lm_eval", "averages", "joined", "merged", "reports", "result_of"]
-
 _PER_TASK = ("configs", "versions", "n-shot", "n-samples")
 _NAMES = ("name", "alias")
 

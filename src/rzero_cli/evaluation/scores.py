@@ -20,8 +20,6 @@ from typing import Any, NamedTuple
 
 from rzero_cli.analysis.intervals import mean_interval, mean_of_means
 
-__all__ = ["Answered", "Sample", "average", "score", "summarize"]
-
 Sample = Mapping[str, Any]
 """One question's verdicts: `greedy` (bool), `correct` (k bools), `maj` (bool), `group`."""
 

@@ -10,8 +10,6 @@ from rich.table import Table
 
 from rzero_cli.system.terminal import plain
 
-__all__ = ["results_table"]
-
 Result = Mapping[str, Any]
 
 

@@ -27,8 +27,6 @@ from rzero_cli.evaluation.requests import Spent, cost
 from rzero_cli.evaluation.results import merged
 from rzero_cli.evaluation.scores import Answered, score
 
-__all__ = ["evaluate_tasks"]
-
 Rows = list[dict[str, Any]]
 """lm-eval's record of one task: a row per document and filter."""
 

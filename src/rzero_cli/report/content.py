@@ -13,8 +13,6 @@ from rzero_cli.report.parts import Section, Table, shown
 from rzero_cli.report.run_folder import Run
 from rzero_cli.report.summary import forgiving
 
-__all__ = ["Report", "report_of"]
-
 _SECTIONS = (
     *(results.loop, results.accuracy, results.difficulty, results.p_hats),
     *(workings.training, workings.asked, workings.collapse, workings.spent, workings.settings),

@@ -23,8 +23,6 @@ from matplotlib.figure import Figure
 
 from rzero_cli.report.parts import Chart, shown
 
-__all__ = ["DASHES", "HATCHES", "LIGHT", "SERIES", "STAND_IN", "alone", "as_svg", "draw", "style"]
-
 # Colours that are told apart with any kind of colour vision, at 4.5:1 or more from the background:
 # the hues of Okabe and Ito, darkened. `page.css` has those of the dark page.
 LIGHT = {

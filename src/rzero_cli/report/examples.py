@@ -19,8 +19,6 @@ from rzero_cli.data.whole_files import file_meta_path
 from rzero_cli.method.filtering import Band, band, keep
 from rzero_cli.report.parts import Questions, number, shown
 
-__all__ = ["asked", "kept_band"]
-
 _CLUSTERS = 5
 _QUESTION, _LINES = 600, 14  # characters, lines
 _ANSWER = 80

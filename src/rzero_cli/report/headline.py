@@ -12,8 +12,6 @@ from rzero_cli.report.parts import numbers, percent, shown
 from rzero_cli.report.run_folder import Found, Run
 from rzero_cli.report.summary import forgiving
 
-__all__ = ["facts", "verdict", "warnings"]
-
 Row = dict[str, Any]
 
 _FEW_KEPT = 0.1

@@ -14,8 +14,6 @@ from rzero_cli.report.drawing import alone
 from rzero_cli.report.page import drawing_of, environment
 from rzero_cli.report.parts import Chart, Iteration, shown
 
-__all__ = ["markdown"]
-
 _MARKUP = re.compile(r"([\\`*_\[\]<>|$#~@!&])")
 
 

@@ -19,8 +19,6 @@ from rzero_cli.report.content import Report
 from rzero_cli.report.drawing import draw
 from rzero_cli.report.parts import Block, Chart, Iteration, shown
 
-__all__ = ["drawing_of", "environment", "page", "patterns"]
-
 _FEW = 24
 _ITERATION = re.compile(r"iter-\d+/")
 

@@ -12,23 +12,6 @@ from typing import Any, Literal
 
 from rzero_cli.system.terminal import printable
 
-__all__ = [
-    "Block",
-    "Chart",
-    "Item",
-    "Iteration",
-    "Questions",
-    "Section",
-    "Series",
-    "Table",
-    "Text",
-    "Tree",
-    "number",
-    "numbers",
-    "percent",
-    "shown",
-]
-
 Point = tuple[float, float]
 _LARGEST = 1e15
 _MOST_SAID = 12

@@ -10,8 +10,6 @@ from matplotlib.figure import Figure
 from rzero_cli.report.summary import CHAIN_NAMES, curves
 from rzero_cli.system.terminal import printable
 
-__all__ = ["picture"]
-
 
 def picture(summary: dict[str, Any], kind: str) -> bytes:
     """The picture of a run; `kind` is png or svg."""

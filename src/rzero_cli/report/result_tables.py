@@ -10,9 +10,6 @@ from rzero_cli.report.run_folder import Run
 from rzero_cli.report.summary import CHAIN_NAMES, curves
 from rzero_cli.report.training import Log
 
-__all__ = ["accuracy", "charts_of_shares", "difficulty", "loop", "over_iterations", "p_hats"]
-
-
 # ---------------------------------------------------------------- the loop
 
 

@@ -26,8 +26,6 @@ from rzero_cli.report.summary import (
 )
 from rzero_cli.report.training import Log, read_log
 
-__all__ = ["Found", "Run", "read_run"]
-
 
 @dataclass(slots=True)
 class Found:

@@ -21,11 +21,6 @@ from rzero_cli.data.whole_files import file_meta_path
 from rzero_cli.errors import DataError, UsageError
 from rzero_cli.report.parts import number
 
-__all__ = [
-    *("CHAINS", "CHAIN_NAMES", "STAGES", "curves", "forgiving", "iterations", "over_runs"),
-    *("read_evaluation", "record_of", "records_of", "summarize_run"),
-]
-
 CHAIN_NAMES = {
     "base": "base model",
     "trained": "trained Challenger",

@@ -14,8 +14,6 @@ from rzero_cli.data.jsonl import read_lines
 from rzero_cli.method.plan import LENGTH
 from rzero_cli.report.parts import Chart, Series, number
 
-__all__ = ["Log", "read_log", "training_charts"]
-
 MOST_POINTS = 240
 """Points of a line: more than that nobody sees at this size."""
 

@@ -18,9 +18,6 @@ from rzero_cli.report.run_folder import Found, Run
 from rzero_cli.report.summary import STAGES, forgiving, records_of
 from rzero_cli.report.training import training_charts
 
-__all__ = ["asked", "collapse", "settings", "spent", "training"]
-
-
 # ---------------------------------------------------------------- training, questions
 
 

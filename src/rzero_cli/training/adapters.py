@@ -18,15 +18,6 @@ from rzero_cli.training.ranks import on_first
 from rzero_cli.training.saving import save_as_it_is
 from rzero_cli.training.settings import Hardware
 
-__all__ = [
-    "adapter_alone",
-    "load_policy",
-    "name_base",
-    "new_adapter",
-    "start_of",
-    "tidy",
-]
-
 _MERGED = "start"
 
 

@@ -20,8 +20,6 @@ from rzero_cli.engines.answering import Solver
 from rzero_cli.method.question import parse_question
 from rzero_cli.method.rewards import ChallengerReward, challenger_rewards
 
-__all__ = ["challenger_reward", "share_out", "text_of"]
-
 
 def challenger_reward(
     solver: Solver, *, require_boxed: bool = False, seed: int = 0, **rule: Any

@@ -15,8 +15,6 @@ from rzero_cli.training.launch import processes_of
 from rzero_cli.training.rollouts import Rollouts, choose_rollouts
 from rzero_cli.training.settings import Grpo, Hardware
 
-__all__ = ["REPORTERS", "check_hardware", "plan_of", "reporters_of"]
-
 REPORTERS = ("tensorboard", "trackio", "wandb")
 
 

@@ -18,8 +18,6 @@ from rzero_cli.method.plan import Plan
 from rzero_cli.training.rollouts import Rollouts
 from rzero_cli.training.settings import Grpo, Hardware
 
-__all__ = ["trl_config", "vllm_config"]
-
 
 def trl_config(
     plan: Plan,

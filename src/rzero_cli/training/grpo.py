@@ -43,8 +43,6 @@ from rzero_cli.training.rollouts import Rollouts
 from rzero_cli.training.saving import STATES, last_state, only_state
 from rzero_cli.training.settings import Grpo, Hardware
 
-__all__ = ["lay_out_rows", "train"]
-
 LOG_NAME = "log.jsonl"
 _PROJECT = "rzero"
 

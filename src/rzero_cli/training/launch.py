@@ -17,8 +17,6 @@ from rzero_cli.errors import RzeroError, UsageError
 from rzero_cli.system.processes import available_cores, world_size
 from rzero_cli.training.settings import Hardware
 
-__all__ = ["processes_of", "relaunch"]
-
 _CONFIGS = Path(__file__).parents[1] / "recipes" / "accelerate"
 _BEGUN = "RZERO_LAUNCHED"
 """Set for what a launcher begins: accelerate leaves a process that is alone without a rank."""

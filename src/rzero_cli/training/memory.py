@@ -45,8 +45,6 @@ from dataclasses import dataclass
 from rzero_cli.engines.shapes import Model
 from rzero_cli.method.plan import Plan
 
-__all__ = ["GIB", "Layout", "estimate"]
-
 GIB = float(1 << 30)
 _TILE = 4096, 32768  # TRL's, tokens by entries of the vocabulary
 

@@ -12,8 +12,6 @@ from typing import Any, TypeVar
 from rzero_cli.errors import RzeroError
 from rzero_cli.system.processes import rank, world_size
 
-__all__ = ["on_first", "together", "wait"]
-
 T = TypeVar("T")
 
 _LOST = ("gloo", "connection closed by peer", "connection reset by peer", "nccl", "tcpstore")

@@ -13,8 +13,6 @@ from importlib.util import find_spec
 from rzero_cli.errors import UsageError
 from rzero_cli.training.settings import MODES, Hardware
 
-__all__ = ["Rollouts", "check_mode", "choose_rollouts"]
-
 _WHY_NOT = {
     "colocate": "vLLM's layers for the CPU cannot take the new weights of an update",
     "server": "a server takes the new weights of an update over NCCL, which needs GPUs",

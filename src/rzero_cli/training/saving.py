@@ -21,14 +21,6 @@ from rzero_cli.system.processes import importing, rank
 from rzero_cli.system.write_errors import named
 from rzero_cli.training.ranks import on_first, wait
 
-__all__ = [
-    "STATES",
-    "last_state",
-    "only_state",
-    "open_checkpoint",
-    "save_as_it_is",
-]
-
 STATES = "checkpoints"
 """In the unfinished directory: the trainer's states, to go on from."""
 

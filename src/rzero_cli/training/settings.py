@@ -10,8 +10,6 @@ from typing import ClassVar
 
 from rzero_cli.fields import option
 
-__all__ = ["MODES", "Grpo", "Hardware"]
-
 MODES = ("auto", "transformers", "colocate", "server")
 """Where rollouts can come from, see `training/rollouts.py`."""
 

@@ -18,8 +18,6 @@ from rzero_cli.method.rewards import solver_reward
 from rzero_cli.system.processes import rank
 from rzero_cli.training.challenger import text_of
 
-__all__ = ["shuffle_labels", "solver_reward_function"]
-
 
 def solver_reward_function(
     equivalence: Equivalence,

@@ -8,8 +8,6 @@ from typing import Any
 
 from rzero_cli.method.plan import LENGTH, Plan, tokens_written
 
-__all__ = ["Watched", "line_of", "step_of"]
-
 
 class Watched:
     """The metrics of the last step, and the tokens so far.

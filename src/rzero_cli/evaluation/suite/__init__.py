@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["FOLDER", "GENERAL", "MATH", "PAPER", "SUITES"]
-
 FOLDER = Path(__file__).parent
 PAPER = "arXiv:2508.05004v4"
 """The version of the paper whose suites and averages these are."""

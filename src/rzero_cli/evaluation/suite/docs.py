@@ -24,17 +24,6 @@ from rzero_cli.method.votes import vote
 if TYPE_CHECKING:
     import datasets
 
-__all__ = [
-    "aime",
-    "choice_letter",
-    "choices",
-    "grade",
-    "grade_choice",
-    "gsm8k",
-    "olympiad",
-    "questions",
-]
-
 QUESTION = ("problem", "question", "Problem", "Question", "prompt", "input")
 ANSWER = ("answer", "final_answer", "expected_answer", "Answer", "target", "reference")
 IDENTITY = ("unique_id", "id", "uuid", "question_id", "ID")
