@@ -99,17 +99,12 @@ def _pick(picked: dict[str, Record], line: Line, interval: Band) -> None:
     if record.get("p_hat") is None or not isinstance(record.get("question"), str):
         return
     p_hat = p_hat_of(line)
-    if not keep(record.get("answer"), p_hat, interval):
-        _prefer(picked, "dropped", line, Decimal(0))
-        return
-    _prefer(picked, "highest", line, -p_hat)
-    _prefer(picked, "middle", line, abs(p_hat - Decimal("0.5")))
-    _prefer(picked, "lowest", line, p_hat)
-
-
-def _prefer(picked: dict[str, Record], what: str, line: Line, distance: Decimal) -> None:
-    if what not in picked or distance < picked[what]["distance"]:
-        picked[what] = {"distance": distance, "line": line.number, "record": line.record}
+    distances = {"dropped": Decimal(0)}
+    if keep(record.get("answer"), p_hat, interval):
+        distances = {"highest": -p_hat, "middle": abs(p_hat - Decimal("0.5")), "lowest": p_hat}
+    for what, distance in distances.items():
+        if what not in picked or distance < picked[what]["distance"]:
+            picked[what] = {"distance": distance, "line": line.number, "record": record}
 
 
 _WHAT = {
@@ -117,7 +112,11 @@ _WHAT = {
     "middle": "p_hat nearest to one half",
     "lowest": "the Solver is least sure",
 }
-_KEPT = {True: "kept", False: "within the interval, dropped by another guard"}
+_KEPT = {
+    None: "within the interval",
+    True: "kept",
+    False: "within the interval, dropped by another guard",
+}
 
 
 def _in_order(picked: dict[str, Record]) -> list[tuple[str, Record]]:
@@ -125,8 +124,7 @@ def _in_order(picked: dict[str, Record]) -> list[tuple[str, Record]]:
     chosen: dict[int, tuple[str, Record]] = {}
     for what, words in _WHAT.items():
         if what in picked:
-            kept = picked[what].get("kept")
-            which = "within the interval" if kept is None else _KEPT[kept]
+            which = _KEPT[picked[what].get("kept")]
             chosen.setdefault(picked[what]["line"], (f"{which}, {words}", picked[what]))
     if "dropped" in picked:
         chosen[picked["dropped"]["line"]] = ("outside of the interval", picked["dropped"])

@@ -118,23 +118,16 @@ def train(
         tokenizer = load_tokenizer(start)
         dataset = Dataset.from_list([row | {"prompt": _prompt(tokenizer, row)} for row in rows])
         # Before the model is loaded: DeepSpeed's ZeRO-3 shards while loading, if it is known of.
-        generation: dict[str, Any] = {"chat_template_kwargs": dict(template_args)}
+        others: dict[str, Any] = {"chat_template_kwargs": dict(template_args)}
         if rollouts.mode != "transformers":
             longest = _longest(tokenizer, rows, template_args) + plan.max_tokens
-            generation |= vllm_config(rollouts, longest)
+            others |= vllm_config(rollouts, longest)
             if not tokenizer.chat_template:  # as `cut_at_stop` where transformers generates
                 stops = {"stop": list(PLAIN_STOPS), "include_stop_str_in_output": True}
-                generation["generation_kwargs"] = stops
-        reports = {"report_to": list(report_to), "run_name": run_name, "project": _PROJECT}
+                others["generation_kwargs"] = stops
+        others |= {"report_to": list(report_to), "run_name": run_name, "project": _PROJECT}
         config = trl_config(
-            plan,
-            grpo,
-            hardware,
-            drawing,
-            seed=seed,
-            states=part / STATES,
-            **reports,
-            **generation,
+            plan, grpo, hardware, drawing, seed=seed, states=part / STATES, **others
         )
         if config.n_gpu > 1:
             raise UsageError(
