@@ -31,6 +31,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from rzero_cli.analysis.sketches import ngrams
 from rzero_cli.data.jsonl import Line
 from rzero_cli.data.records import p_hat_of, texts_of, votes_of
 from rzero_cli.errors import DataError
@@ -147,17 +148,13 @@ class Index:
         """The numbers of the entries that occur in a training question."""
         words = tuple(tokens(question))
         found = set(self.whole.get(hash(words), ()))
-        for gram in _grams(words, self.n):
+        for gram in ngrams(words, self.n):
             found.update(self.grams.get(hash(gram), ()))
         if self.lengths:
             for start, word in enumerate(words):
                 for length in self.lengths.get(word, ()):
                     found.update(self.grams.get(hash(words[start : start + length]), ()))
         return found
-
-
-def _grams(words: tuple[str, ...], n: int) -> Iterator[tuple[str, ...]]:
-    return zip(*(words[k:] for k in range(n)), strict=False)
 
 
 def index_benchmarks(lines: Iterable[Line], *, n: int = NGRAM, key: str | None = None) -> Index:
@@ -195,7 +192,7 @@ def _enter(index: Index, entry: Entry) -> int:
     words, number = tuple(tokens(entry.question)), len(index.entries)
     index.entries.append(entry)
     text, alone = hash(words), (number,)  # one object for all n-grams of the question
-    grams = {hash(gram) for gram in _grams(words, index.n)}
+    grams = {hash(gram) for gram in ngrams(words, index.n)}
     if _CONTAINED <= len(words) < index.n:
         grams = {text}
         index.lengths.setdefault(words[0], set()).add(len(words))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 Z95 = 1.959963984540054
 """The 97.5 % point of the standard normal distribution."""
@@ -47,22 +48,20 @@ def _interval(n: int, mean: float, squares: float) -> tuple[float, float]:
     return max(0.0, min(mean, centre - half)), min(1.0, max(mean, centre + half))
 
 
-def mean_of_means(
-    means: Sequence[float], errors: Sequence[float | None]
-) -> tuple[float, float | None, list[float] | None]:
+def average(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The unweighted mean of several tasks' scores, whose questions are independent.
 
     Args:
-        means: one per task, in [0, 1].
-        errors: their standard errors; None where a task has none.
+        scores: of each task its `score`, in [0, 1], and its `stderr`, None where it has none.
 
     Returns:
-        (mean, standard error, [low, high]), the last the normal 95 % interval, since a mean of
-        several tasks is near no bound; both None where a task has no standard error.
+        `{"score", "stderr", "ci95"}`, the last the normal 95 % interval, since a mean of several
+        tasks is near no bound; both None where a task has no standard error.
     """
-    mean = math.fsum(means) / len(means)
-    known = [error for error in errors if error is not None]
-    if len(known) < len(means):
-        return mean, None, None
-    error = math.sqrt(math.fsum(e**2 for e in known)) / len(known)
-    return mean, error, [max(0.0, mean - Z95 * error), min(1.0, mean + Z95 * error)]
+    mean = math.fsum(one["score"] for one in scores) / len(scores)
+    errors = [one["stderr"] for one in scores]
+    if None in errors:
+        return {"score": mean, "stderr": None, "ci95": None}
+    error = math.sqrt(math.fsum(e**2 for e in errors)) / len(errors)
+    interval = [max(0.0, mean - Z95 * error), min(1.0, mean + Z95 * error)]
+    return {"score": mean, "stderr": error, "ci95": interval}

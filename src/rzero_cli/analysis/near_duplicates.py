@@ -14,6 +14,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
+from rzero_cli.analysis.sketches import ngrams
 from rzero_cli.method.similarity import MAX_ORDER, Words, pair_distance
 
 _SKETCH = 16  # hashes a question is entered under
@@ -110,26 +111,22 @@ class NearIndex:
 
 def _sketch(tokens: tuple[int, ...], n: int) -> list[int]:
     """The smallest hashes of the n-grams, and of the tokens where there are few."""
-    items = {hash(gram) for gram in _grams(tokens, n)}
+    items = {hash(gram) for gram in ngrams(tokens, n)}
     if len(items) < _SKETCH // 2:
         items.update(tokens)
     return heapq.nsmallest(_SKETCH, ((item * _SPREAD) & (2**64 - 1) for item in items))
 
 
-def _grams(tokens: tuple[int, ...], n: int) -> Iterator[tuple[int, ...]]:
-    return zip(*(tokens[k:] for k in range(n)), strict=False)
-
-
 def _counts(tokens: tuple[int, ...]) -> list[Counter[tuple[int, ...]]]:
     """The n-grams of orders 1 to 4, each as often as it is there."""
-    return [Counter(_grams(tokens, n)) for n in range(1, MAX_ORDER + 1)]
+    return [Counter(ngrams(tokens, n)) for n in range(1, MAX_ORDER + 1)]
 
 
 def _shared(counts: Counter[tuple[int, ...]], other: tuple[int, ...], n: int) -> int:
     """Clipped matches of the n-grams that were counted."""
     left: dict[tuple[int, ...], int] = {}
     matches = 0
-    for gram in _grams(other, n):
+    for gram in ngrams(other, n):
         if gram in counts and (there := left.get(gram, counts[gram])):
             left[gram] = there - 1
             matches += 1

@@ -11,6 +11,7 @@ import heapq
 import math
 import random
 import re
+from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Generic, TypeVar
 
@@ -41,6 +42,11 @@ def digest(text: str, size: int = 8) -> int:
     16, no two do that anybody has met."""
     made = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).digest()
     return int.from_bytes(made, "big")
+
+
+def ngrams(items: tuple[Item, ...], n: int) -> Iterator[tuple[Item, ...]]:
+    """Every n items in a row."""
+    return zip(*(items[k:] for k in range(n)), strict=False)
 
 
 class Distinct:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from rzero_cli.analysis.intervals import average
 from rzero_cli.evaluation.benchmark import GREEDY, SAMPLED, Benchmark, Pass
 from rzero_cli.evaluation.requests import Spent, cost
-from rzero_cli.evaluation.scores import average, score, summarize
+from rzero_cli.evaluation.scores import score, summarize
 from rzero_cli.evaluation.suite import GENERAL, MATH, PAPER
 from rzero_cli.method.prompts import Messages, prompt_for
 
@@ -218,9 +219,9 @@ def averages(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     Returns:
         `rzero_math`, the mean of its seven benchmarks; `rzero_general`, of its three; and
         `rzero_overall`, which is the paper's "Overall AVG": the mean of the first and of the three
-        of the second, four numbers. Each is a score (`scores.average`) with `of`, the names it is
-        the mean of, and `paper`, the version meant, or None where a task was not evaluated as it is
-        defined: in part, or with another k.
+        of the second, four numbers. Each is a score (`intervals.average`) with `of`, the names it
+        is the mean of, and `paper`, the version meant, or None where a task was not evaluated as
+        it is defined: in part, or with another k.
     """
     found: dict[str, Any] = {}
     for name, members in (

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from statistics import stdev
 from typing import Any, NamedTuple
 
-from rzero_cli.analysis.intervals import mean_interval, mean_of_means
+from rzero_cli.analysis.intervals import mean_interval
 
 Sample = Mapping[str, Any]
 """One question's verdicts: `greedy` (bool), `correct` (k bools), `maj` (bool), `group`."""
@@ -43,14 +43,6 @@ def score(values: Sequence[float]) -> dict[str, Any]:
     mean, low, high = mean_interval(values)
     error = stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
     return {"score": mean, "stderr": error, "ci95": [low, high]}
-
-
-def average(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The unweighted mean of the scores of several tasks, by `analysis.intervals.mean_of_means`."""
-    mean, error, interval = mean_of_means(
-        [one["score"] for one in scores], [one["stderr"] for one in scores]
-    )
-    return {"score": mean, "stderr": error, "ci95": interval}
 
 
 def summarize(samples: Sequence[Sample], k: int) -> dict[str, Any]:

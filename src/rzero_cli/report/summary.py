@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from rzero_cli.analysis.intervals import mean_of_means
+from rzero_cli.analysis.intervals import average
 from rzero_cli.data.json_text import read_object
 from rzero_cli.data.provenance import CHECKPOINT_META
 from rzero_cli.data.whole_files import file_meta_path
@@ -186,7 +186,7 @@ def _scores(results: dict[str, Any]) -> Row:
     """
     tasks = list(results["tasks"].values())
 
-    def average(name: str) -> float | None:
+    def mean_of(name: str) -> float | None:
         found = [task[name]["score"] for task in known if task.get(name)]
         return mean(found) if found and len(found) == len(known) else None
 
@@ -196,18 +196,14 @@ def _scores(results: dict[str, Any]) -> Row:
         used = [task["mean_at_k"] for task in known]
     elif "rzero_overall" in results.get("averages", {}):
         used = [results["averages"]["rzero_overall"]]
-    score, interval = None, None
-    if used:
-        score, _, interval = mean_of_means(
-            [one["score"] for one in used], [one["stderr"] for one in used]
-        )
+    whole = average(used) if used else {"score": None, "ci95": None}
     return {
-        "mean_at_k": average("mean_at_k"),
+        "mean_at_k": mean_of("mean_at_k"),
         "k": max((task.get("k") or 0 for task in tasks), default=0),
-        "ci95": used[0]["ci95"] if len(used) == 1 else interval,
-        "greedy": average("greedy"),
-        "maj_at_k": average("maj_at_k"),
-        "score": score,
+        "ci95": used[0]["ci95"] if len(used) == 1 else whole["ci95"],
+        "greedy": mean_of("greedy"),
+        "maj_at_k": mean_of("maj_at_k"),
+        "score": whole["score"],
     }
 
 
