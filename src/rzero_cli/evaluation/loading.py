@@ -21,6 +21,7 @@ from rzero_cli.data.jsonl import read_lines
 from rzero_cli.errors import DataError, RzeroError, UsageError
 from rzero_cli.evaluation.benchmark import Benchmark, Question
 from rzero_cli.evaluation.lm import quiet
+from rzero_cli.evaluation.results import joined
 from rzero_cli.evaluation.suite import FOLDER, SUITES
 
 Tasks = dict[str, Any]
@@ -80,8 +81,8 @@ def load_tasks(
             overlay = _overlay(name, entry, files, num_fewshot, Path(overlays))
             manager.task_index[name] = replace(entry, yaml_path=overlay)
         loaded = _load_all(manager, names, given)
-    merged_parts = {key: union(one.get(key, {}) for one in loaded) for key in loaded[0]}
-    found = merged_parts["tasks"]
+    whole = joined(loaded)
+    found = whole["tasks"]
     for name in given:
         if name not in found:
             raise UsageError(f"--data-file {name}=...: --tasks does not name {name}")
@@ -91,7 +92,7 @@ def load_tasks(
     others = {name: task for name, task in found.items() if name not in benchmarks}
     return Named(
         [_benchmark(name, task, limit) for name, task in benchmarks.items()],
-        merged_parts | {"tasks": others},
+        whole | {"tasks": others},
     )
 
 

@@ -202,7 +202,7 @@ def _plain(value: Any) -> Any:
 
 
 def joined(parts: list[dict[str, Any]]) -> dict[str, Any]:
-    """The results of several calls of lm-eval's, of different tasks, as one."""
+    """What several calls of lm-eval's load or give, of different tasks, as one."""
     whole: dict[str, Any] = {}
     for part in parts:
         for key, value in part.items():

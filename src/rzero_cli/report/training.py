@@ -73,7 +73,7 @@ def training_charts(role: str, logs: Sequence[tuple[str, Log]]) -> list[Chart]:
     starts, end = list[float](), 0.0
     for _, log in logs:
         starts.append(end)
-        end += max(number(line["update"]) or 0 for line in log)
+        end += max(line["update"] for line in log)
     bucket = max(1, -(-sum(len(log) for _, log in logs) // MOST_POINTS))
     middle = [(a + b) / 2 for a, b in zip(starts, [*starts[1:], end], strict=True)]
     several = len(logs) > 1
@@ -130,8 +130,8 @@ def _line(
     """One figure over all iterations, as means of `bucket` updates that have it."""
     points: list[tuple[float, float]] = []
     for start, (_, log) in zip(starts, logs, strict=True):
-        found = [(number(line["update"]), number(line.get(key))) for line in log]
-        there = [(start + x, y) for x, y in found if x is not None and y is not None]
+        found = [(start + line["update"], number(line.get(key))) for line in log]
+        there = [(x, y) for x, y in found if y is not None]
         for i in range(0, len(there), bucket):
             xs, ys = zip(*there[i : i + bucket], strict=True)
             points.append((sum(xs) / len(xs), sum(ys) / len(ys)))
