@@ -67,7 +67,7 @@ class Run:
         return there
 
     def remark(self, part: str) -> Callable[[str], None]:
-        """What takes the remarks of a part."""
+        """Return what notes, once each, what is missing or broken for a part of the report."""
 
         def add(text: str) -> None:
             text = text.replace(f"{self.folder}/", "")
