@@ -118,6 +118,49 @@ def test_worker_killed_from_outside_is_replaced(gone: bool) -> None:
         assert equivalence.equal(r"\log_2 16", "4")
 
 
+def test_comparison_given_up_costs_no_other() -> None:
+    """A child that ends before it takes a request leaves it to the next, beside the one after."""
+    command = [sys.executable, "-m", "rzero_cli.answers.equivalence_worker", "1", "5", "768"]
+    with subprocess.Popen(
+        command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as worker:
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == b'"ready"\n'
+        deadline = time.monotonic() + 10
+        while not (children := _descendants(worker.pid)):
+            assert time.monotonic() < deadline
+        (child,) = children
+        os.kill(child, signal.SIGSTOP)  # so that it takes neither
+        while " T " not in Path(f"/proc/{child}/stat").read_text():
+            assert time.monotonic() < deadline
+        worker.stdin.write(b'[1, "2", "3"]\n[2, "3", "3"]\n')
+        os.kill(child, signal.SIGKILL)
+        assert worker.stdout.readline() == b"null\n"
+        assert worker.stdout.readline() == b"[2, true]\n"
+        worker.stdin.close()
+
+
+def test_reply_behind_that_to_a_comparison_given_up_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "worker"
+    script.write_text(
+        f"#!{sys.executable}\n"
+        """import json, os
+os.write(1, b'"ready"\\n')
+while line := os.read(0, 65536):
+    number = json.loads(line)[0]
+    os.write(1, f"[{number - 1}, false]\\n[{number}, true]\\n".encode())
+"""
+    )
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script))
+    with Equivalence(timeout=0.1) as equivalence:
+        assert equivalence.equal(r"\log_2 8", "3")
+        assert equivalence.timeouts == 0
+
+
 def test_threads_share_one_worker() -> None:
     verdicts: list[bool] = []
     with Equivalence(timeout=5.0) as equivalence:

@@ -20,7 +20,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable
-from contextlib import suppress
 from itertools import combinations
 from types import TracebackType
 
@@ -154,7 +153,6 @@ class Equivalence:
         self._requests += 1
         try:
             self._worker.stdin.write(json.dumps([self._requests, a, b]).encode() + b"\n")
-            self._worker.stdin.flush()
             while True:
                 reply = json.loads(self._read_line(WALL_FACTOR * self._limits[0] + _GRACE_SECONDS))
                 if reply is None:
@@ -191,6 +189,7 @@ class Equivalence:
                 str(WALL_FACTOR * timeout),
                 str(memory_mb),
             ],
+            bufsize=0,  # `select` knows nothing of a reply that a buffer holds
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -214,8 +213,7 @@ class Equivalence:
         # The group is killed at once rather than asked: a child is never left to compute.
         os.killpg(worker.pid, signal.SIGKILL)
         worker.wait()
-        with suppress(OSError):  # a question that it never got is still in the buffer
-            worker.stdin.close()
+        worker.stdin.close()
         worker.stdout.close()
 
 

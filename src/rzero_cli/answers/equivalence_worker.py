@@ -123,13 +123,16 @@ def _serve(replies: int, equal: Callable[[str, str], bool], limits: Limits) -> N
 
 
 def _read_line(descriptor: int) -> bytes:
-    """Read unbuffered, so that a child that is killed takes no other request with it."""
-    line = b""
-    while not line.endswith(b"\n"):
+    """Read unbuffered, so that a child that is killed takes no other request with it.
+
+    Of several lines the last counts. The others were given up: a child ended before it took them.
+    """
+    lines = b""
+    while not lines.endswith(b"\n"):
         if not (chunk := os.read(descriptor, 65_536)):
             return b""
-        line += chunk
-    return line
+        lines += chunk
+    return lines.splitlines()[-1]
 
 
 def _reply(replies: int, message: object) -> None:
