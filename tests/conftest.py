@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from helpers.forkserver import ForkServer
 
@@ -30,6 +31,9 @@ for name in [name for name in os.environ if name.startswith("RZERO_")]:
 # A shell without job control has what it puts into the background ignore Ctrl-C, and so would the
 # commands that tests begin.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# How long an example takes tells of the machine and what else it does, not of the code.
+settings.register_profile("rzero", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("rzero")
 
 
 @dataclass(frozen=True)

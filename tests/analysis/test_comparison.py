@@ -209,7 +209,7 @@ def two(rows: list[tuple[bool, bool, list[bool]]]) -> tuple[Json, Json]:
     return evaluation(averages, t=a, u=b), evaluation(averages, t=b, u=a)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(QUESTIONS)
 def test_swapping_evaluations_flips_every_sign(rows: list[tuple[bool, bool, list[bool]]]) -> None:
     a, b = two(rows)
@@ -227,7 +227,7 @@ def test_swapping_evaluations_flips_every_sign(rows: list[tuple[bool, bool, list
             assert one["mcnemar"]["b"] == other["mcnemar"]["c"]
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(QUESTIONS, st.randoms(use_true_random=False))
 def test_comparison_ignores_the_order_of_samples(
     rows: list[tuple[bool, bool, list[bool]]], order: random.Random

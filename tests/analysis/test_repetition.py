@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rzero_cli.analysis.repetition import guards
@@ -17,7 +17,6 @@ records = st.lists(st.tuples(questions, st.sampled_from(["1", "2/2", "3", "x"]))
 most = st.none() | st.integers(1, 3)
 
 
-@settings(deadline=None)  # the first one loads numpy and the tokenizers
 @given(records, st.lists(questions, max_size=3), st.booleans(), most)
 def test_exact_guards_agree_with_counting(
     asked: list[tuple[str, str]], seen: list[str], dedup: bool, per_answer: int | None
@@ -36,7 +35,6 @@ def test_exact_guards_agree_with_counting(
             texts += [question.lower().split()] if dedup else []
 
 
-@settings(deadline=None)  # the first one loads numpy and the tokenizers
 @given(records, st.lists(questions, max_size=3))
 def test_near_guard_drops_near_duplicates_only(
     asked: list[tuple[str, str]], seen: list[str]
@@ -54,7 +52,6 @@ def test_near_guard_drops_near_duplicates_only(
             assert not (distances < 0.1).any()
 
 
-@settings(deadline=None)  # the first one loads numpy and the tokenizers
 @given(records, st.integers(1, 3))
 def test_cluster_guard_counts_questions_near_a_leader(
     asked: list[tuple[str, str]], per_cluster: int

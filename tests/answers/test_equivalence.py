@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.data_files import load_data
@@ -68,7 +68,7 @@ ANSWERS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(st.lists(ANSWERS, max_size=8), st.randoms(use_true_random=False))
 def test_classes_are_a_partition_independent_of_order(
     equivalence: Equivalence, answers: list[str], random: Any

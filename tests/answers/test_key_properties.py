@@ -6,7 +6,7 @@ import time
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rzero_cli.answers import (
@@ -64,7 +64,6 @@ def _expressions(draw: st.DrawFn, depth: int = 3) -> tuple[str, Fraction]:
     return draw(st.sampled_from(forms))
 
 
-@settings(deadline=None)
 @given(_expressions(), _expressions())
 def test_keys_agree_with_exact_arithmetic(a: tuple[str, Fraction], b: tuple[str, Fraction]) -> None:
     assert canonical_key(a[0]) == canonical_key(f"{a[1].numerator}/{a[1].denominator}")

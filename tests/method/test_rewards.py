@@ -7,7 +7,7 @@ from collections import Counter
 from fractions import Fraction
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from rzero_cli.method.rewards import (
@@ -134,7 +134,6 @@ batches = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(batches, st.randoms(use_true_random=False))
 def test_rewards_ignore_the_order_of_a_batch(
     batch: list[tuple[str | None, float]], rng: random.Random
@@ -159,7 +158,6 @@ def partition(questions: list[str]) -> Counter[tuple[str, ...]]:
     )
 
 
-@settings(deadline=None)
 @given(batches)
 def test_reward_formulas_hold_for_any_batch(batch: list[tuple[str | None, float]]) -> None:
     questions, p_hats = zip(*batch, strict=True)

@@ -115,7 +115,7 @@ def test_bleu_of_empty_and_short_texts_equals_the_libraries() -> None:
 words = st.lists(st.sampled_from(["a", "b", "c", "1.5", "é", "漢", "(x)", "&quot;"]), max_size=12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(words.map(" ".join) | st.text(max_size=12), min_size=1, max_size=6))
 def test_bleu_of_any_texts_equals_the_libraries(texts: list[str]) -> None:
     check_against_the_loops(texts)
@@ -147,7 +147,7 @@ def test_blocks_of_rows_give_the_same_distances() -> None:
 
 
 @pytest.mark.parametrize("bleu", ALL)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.text(st.sampled_from("ab1.,-&;\n\t \u2028\x1c()<>é漢") | st.characters(), max_size=30))
 def test_words_tokenize_the_same_alone_and_in_a_line(bleu: str, text: str) -> None:
     same_words = f"a {text} 1"
@@ -249,7 +249,7 @@ def test_clusters_of_real_questions_equal_sklearns(
     assert 1 < len(set(clusters)) < len(questions)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(words.map(" ".join), min_size=2, max_size=14),
     st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 1.0]),
