@@ -39,10 +39,10 @@ class Counted:
     def __init__(self, engine: Any) -> None:
         self.engine, self.tokens = engine, 0
 
-    def generate(self, *arguments: Any, **keywords: Any) -> Iterator[Any]:
-        for drawn in self.engine.generate(*arguments, **keywords):
+    def complete(self, *arguments: Any, **keywords: Any) -> Iterator[Any]:
+        for item, drawn in self.engine.complete(*arguments, **keywords):
             self.tokens += sum(completion.tokens for completion in drawn)
-            yield drawn
+            yield item, drawn
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ the interface costs that every other stage reads and writes through.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -12,7 +13,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -21,7 +22,7 @@ from typing import Any
 import jsonlines
 import orjson
 
-from rzero_cli.data.journal import Output
+from rzero_cli.data.journal import Journal, Output
 from rzero_cli.data.json_text import dumps, quick_parser
 from rzero_cli.data.jsonl import read_lines
 
@@ -141,17 +142,26 @@ def bench_interface(tmp_path: Path) -> None:
     def write(each: Callable[[Any], object]) -> Callable[[], object]:
         return lambda: deque(map(each, lines), maxlen=0)
 
-    with (tmp_path / "out").open("wb") as out:
+    def numbered(output: Output) -> Callable[[Any], object]:
+        numbers = itertools.count()
+        return lambda line: output.write(next(numbers), line)
+
+    part = tmp_path / "out.part"
+    part.touch()
+    with (tmp_path / "out").open("wb") as out, closing(Journal(part)) as journal:
         print("writing, lines/s:")
         ways: dict[str, Callable[[Any], object]] = {
             "standard library": lambda line: out.write(json.dumps(line).encode() + b"\n"),
             "the same in jsonlines": jsonlines.Writer(out, dumps=json.dumps).write,
-            "Output, flushed by the line": Output(out).write,
+            "Output, flushed by the line": numbered(Output(out)),
+            "Journal, flushed by the line": numbered(journal),
             "Output without flushing": jsonlines.Writer(out, dumps=dumps).write,
             "orjson alone": lambda line: out.write(orjson.dumps(line) + b"\n"),
         }
         for name, way in ways.items():
             print(f"  {name:28}{fastest(write(way)):9,.0f}")
+        copy = fastest(lambda: journal.copy_records(out)) * len(journal) / count
+        print(f"  from a journal to its target{copy:9,.0f}")
 
 
 def bench_start(tmp_path: Path) -> None:

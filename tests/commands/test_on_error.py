@@ -150,7 +150,7 @@ def test_on_error_option_errors(tmp_path: Path, refused: Refused) -> None:
     assert "goes with --on-error skip" in refused("filter", "in.jsonl", "--rejects", "r")
     (tmp_path / "d").mkdir()
     (tmp_path / "link").symlink_to("in.jsonl")
-    beside = "out.jsonl.part", "out.jsonl.meta.json", "out.jsonl.part.ahead"
+    beside = "out.jsonl.part", "out.jsonl.meta.json", "out.jsonl.part.json"
     for name in ("in.jsonl", "out.jsonl", "-", "d/../in.jsonl", "link", *beside):
         said = refused(*skip, "-o", "out.jsonl", "--rejects", name)
         assert f"{name}: the bad lines need a file of their own" in said

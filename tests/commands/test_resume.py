@@ -13,7 +13,7 @@ import pytest
 
 from conftest import Rzero
 from helpers.forkserver import Forked, ForkServer
-from helpers.json_lines import jsonl
+from helpers.json_lines import journaled, jsonl
 
 
 def _wait_for_lines(path: Path, count: int, process: Forked) -> None:
@@ -70,13 +70,14 @@ def test_interrupted_label_resumes_to_the_same_bytes(
     part.unlink()
 
     assert _interrupt(forks, tmp_path, command, signal.SIGINT) == 130
-    finished = part.read_bytes()
-    assert 5 <= finished.count(b"\n") < len(rows)
+    finished = journaled(part)
+    assert 5 <= len(finished) < len(rows)
     resumed = rzero(*command, "-o", "out.jsonl", "--resume")
     assert resumed.status == 0, resumed.stderr
     result = (tmp_path / "out.jsonl").read_bytes()
     assert result == rzero(*command).stdout.encode()
-    assert result.startswith(finished[: finished.rindex(b"\n") + 1])
+    records = [json.loads(line) for line in result.splitlines()]
+    assert finished == {number: records[number] for number in finished}
     again = rzero(*command, "-o", "out.jsonl", "--resume")
     assert again.status == 0
     assert "out.jsonl is complete already" in again.stderr
@@ -123,7 +124,7 @@ def test_resume_refuses_changed_weights_at_the_same_path(
     assert rzero(*arguments).status == 0
     begun = tmp_path / "q.jsonl.part"
     (tmp_path / "q.jsonl").rename(begun)
-    settings = {"model": "as it was"}
+    settings = {"journal": 2, "model": "as it was"}
     (tmp_path / "q.jsonl.part.json").write_text(json.dumps(settings))
     (model / "rzero.json").write_text('{"finished": "later"}')
     refused = rzero(*arguments, "--resume")
@@ -131,3 +132,19 @@ def test_resume_refuses_changed_weights_at_the_same_path(
     assert "was made with other settings" in refused.stderr
     assert "models" in refused.stderr
     assert begun.exists()
+
+
+def test_journal_of_another_version_is_refused_in_one_line(rzero: Rzero, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(jsonl({"answers": ["1"]}, {"answers": ["2"]}))
+    assert rzero("vote", "a.jsonl", "-o", "v.jsonl").status == 0
+    (tmp_path / "v.jsonl.meta.json").unlink()
+    (tmp_path / "v.jsonl").rename(tmp_path / "v.jsonl.part")
+    (tmp_path / "v.jsonl.part.json").write_text('{"strict": false}')
+    refused = rzero("vote", "a.jsonl", "-o", "v.jsonl", "--resume")
+    assert (refused.status, refused.stderr) == (
+        2,
+        "rzero: v.jsonl.part is of another version of rzero: finish it with that version, or "
+        "remove v.jsonl.part*\n",
+    )
+    assert rzero("vote", "a.jsonl", "-o", "v.jsonl", "--resume", "--force").status == 0
+    assert len((tmp_path / "v.jsonl").read_text().splitlines()) == 2

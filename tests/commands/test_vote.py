@@ -18,7 +18,7 @@ import pytest
 from conftest import Refused, Rzero
 from helpers.data_files import DATA
 from helpers.hostile_answers import HOSTILE, NEVER
-from helpers.json_lines import jsonl, records
+from helpers.json_lines import journaled, jsonl, records
 
 
 def test_vote_adds_the_keys_of_label_and_keeps_others(rzero: Rzero) -> None:
@@ -114,9 +114,9 @@ def test_interrupted_vote_resumes(rzero: Rzero, tmp_path: Path) -> None:
     (tmp_path / "bad.jsonl").write_text(jsonl(*rows[:300]) + '{"answers": 3}\n')
     again = rzero("vote", "bad.jsonl", "-o", "vote.jsonl", "--resume")
     assert again.status == 2
-    part = (tmp_path / "vote.jsonl.part").read_bytes()
-    assert (tmp_path / "whole.jsonl").read_bytes().startswith(part)
-    assert part.count(b"\n") == 300
+    whole = [json.loads(line) for line in (tmp_path / "whole.jsonl").read_text().splitlines()]
+    part = journaled(tmp_path / "vote.jsonl.part")
+    assert part == dict(enumerate(whole[:300]))
     meta = json.loads((tmp_path / "whole.jsonl.meta.json").read_text())
     assert meta["metrics"]["questions"] == 500
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import tracemalloc
+from contextlib import closing
+from io import BytesIO
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -11,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.json_values import json_values, typed_pairs
-from rzero_cli.data.journal import open_output
+from rzero_cli.data.journal import Journal, Output, open_output
 from rzero_cli.data.jsonl import read_lines
 from rzero_cli.errors import AlreadyDone, UsageError
 
@@ -22,8 +27,8 @@ def test_records_are_read_back_with_the_order_of_keys(
 ) -> None:
     target = tmp_path_factory.mktemp("out") / "out.jsonl"
     with open_output(str(target), settings={}) as out:
-        for record in records:
-            out.write(record)
+        for number, record in enumerate(records):
+            out.write(number, record)
     assert target.read_bytes().count(b"\n") == len(records)
     again = [line.record for line in read_lines([str(target)])]
     assert typed_pairs(again) == typed_pairs(records)
@@ -32,65 +37,167 @@ def test_records_are_read_back_with_the_order_of_keys(
 def test_each_record_is_flushed_when_written(tmp_path: Path) -> None:
     with open_output(str(tmp_path / "out"), settings={}) as out:
         for count in range(1, 4):
-            out.write({"i": count} if count != 2 else None)
+            out.write(9 - count, {"i": count} if count != 2 else None)
             assert (tmp_path / "out.part").read_bytes().count(b"\n") == count
 
 
-def test_no_record_looks_like_the_placeholder_line(tmp_path: Path) -> None:
-    with open_output(str(tmp_path / "out"), settings={}) as out:
-        for record in (None, {"rzero_no_record": True}, None):
-            out.write(record)
-    assert (tmp_path / "out").read_bytes() == b'{"rzero_no_record":true}\n'
+@given(st.permutations(range(5)), st.sets(st.integers(0, 4)))
+def test_target_has_the_records_in_the_order_of_the_inputs(
+    tmp_path_factory: pytest.TempPathFactory, order: list[int], without: set[int]
+) -> None:
+    target = tmp_path_factory.mktemp("out") / "out"
+    with open_output(str(target), settings={}) as out:
+        for number in order:
+            out.write(number, None if number in without else {"i": number})
+    rest = [number for number in range(5) if number not in without]
+    assert target.read_text() == "".join(f'{{"i":{number}}}\n' for number in rest)
 
 
-def _write(target: Path, records: list[Any], settings: dict[str, Any], **options: bool) -> int:
+@given(st.permutations(range(5)), st.sets(st.integers(0, 4)))
+def test_standard_output_gets_each_record_when_those_before_it_are_there(
+    order: list[int], without: set[int]
+) -> None:
+    stream = BytesIO()
+    out, there = Output(stream), set[int]()
+    for number in order:
+        out.keep(number, ["an answer"])
+        out.write(number, None if number in without else {"i": number})
+        there.add(number)
+        first = next(k for k in range(6) if k not in there)
+        ready = [k for k in range(first) if k not in without]
+        assert stream.getvalue().decode() == "".join(f'{{"i":{k}}}\n' for k in ready)
+    assert not out.done
+
+
+def _write(target: Path, records: dict[int, Any], settings: dict[str, Any], **options: Any) -> int:
     """Write the records that a journal does not have yet; a record "crash" is one."""
     with open_output(str(target), settings=settings, **options) as out:
-        done = out.done
-        for record in records[done:]:
+        for number, record in records.items():
+            if number in out.done:
+                continue
             if record == "crash":
                 raise RuntimeError("crash")
-            out.write(record)
-    return done
+            out.write(number, record)
+    return out.earlier
 
 
-def test_resume_continues_after_the_records_before_a_crash(tmp_path: Path) -> None:
+def test_resume_does_the_inputs_that_the_journal_does_not_have(tmp_path: Path) -> None:
     target = tmp_path / "out.jsonl"
-    records: list[Any] = [{"i": 0}, None, {"i": 2}, {"i": 3}]
+    records: dict[int, Any] = {3: {"i": 3}, 1: None, 0: {"i": 0}, 2: {"i": 2}}
     with pytest.raises(RuntimeError):
-        _write(target, [*records[:3], "crash"], {"m": 1})
+        _write(target, {**records, 0: "crash"}, {"m": 1})
     assert not target.exists()
-    assert _write(target, records, {"m": 1}, resume=True) == 3
+    assert (tmp_path / "out.jsonl.part").read_bytes() == b'[3,{"i":3}]\n[1,null]\n'
+    assert _write(target, records, {"m": 1}, resume=True) == 2
     # An input without a record leaves nothing behind, and neither does the journal.
     assert target.read_bytes() == b'{"i":0}\n{"i":2}\n{"i":3}\n'
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_resume_rewrites_a_torn_last_line(tmp_path: Path) -> None:
-    target = tmp_path / "out.jsonl"
+@pytest.mark.parametrize("torn", [b"[1", b'[1,{"i":9,"text":"cut o', b'[1,{"i":[9]'])
+def test_torn_last_line_is_cut_off(tmp_path: Path, torn: bytes) -> None:
+    target, part = tmp_path / "out.jsonl", tmp_path / "out.jsonl.part"
     with pytest.raises(RuntimeError):
-        _write(target, [{"i": 0}, "crash"], {})
-    with (tmp_path / "out.jsonl.part").open("ab") as journal:
-        journal.write(b'{"i": 1, "text": "cut o')
-    assert _write(target, [{"i": 0}, {"i": 1}], {}, resume=True) == 1
+        _write(target, {0: {"i": 0}, 1: "crash"}, {})
+    with part.open("ab") as journal:
+        journal.write(torn)
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            _write(target, {0: {"i": 0}, 1: "crash"}, {}, resume=True)
+        assert part.read_bytes() == b'[0,{"i":0}]\n'
+    assert _write(target, {0: {"i": 0}, 1: {"i": 1}}, {}, resume=True) == 1
     assert target.read_bytes() == b'{"i":0}\n{"i":1}\n'
+
+
+def test_lines_that_a_loss_of_power_left_are_made_again(tmp_path: Path) -> None:
+    part = tmp_path / "out.part"
+    zeros = bytes(9) + b"\n[4," + bytes(9) + b'{"i":4}]\n'
+    part.write_bytes(b'[0,{"i":0}]\n' + zeros + b'{"i":1}\n[2]\n\n[3,null]\n')
+    with closing(Journal(part)) as journal:
+        assert dict(journal) == {0: {"i": 0}, 3: None}
+
+
+def test_last_line_of_an_input_counts(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    with open_output(str(target), settings={}) as out:
+        out.write(1, {"i": "first"})
+        out.keep(0, ["an answer"])
+        assert out.done[0] == ["an answer"]
+        out.write(1, {"i": "second"})
+        out.write(0, {"i": 0})
+        assert (len(out.done), out.done[0]) == (2, {"i": 0})
+    assert target.read_bytes() == b'{"i":0}\n{"i":"second"}\n'
+
+
+@given(
+    st.dictionaries(
+        st.integers(0, 40), st.dictionaries(st.text(), json_values, max_size=3), max_size=5
+    )
+)
+def test_journal_is_read_back_while_it_grows_and_afterwards(
+    tmp_path_factory: pytest.TempPathFactory, records: dict[int, dict[str, Any]]
+) -> None:
+    part = tmp_path_factory.mktemp("out") / "out.part"
+    part.touch()
+    with closing(Journal(part)) as journal:
+        for count, (number, record) in enumerate(records.items()):
+            assert (number in journal, journal.get(number)) == (False, None)
+            journal.write(number, record)
+            assert typed_pairs([journal[number]]) == typed_pairs([record])
+            assert (len(journal), journal.earlier) == (count + 1, 0)
+    with closing(Journal(part)) as journal:
+        assert list(journal) == sorted(records)
+        found = [journal[number] for number in records]
+        assert typed_pairs(found) == typed_pairs(list(records.values()))
+        assert journal.earlier == len(records)
+
+
+def test_target_is_made_without_the_records_in_memory(tmp_path: Path) -> None:
+    target, count = tmp_path / "out", 20_000
+    order, text = Random(0).sample(range(count), count), "x" * 400
+    tracemalloc.start()
+    with open_output(str(target), settings={}) as out:
+        for number in order:
+            out.write(number, {"i": number, "text": text})
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert target.stat().st_size > 8_000_000
+    assert most < 1_000_000
+    with target.open() as lines:
+        assert [json.loads(line)["i"] for line in lines] == list(range(count))
+
+
+def test_journal_of_another_version_is_refused(tmp_path: Path) -> None:
+    target, part = tmp_path / "out", tmp_path / "out.part"
+    # As up to 0.1.0: a line for each input, in order.
+    part.write_text('{"i":0}\n{"rzero_no_record": true}\n')
+    (tmp_path / "out.part.json").write_text('{"m": 1}')
+    with pytest.raises(UsageError) as error:
+        _write(target, {0: {"i": 9}}, {"m": 1}, resume=True)
+    assert str(error.value) == (
+        f"{part} is of another version of rzero: finish it with that version, or remove {part}*"
+    )
+    assert part.read_text().count("\n") == 2
+    for path in tmp_path.glob("out.part*"):
+        path.unlink()
+    assert _write(target, {0: {"i": 9}}, {"m": 1}, resume=True) == 0
 
 
 def test_crash_before_the_first_record_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
-        _write(tmp_path / "out.jsonl", ["crash"], {})
+        _write(tmp_path / "out.jsonl", {0: "crash"}, {})
     assert list(tmp_path.iterdir()) == []
 
 
 def test_existing_journal_needs_resume_or_force_and_the_same_settings(tmp_path: Path) -> None:
     target = tmp_path / "out.jsonl"
     with pytest.raises(RuntimeError):
-        _write(target, [{"i": 0}, "crash"], {"m": 1, "seed": 0, "gone": 1})
+        _write(target, {0: {"i": 0}, 1: "crash"}, {"m": 1, "seed": 0, "gone": 1})
     with pytest.raises(UsageError, match=r"interrupted run.*--resume.*--force"):
-        _write(target, [{"i": 9}], {"m": 1, "seed": 0, "gone": 1})
+        _write(target, {0: {"i": 9}}, {"m": 1, "seed": 0, "gone": 1})
     with pytest.raises(UsageError, match=r"other settings \(gone, m\)"):
-        _write(target, [{"i": 9}], {"m": 2, "seed": 0}, resume=True)
-    assert _write(target, [{"i": 9}], {"m": 2, "seed": 0}, force=True) == 0
+        _write(target, {0: {"i": 9}}, {"m": 2, "seed": 0}, resume=True)
+    assert _write(target, {0: {"i": 9}}, {"m": 2, "seed": 0}, force=True) == 0
     assert target.read_bytes() == b'{"i":9}\n'
 
 
@@ -98,20 +205,20 @@ def test_existing_output_is_refused_kept_or_replaced(tmp_path: Path) -> None:
     target = tmp_path / "out.jsonl"
     target.write_text("mine\n")
     with pytest.raises(UsageError, match=r"exists: .*--force"):
-        _write(target, [{}], {})
+        _write(target, {0: {}}, {})
     with pytest.raises(AlreadyDone):
-        _write(target, [{}], {}, resume=True)
+        _write(target, {0: {}}, {}, resume=True)
     with pytest.raises(RuntimeError):
-        _write(target, ["crash"], {}, force=True)
+        _write(target, {0: "crash"}, {}, force=True)
     assert target.read_text() == "mine\n"  # until the new one is whole
-    _write(target, [{}], {}, force=True)
+    _write(target, {0: {}}, {}, force=True)
     assert target.read_text() == "{}\n"
 
 
 def test_name_too_long_for_our_suffix_is_refused(tmp_path: Path) -> None:
     longest = "n" * 230
     with open_output(str(tmp_path / longest), settings={}) as output:
-        output.write({"a": 1})
+        output.write(0, {"a": 1})
     assert {path.name for path in tmp_path.iterdir()} == {longest}
     with (
         pytest.raises(UsageError, match="the name is too long"),
@@ -134,9 +241,9 @@ def test_interruption_before_the_rename_leaves_no_record_file(tmp_path: Path, ol
         pytest.raises(KeyboardInterrupt),
         open_output(str(target), settings={}, force=True, at_end=at_end) as output,
     ):
-        output.write({"a": 1})
+        output.write(0, {"a": 1})
     assert record.exists() == old
-    assert (tmp_path / "out.part").read_bytes() == b'{"a":1}\n'
+    assert (tmp_path / "out.part").read_bytes() == b'[0,{"a":1}]\n'
 
 
 def test_lock_that_cannot_be_opened_is_named(
@@ -166,16 +273,16 @@ def test_resume_with_force_continues_a_replacement(tmp_path: Path) -> None:
         pytest.raises(KeyboardInterrupt),
         open_output(str(target), settings={}, force=True) as output,
     ):
-        output.write({"n": 1})
+        output.write(0, {"n": 1})
         raise KeyboardInterrupt
     with (
         pytest.raises(UsageError, match=r"begun to replace .* go on with --force --resume"),
         open_output(str(target), settings={}, resume=True),
     ):
         pass
-    assert part.read_text() == '{"n":1}\n'
+    assert part.read_text() == '[0,{"n":1}]\n'
     with open_output(str(target), settings={}, resume=True, force=True) as output:
-        assert output.done == 1
+        assert output.earlier == 1
     assert target.read_text() == '{"n":1}\n'
 
 
@@ -198,7 +305,7 @@ def test_pipes_links_and_directories_are_not_replaced(tmp_path: Path) -> None:
 
 def test_damaged_journal_is_named(tmp_path: Path) -> None:
     for damage in ("", "[1]"):
-        (tmp_path / "out.part").write_text('{"n":1}\n')
+        (tmp_path / "out.part").write_text('[0,{"n":1}]\n')
         (tmp_path / "out.part.json").write_text(damage)
         with (
             pytest.raises(UsageError, match=r"out\.part\.json: .* start over with --force"),

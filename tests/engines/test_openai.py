@@ -77,13 +77,53 @@ def test_prompts_are_read_with_bounded_lookahead() -> None:
         results.close()
 
 
-def test_start_skips_finished_prompts() -> None:
+def test_prompts_that_are_done_are_not_asked() -> None:
     with (
         ScriptedServer(boxed) as server,
         open_engine("openai", "m", endpoints=[server.url]) as engine,
     ):
-        assert texts(list(engine.generate(PROMPTS, Sampling(n=2), start=33))) == EXPECTED[33:]
-        assert len(server.requests) == 7
+        done = {*range(5, 30), 39}
+        results = dict(engine.complete(enumerate(PROMPTS), Sampling(n=2), done=done))
+        rest = sorted(set(range(40)) - done)
+        assert sorted(results) == rest
+        assert texts([results[number] for number in rest]) == [EXPECTED[n] for n in rest]
+        assert len(server.requests) == len(rest)
+
+
+def test_finished_result_comes_out_before_a_slow_one() -> None:
+    others = threading.Event()
+
+    def answer(body: Body) -> Reply:
+        if question(body) == "0":
+            assert others.wait(20), "the others wait for the first"
+        return boxed(body)
+
+    with (
+        ScriptedServer(answer) as server,
+        open_engine("openai", "m", endpoints=[server.url], batch_size=80) as engine,
+    ):
+        numbers = []
+        for number, _ in engine.complete(enumerate(PROMPTS), Sampling(n=2)):
+            numbers.append(number)
+            if len(numbers) == 39:
+                others.set()
+    assert numbers[-1] == 0
+    assert sorted(numbers) == list(range(40))
+
+
+def test_failed_request_ends_the_run_after_finished_results() -> None:
+    def answer(body: Body) -> Reply:
+        return boxed(body) if question(body) != "3" else (400, error("no"))
+
+    seen = []
+    with (
+        ScriptedServer(answer) as server,
+        open_engine("openai", "m", endpoints=[server.url], batch_size=1) as engine,
+        pytest.raises(RzeroError, match="refused a request"),
+    ):
+        for number, _ in engine.complete(enumerate(PROMPTS), Sampling(n=1)):
+            seen.append(number)
+    assert seen == [0, 1, 2]
 
 
 def test_request_has_sampling_settings_and_a_seed_of_its_own() -> None:

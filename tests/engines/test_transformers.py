@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
 
@@ -58,14 +60,51 @@ def test_completions_depend_on_the_seed_alone(
     assert sum(a == b for a, b in zip(other, drawn, strict=True)) < len(PROMPTS) / 2
 
 
-def test_start_gives_the_rest_of_the_whole_run(
+def test_whatever_is_done_the_rest_is_that_of_the_whole_run(
     engine: TransformersEngine, drawn: list[list[Completion]]
 ) -> None:
-    window = BATCHES_PER_WINDOW * 8 // 3
-    for start in (0, 1, window - 1, window, window + 1, len(PROMPTS) - 1, len(PROMPTS)):
-        assert list(engine.generate(PROMPTS, SAMPLING, start=start)) == drawn[start:]
-    assert list(engine.generate(PROMPTS, SAMPLING, start=len(PROMPTS) + 9)) == []
+    everything, window = range(len(PROMPTS)), BATCHES_PER_WINDOW * 8 // 3
+    moments = Random(0)
+    cases = [set(moments.sample(everything, count)) for count in (0, 1, 4, 10, 16, 20, 21)]
+    for done in (*cases, set(range(window)), set(range(window + 1)), set(range(99))):
+        results = dict(engine.complete(enumerate(PROMPTS), SAMPLING, done=done))
+        assert results == {number: drawn[number] for number in everything if number not in done}
     assert list(engine.generate([], SAMPLING)) == []
+
+
+def test_batches_that_are_done_are_not_drawn_again(
+    engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    draw = engine._draw
+
+    def counted(prompts: Any, *rest: Any) -> Any:
+        sizes.append(len(prompts))
+        return draw(prompts, *rest)
+
+    monkeypatch.setattr(engine, "_draw", counted)
+    asked = list(enumerate(PROMPTS[:8]))  # one batch of 8 for each two: 4 completions of each
+    sampling = Sampling(n=4, max_tokens=2)
+    in_order = [number for number, _ in engine.complete(asked, sampling)]
+    assert sizes == [8] * 4
+    sizes.clear()
+    (last, _), (before, _) = engine.complete(asked, sampling, done=in_order[:6])
+    assert {last, before} == set(in_order[6:])
+    assert sizes == [8]
+
+
+def test_error_of_the_source_comes_after_the_window_that_it_ends(
+    engine: TransformersEngine,
+) -> None:
+    def prompts() -> Iterator[Messages]:
+        yield from PROMPTS[:3]
+        raise ValueError("bad input")
+
+    seen = []
+    with pytest.raises(ValueError, match="bad input"):
+        for drawn in engine.generate(prompts(), SAMPLING):
+            seen.append(drawn)
+    assert [len(drawn) for drawn in seen] == [3, 3, 3]
 
 
 def test_first_prompts_do_not_depend_on_later_windows(
@@ -184,7 +223,7 @@ def test_more_completions_per_prompt_than_the_batch_size(engine: TransformersEng
     sampling = Sampling(n=40, max_tokens=4)
     results = list(engine.generate(PROMPTS[:2], sampling))
     assert [len(drawn) for drawn in results] == [40, 40]
-    assert list(engine.generate(PROMPTS[:2], sampling, start=1)) == results[1:]
+    assert dict(engine.complete(enumerate(PROMPTS[:2]), sampling, done=[0])) == {1: results[1]}
 
 
 def test_model_without_chat_template_gets_plain_text(plain_model: Path) -> None:
@@ -202,11 +241,11 @@ def test_any_text_can_be_a_question(engine: TransformersEngine) -> None:
         assert len(drawn) == 1
 
 
-def test_resumed_sampling_gives_the_questions_of_the_whole_run(small_base: Path) -> None:
+def test_sampled_questions_and_malformed_draws(small_base: Path) -> None:
     sampling = Sampling(temperature=1.5, max_tokens=16, seed=3)
     with open_engine("auto", str(small_base), batch_size=8) as engine:
         drawn = list(sample_questions(engine, 50, sampling, keep_malformed=True))
-        some = [draw.record for draw in sample_questions(engine, 50, sampling, start=17)]
+        plain = [draw.record for draw in sample_questions(engine, 50, sampling)]
         boxed = [draw.record for draw in sample_questions(engine, 50, sampling, require_boxed=True)]
     everything = [draw.record for draw in drawn]
     assert all(draw.completion.tokens for draw in drawn)
@@ -214,7 +253,7 @@ def test_resumed_sampling_gives_the_questions_of_the_whole_run(small_base: Path)
     assert len(everything) == 50
     assert None in questions
     assert len({row["question"] for row in questions if row}) > 3
-    assert some == questions[17:]
+    assert plain == questions
     assert boxed == [row if row and row["proposed_answer"] else None for row in questions]
 
 

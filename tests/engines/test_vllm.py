@@ -73,10 +73,12 @@ def test_stop_strings_end_a_completion_and_are_removed(engine) -> None:
     assert not stopped.truncated
 
 
-def test_start_skips_prompts_and_lookahead_is_bounded(engine) -> None:
+def test_done_prompts_are_skipped_and_lookahead_is_bounded(engine) -> None:
     greedy = Sampling(temperature=0, max_tokens=8)
     everything = list(engine.generate(PROMPTS, greedy))
-    assert list(engine.generate(PROMPTS, greedy, start=15)) == everything[15:]
+    done = set(range(len(PROMPTS))) - {1, 15, 20}
+    rest = dict(engine.complete(enumerate(PROMPTS), greedy, done=done))
+    assert rest == {number: everything[number] for number in (1, 15, 20)}
     read = 0
 
     def endless() -> Iterator[Messages]:
@@ -99,7 +101,8 @@ def test_batch_invariance_seeds_each_request_by_its_position(
     monkeypatch.setattr(engine, "_invariant", True)
     everything = list(engine.generate(PROMPTS, sampling))
     assert len({c.text for completions in everything for c in completions}) > len(PROMPTS)
-    assert list(engine.generate(PROMPTS, sampling, start=7)) == everything[7:]
+    rest = dict(engine.complete(enumerate(PROMPTS), sampling, done=range(7)))
+    assert rest == {number: everything[number] for number in range(7, len(PROMPTS))}
     assert list(engine.generate(PROMPTS, replace(sampling, seed=6))) != everything
     monkeypatch.setenv("VLLM_BATCH_INVARIANT", "1")
     with pytest.raises(UsageError, match="VLLM_BATCH_INVARIANT: vLLM has this on GPUs alone"):

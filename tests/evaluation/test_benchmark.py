@@ -13,6 +13,7 @@ pytest.importorskip("lm_eval")
 pytest.importorskip("datasets")
 pytest.importorskip("torch")
 
+from helpers.evaluations import some
 from helpers.scripted_engine import DEFAULTS, Scripted, records
 from rzero_cli.answers.equivalence import Equivalence
 from rzero_cli.engines.transformers import TransformersEngine
@@ -128,10 +129,10 @@ def test_prompt_of_several_turns_reaches_the_engine(equivalence: Equivalence) ->
     seen: list[Messages] = []
 
     class Listening(Scripted):
-        def generate(self, prompts: Iterable[Messages], *rest: Any, **more: Any) -> Any:
-            listed = list(prompts)
-            seen.extend(listed)
-            return super().generate(listed, *rest, **more)
+        def complete(self, asked: Iterable[Any], *rest: Any, **more: Any) -> Any:
+            listed = list(asked)
+            seen.extend(prompt for _, prompt in listed)
+            return super().complete(listed, *rest, **more)
 
     prompt = [
         {"role": "system", "content": "s"},
@@ -167,9 +168,9 @@ def test_results_table_shows_scores_groups_and_intervals(equivalence: Equivalenc
 
 def run(engine: TransformersEngine, equivalence: Equivalence, **changes: Any) -> dict[str, Any]:
     """An evaluation of the tiny model, with its journal as "log", its completions as "shown"."""
-    log: list[dict[str, Any]] = []
+    log: dict[int, dict[str, Any]] = {}
     shown: list[dict[str, Any]] = []
-    how = DEFAULTS | {"log": log.append, "report": shown.append} | changes
+    how = DEFAULTS | {"log": log.__setitem__, "report": shown.append} | changes
     result = evaluate_data(engine, QUESTIONS, equivalence=equivalence, **how)
     assert result.pop("seconds") >= 0
     return result | {"log": log, "shown": shown}
@@ -188,9 +189,10 @@ def test_k_samples_are_different(engine: TransformersEngine, equivalence: Equiva
 def test_repeated_question_is_sampled_twice(
     engine: TransformersEngine, equivalence: Equivalence
 ) -> None:
-    log: list[dict[str, Any]] = []
-    evaluate_data(engine, QUESTIONS[:1] * 2, equivalence=equivalence, log=log.append, **DEFAULTS)
-    greedy_1, greedy_2, sampled_1, sampled_2 = (record["completions"] for record in log)
+    log: dict[int, dict[str, Any]] = {}
+    questions = QUESTIONS[:1] * 2
+    evaluate_data(engine, questions, equivalence=equivalence, log=log.__setitem__, **DEFAULTS)
+    greedy_1, greedy_2, sampled_1, sampled_2 = (log[number]["completions"] for number in range(4))
     assert greedy_1 == greedy_2
     assert len({*sampled_1, *sampled_2}) == 8
 
@@ -227,8 +229,8 @@ def test_token_counts_and_truncation_match_the_completions(
     engine: TransformersEngine, equivalence: Equivalence
 ) -> None:
     result = run(engine, equivalence, max_tokens=3)
-    cut = [t for record in result["log"] for t in record["truncated"]]
-    assert result["tokens"] == sum(t for record in result["log"] for t in record["tokens"])
+    cut = [t for record in result["log"].values() for t in record["truncated"]]
+    assert result["tokens"] == sum(t for record in result["log"].values() for t in record["tokens"])
     assert result["truncated"] == sum(cut) / 25
     assert result["truncated"] > 0
 
@@ -238,12 +240,18 @@ def test_progress_covers_every_answer(engine: TransformersEngine, equivalence: E
     result = run(engine, equivalence, on_progress=steps.append)
     assert [step.answers for step in steps] == [1] * 5 + [4] * 5
     assert sum(step.tokens for step in steps) == result["tokens"]
-    assert [step.right for step in steps[:5]] == [s["greedy"] for s in result["samples"]]
-    assert [step.right for step in steps[5:]] == [sum(s["correct"]) for s in result["samples"]]
+    # In the order in which they finish.
+    right = [
+        [s["greedy"] for s in result["samples"]],
+        [sum(s["correct"]) for s in result["samples"]],
+    ]
+    assert [sorted(step.right for step in part) for part in (steps[:5], steps[5:])] == [
+        sorted(part) for part in right
+    ]
     assert not any(step.earlier for step in steps)
     steps.clear()
-    run(engine, equivalence, on_progress=steps.append, done=result["log"][:7])
-    assert [step.earlier for step in steps] == [True] * 7 + [False] * 3
+    run(engine, equivalence, on_progress=steps.append, done=some(result["log"], 7))
+    assert sorted(step.earlier for step in steps) == [False] * 3 + [True] * 7
 
 
 @pytest.mark.parametrize("finished", [1, 5, 7, 10])
@@ -251,8 +259,11 @@ def test_interrupted_evaluation_resumes_to_the_same_results(
     finished: int, engine: TransformersEngine, equivalence: Equivalence
 ) -> None:
     whole = run(engine, equivalence)
-    rest = run(engine, equivalence, done=whole["log"][:finished])
-    assert rest.pop("log") == whole.pop("log")[finished:]
+    done = some(whole["log"], finished)
+    rest = run(engine, equivalence, done=done)
+    new = rest.pop("log")
+    assert not new.keys() & done.keys()
+    assert new | done == whole.pop("log")
     assert rest == whole
 
 

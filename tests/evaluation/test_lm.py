@@ -63,9 +63,9 @@ def test_sampling_settings_reach_the_engine() -> None:
     seen: list[Sampling] = []
 
     class Listening(Scripted):
-        def generate(self, prompts: Any, sampling: Sampling, *, start: int = 0, **more: Any) -> Any:
+        def complete(self, asked: Any, sampling: Sampling, **more: Any) -> Any:
             seen.append(sampling)
-            return super().generate(prompts, sampling, start=start)
+            return super().complete(asked, sampling, **more)
 
     lm = EngineLM(Listening({"q": ["a", "b"]}), seed=3)
     lm.generate_until([ask("q", do_sample=True, temperature=0.6, top_p=0.9, max_tokens=77)])

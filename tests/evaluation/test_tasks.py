@@ -13,6 +13,7 @@ pytest.importorskip("lm_eval")
 datasets = pytest.importorskip("datasets")
 pytest.importorskip("torch")
 
+from helpers.evaluations import some  # noqa: E402
 from helpers.scripted_engine import Scripted, records  # noqa: E402
 from rzero_cli.engines import Completion, Sampling  # noqa: E402
 from rzero_cli.engines.transformers import TransformersEngine  # noqa: E402
@@ -120,13 +121,13 @@ def test_mean_at_k_of_a_task_by_hand(folder: str) -> None:
     drawn = {"0 + 0?": "001", "1 + 1?": "222", "2 + 2?": "554", "3 + 3?": "012"}
 
     class Turning(Scripted):
-        def generate(self, prompts: Any, sampling: Sampling, *, start: int = 0, **more: Any) -> Any:
+        def complete(self, asked: Any, sampling: Sampling, **more: Any) -> Any:
             seen: dict[str, int] = {}
-            for messages in prompts:
+            for item, messages in asked:
                 question = messages[-1]["content"]
                 turn = seen[question] = seen.get(question, -1) + 1
                 text = drawn[question][turn] if sampling.temperature > 0 else "2"
-                yield [Completion(f"= {text}", 3, False)]
+                yield item, [Completion(f"= {text}", 3, False)]
 
     tasks = load(["rzero_sums"], include_path=folder)
     result = evaluate_tasks(Turning({}), tasks, **TASK_DEFAULTS)["tasks"]["rzero_sums"]
@@ -144,20 +145,22 @@ def test_tasks_resume_from_a_journal(
     """Generated answers, sampled ones too, and log-likelihoods; 32 requests in all."""
     shown: list[dict[str, Any]] = []
 
-    def once(done: list[dict[str, Any]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        log: list[dict[str, Any]] = []
+    def once(done: dict[int, Any]) -> tuple[dict[str, Any], dict[int, Any]]:
+        log: dict[int, Any] = {}
         tasks = load(["rzero_sums", "rzero_choice"], include_path=folder)
-        how = TASK_DEFAULTS | {"log": log.append, "report": shown.append, "done": done}
+        how = TASK_DEFAULTS | {"log": log.__setitem__, "report": shown.append, "done": done}
         found = evaluate_tasks(engine, tasks, **how)
         for task in found["tasks"].values():
             task.pop("seconds")
         return found, log
 
-    whole, journal = once([])
-    assert len(journal) == 32
-    assert {"scores" in record for record in journal} == {True, False}
-    rest, more = once(journal[:finished])
-    assert more == journal[finished:]
+    whole, journal = once({})
+    assert sorted(journal) == list(range(32))
+    assert {"scores" in record for record in journal.values()} == {True, False}
+    done = some(journal, finished)
+    rest, more = once(done)
+    assert not more.keys() & done.keys()
+    assert more | done == journal
     assert rest == whole
     assert shown[: len(shown) // 2] == shown[len(shown) // 2 :]
 
@@ -167,29 +170,31 @@ def test_log_likelihoods_resume_within_a_block(
 ) -> None:
     monkeypatch.setattr("rzero_cli.evaluation.lm._SCORED_AT_ONCE", 6)
 
-    def once(done: list[dict[str, Any]]) -> tuple[Any, list[dict[str, Any]]]:
-        log: list[dict[str, Any]] = []
+    def once(done: dict[int, Any]) -> tuple[Any, dict[int, Any]]:
+        log: dict[int, Any] = {}
         tasks = load(["rzero_choice"], include_path=folder)
-        how = TASK_DEFAULTS | {"log": log.append, "done": done}
+        how = TASK_DEFAULTS | {"log": log.__setitem__, "done": done}
         return evaluate_tasks(engine, tasks, **how)["tasks"]["rzero_choice"]["samples"], log
 
-    samples, journal = once([])
+    samples, journal = once({})
     for finished in (5, 6, 7, 12, 16):
-        assert once(journal[:finished]) == (samples, journal[finished:])
+        done = some(journal, finished)
+        more = {number: record for number, record in journal.items() if number not in done}
+        assert once(done) == (samples, more)
 
 
 def test_prompts_are_raw_unless_chat_is_set(
     folder: str, engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Any] = []
-    generate = engine.generate
+    complete = engine.complete
 
-    def listen(prompts: Iterable[Any], *rest: Any, **more: Any) -> Any:
-        listed = list(prompts)
-        seen.extend(listed)
-        return generate(listed, *rest, **more)
+    def listen(asked: Iterable[Any], *rest: Any, **more: Any) -> Any:
+        listed = list(asked)
+        seen.extend(prompt for _, prompt in listed)
+        return complete(listed, *rest, **more)
 
-    monkeypatch.setattr(engine, "generate", listen)
+    monkeypatch.setattr(engine, "complete", listen)
     tasks = load(["rzero_sums"], include_path=folder)
     evaluate_tasks(engine, tasks, **TASK_DEFAULTS | {"k": 0})
     template = "{% for m in messages %}<{{m.content}}>{% endfor %}"

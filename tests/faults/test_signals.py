@@ -102,7 +102,7 @@ def send_often(
         remove(out)
 
 
-JOURNAL = {"out.part", "out.part.json", "out.part.ahead"}
+JOURNAL = {"out.part", "out.part.json"}
 
 
 @pytest.mark.slow

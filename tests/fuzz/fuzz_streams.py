@@ -137,25 +137,27 @@ def quick_and_exact(content: bytes) -> None:
     assert failed or out.read_bytes() == expected
 
 
-def torn(case: tuple[list[dict[str, Any] | None], int, int]) -> None:
+def torn(case: tuple[list[dict[str, Any] | None], list[int], int, int]) -> None:
     """A journal that a crash has cut at any byte gives, resumed, what it would have given."""
-    rows, stopped, kept_bytes = case
+    rows, order, stopped, kept_bytes = case
+    order = [number for number in order if number < len(rows)]
     target = _folder() / "out"
     target.unlink(missing_ok=True)
 
-    def write(first: int, last: int | None, **how: Any) -> None:
+    def write(last: int | None, **how: Any) -> None:
         with open_output(str(target), settings={"a": 1}, **how) as out:
-            for row in rows[max(out.done, first) : last]:
-                out.write(row)
+            for number in order[:last]:
+                if number not in out.done:
+                    out.write(number, rows[number])
             if last is not None:
                 raise KeyboardInterrupt
 
     with suppress(KeyboardInterrupt):
-        write(0, min(stopped, len(rows)), force=True)
+        write(stopped, force=True)
     part = part_of(target)
     if part.exists():
         os.truncate(part, min(kept_bytes, part.stat().st_size))
-    write(0, None, resume=True)
+    write(None, resume=True)
     assert target.read_bytes() == b"".join(dumps(row) + b"\n" for row in rows if row is not None)
     assert not part.exists()
 
@@ -170,7 +172,10 @@ TARGETS = {
     ),
     "a torn journal, resumed": (
         st.tuples(
-            st.lists(records | st.none(), max_size=6), st.integers(0, 6), st.integers(0, 400)
+            st.lists(records | st.none(), max_size=6),
+            st.permutations(range(6)),
+            st.integers(0, 6),
+            st.integers(0, 400),
         ),
         torn,
     ),

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 Json = dict[str, Any]
+
+
+def some(journal: dict[int, Any], count: int) -> dict[int, Any]:
+    """`count` entries of a journal, from anywhere in it."""
+    return {number: journal[number] for number in Random(count).sample(sorted(journal), count)}
 
 
 def sample(name: str, greedy: float | None, correct: list[bool] | None = None, **keys: Any) -> Json:

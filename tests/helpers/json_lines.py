@@ -19,6 +19,14 @@ def records(ended: Ended) -> list[dict[str, Any]]:
     return [json.loads(line) for line in ended.lines]
 
 
+def journaled(part: Path) -> dict[int, Any]:
+    """What a journal has of each input, by its number; a last line that is not whole is left out.
+    No input has two lines."""
+    lines = [json.loads(line) for line in part.read_bytes().split(b"\n")[:-1]]
+    assert len({number for number, _ in lines}) == len(lines)
+    return dict(lines)
+
+
 def lines_of(path: Path) -> list[dict[str, Any]]:
     """The lines of a log: whole lines, of JSON alone."""
     text = path.read_text()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,9 +11,9 @@ from typing import Any
 
 from accelerate import PartialState
 
-from rzero_cli.engines import Completion, Engine, Sampling
+from rzero_cli.engines import Asked, Completed, Engine, K, Sampling
 from rzero_cli.engines.answering import open_solver
-from rzero_cli.method.prompts import SOLVER, Messages
+from rzero_cli.method.prompts import SOLVER
 from rzero_cli.training.challenger import challenger_reward
 
 ALIKE = "reverse the digits of {}"
@@ -24,18 +23,16 @@ BATCH = [
 ]
 
 
-class Counting:
+class Counting(Engine):
     """A real engine that remembers what it was asked."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine, self.asked = engine, 0
 
-    def generate(
-        self, prompts: Iterable[Messages], sampling: Sampling, **more: Any
-    ) -> Iterator[list[Completion]]:
-        asked = list(prompts)
+    def complete(self, asked: Asked[K], sampling: Sampling, **more: Any) -> Completed[K]:
+        asked = list(asked)
         self.asked += len(asked)
-        return self.engine.generate(asked, sampling, **more)
+        return self.engine.complete(asked, sampling, **more)
 
 
 def main(model: str, folder: str) -> None:

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Collection
 from typing import Any
 
 from rzero_cli.data.jsonl import Line
-from rzero_cli.engines import Completion, Sampling
-from rzero_cli.method.prompts import Messages
+from rzero_cli.engines import Asked, Completed, Completion, Engine, K, Sampling
 
 
-class Scripted:
+class Scripted(Engine):
     """An engine with scripted answers: per question the greedy one, then the sampled ones."""
 
     def __init__(self, script: dict[str, list[str]], truncated: str = "no such text") -> None:
         self.script, self.truncated, self.asked = script, truncated, 0
 
-    def generate(
-        self, prompts: Iterable[Messages], sampling: Sampling, *, start: int = 0, ahead: Any = None
-    ) -> Iterator[list[Completion]]:
-        for messages in islice(prompts, start, None):
+    def complete(
+        self, asked: Asked[K], sampling: Sampling, *, done: Collection[int] = ()
+    ) -> Completed[K]:
+        for number, (item, messages) in enumerate(asked):
+            if number in done:
+                continue
             self.asked += 1
             texts = self.script[messages[-1]["content"]]
             drawn = texts[1 : 1 + sampling.n] if sampling.temperature > 0 else texts[:1]
-            yield [Completion(text, 5, self.truncated in text) for text in drawn]
+            yield item, [Completion(text, 5, self.truncated in text) for text in drawn]
 
 
 def records(*rows: dict[str, Any]) -> list[Line]:

@@ -12,11 +12,11 @@ import os, subprocess, sys
 from rzero_cli.data.journal import open_output
 print("before")
 with open_output(None, settings={}) as out:
-    out.write({"i": 0})
+    out.write(0, {"i": 0})
     print("a library prints")
     os.write(1, b"C code prints\\n")
     subprocess.run(["echo", "a child prints"])
-    out.write({"i": 1})
+    out.write(1, {"i": 1})
 """
 
 
@@ -29,11 +29,12 @@ def test_only_records_reach_standard_output() -> None:
 
 def test_reader_that_left_raises_closed_pipe() -> None:
     code = (
+        "from itertools import count\n"
         "from rzero_cli.data.journal import open_output\n"
         "from rzero_cli.errors import ClosedPipe\n"
         "try:\n"
         "    with open_output(None, settings={}) as out:\n"
-        "        while True: out.write({})\n"
+        "        for number in count(): out.write(number, {})\n"
         "except ClosedPipe: raise SystemExit(7)\n"
     )
     with subprocess.Popen(

@@ -202,10 +202,13 @@ def eval_(
     with (
         open_judge(judging.judge_model, judges.endpoints if judges else []) as judge,
         open_journal(
-            output, settings=made_with | judged_by(judge), force=force, resume=target.resume
-        ) as (journal, part),
+            output,
+            settings=made_with | judged_by(judge),
+            force=force,
+            resume=target.resume,
+        ) as journal,
         protect_stdout() as stdout,
-        choice.open(model, seed=derived_seed(seeded.seed, journal.done)) as loaded,
+        choice.open(model, seed=derived_seed(seeded.seed, len(journal))) as loaded,
         _log(sampled.log_samples) as report,
     ):
         results = evaluate(
@@ -225,7 +228,6 @@ def eval_(
             limit=source.limit,
             chat=asked.chat,
             journal=journal,
-            part=part,
             report=report,
             watch=lambda total, look, title: progress(
                 call, total, look, unit="answers", title=title

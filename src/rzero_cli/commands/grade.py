@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from rzero_cli.answers.equivalence import Equivalence
 from rzero_cli.answers.rules import Rules
@@ -86,28 +85,31 @@ def grade(
     count = right = timeouts = 0
 
     def look() -> dict[str, float]:
-        return {"done": out.done + count, **means(count, right=right)}
+        return {"done": out.earlier + count, **means(count, right=right)}
 
     with (
         open_records(call, target, *names, metrics=_metrics, given=given) as out,
         progress(call, lambda: given.at_most(part), look, unit="answers", out=out),
     ):
 
-        def inputs() -> Iterator[tuple[dict[str, Any], tuple[str | None, bool, str]]]:
-            for line in islice(lines, out.done, None):
+        def inputs() -> Iterator[tuple[tuple[int, Line], tuple[str | None, bool, str]]]:
+            for number, line in enumerate(lines):
+                if number in out.done:
+                    continue
                 # Before the truth takes its place, should they have one name.
                 answer, raw = _answer(line, graded)
                 if graded.truth:
                     from rzero_cli.world.questions import truth
 
                     line.record[reference_key] = truth(line.text(question_key))
-                yield line.record, (answer, raw, line.text(reference_key))
+                yield (number, line), (answer, raw, line.text(reference_key))
 
         results = in_order(
             partial(open_grader, rules), inputs(), workers=pool.workers or default_workers()
         )
-        for record, verdict in results:
-            out.write(record | {"extracted": verdict.extracted, "correct": verdict.correct})
+        for (number, line), verdict in results:
+            graded_keys = {"extracted": verdict.extracted, "correct": verdict.correct}
+            out.write(number, line.record | graded_keys)
             count, right = count + 1, right + verdict.correct
             timeouts += verdict.timeouts
     call.say(

@@ -10,8 +10,7 @@ import typer
 from rzero_cli.data.records import vote_metrics
 from rzero_cli.data.shards import parse_shard
 from rzero_cli.engines import derived_seed
-from rzero_cli.engines.ahead import Ahead
-from rzero_cli.engines.answering import InStep, label_record
+from rzero_cli.engines.answering import label_record
 from rzero_cli.engines.token_estimate import SHARES, estimate_tokens
 from rzero_cli.errors import UsageError
 from rzero_cli.fields import option
@@ -108,36 +107,34 @@ def label(
 
     def look() -> dict[str, float]:
         figures = means(count, p_hat=p_hats, kept=kept, unreadable=unlabelled)
-        return {"done": out.done + count, "tokens": tokens, **figures}
+        return {"done": out.earlier + count, "tokens": tokens, **figures}
 
     with (
         open_records(
             call, target, *names, *choice.parents(model), metrics=vote_metrics, given=given
         ) as out,
         choice.open_solver(
-            model, sampling, prompt, rules, seed=derived_seed(seed, out.done)
+            model, sampling, prompt, rules, seed=derived_seed(seed, out.earlier)
         ) as opened,
         progress(
             call, None if total is None else part.size(total), look, unit="questions", out=out
         ),
     ):
-        asked = InStep(
-            part.of(given.lines()), lambda line: line.text(key.question_key), start=out.done
+        asked = (
+            ((number, line), line.text(key.question_key))
+            for number, line in enumerate(part.of(given.lines()))
         )
-        for labelled in opened.label(
-            asked.questions(), start=out.done, ahead=Ahead(out.ahead, out.done)
-        ):
-            record = label_record(asked.next().record, labelled)
+        for (number, line), labelled in opened.answer(asked, done=out.done):
+            record = label_record(line.record, labelled)
             if labelling.keep_completions:
                 record["completions"] = [c.text for c in labelled.completions]
-            out.write(record)
+            out.write(number, record)
             count += 1
             unlabelled += labelled.vote.answer is None
             p_hats += labelled.vote.p_hat
             kept += keeps(labelled.vote.answer, labelled.vote.p_hat)
             truncated += sum(c.truncated for c in labelled.completions)
             tokens += sum(c.tokens for c in labelled.completions)
-        asked.end()
         out.tokens = tokens
         call.say(
             f"{count} questions x {labelling.m} answers, {unlabelled} without a readable one, "

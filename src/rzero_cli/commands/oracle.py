@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,6 @@ from rzero_cli.data.jsonl import Line, read_lines
 from rzero_cli.data.references import read_references
 from rzero_cli.data.shards import parse_shard
 from rzero_cli.engines import Sampling
-from rzero_cli.engines.ahead import Ahead
-from rzero_cli.engines.answering import InStep
 from rzero_cli.errors import UsageError
 from rzero_cli.fields import option
 from rzero_cli.method.prompts import SOLVER, Messages
@@ -39,9 +36,13 @@ from rzero_cli.options.stage_progress import progress
 from rzero_cli.options.target import open_records
 from rzero_cli.system.progress import means
 
-Ask = Callable[..., Iterator[tuple[str | None, int]]]
-"""Of questions, and of how many to leave out at their start, gives the true answers, each with the
-tokens it took."""
+Asked = tuple[int, Line]
+"""A question: its number and its record."""
+Ask = Callable[
+    [Iterable[tuple[Asked, str]], Collection[int]], Iterator[tuple[Asked, str | None, int]]
+]
+"""Of questions and their texts, and the numbers of those to leave out, gives each with its true
+answer and the tokens it took."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -136,7 +137,7 @@ def oracle(
 
     def look() -> dict[str, float]:
         figures = means(count, known=count - unknown)
-        return {"done": out.done + count, "tokens": tokens, **figures}
+        return {"done": out.earlier + count, "tokens": tokens, **figures}
 
     output = target.output
     if output and output != "-":
@@ -149,7 +150,7 @@ def oracle(
             *names,
             *data,
             *(servers.parents(answered_by["oracle"]) if servers else []),
-            metrics=lambda lines: _metrics(reference_key, out.done + count, lines),
+            metrics=lambda lines: _metrics(reference_key, out.earlier + count, lines),
             given=given,
             made_with=answered_by,
         ) as out,
@@ -157,18 +158,20 @@ def oracle(
             call, None if total is None else part.size(total), look, unit="questions", out=out
         ),
     ):
-        asked = InStep(part.of(given.lines()), lambda line: line.text(question_key), start=out.done)
-        for reference, spent in ask(asked.questions(), out.done, Ahead(out.ahead, out.done)):
-            record = asked.next().record
+        asked = (
+            ((number, line), line.text(question_key))
+            for number, line in enumerate(part.of(given.lines()))
+        )
+        for (number, line), reference, spent in ask(asked, out.done):
+            record = line.record
             # One oracle after another: what an earlier one knew stays.
             reference = record.get(reference_key) if reference is None else reference
             record |= {reference_key: reference}
-            out.write(None if knows.known and reference is None else record)
+            out.write(number, None if knows.known and reference is None else record)
             count, unknown = count + 1, unknown + (reference is None)
             tokens += spent
-        asked.end()
-    count += out.done
-    if output and out.done:  # the file has those of the earlier run, too
+    count += out.earlier
+    if output and out.earlier:  # the file has those of the earlier run, too
         unknown = count - _metrics(reference_key, count, read_lines([output]))["known"]
     call.say(f"{count} questions, {unknown} without a known answer")
 
@@ -190,10 +193,10 @@ def _open(
             served: Any = solver.engine
 
             def ask(
-                questions: Iterable[str], start: int, ahead: Ahead
-            ) -> Iterator[tuple[str | None, int]]:
-                for one in solver.label(questions, start=start, ahead=ahead):
-                    yield one.vote.answer, sum(c.tokens for c in one.completions)
+                asked: Iterable[tuple[Asked, str]], done: Collection[int]
+            ) -> Iterator[tuple[Asked, str | None, int]]:
+                for question, one in solver.answer(asked, done=done):
+                    yield question, one.vote.answer, sum(c.tokens for c in one.completions)
 
             yield ask, {"oracle": str(served.model)}
     elif knows.oracle_data:
@@ -211,8 +214,10 @@ def _open(
 
 
 def _each(find: Callable[[str], str | None]) -> Ask:
-    def ask(questions: Iterable[str], start: int, ahead: Ahead) -> Iterator[tuple[str | None, int]]:
-        return ((find(question), 0) for question in islice(questions, start, None))
+    def ask(
+        asked: Iterable[tuple[Asked, str]], done: Collection[int]
+    ) -> Iterator[tuple[Asked, str | None, int]]:
+        return ((question, find(text), 0) for question, text in asked if question[0] not in done)
 
     return ask
 

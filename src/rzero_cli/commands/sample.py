@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import repeat
 from typing import ClassVar
 
 from rzero_cli.data.jsonl import Line
 from rzero_cli.data.shards import parse_shard
 from rzero_cli.engines import derived_seed
-from rzero_cli.engines.ahead import Ahead
-from rzero_cli.engines.asking import sample_questions
+from rzero_cli.engines.asking import question_record
 from rzero_cli.fields import option
-from rzero_cli.method.prompts import CHALLENGER
+from rzero_cli.method.prompts import CHALLENGER, prompt_for
 from rzero_cli.options.command import Call, command
 from rzero_cli.options.engine import choose_engine
 from rzero_cli.options.file_groups import ResumableTarget, Seed, Shard
@@ -65,33 +65,30 @@ def sample(
     choice = choose_engine(call, engine)
     part = parse_shard(shard.shard)
     model = choice.check("--challenger", challenger.challenger)
-    prompt = completions.prompt(CHALLENGER)
+    prompt = prompt_for(completions.prompt(CHALLENGER))
     n, seed = part.size(draws.n), part_seed(seeded.seed, part)
     sampling = completions.sampling(1, seed)
     drawn = malformed = truncated = tokens = 0
 
     def look() -> dict[str, float]:
         figures = means(drawn, valid=drawn - malformed, truncated=truncated)
-        return {"done": out.done + drawn, "tokens": tokens, **figures}
+        return {"done": out.earlier + drawn, "tokens": tokens, **figures}
 
     with (
         open_records(
             call, target, *choice.parents(model), metrics=lambda lines: _metrics(n, lines)
         ) as out,
-        choice.open(model, seed=derived_seed(seed, out.done)) as loaded,
+        choice.open(model, seed=derived_seed(seed, out.earlier)) as loaded,
         progress(call, n, look, unit="draws", out=out),
     ):
-        for record, completion in sample_questions(
-            loaded,
-            n,
-            sampling,
-            prompt=prompt,
-            require_boxed=boxed.require_boxed,
-            keep_malformed=draws.keep_malformed,
-            start=out.done,
-            ahead=Ahead(out.ahead, out.done),
-        ):
-            out.write(record)
+        prompts = enumerate(repeat(prompt, n))
+        for number, (completion,) in loaded.complete(prompts, sampling, done=out.done):
+            record = question_record(
+                completion.text,
+                require_boxed=boxed.require_boxed,
+                keep_malformed=draws.keep_malformed,
+            )
+            out.write(number, record)
             malformed += record is None or record["question"] is None
             truncated += completion.truncated
             tokens += completion.tokens

@@ -6,19 +6,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
-from itertools import count, islice, takewhile
-from typing import ClassVar
+from itertools import islice
+from typing import Any, ClassVar
 
 from rzero_cli.data.jsonl import Line
 from rzero_cli.data.records import p_hat_of
 from rzero_cli.data.shards import WHOLE, parse_shard
 from rzero_cli.engines import derived_seed
-from rzero_cli.engines.ahead import Ahead
-from rzero_cli.engines.answering import Labelled, Solver, label_record
+from rzero_cli.engines.answering import Solver
 from rzero_cli.errors import UsageError
 from rzero_cli.fields import option
-from rzero_cli.method.prompts import SOLVER, prompt_for
+from rzero_cli.method.prompts import SOLVER
 from rzero_cli.method.rewards import ChallengerReward, challenger_rewards
+from rzero_cli.method.votes import vote_keys
 from rzero_cli.options.command import Call, command
 from rzero_cli.options.engine import choose_engine
 from rzero_cli.options.file_groups import QuestionKey, ResumableTarget, Seed, ShardedSource
@@ -96,7 +96,7 @@ def score(
     def look() -> dict[str, float]:
         # Of a batch whose rewards are not there yet, those are done that have their p_hat.
         figures = given_rewards.means() | means(answered, p_hat=p_hat_sum)
-        return {"done": max(out.done, done, ready), "tokens": tokens, **figures}
+        return {"done": max(out.earlier, done, ready), "tokens": tokens, **figures}
 
     with ExitStack() as stack:
         enter = stack.enter_context
@@ -104,26 +104,32 @@ def score(
 
         @cache
         def opened() -> Solver:
-            opening_seed = derived_seed(part_seed(seeded.seed, part), out.done)
+            opening_seed = derived_seed(part_seed(seeded.seed, part), out.earlier)
             return enter(choice.open_solver(model, sampling, prompt, rules, seed=opening_seed))
 
         total = given.at_most if part == WHOLE else None
         enter(progress(call, total, look, unit="questions", out=out))
-        ahead = Ahead(out.ahead, out.done // batch * batch if batch else 0)
         for number, lines in part.of(enumerate(_batches(lines_in, batch))):
-            if done + len(lines) <= out.done:  # an earlier run has the whole batch
+            first = done
+            earlier = [out.done.get(first + i) for i in range(len(lines))]
+            if all(isinstance(value, dict) for value in earlier):  # they have their rewards
                 done += len(lines)
                 continue
-            records = [line.record for line in lines]
+            records = [
+                _as_it_was(value, line, question_key)
+                for value, line in zip(earlier, lines, strict=True)
+            ]
             missing = [
                 i for i, line in enumerate(lines) if _has_to_be_asked(line, question_key, asks)
             ]
-            ready = done + len(lines) - len(missing)
-            if missing:
-                asked = [lines[i].text(question_key) for i in missing]
-                labelled = _label(opened(), asked, seeded.seed + number, ahead.after(done))
-                for i, label in zip(missing, labelled, strict=True):
-                    records[i] = label_record(records[i], label)
+            known = {place for place, i in enumerate(missing) if records[i] is not lines[i].record}
+            ready = first + len(lines) - len(missing) + len(known)
+            if len(known) < len(missing):
+                asked = ((i, lines[i].text(question_key)) for i in missing)
+                for i, label in opened().answer(asked, seed=seeded.seed + number, done=known):
+                    keys = vote_keys(label.vote, label.answers)
+                    out.keep(first + i, [records[i][question_key], keys])
+                    records[i] = records[i] | keys
                     truncated += sum(c.truncated for c in label.completions)
                     tokens += sum(c.tokens for c in label.completions)
                     ready, answered = ready + 1, answered + 1
@@ -138,10 +144,10 @@ def score(
                 tau_bleu=rule.tau_bleu,
                 lambda_rep=rule.lambda_rep,
             )
-            for record, parts in zip(records, rewards, strict=True):
+            for value, record, parts in zip(earlier, records, rewards, strict=True):
+                if not isinstance(value, dict):
+                    out.write(done, record | parts.as_keys())
                 done += 1
-                if done > out.done:
-                    out.write(record | parts.as_keys())
             given_rewards.add(rewards)
         out.tokens = tokens
     cut = f", {truncated} answers cut off at {completions.max_tokens} tokens" if asks else ""
@@ -179,16 +185,13 @@ def _has_to_be_asked(line: Line, question_key: str, asks: bool) -> bool:
     return True
 
 
-def _label(solver: Solver, asked: list[str], seed: int, ahead: Ahead) -> Iterator[Labelled]:
-    """The labels of a batch. They wait for the last of them, so each is kept, and an interrupted
-    run's are taken."""
-    prompts = [prompt_for(solver.prompt, question) for question in asked]
-    kept = list(takewhile(bool, map(ahead.take, count(), prompts)))
-    yield from (solver.read(completions or []) for completions in kept)
-    drawn = solver.label(asked, seed=seed, start=len(kept), ahead=ahead)
-    for i, label in enumerate(drawn, len(kept)):
-        ahead.keep(i, prompts[i], label.completions)
-        yield label
+def _as_it_was(value: Any, line: Line, question_key: str) -> dict[str, Any]:
+    """The record of a line with what a journal has of it: all of it, written with its reward; or,
+    kept until its batch was answered, the question and what `label` adds to it."""
+    if isinstance(value, dict):
+        return value
+    question, added = value or (None, {})
+    return line.record | added if added and question == line.record[question_key] else line.record
 
 
 def _batches(lines: Iterable[Line], size: int | None) -> Iterator[list[Line]]:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from typing import ClassVar
 
 from rzero_cli.answers.equivalence import Equivalence
@@ -75,22 +74,23 @@ def vote(
 
     def look() -> dict[str, float]:
         figures = means(count, p_hat=p_hats, kept=kept, unreadable=unlabelled)
-        return {"done": out.done + count, **figures}
+        return {"done": out.earlier + count, **figures}
 
     with (
         open_records(call, target, *names, metrics=vote_metrics, given=given) as out,
         progress(call, lambda: given.at_most(part), look, unit="questions", out=out),
     ):
 
-        def inputs() -> Iterator[tuple[Line, tuple[Sequence[str | None], bool]]]:
-            for line in islice(lines, out.done, None):
-                yield line, _answers(line, keys)
+        def inputs() -> Iterator[tuple[tuple[int, Line], tuple[Sequence[str | None], bool]]]:
+            for number, line in enumerate(lines):
+                if number not in out.done:
+                    yield (number, line), _answers(line, keys)
 
         results = in_order(
             partial(open_voter, rules), inputs(), workers=pool.workers or default_workers()
         )
-        for line, voted in results:
-            out.write(line.record | vote_keys(voted.vote, voted.answers))
+        for (number, line), voted in results:
+            out.write(number, line.record | vote_keys(voted.vote, voted.answers))
             count += 1
             unlabelled += voted.vote.answer is None
             p_hats += voted.vote.p_hat

@@ -6,29 +6,33 @@ when it is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from rzero_cli.errors import UsageError
 from rzero_cli.method.prompts import Prompt
 from rzero_cli.system.processes import importing
 
-if TYPE_CHECKING:
-    from rzero_cli.engines.ahead import Ahead
-
 __all__ = [
     "DEFAULT_BATCH_SIZE",
     "ENGINES",
+    "Asked",
+    "Completed",
     "Completion",
     "Engine",
+    "K",
     "Sampling",
     "check_engine",
     "derived_seed",
+    "in_turn",
     "open_engine",
 ]
+
+K = TypeVar("K")
+T = TypeVar("T")
 
 DEFAULT_BATCH_SIZE = 64
 """Completions that transformers generates at a time, in its engine and in training."""
@@ -63,33 +67,46 @@ class Completion:
     """Cut off at `max_tokens`."""
 
 
-class Engine(Protocol):
-    """Something that completes prompts."""
+Asked = Iterable[tuple[K, Prompt]]
+"""Prompts, each with whatever it belongs to."""
+Completed = Iterator[tuple[K, list[Completion]]]
 
-    def generate(
-        self,
-        prompts: Iterable[Prompt],
-        sampling: Sampling,
-        *,
-        start: int = 0,
-        ahead: Ahead | None = None,
-    ) -> Iterator[list[Completion]]:
-        """Complete prompts, lazily read with bounded look-ahead, in their order.
+
+class Engine(Protocol):
+    """Something that completes prompts. An engine has `complete` and inherits `generate`."""
+
+    def complete(
+        self, asked: Asked[K], sampling: Sampling, *, done: Collection[int] = ()
+    ) -> Completed[K]:
+        """Complete prompts, lazily read with bounded look-ahead, and yield each as it finishes.
 
         Args:
-            prompts: all prompts of the stage, from the first. A conversation is put to the model
+            asked: all prompts of the stage, from the first. A conversation is put to the model
                 by its chat template; a text is given to it as it is, and treated as lm-eval
                 treats one (`chat.encode`, `chat.end_tokens`, `chat.room_for_prompt`).
             sampling: n completions for each.
-            start: how many results to leave out, because an earlier run has them. The others
-                come out as if nothing had been left out.
-            ahead: what is finished before its turn is kept there, and taken from there. An engine
-                that finishes nothing out of turn has no use for it.
+            done: places in `asked`, from 0, of prompts to leave out because an earlier run has
+                completed them. The others are completed as if nothing had been left out.
 
         Yields:
-            `sampling.n` completions for each prompt from number `start` on, as they finish.
+            What a prompt belongs to, with its `sampling.n` completions. An error of `asked` comes
+            after the results of the prompts before it.
         """
         ...
+
+    def generate(self, prompts: Iterable[Prompt], sampling: Sampling) -> Iterator[list[Completion]]:
+        """Complete prompts, and yield the completions in the order of the prompts."""
+        return in_turn(self.complete(enumerate(prompts), sampling))
+
+
+def in_turn(results: Iterable[tuple[int, T]]) -> Iterator[T]:
+    """Yield numbered results in the order of their numbers, which begin at 0, as soon as it can."""
+    waiting, turn = dict[int, T](), 0
+    for number, result in results:
+        waiting[number] = result
+        while turn in waiting:
+            yield waiting.pop(turn)
+            turn += 1
 
 
 def open_engine(

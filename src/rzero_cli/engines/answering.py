@@ -5,23 +5,18 @@ Paper, section 3.3. The label may be wrong; p_hat says how sure the Solver is of
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from rzero_cli.answers.equivalence import Equivalence
 from rzero_cli.answers.rules import PAPER, Rules
-from rzero_cli.engines import Completion, Engine, Sampling, open_engine
-from rzero_cli.engines.ahead import Ahead
-from rzero_cli.errors import DataError
+from rzero_cli.engines import Completion, Engine, K, Sampling, in_turn, open_engine
 from rzero_cli.method.prompts import Messages, prompt_for
 from rzero_cli.method.votes import Vote, vote, vote_keys
 
-__all__ = ["InStep", "Labelled", "Solver", "label_record", "open_solver"]
-
-T = TypeVar("T")
+__all__ = ["Labelled", "Solver", "label_record", "open_solver"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,25 +41,28 @@ class Solver:
     rules: Rules = PAPER
     """How answers are read."""
 
-    def label(
-        self,
-        questions: Iterable[str],
-        *,
-        seed: int | None = None,
-        start: int = 0,
-        ahead: Ahead | None = None,
-    ) -> Iterator[Labelled]:
+    def label(self, questions: Iterable[str], *, seed: int | None = None) -> Iterator[Labelled]:
         """Answer each question m times and take the vote, in order, streaming.
 
         Args:
             questions: read lazily, with the engine's look-ahead.
             seed: instead of the sampling's own.
-            start: questions to leave out because an earlier run has them.
-            ahead: as for the engine.
+        """
+        return in_turn(self.answer(enumerate(questions), seed=seed))
+
+    def answer(
+        self, asked: Iterable[tuple[K, str]], *, seed: int | None = None, done: Collection[int] = ()
+    ) -> Iterator[tuple[K, Labelled]]:
+        """Answer questions as `label` does, and yield each as it finishes, with what it belongs to.
+
+        Args:
+            asked: questions, each with whatever it belongs to.
+            done: places of those to leave out, as for `Engine.complete`.
         """
         sampling = self.sampling if seed is None else replace(self.sampling, seed=seed)
-        prompts = (prompt_for(self.prompt, question) for question in questions)
-        return map(self.read, self.engine.generate(prompts, sampling, start=start, ahead=ahead))
+        prompts = ((item, prompt_for(self.prompt, question)) for item, question in asked)
+        for item, completions in self.engine.complete(prompts, sampling, done=done):
+            yield item, self.read(completions)
 
     def read(self, completions: list[Completion]) -> Labelled:
         """The answers in the completions of one question, and their vote."""
@@ -98,36 +96,3 @@ def open_solver(
 def label_record(record: dict[str, Any], labelled: Labelled) -> dict[str, Any]:
     """`record` with label's keys added, or replaced where they were there."""
     return record | vote_keys(labelled.vote, labelled.answers)
-
-
-class InStep(Generic[T]):
-    """Inputs given to an engine that reads ahead, remembered until their results come out.
-
-    A bad input ends the stream instead of the run: the results of those before it come out first,
-    then `end` raises the error.
-    """
-
-    def __init__(self, items: Iterable[T], question: Callable[[T], str], *, start: int = 0) -> None:
-        self._items, self._question, self._start = items, question, start
-        self._waiting: deque[T] = deque()
-        self._error: DataError | None = None
-
-    def questions(self) -> Iterator[str]:
-        """The question of each input, for the engine."""
-        try:
-            for number, item in enumerate(self._items):
-                question = self._question(item)
-                if number >= self._start:
-                    self._waiting.append(item)
-                yield question
-        except DataError as error:
-            self._error = error
-
-    def next(self) -> T:
-        """The input that the next result belongs to."""
-        return self._waiting.popleft()
-
-    def end(self) -> None:
-        """Raise the error that ended the stream early, if one did."""
-        if self._error:
-            raise self._error

@@ -7,11 +7,10 @@ from itertools import repeat
 from typing import Any, NamedTuple
 
 from rzero_cli.engines import Completion, Engine, Sampling
-from rzero_cli.engines.ahead import Ahead
 from rzero_cli.method.prompts import CHALLENGER, Messages, prompt_for
 from rzero_cli.method.question import parse_question, question_id
 
-__all__ = ["Drawn", "sample_questions"]
+__all__ = ["Drawn", "question_record", "sample_questions"]
 
 
 class Drawn(NamedTuple):
@@ -29,8 +28,6 @@ def sample_questions(
     prompt: Messages = CHALLENGER,
     require_boxed: bool = False,
     keep_malformed: bool = False,
-    start: int = 0,
-    ahead: Ahead | None = None,
 ) -> Iterator[Drawn]:
     """Draw `n` completions and read the question in each.
 
@@ -39,25 +36,31 @@ def sample_questions(
         n: completions to draw, malformed ones included.
         sampling: one completion each (`sampling.n` is 1).
         prompt: the Challenger's prompt.
-        require_boxed: a question without a boxed answer is malformed.
-        keep_malformed: yield a record with `question` null and the raw `completion` for those.
-        start: draws to leave out because an earlier run has them.
-        ahead: as for the engine.
+        require_boxed, keep_malformed: as for `question_record`.
 
     Yields:
         The draws, in order.
     """
-    prompts = repeat(prompt_for(prompt), n)
-    for (completion,) in engine.generate(prompts, sampling, start=start, ahead=ahead):
-        question, proposed = parse_question(completion.text, require_boxed=require_boxed)
-        record: dict[str, Any] = {
-            "id": None if question is None else question_id(question),
-            "question": question,
-            "proposed_answer": None if question is None else proposed,
-        }
-        if question is not None:
-            yield Drawn(record, completion)
-        elif keep_malformed:
-            yield Drawn(record | {"completion": completion.text}, completion)
-        else:
-            yield Drawn(None, completion)
+    for (completion,) in engine.generate(repeat(prompt_for(prompt), n), sampling):
+        record = question_record(
+            completion.text, require_boxed=require_boxed, keep_malformed=keep_malformed
+        )
+        yield Drawn(record, completion)
+
+
+def question_record(
+    completion: str, *, require_boxed: bool, keep_malformed: bool
+) -> dict[str, Any] | None:
+    """The record of the question in a completion; None where there is none.
+
+    Args:
+        require_boxed: a question without a boxed answer is malformed.
+        keep_malformed: give a record with `question` null and the raw `completion` for those.
+    """
+    question, proposed = parse_question(completion, require_boxed=require_boxed)
+    if question is not None:
+        return {"id": question_id(question), "question": question, "proposed_answer": proposed}
+    if keep_malformed:
+        nothing = dict.fromkeys(("id", "question", "proposed_answer"))
+        return nothing | {"completion": completion}
+    return None

@@ -1,27 +1,26 @@
-"""Many prompts in flight at once, their results in order: what vLLM and servers have in common.
+"""Many prompts in flight at once: what vLLM and servers have in common.
 
 Both take a prompt whenever one comes and finish it whenever they can. So prompts are handed over
-one by one, as far ahead as `window` allows, and the results wait for their turn: nothing waits for
-the slowest of a block. The work itself is asynchronous and done by a loop in a thread of its own;
-it goes on while the caller writes a record or waits for its input.
+one by one, as far ahead as `window` allows, and each result comes out when it is finished: nothing
+waits for the slowest of a block. The work itself is asynchronous and done by a loop in a thread of
+its own; it goes on while the caller writes a record or waits for its input.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Collection, Coroutine
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError  # python 3.10 has its own
-from itertools import islice
+from functools import partial
 from queue import Empty, Queue
 from typing import Any, TypeVar
 
-from rzero_cli.engines import Completion
-from rzero_cli.engines.ahead import Ahead
+from rzero_cli.engines import Asked, Completed, Completion, K
 from rzero_cli.method.prompts import Prompt
 
-__all__ = ["EventLoop", "in_order"]
+__all__ = ["EventLoop", "as_they_finish"]
 
 T = TypeVar("T")
 _PATIENCE = 5.0
@@ -77,70 +76,70 @@ def wait(future: Future[T]) -> T:
                 raise
 
 
-def in_order(
-    prompts: Iterable[Prompt],
+def as_they_finish(
+    asked: Asked[K],
     begin: Callable[[int, Prompt], Future[list[Completion]]],
     *,
     window: int,
-    start: int = 0,
-    ahead: Ahead | None = None,
-) -> Iterator[list[Completion]]:
-    """Complete prompts and yield their results in the order of the prompts.
+    done: Collection[int] = (),
+) -> Completed[K]:
+    """Complete prompts and yield each result when it is finished; see `Engine.complete`.
 
     Args:
-        prompts: read as results come out, at most `window` ahead of them.
+        asked: read as results come out, at most `window` ahead of the first that is missing.
         begin: begins to complete a prompt, given its number.
-        window: prompts begun whose results have not come out.
-        start: prompts to leave out at the beginning.
-        ahead: has what an interrupted run had finished, and gets what is finished before its turn.
+        window: prompts begun from the first without a result on.
+        done: numbers of prompts to leave out.
     """
-    turn = start
-    begun: Queue[Future[list[Completion]] | BaseException | None] = Queue()
+    ready: Queue[tuple[int, Any, Future[list[Completion]] | None]] = Queue()
     room, over = threading.Semaphore(window), threading.Event()
+    begun: dict[int, Future[list[Completion]]] = {}
 
-    def work(number: int, prompt: Prompt) -> Future[list[Completion]]:
-        if ahead is None:
-            return begin(number, prompt)
-        if kept := ahead.take(number, prompt):
-            there: Future[list[Completion]] = Future()
-            there.set_result(kept)
-            return there
-        future = begin(number, prompt)
-        future.add_done_callback(lambda done: keep(number, prompt, done))
-        return future
-
-    def keep(number: int, prompt: Prompt, done: Future[list[Completion]]) -> None:
-        if ahead and number > turn and not done.cancelled() and done.exception() is None:
-            ahead.keep(number, prompt, done.result())
+    def finish(place: int, item: K, future: Future[list[Completion]]) -> None:
+        ready.put((place, item, future))
 
     def read() -> None:
         """Begin prompts as they come, in a thread: a source that lets one wait, such as a pipe,
         must not keep back what is finished."""
+        count, error = 0, None
         try:
-            for number, prompt in enumerate(islice(prompts, start, None), start):
+            for number, (item, prompt) in enumerate(asked):
+                if number in done:
+                    continue
                 room.acquire()
                 if over.is_set():
                     return
-                begun.put(work(number, prompt))
-            begun.put(None)
-        except BaseException as error:
-            begun.put(error)
+                begun[count] = future = begin(number, prompt)
+                future.add_done_callback(partial(finish, count, item))
+                count += 1
+        except BaseException as raised:
+            error = raised
+        ready.put((count, error, None))
 
     threading.Thread(target=read, daemon=True).start()
+    error: BaseException | None = None
+    total, count, first, early = None, 0, 0, set[int]()
     try:
-        while (item := _next(begun)) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            result = wait(item)
-            room.release()
-            yield result
-            turn += 1
+        while count != total:
+            place, item, future = _next(ready)
+            if future is None:  # the end of `asked`
+                total, error = place, item
+                continue
+            yield item, future.result()
+            del begun[place]
+            count += 1
+            early.add(place)
+            while first in early:
+                early.remove(first)
+                first += 1
+                room.release()
+        if error:
+            raise error
     finally:
         over.set()
         room.release()
-        while not begun.empty():
-            if isinstance(item := begun.get(), Future):
-                item.cancel()
+        for future in list(begun.values()):
+            future.cancel()
 
 
 def _next(queue: Queue[T]) -> T:

@@ -13,15 +13,14 @@ cannot be had for `PATIENCE` seconds ends the run, and `--resume` goes on from t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from functools import cache
 from typing import Any
 
 import openai
 
-from rzero_cli.engines import Completion, Sampling, derived_seed
-from rzero_cli.engines.ahead import Ahead
+from rzero_cli.engines import Asked, Completed, Completion, Engine, K, Sampling, derived_seed
 from rzero_cli.engines.chat import CUT, room_for_prompt
 from rzero_cli.engines.endpoints import (
     GIBBERISH,
@@ -32,7 +31,7 @@ from rzero_cli.engines.endpoints import (
     pause,
     said,
 )
-from rzero_cli.engines.in_flight import EventLoop, in_order
+from rzero_cli.engines.in_flight import EventLoop, as_they_finish
 from rzero_cli.errors import RzeroError, UsageError
 from rzero_cli.method.prompts import Prompt
 from rzero_cli.system.secrets import redact
@@ -55,7 +54,7 @@ _CUT_TO = "truncate_prompt_tokens"
 _TOO_LONG = ("context length", "context_length", "context size", "too long", "max_model_len")
 
 
-class OpenAIEngine:
+class OpenAIEngine(Engine):
     """A model behind one or several endpoints.
 
     Args:
@@ -113,15 +112,10 @@ class OpenAIEngine:
     def _close(self) -> None:
         self._loop.close(*(endpoint.client.close() for endpoint in self._endpoints.all))
 
-    def generate(
-        self,
-        prompts: Iterable[Prompt],
-        sampling: Sampling,
-        *,
-        start: int = 0,
-        ahead: Ahead | None = None,
-    ) -> Iterator[list[Completion]]:
-        """Complete prompts in their order; see `Engine.generate`.
+    def complete(
+        self, asked: Asked[K], sampling: Sampling, *, done: Collection[int] = ()
+    ) -> Completed[K]:
+        """Complete prompts; see `Engine.complete`.
 
         A prompt that the server has no room for gives empty, truncated completions; a raw one is
         cut on the left instead where the server tells how long its context is (vLLM).
@@ -135,11 +129,10 @@ class OpenAIEngine:
             return self._loop.submit(self._draw(number, prompt, sampling, 0, drawn))
 
         capacity = len(self._endpoints.all) * max(1, self._batch_size // drawn)
-        for completions in in_order(
-            prompts, begin, window=_FULL * capacity, start=start, ahead=ahead
-        ):
-            yield completions * (sampling.n // drawn)
-        if self._refused and not (self._answered or start):
+        first_run = not done
+        for item, completions in as_they_finish(asked, begin, window=_FULL * capacity, done=done):
+            yield item, completions * (sampling.n // drawn)
+        if self._refused and first_run and not self._answered:
             raise RzeroError(f"{self._endpoints.all[0].url}: has no room for any of these prompts")
 
     async def _draw(

@@ -1,9 +1,9 @@
 """The transformers engine: any Hugging Face causal LM, on a CPU or one GPU.
 
 Prompts are read in windows of a few batches. Within a window the completions to draw are sorted
-by prompt length and cut into batches, so that little is padded; results come out in the order of
-the prompts as soon as they are complete. Each batch is seeded by its place, which makes a run
-repeatable and lets it be continued in the middle: windows lie at fixed positions.
+by prompt length and cut into batches, so that little is padded; a result comes out when its last
+completion is there. Each batch is seeded by its place, which makes a run repeatable and lets it be
+continued anywhere: windows lie at fixed positions.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import dropwhile, groupby, islice
 from pathlib import Path
@@ -22,8 +22,17 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, StoppingCriteria
 from transformers.utils import logging as transformers_logging
 
-from rzero_cli.engines import DEFAULT_BATCH_SIZE, Completion, Sampling, chat, derived_seed
-from rzero_cli.engines.ahead import Ahead
+from rzero_cli.engines import (
+    DEFAULT_BATCH_SIZE,
+    Asked,
+    Completed,
+    Completion,
+    Engine,
+    K,
+    Sampling,
+    chat,
+    derived_seed,
+)
 from rzero_cli.engines.decoding import decode
 from rzero_cli.engines.models import adapter_base, require
 from rzero_cli.errors import RzeroError, UsageError
@@ -193,7 +202,14 @@ class _Stops(StoppingCriteria):  # type: ignore[misc] # transformers' types are 
         return torch.tensor(ended, device=rows.device)
 
 
-class TransformersEngine:
+def _until_error(asked: Asked[K], errors: list[Exception]) -> Iterator[tuple[K, Prompt]]:
+    try:
+        yield from asked
+    except Exception as error:
+        errors.append(error)
+
+
+class TransformersEngine(Engine):
     """A loaded model and its tokenizer; see the module for how it batches."""
 
     def __init__(
@@ -229,45 +245,47 @@ class TransformersEngine:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def generate(
-        self,
-        prompts: Iterable[Prompt],
-        sampling: Sampling,
-        *,
-        start: int = 0,
-        ahead: Ahead | None = None,
-    ) -> Iterator[list[Completion]]:
-        """Complete prompts in their order; see `Engine.generate`."""
+    def complete(
+        self, asked: Asked[K], sampling: Sampling, *, done: Collection[int] = ()
+    ) -> Completed[K]:
+        """Complete prompts; see `Engine.complete`."""
         size = max(1, BATCHES_PER_WINDOW * self.batch_size // sampling.n)
-        source = iter(prompts)
-        first = 0
+        errors = list[Exception]()
+        source, first = _until_error(asked, errors), 0
         while window := list(islice(source, size)):
-            if first + len(window) > start:
-                results = self._window(window, sampling, first)
-                yield from islice(results, max(0, start - first), None)
+            if missing := {i for i in range(len(window)) if first + i not in done}:
+                yield from self._window(window, missing, sampling, first)
             first += len(window)
+        for error in errors:
+            raise error
 
     def _window(
-        self, window: Sequence[Prompt], sampling: Sampling, first: int
-    ) -> Iterator[list[Completion]]:
-        tokens = [self._encode(prompt, sampling) for prompt in window]
+        self,
+        window: Sequence[tuple[K, Prompt]],
+        missing: set[int],
+        sampling: Sampling,
+        first: int,
+    ) -> Completed[K]:
+        """Complete the prompts at some places. Each batch is that of an uninterrupted run, or is
+        left out."""
+        tokens = [self._encode(prompt, sampling) for _, prompt in window]
         # Conversations and raw prompts end differently, so no batch has both.
-        raw = [isinstance(prompt, str) for prompt in window]
+        raw = [isinstance(prompt, str) for _, prompt in window]
         rows = sorted(
             (i for i in range(len(window)) for _ in range(sampling.n)),
             key=lambda i: (raw[i], len(tokens[i]), i),
         )
         results: list[list[Completion]] = [[] for _ in window]
-        next_out = at = 0
+        at = 0
         for kind, alike in groupby(rows, key=raw.__getitem__):
             while batch := list(islice(alike, self.batch_size)):
-                seed = derived_seed(sampling.seed, first, at)
-                drawn = self._batch([tokens[i] for i in batch], sampling, kind, seed)
-                for i, completion in zip(batch, drawn, strict=True):
-                    results[i].append(completion)
-                while next_out < len(window) and len(results[next_out]) == sampling.n:
-                    yield results[next_out]
-                    next_out += 1
+                if not missing.isdisjoint(batch):
+                    seed = derived_seed(sampling.seed, first, at)
+                    drawn = self._batch([tokens[i] for i in batch], sampling, kind, seed)
+                    for i, completion in zip(batch, drawn, strict=True):
+                        results[i].append(completion)
+                        if i in missing and len(results[i]) == sampling.n:
+                            yield window[i][0], results[i]
                 at += len(batch)
 
     def _encode(self, prompt: Prompt, sampling: Sampling) -> list[int]:

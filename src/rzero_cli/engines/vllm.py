@@ -23,7 +23,7 @@ import re
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from difflib import get_close_matches
@@ -32,9 +32,8 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import IO, Any
 
-from rzero_cli.engines import Completion, Sampling, chat, derived_seed
-from rzero_cli.engines.ahead import Ahead
-from rzero_cli.engines.in_flight import EventLoop, in_order
+from rzero_cli.engines import Asked, Completed, Completion, Engine, K, Sampling, chat, derived_seed
+from rzero_cli.engines.in_flight import EventLoop, as_they_finish
 from rzero_cli.engines.models import adapter_base
 from rzero_cli.errors import RzeroError, UsageError
 from rzero_cli.method.prompts import Prompt
@@ -58,7 +57,7 @@ _ERROR = re.compile(r"(?:^|\s)(\w*(?:Error|Exception)): (.+)")
 _EMPTY_REASONS = ("Engine core init", "WorkerProc init", "EngineCore ", "Engine process failed")
 
 
-class VllmEngine:
+class VllmEngine(Engine):
     """A model in vLLM; see the module for what is particular about it.
 
     Args:
@@ -145,15 +144,10 @@ class VllmEngine:
         gc.collect()
         self._to_close.close()
 
-    def generate(
-        self,
-        prompts: Iterable[Prompt],
-        sampling: Sampling,
-        *,
-        start: int = 0,
-        ahead: Ahead | None = None,
-    ) -> Iterator[list[Completion]]:
-        """Complete prompts in their order; see `Engine.generate`.
+    def complete(
+        self, asked: Asked[K], sampling: Sampling, *, done: Collection[int] = ()
+    ) -> Completed[K]:
+        """Complete prompts; see `Engine.complete`.
 
         A conversation that the model's context has no room for gives empty, truncated completions.
         """
@@ -189,8 +183,8 @@ class VllmEngine:
             return self._loop.submit(self._complete(tokens[-room:], params))
 
         window = _FULL * max(1, self._sequences // drawn)
-        for completions in in_order(prompts, begin, window=window, start=start, ahead=ahead):
-            yield completions * (sampling.n // drawn)
+        for item, completions in as_they_finish(asked, begin, window=window, done=done):
+            yield item, completions * (sampling.n // drawn)
 
     async def _complete(self, tokens: list[int], params: Any) -> list[Completion]:
         if len(tokens) >= self._longest:

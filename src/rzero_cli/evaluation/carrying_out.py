@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import Any
 
 from rzero_cli.answers.equivalence import Equivalence
 from rzero_cli.answers.rules import Rules
-from rzero_cli.data.journal import Output
-from rzero_cli.data.jsonl import read_lines
+from rzero_cli.data.journal import Journal
 from rzero_cli.engines import open_engine
-from rzero_cli.engines.ahead import Ahead
 from rzero_cli.engines.sampling_options import SamplingOptions
 from rzero_cli.errors import RzeroError
 from rzero_cli.evaluation.benchmark import Benchmark
@@ -44,8 +41,7 @@ def evaluate(
     num_fewshot: int | None,
     limit: int | None,
     chat: bool | None,
-    journal: Output,
-    part: Path,
+    journal: Journal,
     report: Any,
     watch: Watch,
 ) -> dict[str, Any]:
@@ -59,28 +55,26 @@ def evaluate(
         rules, prompt: how they are read, and asked for.
         own_k, own_max_tokens: of lm-eval's tasks; None is as each task says.
         num_fewshot, limit, chat: of lm-eval's tasks.
-        journal, part: what an interrupted evaluation is continued by, and its file.
+        journal: what an interrupted evaluation is continued by.
         report: takes the records of --log-samples; None where none is wanted.
         watch: shows how far the work is.
 
     Returns:
         Results by task, and averages.
     """
-    earlier = iter([line.record for line in read_lines([str(part)])])
     seen = _Answers()
     how: dict[str, Any] = {
         "temperature": drawing.temperature,
         "top_p": drawing.top_p,
         "top_k": drawing.top_k,
         "seed": seed,
-        "done": earlier,
+        "done": journal,
         "log": journal.write,
         "report": report,
         "on_progress": seen.add,
     }
     answers = sum(len(one.questions) * (one.greedy + one.k) for one in benchmarks)
     requests = sum(len(one.questions) * (one.greedy + (one.k > 0)) for one in benchmarks)
-    ahead = Ahead(journal.ahead)
     parts = []
     with watch(None if others.get("tasks") else answers, seen.look, None):
         if benchmarks:
@@ -94,7 +88,6 @@ def evaluate(
                         rules=rules,
                         prompt=prompt,
                         stop=stop,
-                        ahead=ahead,
                         **how,
                     )
                 )
@@ -110,7 +103,7 @@ def evaluate(
                     num_fewshot=num_fewshot,
                     limit=limit,
                     chat=chat,
-                    ahead=ahead.after(requests),
+                    first=requests,
                     **how,
                 )
             )
@@ -119,7 +112,7 @@ def evaluate(
         result["protocol"]["engine"] = name_of(engine)
     if judge_engine is not None:
         chosen = [results["tasks"][one.name] for one in benchmarks if not one.choices]
-        _judge_answers(judge_engine, chosen, journal, earlier, watch)
+        _judge_answers(judge_engine, chosen, journal, watch)
     return results | {"averages": averages(results["tasks"])}
 
 
@@ -163,15 +156,22 @@ def judged_by(engine: Any) -> dict[str, Any]:
 def _judge_answers(
     engine: Any,
     results: Sequence[dict[str, Any]],
-    journal: Output,
-    done: Iterator[dict[str, Any]],
+    journal: Journal,
     watch: Watch,
 ) -> None:
     """Put the scores that a judge would give next to those of the grader, which stay."""
     cases = [case for result in results for case in cases_of(result["samples"])]
     seen = _Answers()
+    earlier = [record for record in journal.values() if "reply" in record]
     with watch(len(set(cases)), seen.look, "judge"):
-        verdicts = judge(engine, cases, on_progress=seen.add, done=done, log=journal.write)
+        verdicts = judge(
+            engine,
+            cases,
+            on_progress=seen.add,
+            done=earlier,
+            # After those of all requests.
+            log=lambda record: journal.write(len(journal), record),
+        )
     said = dict(zip(cases, verdicts, strict=True))
     for result in results:
         samples = result.pop("samples")

@@ -17,7 +17,6 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
-from itertools import chain
 from typing import Any, NamedTuple
 
 from rzero_cli.engines import Completion, Engine, Sampling
@@ -64,10 +63,10 @@ def judge(
         engine: an open engine with the judge.
         cases: what is to be judged; of those that are the same, one is asked about.
         on_progress: called for each case; what is the same answer is right.
-        done: records that `log` was given in an interrupted run with the same cases and judge;
-            they are neither asked for nor logged again.
-        log: called for each case asked about, in order, with `{"question", "reference", "answer",
-            "reply", "equal"}`: what the judge wrote, and the verdict.
+        done: records that `log` was given in an interrupted run with the same judge; their cases
+            are neither asked for nor logged again.
+        log: called for each case asked about with `{"question", "reference", "answer", "reply",
+            "equal"}`: what the judge wrote, and the verdict.
 
     Returns:
         For each case True (the same answer), False, or None where the judge did not clearly say,
@@ -75,22 +74,25 @@ def judge(
     """
     cases = list(cases)
     asked = list(dict.fromkeys(cases))
-    earlier = [(str(record["reply"]), record["equal"], 0) for record in done][: len(asked)]
-    prompts = (messages_for(case) for case in asked)
-    sampling = Sampling(temperature=0.0, max_tokens=_MAX_TOKENS)
-    drawn = engine.generate(prompts, sampling, start=len(earlier))
-    rest = asked[len(earlier) :]
-    new = (
-        (reply.text, verdict_of(reply, case.answer), reply.tokens)
-        for case, (reply,) in zip(rest, drawn, strict=True)
-    )
-    verdicts: dict[Case, bool | None] = {}
-    for case, (reply, verdict, tokens) in zip(asked, chain(earlier, new), strict=True):
-        if log is not None and len(verdicts) >= len(earlier):
-            log({**case._asdict(), "reply": reply, "equal": verdict})
-        verdicts[case] = verdict
+    verdicts: dict[Case, bool | None] = {
+        Case(record["question"], record["reference"], record["answer"]): record["equal"]
+        for record in done
+    }
+    known = {place for place, case in enumerate(asked) if case in verdicts}
+
+    def told(case: Case, tokens: int, *, earlier: bool) -> None:
         if on_progress is not None:
-            on_progress(Answered(1, tokens, int(verdict is True), len(verdicts) <= len(earlier)))
+            on_progress(Answered(1, tokens, int(verdicts[case] is True), earlier))
+
+    for place in sorted(known):
+        told(asked[place], 0, earlier=True)
+    prompts = ((case, messages_for(case)) for case in asked)
+    sampling = Sampling(temperature=0.0, max_tokens=_MAX_TOKENS)
+    for case, (reply,) in engine.complete(prompts, sampling, done=known):
+        verdicts[case] = verdict_of(reply, case.answer)
+        if log is not None:
+            log({**case._asdict(), "reply": reply.text, "equal": verdicts[case]})
+        told(case, reply.tokens, earlier=False)
     return [verdicts[case] for case in cases]
 
 

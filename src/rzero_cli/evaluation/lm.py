@@ -179,27 +179,25 @@ class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
         if scorer is None:
             raise no_loglikelihood(str(requests[0].task_name))
         asked = [Request(str(one.task_name), one.doc_id, one.args[0]) for one in requests]
-        known = [record["scores"] for record in self.answers.earlier(asked)]
-        for scores in known:
-            self._scored(earlier=True)
-            yield scores
-        # Whole blocks, so that what an interrupted run had of one does not change the others.
+        known = self.answers.earlier(asked)
+        scores = {place: record["scores"] for place, record in known.items()}
         for start in range(0, len(requests), _SCORED_AT_ONCE):
-            block = requests[start : start + _SCORED_AT_ONCE]
-            if start + len(block) <= len(known):
-                continue
-            began = time.monotonic()
-            values = scorer([self._rendered(request) for request in block], disable_tqdm=True)
-            seconds = (time.monotonic() - began) / len(block)
-            places = range(start, start + len(block))
-            for number, value in zip(places, values, strict=True):
-                spent = self.answers.spent.setdefault(asked[number].task, Spent())
-                spent.seconds += seconds
-                if number >= len(known):
-                    scores = list(value) if isinstance(value, tuple) else [value]
-                    self.answers.tell(asked[number], scores=scores)
-                    self._scored(earlier=False)
-                    yield scores
+            places = range(start, min(start + _SCORED_AT_ONCE, len(requests)))
+            if not known.keys() >= set(places):
+                # A whole block, so that what an interrupted run had of it does not change the rest.
+                began = time.monotonic()
+                block = [self._rendered(requests[place]) for place in places]
+                values = scorer(block, disable_tqdm=True)
+                seconds = (time.monotonic() - began) / len(block)
+                for place, value in zip(places, values, strict=True):
+                    spent = self.answers.spent.setdefault(asked[place].task, Spent())
+                    spent.seconds += seconds
+                    if place not in known:
+                        scores[place] = list(value) if isinstance(value, tuple) else [value]
+                        self.answers.tell(place, asked[place], scores=scores[place])
+            for place in places:
+                self._scored(earlier=place in known)
+                yield scores[place]
 
     def _scored(self, *, earlier: bool) -> None:
         if self.answers.on_progress is not None:

@@ -20,7 +20,6 @@ from rzero_cli.answers.equivalence import Equivalence
 from rzero_cli.answers.rules import PAPER, Rules
 from rzero_cli.data.jsonl import Line
 from rzero_cli.engines import Completion, Engine, Sampling
-from rzero_cli.engines.ahead import Ahead
 from rzero_cli.evaluation.benchmark import GREEDY, SAMPLED, Benchmark, Pass, Question, benchmark_of
 from rzero_cli.evaluation.requests import Answers, Request
 from rzero_cli.evaluation.results import Verdict, as_lm_eval, reports, result_of
@@ -78,9 +77,8 @@ def evaluate_benchmarks(
     prompt: Messages = SOLVER,
     stop: Sequence[str] | None = None,
     on_progress: Callable[[Answered], None] | None = None,
-    log: Callable[[dict[str, Any]], None] | None = None,
-    done: Iterable[Mapping[str, Any]] = (),
-    ahead: Ahead | None = None,
+    log: Callable[[int, dict[str, Any]], None] | None = None,
+    done: Mapping[int, Mapping[str, Any]] = {},
     report: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Answer the questions of all benchmarks, and compare with the references.
@@ -96,7 +94,7 @@ def evaluate_benchmarks(
         prompt: what the question is put into.
         stop: texts that end a completion.
         on_progress: called for each question and pass.
-        log, done, ahead: the journal, see `Answers`.
+        log, done: the journal, see `Answers`.
         report: called in the end for each question and pass: `{"task", "pass", "id", "prompt",
             "reference", "completions", "answers", "correct", "tokens", "truncated"}`, pass being
             "greedy" or "sampled" and the last five lists.
@@ -153,9 +151,7 @@ def evaluate_benchmarks(
         timeouts[one.benchmark.name] += equivalence.timeouts - before
         return verdict
 
-    answered = Answers(
-        engine, log=log, done=done, ahead=ahead, on_progress=on_progress, right=right
-    )
+    answered = Answers(engine, log=log, done=done, on_progress=on_progress, right=right)
     alike: dict[Sampling, list[Pass]] = {}
     for one in passes:
         alike.setdefault(one.sampling, []).append(one)
@@ -165,8 +161,7 @@ def evaluate_benchmarks(
             for one in together
             for number, question in enumerate(one.benchmark.questions)
         ]
-        for _ in answered.complete(requests, sampling):
-            pass
+        answered.complete(requests, sampling)
     spent = answered.spent
     verdicts = {
         one.name: [

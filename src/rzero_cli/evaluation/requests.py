@@ -7,13 +7,12 @@ ones included, goes on from there.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain
 from typing import Any
 
 from rzero_cli.engines import Completion, Engine, Sampling
-from rzero_cli.engines.ahead import Ahead
 from rzero_cli.errors import RzeroError
 from rzero_cli.evaluation.scores import Answered
 from rzero_cli.method.prompts import Prompt
@@ -56,11 +55,12 @@ class Answers:
 
     Args:
         engine: an open engine.
-        log: called with each finished request: `{"task", "id", "completions", "tokens",
-            "truncated"}`, the last three lists, or `{"task", "id", "scores"}`.
-        done: what `log` was given in an interrupted run of the same requests; it is neither
-            answered nor logged again.
-        ahead: what is answered before its turn is kept there; see `Engine.generate`.
+        log: called with each finished request: its number among all, and `{"task", "id",
+            "completions", "tokens", "truncated"}`, the last three lists, or `{"task", "id",
+            "scores"}`.
+        done: what `log` was given in an interrupted run of the same requests, by number; it is
+            neither answered nor logged again.
+        first: number of the first request.
         on_progress: called for each request.
         right: how many of the completions of a request are right.
     """
@@ -69,35 +69,32 @@ class Answers:
         self,
         engine: Engine,
         *,
-        log: Callable[[Record], None] | None = None,
-        done: Iterable[Mapping[str, Any]] = (),
-        ahead: Ahead | None = None,
+        log: Callable[[int, Record], None] | None = None,
+        done: Mapping[int, Mapping[str, Any]] = {},
+        first: int = 0,
         on_progress: Callable[[Answered], None] | None = None,
         right: Callable[[Request, Sequence[Completion]], int] | None = None,
     ) -> None:
         self.engine, self.log, self.on_progress = engine, log, on_progress
-        self._done, self._ahead, self._right = iter(done), ahead or Ahead(None), right
+        self._done, self._first, self._next, self._right = done, first, first, right
         self.spent: dict[str, Spent] = {}
         """By the name of the task."""
 
-    def complete(
-        self, requests: Sequence[Request], sampling: Sampling
-    ) -> Iterator[list[Completion]]:
-        """Yield `sampling.n` completions for each request, in order."""
-        known = [_completions(record) for record in self.earlier(requests)]
-        prompts = (request.prompt for request in requests)
-        new = self.engine.generate(prompts, sampling, start=len(known), ahead=self._ahead)
-        self._ahead = self._ahead.after(len(requests))
-        now = time.monotonic()
-        for number, (request, completions) in enumerate(
-            zip(requests, chain(known, new), strict=True)
+    def complete(self, requests: Sequence[Request], sampling: Sampling) -> list[list[Completion]]:
+        """Return `sampling.n` completions for each request."""
+        known = self.earlier(requests)
+        asked = ((place, request.prompt) for place, request in enumerate(requests))
+        new = self.engine.complete(asked, sampling, done=known)
+        results, now = dict[int, list[Completion]](), time.monotonic()
+        for place, completions in chain(
+            ((place, _completions(record)) for place, record in known.items()), new
         ):
             before, now = now, time.monotonic()
-            spent = self.spent.setdefault(request.task, Spent())
-            spent.completions.append(completions)
-            spent.seconds += now - before
-            if number >= len(known):
+            request, results[place] = requests[place], completions
+            self.spent.setdefault(request.task, Spent()).seconds += now - before
+            if place not in known:
                 self.tell(
+                    place,
                     request,
                     completions=[c.text for c in completions],
                     tokens=[c.tokens for c in completions],
@@ -105,29 +102,36 @@ class Answers:
                 )
             if self.on_progress is not None:
                 right = self._right(request, completions) if self._right else None
-                spent_tokens = sum(c.tokens for c in completions)
-                earlier = number < len(known)
-                self.on_progress(Answered(len(completions), spent_tokens, right, earlier))
-            yield completions
+                tokens = sum(c.tokens for c in completions)
+                self.on_progress(Answered(len(completions), tokens, right, place in known))
+        for place, request in enumerate(requests):
+            self.spent[request.task].completions.append(results[place])
+        return [results[place] for place in range(len(requests))]
 
-    def earlier(self, requests: Sequence[Request]) -> Iterator[Mapping[str, Any]]:
-        """What the journal has of these requests, from the first.
+    def earlier(self, requests: Sequence[Request]) -> dict[int, Mapping[str, Any]]:
+        """Give the next requests their numbers, and return what the journal has of them, by their
+        places.
 
         Raises:
             RzeroError: it is of others: the hub's data has changed in between.
         """
-        for request, record in zip(requests, islice(self._done, len(requests)), strict=False):
+        self._first, self._next = self._next, self._next + len(requests)
+        found = {}
+        for place, request in enumerate(requests):
+            if (record := self._done.get(self._first + place)) is None:
+                continue
             if (record.get("task"), record.get("id")) != (request.task, request.number):
                 raise RzeroError(
                     f"the journal has question {record.get('id')} of {record.get('task')} where "
                     f"{request.number} of {request.task} is asked: begin again with --force"
                 )
-            yield record
+            found[place] = record
+        return found
 
-    def tell(self, request: Request, **answer: Any) -> None:
-        """Put the answer to a request into the journal."""
+    def tell(self, place: int, request: Request, **answer: Any) -> None:
+        """Put the answer to the request at a place into the journal."""
         if self.log is not None:
-            self.log({"task": request.task, "id": request.number, **answer})
+            self.log(self._first + place, {"task": request.task, "id": request.number, **answer})
 
 
 def _completions(record: Mapping[str, Any]) -> list[Completion]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -18,7 +18,6 @@ from lm_eval.api.task import Task
 from lm_eval.evaluator import evaluate
 
 from rzero_cli.engines import Engine
-from rzero_cli.engines.ahead import Ahead
 from rzero_cli.engines.transformers import TransformersEngine
 from rzero_cli.errors import RzeroError, UsageError
 from rzero_cli.evaluation.lm import EngineLM, no_loglikelihood, quiet
@@ -48,9 +47,9 @@ def evaluate_tasks(
     limit: int | None = None,
     chat: bool | None = None,
     on_progress: Callable[[Answered], None] | None = None,
-    log: Callable[[dict[str, Any]], None] | None = None,
-    done: Iterable[Mapping[str, Any]] = (),
-    ahead: Ahead | None = None,
+    log: Callable[[int, dict[str, Any]], None] | None = None,
+    done: Mapping[int, Mapping[str, Any]] = {},
+    first: int = 0,
     report: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Run lm-eval's tasks once as they are defined, and the generating ones k times by sampling.
@@ -67,7 +66,7 @@ def evaluate_tasks(
         chat: put prompts into the chat template. None is what comes naturally: lm-eval's raw
             prompts, but chats with a server, where those are all that many have.
         on_progress: called for each answer.
-        log, done, ahead: the journal, see `Answers`.
+        log, done, first: the journal, see `Answers`.
         report: called in the end with the raw outputs of each question and run:
             `{"task", "pass", "id", "prompt", "reference", "completions", ...}` and the task's
             metrics; log-likelihoods are `outputs`.
@@ -99,7 +98,7 @@ def evaluate_tasks(
         if task.OUTPUT_TYPE == "generate_until"
     }
     lm = EngineLM(
-        engine, seed=seed, chats=chat, log=log, done=done, ahead=ahead, on_progress=on_progress
+        engine, seed=seed, chats=chat, log=log, done=done, first=first, on_progress=on_progress
     )
     everything = tasks | {"tasks": tasks["tasks"] | union(draws.values())}
     found = _run(lm, everything, limit, chat)

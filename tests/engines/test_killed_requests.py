@@ -1,4 +1,4 @@
-"""Completions finished ahead of their turn: kept on disk, so that a kill repeats no request."""
+"""Requests that are finished in any order: kept on disk, so that a kill repeats none of them."""
 
 from __future__ import annotations
 
@@ -9,65 +9,42 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from helpers.json_lines import journaled
+
 pytest.importorskip("openai")
 
 from helpers.scripted_server import Body, Reply, ScriptedServer, completion, question
-from rzero_cli.engines import Completion
-from rzero_cli.engines.ahead import Ahead
-
-A, B = [Completion("a", 1, False)], [Completion("\u2028\n", 2, True), Completion("", 0, False)]
 
 
 def boxed(body: Body) -> Reply:
     return 200, completion(*[f"\\boxed{{{question(body)}}}"] * body.get("n", 1))
 
 
-def test_completions_kept_ahead_are_taken_once(tmp_path: Path) -> None:
-    path = tmp_path / "ahead"
-    first = Ahead(path)
-    first.keep(3, "p", A)
-    first.keep(5, "p", B)
-    first.after(6).keep(1, "p", A)
-    assert first.take(3, "p") is None  # of this run
-    with path.open("ab") as stream:
-        stream.write(b'[8, "0", [["torn')
-    second = Ahead(path, start=4)
-    assert [second.take(n, "p") for n in (3, 5, 5, 6, 8)] == [None, B, None, None, None]
-    assert second.after(5).take(2, "p") == A
-    # Not taken by the one after it is not lost: that one may be interrupted, too.
-    third = Ahead(path, start=4)
-    assert [third.take(n, "p") for n in (3, 5, 7)] == [None, B, A]
-
-
-def test_completions_of_another_prompt_are_not_taken(tmp_path: Path) -> None:
-    path = tmp_path / "ahead"
-    Ahead(path).keep(0, [{"role": "user", "content": "a"}], A)
-    assert Ahead(path).take(0, [{"role": "user", "content": "b"}]) is None
-    with path.open("ab") as stream:
-        stream.write(b"5\n")  # as a loss of power may leave
-    assert Ahead(path).take(0, [{"role": "user", "content": "a"}]) == A
-
-
-def test_ahead_without_a_file_keeps_nothing(tmp_path: Path) -> None:
-    for path in (None, tmp_path / "no folder" / "ahead"):
-        Ahead(path).keep(0, "p", A)
-        assert Ahead(path).take(0, "p") is None
-
-
-def kill(folder: Path, command: list[str], enough: Callable[[list[int]], bool]) -> None:
-    """Run it until there is enough of what it has kept ahead, by number, and kill it."""
-    running = subprocess.Popen(
-        [sys.executable, "-m", "rzero_cli", *command], cwd=folder, stderr=subprocess.DEVNULL
-    )
-    ahead = folder / f"{command[-1]}.part.ahead"
+def kill(
+    folder: Path,
+    command: list[str],
+    enough: Callable[[list[int]], bool],
+    given: Path | None = None,
+) -> None:
+    """Run it until its journal has enough inputs, by number, and kill it. `given` is on its
+    standard input."""
+    with ExitStack() as stack:
+        stdin = stack.enter_context(given.open()) if given else subprocess.DEVNULL
+        running = subprocess.Popen(
+            [sys.executable, "-m", "rzero_cli", *command],
+            cwd=folder,
+            stdin=stdin,
+            stderr=subprocess.DEVNULL,
+        )
+    part = folder / f"{command[-1]}.part"
     for _ in range(900):
         time.sleep(0.1)
-        lines = ahead.read_bytes().split(b"\n")[:-1] if ahead.exists() else []
-        if enough([json.loads(line)[0] for line in lines]):
+        if part.exists() and enough(list(journaled(part))):
             break
     running.send_signal(signal.SIGKILL)
     running.wait()
@@ -96,8 +73,8 @@ def test_killed_stage_does_not_repeat_finished_requests(
     endpoint = "--oracle-endpoint" if name == "oracle" else "--endpoint"
     with ScriptedServer(answer) as server:
         command = [name, "q.jsonl", endpoint, server.url, *options, *after]
-        # All that can be answered: a batch waits for its last answer, a journal for its next.
-        answered = {*range(4), *range(5, 32)} if name == "score" else set(range(5, 40))
+        # All that can be answered: a batch waits for its last answer.
+        answered = set(range(32 if name == "score" else 40)) - {4}
         kill(tmp_path, [*command, "-o", "out.jsonl"], lambda kept: answered <= set(kept))
         held.set()
         before = len(server.requests)
@@ -112,6 +89,29 @@ def test_killed_stage_does_not_repeat_finished_requests(
     records = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert [record["question"] for record in records] == [str(n) for n in range(40)]
     assert not list(tmp_path.glob("*.part*"))
+
+
+def test_answers_kept_for_a_batch_are_those_of_the_same_questions(rzero, tmp_path: Path) -> None:
+    """What comes through a pipe may have changed."""
+    pipe = tmp_path / "q.jsonl"
+    pipe.write_text("".join(f'{{"question": "{n}"}}\n' for n in range(8)))
+    held = threading.Event()
+
+    def answer(body: Body) -> Reply:
+        if question(body) == "4":
+            held.wait(60)
+        return boxed(body)
+
+    with ScriptedServer(answer) as server:
+        command = ["score", "--endpoint", server.url, "--m", "2", "-o", "out.jsonl"]
+        kill(tmp_path, command, lambda kept: len(kept) == 7, pipe)
+        held.set()
+        before = len(server.requests)
+        other = pipe.read_text().replace('"2"', '"20"')
+        assert rzero(*command, "--resume", input=other).status == 0
+        assert {question(body) for body in server.requests[before:]} == {"4", "20"}
+        assert rzero(*command[:-1], "whole.jsonl", input=other).status == 0
+    assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
 
 
 @pytest.mark.slow
