@@ -45,6 +45,9 @@ class Mark:
     compared: bool = True
     """Whether `--resume` refuses another value. Only memory and speed depend on those that are
     recorded and not compared."""
+    resamples: bool = False
+    """Whether `--resume` accepts another value where records are sampled one by one, and says so:
+    which samples come depends on it, and nothing else."""
     is_file: bool = False
     """Whether it names a file whose content the result depends on."""
 
@@ -57,6 +60,7 @@ def option(
     unset: str | bool | None = None,
     recorded: bool | Callable[[Any], bool] = True,
     compared: bool = True,
+    resamples: bool = False,
     is_file: bool = False,
     **more: Any,
 ) -> Any:
@@ -70,7 +74,7 @@ def option(
         panel: heading in `--help`, instead of the group's.
         unset: what `--help` shows as the default of an option that has none, such as "off"; True
             for the value itself.
-        recorded, compared, is_file: as in `Mark`.
+        recorded, compared, resamples, is_file: as in `Mark`.
         more: min, max, envvar, metavar, callback, is_eager, as typer takes them.
     """
     preset = default is PRESET
@@ -84,6 +88,7 @@ def option(
         preset=preset,
         recorded=recorded,
         compared=compared,
+        resamples=resamples,
         is_file=is_file,
     )
     return dataclasses.field(

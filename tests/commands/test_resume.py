@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from conftest import Rzero
+from helpers.boxed_answers import boxed
 from helpers.forkserver import Forked, ForkServer
 from helpers.json_lines import journaled, jsonl
+from helpers.scripted_server import Body, Reply, ScriptedServer, error, question
 
 
 def _wait_for_lines(path: Path, count: int, process: Forked) -> None:
@@ -132,6 +134,44 @@ def test_resume_refuses_changed_weights_at_the_same_path(
     assert "was made with other settings" in refused.stderr
     assert "models" in refused.stderr
     assert begun.exists()
+
+
+def test_resume_accepts_another_batch_size_and_says_so(rzero: Rzero, tmp_path: Path) -> None:
+    pytest.importorskip("openai")
+    rows = [{"question": str(number)} for number in range(6)]
+    (tmp_path / "q.jsonl").write_text(jsonl(*rows))
+    broken = True
+
+    def answer(body: Body) -> Reply:
+        return (400, error("no more credit")) if broken and question(body) == "3" else boxed(body)
+
+    with ScriptedServer(answer) as server:
+        command = ("label", "q.jsonl", "--endpoint", server.url, "--m", "2", "-o", "l.jsonl")
+        assert rzero(*command, "--batch-size", "1").status == 1
+        finished = journaled(tmp_path / "l.jsonl.part")
+        assert sorted(finished) == [0, 1, 2]
+        other = rzero(*command, "--batch-size", "4", "--top-k", "5", "--resume")
+        assert (other.status, other.stderr.count("\n")) == (2, 1)
+        assert "was made with other settings (top_k): give the same" in other.stderr
+        again = rzero(*command, "--batch-size", "4", "--resume", "--quiet")
+        assert (again.status, again.stderr.count("\n")) == (1, 1)
+        assert "another --batch-size" not in rzero(*command, "--batch-size", "4", "--resume").stderr
+        broken, before = False, len(server.requests)
+        ended = rzero(*command, "--batch-size", "2", "--resume")
+        assert ended.status == 0, ended.stderr
+        asked = {question(body) for body in server.requests[before:]}
+    first, *_ = ended.stderr.splitlines()
+    assert first == (
+        "label: another --batch-size than before: what is not finished yet may be sampled "
+        "differently"
+    )
+    assert "3" in asked
+    assert not asked & {"0", "1", "2"}
+    records = [json.loads(line) for line in (tmp_path / "l.jsonl").read_text().splitlines()]
+    assert [record["answer"] for record in records] == list("012345")
+    assert finished == {number: records[number] for number in finished}
+    meta = json.loads((tmp_path / "l.jsonl.meta.json").read_text())
+    assert meta["settings"]["batch_size"] == 2
 
 
 def test_journal_of_another_version_is_refused_in_one_line(rzero: Rzero, tmp_path: Path) -> None:

@@ -183,6 +183,27 @@ def test_journal_of_another_version_is_refused(tmp_path: Path) -> None:
     assert _write(target, {0: {"i": 9}}, {"m": 1}, resume=True) == 0
 
 
+def test_settings_that_are_not_refused_are_others_from_then_on(tmp_path: Path) -> None:
+    target, asked = tmp_path / "out", list[list[str]]()
+
+    def write(settings: dict[str, Any], record: Any, **options: Any) -> int:
+        def refused(names: list[str]) -> list[str]:
+            asked.append(names)
+            return [name for name in names if name != "batch_size"]
+
+        return _write(target, {0: {"i": 0}, 1: record}, settings, refused=refused, **options)
+
+    with pytest.raises(RuntimeError):
+        write({"m": 1, "batch_size": 8}, "crash")
+    with pytest.raises(UsageError, match=r"other settings \(m\)"):
+        write({"m": 2, "batch_size": 4}, "crash", resume=True)
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            write({"m": 1, "batch_size": 4}, "crash", resume=True)
+    assert write({"m": 1, "batch_size": 8}, {"i": 1}, force=True, resume=True) == 1
+    assert asked == [["batch_size", "m"], ["batch_size"], [], ["batch_size"]]
+
+
 def test_crash_before_the_first_record_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         _write(tmp_path / "out.jsonl", {0: "crash"}, {})

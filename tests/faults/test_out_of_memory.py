@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,8 @@ def test_label_out_of_memory_keeps_finished_records_and_resumes(
     assert not (tmp_path / "out.jsonl").exists()
     kept = journaled(tmp_path / "out.jsonl.part")
     assert len(kept) == 10
+    for name in ("part", "part.json"):
+        shutil.copy(tmp_path / f"out.jsonl.{name}", tmp_path / f"smaller.jsonl.{name}")
 
     assert rzero(*command, "-o", "out.jsonl", "--resume").status == 0
     assert rzero(*command, "-o", "whole.jsonl").status == 0
@@ -68,8 +71,16 @@ def test_label_out_of_memory_keeps_finished_records_and_resumes(
     assert kept == {number: records[number] for number in kept}
     assert (tmp_path / "out.jsonl").read_bytes() == whole
 
-    # Where smaller batches fit, nothing has to be lowered.
+    # With smaller batches what is not finished may be sampled differently.
     command.remove("--quiet")
+    smaller = rzero(*command, "--batch-size", "2", "-o", "smaller.jsonl", "--resume")
+    assert smaller.status == 0, smaller.stderr
+    assert "label: another --batch-size than before: what is not finished" in smaller.stderr
+    lines = [json.loads(line) for line in (tmp_path / "smaller.jsonl").read_text().splitlines()]
+    assert [record["m"] for record in lines] == [4] * 12
+    assert kept == {number: lines[number] for number in kept}
+
+    # Where smaller batches fit, nothing has to be lowered.
     ended = limited(tmp_path, 98, *command, "-o", "halved.jsonl")
     assert ended.status == 0, ended.stderr
     assert "out of memory with 8 completions at a time: going on with 4; --batch" in ended.stderr

@@ -218,6 +218,11 @@ def test_interrupted_training_resumes_to_the_same_weights(
     again = train_solver(rzero, small_base, one_label, broken, *plan)
     assert again.status == 2
     assert "--resume" in again.stderr
+    # All that is trained depends on how the rollouts are sampled.
+    other = train_solver(
+        rzero, small_base, one_label, broken, *plan, "--batch-size", "7", "--resume"
+    )
+    assert (other.status, "other settings (batch_size)" in other.stderr) == (2, True), other.stderr
     goes_on = ["--resume", "--log-file", str(tmp_path / "figures")]
     done = train_solver(rzero, small_base, one_label, broken, *plan, *goes_on)
     assert done.status == 0, done.stderr

@@ -206,6 +206,7 @@ def eval_(
             settings=made_with | judged_by(judge),
             force=force,
             resume=target.resume,
+            refused=call.refused,
         ) as journal,
         protect_stdout() as stdout,
         choice.open(model, seed=derived_seed(seeded.seed, len(journal))) as loaded,

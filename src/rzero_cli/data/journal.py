@@ -11,7 +11,7 @@ import json
 import re
 import shutil
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from itertools import repeat
 from pathlib import Path
@@ -36,6 +36,7 @@ __all__ = [
     "SETTINGS",
     "Journal",
     "Output",
+    "Refused",
     "can_continue",
     "check_output",
     "check_part",
@@ -51,6 +52,11 @@ _loads = parser()
 
 SETTINGS = ".settings.json"
 """In an unfinished directory: what it was begun with."""
+
+
+Refused = Callable[[list[str]], list[str]]
+"""Of the names of settings that differ from those of a journal, gives those that forbid to continue
+it; `sorted` gives them all."""
 
 
 def _kept() -> str:
@@ -166,13 +172,14 @@ def open_output(
     force: bool = False,
     resume: bool = False,
     at_end: AtEnd | None = None,
+    refused: Refused = sorted,
 ) -> Iterator[Output]:
     """Open `path` for records, or standard output where it is None or "-".
 
     A file is written as a journal, `FILE.part`, and put in place when the block ends well.
 
     Args:
-        settings, force, resume: as for `open_journal`.
+        settings, force, resume, refused: as for `open_journal`.
         at_end: for a file, called before it appears.
 
     Raises:
@@ -186,7 +193,9 @@ def open_output(
             yield Output(stream)
         return
     target = Path(path)
-    with open_journal(target, settings=settings, force=force, resume=resume) as journal:
+    with open_journal(
+        target, settings=settings, force=force, resume=resume, refused=refused
+    ) as journal:
         nothing_on_stdout()
         yield journal
         clean = target.with_name(target.name + ".part.clean")
@@ -205,12 +214,14 @@ def open_journal(
     settings: dict[str, Any],
     force: bool,
     resume: bool,
+    refused: Refused = sorted,
 ) -> Iterator[Journal]:
     """Open the journal of `target`, `TARGET.part`; removed when the block, which makes the target
     from it, ends well. If it does not, the journal stays, for `resume`.
 
     Args:
         settings: what the result depends on: a journal made with others is not continued.
+        refused: as for `can_continue`.
 
     Raises:
         UsageError: the target exists (without `force`), its folder does not, or a journal is
@@ -221,7 +232,9 @@ def open_journal(
     settings = {"journal": _FORMAT} | settings
     with held_to_make(target, force=force, resume=resume):
         check_new_file(target, force=force)
-        if not can_continue(target, made_with, settings, force=force, resume=resume):
+        if not can_continue(
+            target, made_with, settings, force=force, resume=resume, refused=refused
+        ):
             # In this order: no journal is ever there without the settings that it was begun with.
             _remove(target)
             write_json(made_with, settings)
@@ -301,6 +314,7 @@ def can_continue(
     *,
     force: bool,
     resume: bool,
+    refused: Refused = sorted,
 ) -> bool:
     """Whether what is unfinished of `target` is to be continued, or begun anew.
 
@@ -308,6 +322,7 @@ def can_continue(
 
     Args:
         made_with: the file that holds the settings it was begun with.
+        refused: of the names of settings that differ, gives those that forbid to go on.
 
     Raises:
         UsageError: it is there and `resume` was not given, or was given with other settings.
@@ -328,12 +343,15 @@ def can_continue(
             f"{part} is of another version of rzero: finish it with that version, or remove {part}*"
         )
     names = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
-    if names and not force:
+    wrong = refused(names)
+    if wrong and not force:
         raise UsageError(
-            f"{part} was made with other settings ({', '.join(names)}): give the same, or start "
+            f"{part} was made with other settings ({', '.join(wrong)}): give the same, or start "
             "over with --force"
         )
-    return not names
+    if names and not wrong:
+        write_json(made_with, settings)
+    return not wrong
 
 
 def check_part(part: Path, *, force: bool, resume: bool) -> None:

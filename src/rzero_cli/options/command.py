@@ -81,6 +81,18 @@ class Call:
         """Those of them that `--resume` insists on."""
         return self._settings(lambda mark: mark.compared)
 
+    def refused(self, names: list[str]) -> list[str]:
+        """Return which settings, of those that differ from an unfinished output's, forbid to go on
+        with it; say it where none does."""
+        accepted = self._settings(lambda mark: mark.resamples)
+        wrong = [name for name in names if name not in accepted]
+        for name in [] if wrong else names:
+            self.say(
+                f"another --{name.replace('_', '-')} than before: what is not finished yet may be "
+                "sampled differently"
+            )
+        return wrong
+
     def _settings(self, wanted: Callable[[Mark], bool]) -> dict[str, Any]:
         found, contents = dict[str, Any](), dict[str, str]()
         for group in self.groups.values():

@@ -44,6 +44,7 @@ class Batching:
     batch_size: int | None = option(
         "Completions generated at a time; at each endpoint of a server.",
         unset="64 (transformers), 256 (a server), vLLM's own",
+        resamples=True,
         min=1,
     )
     chat_template_arg: list[str] | None = option(

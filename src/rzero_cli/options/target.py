@@ -57,7 +57,14 @@ def open_records(
         )
 
     with (
-        open_output(output, settings=settings, force=force, resume=resume, at_end=at_end) as out,
+        open_output(
+            output,
+            settings=settings,
+            force=force,
+            resume=resume,
+            at_end=at_end,
+            refused=call.refused,
+        ) as out,
         given.rejecting() if given else nullcontext(),
     ):
         yield out
