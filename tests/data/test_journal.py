@@ -267,6 +267,25 @@ def test_interruption_before_the_rename_leaves_no_record_file(tmp_path: Path, ol
     assert (tmp_path / "out.part").read_bytes() == b'[0,{"a":1}]\n'
 
 
+def test_interruption_after_the_rename_leaves_no_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out"
+
+    def put(finished: Path, *_: object) -> None:
+        finished.replace(target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rzero_cli.data.journal.put_described", put)
+    for force in (False, True):
+        with (
+            pytest.raises(KeyboardInterrupt),
+            open_output(str(target), settings={}, force=force) as output,
+        ):
+            output.write(0, {"a": 1})
+        assert list(tmp_path.iterdir()) == [target]
+
+
 def test_lock_that_cannot_be_opened_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

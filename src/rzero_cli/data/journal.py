@@ -239,11 +239,13 @@ def open_journal(
             _remove(target)
             write_json(made_with, settings)
             part.touch()
+        old = _inode(target)
         try:
             with named(part, _kept), closing(Journal(part)) as journal:
                 yield journal
         except BaseException:
-            if part.exists() and not part.stat().st_size:  # nothing to go on from
+            put = _inode(target) != old  # the target is there, as this signal comes
+            if put or (part.exists() and not part.stat().st_size):  # nothing to go on from
                 _remove(target)
             raise
         _remove(target)
@@ -251,6 +253,10 @@ def open_journal(
 
 def _settings_of(target: Path) -> Path:
     return target.with_name(target.name + ".part.json")
+
+
+def _inode(path: Path) -> int | None:
+    return path.stat().st_ino if path.exists() else None
 
 
 def _remove(target: Path) -> None:

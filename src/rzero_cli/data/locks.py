@@ -39,12 +39,7 @@ def held(target: Path) -> Iterator[None]:
         holder = {"pid": os.getpid(), "host": platform.node()}
         stream.write(json.dumps(holder))
         stream.flush()
-        try:
-            yield
-        finally:
-            # Before it is let go: whoever has opened it meanwhile finds that it is gone.
-            with suppress(OSError):
-                path.unlink()
+        yield
 
 
 def check_free(target: Path) -> None:
@@ -70,8 +65,13 @@ def _locked(path: Path, target: Path) -> Iterator[IO[str]]:
                     raise UsageError(f"{target} is being made by {_holder(stream)}") from error
             if not _still_there(path, stream):
                 continue  # its last holder has just removed it
-            stream.truncate(0)
-            yield stream
+            try:
+                stream.truncate(0)
+                yield stream
+            finally:
+                # Before it is let go: whoever has opened it meanwhile finds that it is gone.
+                with suppress(OSError):
+                    path.unlink()
             return
 
 
