@@ -93,7 +93,7 @@ def send_often(
             now = journal_lines(stage.folder)
             kinds[what].lost += sum(line not in now for line in done)
             assert left(stage.folder) <= may_leave, (what, left(stage.folder))
-        if resumes and moments.random() < 0.5:
+        if resumes and not out.exists() and moments.random() < 0.5:
             continue  # another one before the end
         if not out.exists():
             command = stage.start(*again)
