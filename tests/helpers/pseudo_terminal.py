@@ -53,8 +53,8 @@ class OnTerminal:
         os.close(ours)
         self.raw = bytes(received)
         self.text = self.raw.decode()
-        self.bare = re.sub(r"\x1b\[[0-9;]*m", "", self.text)
-        """Without colours."""
+        self.bare = re.sub(r"\x1b\[([0-9;]*m|\?25[lh]|2K|1A)", "", self.text)
+        """Without colours and what moves the cursor."""
 
     def is_harmless(self) -> bool:
         # A machine that is busy may be long enough at it for a bar: its own movements are none.

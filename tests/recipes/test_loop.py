@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from helpers.loop import RZERO, commands, make
-from rzero_cli.report.summary import CHAIN_NAMES, CHAINS
+from rzero_cli.report.summary import CHAINS
 
 
 def test_init_writes_the_makefile_and_refuses_to_overwrite(folder: Path) -> None:
@@ -125,7 +125,6 @@ def test_report_knows_every_chain(folder: Path) -> None:
     found = re.search(r"^CHAINS := (.*)$", (folder / "Makefile").read_text(), re.M)
     assert found is not None
     assert {*CHAINS} == {*found[1].split()}
-    assert CHAIN_NAMES.keys() == {"base", "trained", *CHAINS}
 
 
 def test_run_may_have_the_name_of_a_chain(folder: Path) -> None:

@@ -139,12 +139,20 @@ def test_record_that_kills_every_worker_ends_the_run() -> None:
 
 
 def test_each_pool_worker_closes_its_context(tmp_path: Path) -> None:
+    def all_open(number: int) -> int:
+        deadline = time.monotonic() + 60
+        while len(list(tmp_path.glob("opened-*"))) < 3:  # one that never came to it closes nothing
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        return number
+
     @contextmanager
     def opened() -> Iterator[Callable[[int], int]]:
+        (tmp_path / f"opened-{os.getpid()}").touch()
         try:
-            yield lambda number: number
+            yield all_open
         finally:
-            (tmp_path / str(os.getpid())).touch()
+            (tmp_path / f"closed-{os.getpid()}").touch()
 
     list(in_order(opened, _pairs(range(10)), workers=3))
-    assert len(list(tmp_path.iterdir())) == 3
+    assert len(list(tmp_path.glob("closed-*"))) == 3
