@@ -12,6 +12,7 @@ from rzero_cli.data.locks import check_free
 from rzero_cli.data.provenance import write_checkpoint_meta
 from rzero_cli.data.whole_files import check_new_directory, part_of
 from rzero_cli.engines import DEFAULT_BATCH_SIZE
+from rzero_cli.engines.models import require
 from rzero_cli.engines.sampling_options import SamplingOptions
 from rzero_cli.errors import UsageError
 from rzero_cli.fields import option
@@ -56,8 +57,11 @@ class Training(Json):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Trained:
-    """The options of a training, together."""
+    """A training: what is trained, the plan of it, and its options."""
 
+    call: Call
+    model: str
+    plan: Plan
     grpo: Grpo
     hardware: Hardware
     rollout: Rollout
@@ -66,14 +70,10 @@ class Trained:
     training: Training
     target: Checkpoint
 
-    def ready(
-        self, call: Call, model: str, plan: Plan, asked: Asked | None = None
-    ) -> Rollouts | None:
+    def ready(self, asked: Asked | None = None) -> Rollouts | None:
         """Check the options of scale and the output, before anything heavy is loaded.
 
         Args:
-            model: what is trained.
-            plan: of the training.
             asked: the frozen Solver, for `challenge`.
 
         Returns:
@@ -82,15 +82,16 @@ class Trained:
         Raises:
             UsageError: an option is unknown, or cannot be had here; the output exists.
         """
+        require("train", "torch", "transformers", "trl", "accelerate")
         template_args(self.batching)
         if self.hardware.rollout_endpoint:
             check_url(self.hardware.rollout_endpoint, "--rollout-endpoint")
         if self.training.dry_run:  # the plan may be for another machine than this
             if not rank():
                 print_plan(
-                    call.command,
-                    plan,
-                    model,
+                    self.call.command,
+                    self.plan,
+                    self.model,
                     grpo=self.grpo,
                     hardware=self.hardware,
                     batch_size=self.batching.batch_size,
@@ -101,7 +102,8 @@ class Trained:
         if self.training.as_json:
             raise UsageError("--json prints the plan for machines: it needs --dry-run")
         reporters_of(self.training.report_to)
-        rollouts = check_hardware(model, self.hardware, known_optim=call.preset("optim"))
+        known = self.call.preset("optim")
+        rollouts = check_hardware(self.model, self.hardware, known_optim=known)
         target, force, resume = Path(self.target.output), self.target.force, self.target.resume
         check_new_directory(target, force=force or resume)
         if not rank():
@@ -111,23 +113,20 @@ class Trained:
 
 
 def run_training(
-    call: Call,
     options: Trained,
-    model: str,
     rows: list[dict[str, Any]],
     reward: Callable[..., list[float]],
-    plan: Plan,
     rollouts: Rollouts,
     *,
     parents: list[dict[str, Any]],
     rejected: int | None = None,
 ) -> None:
-    """Train `model` and leave the checkpoint in the output directory, with its record of origin."""
+    """Train a model and leave the checkpoint in the output directory, with its record of origin."""
     with importing():
         from rzero_cli.training.grpo import lay_out_rows, train
         from rzero_cli.training.saving import open_checkpoint, save_as_it_is
 
-    output = options.target.output
+    call, model, plan, output = options.call, options.model, options.plan, options.target.output
     bad = {} if rejected is None else {"rejected": rejected}
     # As many as there are, however they were asked for.
     processes = {"processes": plan.processes}

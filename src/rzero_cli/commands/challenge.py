@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from rzero_cli.commands._training import Rollout, Trained, Training, run_training
 from rzero_cli.data.provenance import hashed_parents
 from rzero_cli.engines import Sampling, derived_seed
-from rzero_cli.engines.models import check_model, require
+from rzero_cli.engines.models import check_model
 from rzero_cli.errors import UsageError
 from rzero_cli.fields import option
 from rzero_cli.method.prompts import CHALLENGER, SOLVER, load_prompt, prompt_for
@@ -96,14 +96,15 @@ def challenge(
     choice = choose_engine(call, engine)
     plan = plan_of(grpo, rollout.max_tokens, processes_of(hardware))
     if plan.processes > 1:
-        choice = choice.named(_engine_of_each(choice.name))
+        choice = replace(choice, name=_engine_of_each(choice.name))
     frozen_model = choice.check("--solver", solver.solver, shape_only=training.dry_run)
     rule.check()
     rules = reading.rules()
     asked = prompt_for(rollout.prompt(CHALLENGER))
     answered = load_prompt(answers.solver_prompt_file, SOLVER)
-    require("train", "torch", "transformers", "trl", "accelerate")
-    options = Trained(grpo, hardware, rollout, seeded.seed, engine, training, target)
+    options = Trained(
+        call, trained, plan, grpo, hardware, rollout, seeded.seed, engine, training, target
+    )
     frozen_solver = Asked(
         answers.m,
         answers.solver_max_tokens,
@@ -111,7 +112,7 @@ def challenge(
         engine.engine,
         engine.gpu_memory_utilization,
     )
-    rollouts = options.ready(call, trained, plan, frozen_solver)
+    rollouts = options.ready(frozen_solver)
     if rollouts is None:
         return
     sampling = answers.sampling(seeded.seed)
@@ -128,16 +129,9 @@ def challenge(
         ) as frozen,
     ):
         reward = challenger_reward(
-            frozen,
-            require_boxed=boxed.require_boxed,
-            seed=seeded.seed,
-            rule=rule.rule,
-            bleu=rule.bleu,
-            tau_bleu=rule.tau_bleu,
-            lambda_rep=rule.lambda_rep,
+            frozen, require_boxed=boxed.require_boxed, seed=seeded.seed, **vars(rule)
         )
-        rows = [{"prompt": asked}]
-        run_training(call, options, trained, rows, reward, plan, rollouts, parents=parents)
+        run_training(options, [{"prompt": asked}], reward, rollouts, parents=parents)
 
 
 def _engine_of_each(name: str) -> str:

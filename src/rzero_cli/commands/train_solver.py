@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from rzero_cli.commands._training import Rollout, Trained, Training, run_training
 from rzero_cli.data.jsonl import Line
 from rzero_cli.data.provenance import hashed_parents
-from rzero_cli.engines.models import check_model, require
+from rzero_cli.engines.models import check_model
 from rzero_cli.errors import DataError, UsageError
 from rzero_cli.fields import option
 from rzero_cli.method.plan import Plan
@@ -95,9 +95,10 @@ def train_solver(
     rewarded.check()
     rules = reading.rules()
     plan = plan_of(grpo, rollout.max_tokens, processes_of(hardware))
-    require("train", "torch", "transformers", "trl", "accelerate")
-    options = Trained(grpo, hardware, rollout, seeded.seed, batching, training, target)
-    rollouts = options.ready(call, model, plan)
+    options = Trained(
+        call, model, plan, grpo, hardware, rollout, seeded.seed, batching, training, target
+    )
+    rollouts = options.ready()
     if rollouts is None:
         return
     names = call.stdin_or_help(source.files)
@@ -136,17 +137,7 @@ def train_solver(
             kind=rewarded.reward,
             seed=seeded.seed,
         )
-        run_training(
-            call,
-            options,
-            model,
-            rows,
-            reward,
-            plan,
-            rollouts,
-            parents=parents,
-            rejected=given.rejected,
-        )
+        run_training(options, rows, reward, rollouts, parents=parents, rejected=given.rejected)
 
 
 def _row(line: Line, prompt: Messages, question_key: str, answer_key: str) -> dict[str, Any]:

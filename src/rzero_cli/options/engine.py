@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -38,10 +38,6 @@ class EngineChoice:
     @property
     def is_server(self) -> bool:
         return bool(self.endpoints)
-
-    def named(self, name: str) -> EngineChoice:
-        """Return the same with another engine."""
-        return replace(self, name=name)
 
     def check(self, option: str, model: str | None, *, shape_only: bool = False) -> str | None:
         """Check a MODEL that is to be opened.
