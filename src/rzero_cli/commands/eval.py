@@ -34,7 +34,7 @@ from rzero_cli.options.file_groups import (
 )
 from rzero_cli.options.general import Logged
 from rzero_cli.options.method_groups import Completions, Reading, checked_stops
-from rzero_cli.options.model_groups import EngineOptions
+from rzero_cli.options.model_groups import EngineOptions, model_option, servers_option
 from rzero_cli.options.panels import ANSWERS, MODEL, OUTPUT
 from rzero_cli.options.source import Input
 from rzero_cli.options.stage_progress import progress
@@ -48,12 +48,7 @@ class Evaluated:
     """The model that is evaluated."""
 
     PANEL: ClassVar = MODEL
-    model: str | None = option(
-        "Checkpoint directory or hub name of the model.",
-        default=None,
-        envvar="RZERO_MODEL",
-        metavar="MODEL",
-    )
+    model: str | None = model_option("model")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -115,12 +110,9 @@ class Judged:
     """A model that looks at wrong answers."""
 
     PANEL: ClassVar = ANSWERS
-    judge_endpoint: list[str] | None = option(
+    judge_endpoint: list[str] | None = servers_option(
         "Base URL of a server whose model looks at wrong answers, for scores of its own.",
-        default=None,
         unset=True,
-        metavar="URL",
-        recorded=False,
     )
     judge_model: str | None = option(
         "The judge's name at its server; one that has a single model need not be asked.",

@@ -29,7 +29,7 @@ from rzero_cli.options.file_groups import (
 )
 from rzero_cli.options.general import Logged
 from rzero_cli.options.method_groups import Completions, Reading
-from rzero_cli.options.model_groups import ServerOptions
+from rzero_cli.options.model_groups import ServerOptions, servers_option
 from rzero_cli.options.panels import DRAWING, INPUT, MODEL, OUTPUT
 from rzero_cli.options.source import Input, part_seed
 from rzero_cli.options.stage_progress import progress
@@ -55,12 +55,8 @@ class Oracle(OracleData):
     oracle_reference_key: str = option(
         "Key of a true answer in --oracle-data.", default="reference", unset=True
     )
-    oracle_endpoint: list[str] | None = option(
-        "Base URL of a server whose model knows better; several share the work.",
-        default=None,
-        panel=MODEL,
-        metavar="URL",
-        recorded=False,
+    oracle_endpoint: list[str] | None = servers_option(
+        "Base URL of a server whose model knows better; several share the work.", panel=MODEL
     )
     oracle_model: str | None = option(
         "The name of that model there; it can be left out where it is the only one.",

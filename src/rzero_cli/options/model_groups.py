@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rzero_cli.engines import ENGINES
 from rzero_cli.fields import option
 from rzero_cli.options.panels import MODEL, VLLM
+
+
+def model_option(whose: str) -> Any:
+    """Declare a field that names a model; RZERO_NAME of the environment does, too."""
+    return option(
+        f"Checkpoint directory or hub name of the {whose}.",
+        default=None,
+        envvar=f"RZERO_{whose.upper()}",
+        metavar="MODEL",
+    )
+
+
+def servers_option(help: str, **more: Any) -> Any:
+    """Declare a field of the URLs of servers, on which no result depends."""
+    return option(help, default=None, metavar="URL", recorded=False, **more)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -15,12 +30,7 @@ class ChallengerModel:
     """The Challenger."""
 
     PANEL: ClassVar = MODEL
-    challenger: str | None = option(
-        "Checkpoint directory or hub name of the Challenger.",
-        default=None,
-        envvar="RZERO_CHALLENGER",
-        metavar="MODEL",
-    )
+    challenger: str | None = model_option("Challenger")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -28,12 +38,7 @@ class SolverModel:
     """The Solver."""
 
     PANEL: ClassVar = MODEL
-    solver: str | None = option(
-        "Checkpoint directory or hub name of the Solver.",
-        default=None,
-        envvar="RZERO_SOLVER",
-        metavar="MODEL",
-    )
+    solver: str | None = model_option("Solver")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -110,12 +115,9 @@ class EngineOptions(AnyEngine):
     """The engine of a stage that generates."""
 
     ENDPOINT: ClassVar = "endpoint"
-    endpoint: list[str] | None = option(
+    endpoint: list[str] | None = servers_option(
         "Base URL of an OpenAI-compatible server; several share the work.",
-        default=None,
         envvar="RZERO_ENDPOINT",
-        metavar="URL",
-        recorded=False,
     )
 
 
@@ -124,10 +126,7 @@ class SolverEngine(AnyEngine):
     """The engine of the frozen Solver in `challenge`."""
 
     ENDPOINT: ClassVar = "solver_endpoint"
-    solver_endpoint: list[str] | None = option(
+    solver_endpoint: list[str] | None = servers_option(
         "Base URL of a server with the frozen Solver; several share the work.",
-        default=None,
         envvar="RZERO_ENDPOINT",
-        metavar="URL",
-        recorded=False,
     )
