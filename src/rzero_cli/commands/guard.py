@@ -96,8 +96,7 @@ def guard(
         least_fall=guarded.least_fall,
         least_share=guarded.least_share,
         seed=seeded.seed,
-        tau_bleu=distance.tau_bleu,
-        bleu=distance.bleu,
+        **vars(distance),
     )
     if file:
         metrics = {name: found[name] for name in ("iteration", "tripped", "best")}

@@ -107,7 +107,7 @@ def report(call: Call, shown: Shown, replacing: Replacing, form: Json) -> None:
         targets = [target for target in targets if target not in pages]
         if targets or form.as_json or not pages:
             result = summarize_run(runs[0])
-        table = _table(result)
+        table = _rich(_columns(result))
     else:
         rows = over_runs([summarize_run(run) for run in runs])
         result = {"runs": [str(run) for run in runs], "rows": rows}
@@ -209,10 +209,6 @@ def _columns(summary: dict[str, Any]) -> dict[str, list[str]]:
         "kept": plain("kept"),
         "seconds": ["-" if row["seconds"] is None else f"{row['seconds']:.0f}" for row in rows],
     }
-
-
-def _table(summary: dict[str, Any]) -> Table:
-    return _rich(_columns(summary))
 
 
 def _table_of_difficulty(result: dict[str, Any]) -> Table:

@@ -111,8 +111,7 @@ def stats(
     from rzero_cli.analysis.drift import falls
     from rzero_cli.analysis.sketches import Distinct
 
-    how: dict[str, Any] = {"question_key": question_key}
-    how |= {"tau_bleu": distance.tau_bleu, "bleu": distance.bleu}
+    how: dict[str, Any] = {"question_key": question_key} | vars(distance)
     delta = looked_for.delta
     how["band"] = interval_of_filter(call) if delta is None else interval(delta)
     how["earlier"] = Distinct()

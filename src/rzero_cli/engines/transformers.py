@@ -12,6 +12,7 @@ import errno
 import os
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from itertools import dropwhile, groupby, islice
 from pathlib import Path
@@ -157,29 +158,27 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _NO_MEMORY)
 
 
-class _one_line_errors:
+@contextmanager
+def _one_line_errors(model: str) -> Iterator[None]:
     """Turn the failures of loading a checkpoint into one line that names the model."""
-
-    def __init__(self, model: str) -> None:
-        self.model = model
-
-    def __enter__(self) -> None:
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        transformers_logging.set_verbosity_error()
-        transformers_logging.disable_progress_bar()
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is not None and out_of_memory(error):
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    except RzeroError:
+        raise
+    except Exception as error:
+        if out_of_memory(error):
             raise RzeroError(
-                f"cannot load {self.model}: out of memory: give --dtype bfloat16 where it only "
+                f"cannot load {model}: out of memory: give --dtype bfloat16 where it only "
                 "generates, or a machine or GPU with more"
             ) from error
-        if isinstance(error, Exception) and not isinstance(error, RzeroError):
-            # Whatever a configuration that makes no sense leads to; it is the model's, not ours.
-            reason = " ".join(str(error).split("\n")[0].split())
-            if not isinstance(error, (OSError, ValueError, RuntimeError, SafetensorError)):
-                reason = f"{type(error).__name__}: {reason}"
-            raise RzeroError(f"cannot load {self.model}: {reason}") from error
+        # Whatever a configuration that makes no sense leads to; it is the model's, not ours.
+        reason = " ".join(str(error).split("\n")[0].split())
+        if not isinstance(error, (OSError, ValueError, RuntimeError, SafetensorError)):
+            reason = f"{type(error).__name__}: {reason}"
+        raise RzeroError(f"cannot load {model}: {reason}") from error
 
 
 class _Stops(StoppingCriteria):  # type: ignore[misc] # transformers' types are left out
