@@ -15,11 +15,8 @@ from typing import Any
 __all__ = ["PRESET", "Mark", "argument", "mark_of", "option"]
 
 
-class _Preset:
-    """Stands for a default that the presets give (`options/presets.toml`)."""
-
-
-PRESET: Any = _Preset()
+PRESET: Any = object()
+"""Stands for a default that the presets give (`options/presets.toml`)."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

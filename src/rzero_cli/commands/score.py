@@ -136,14 +136,7 @@ def score(
                     p_hat_sum += label.vote.p_hat
             questions = [record[question_key] for record in records]
             p_hats = [record.get("p_hat") for record in records]
-            rewards = challenger_rewards(
-                questions,
-                p_hats,
-                rule=rule.rule,
-                bleu=rule.bleu,
-                tau_bleu=rule.tau_bleu,
-                lambda_rep=rule.lambda_rep,
-            )
+            rewards = challenger_rewards(questions, p_hats, **vars(rule))
             for value, record, parts in zip(earlier, records, rewards, strict=True):
                 if not isinstance(value, dict):
                     out.write(done, record | parts.as_keys())

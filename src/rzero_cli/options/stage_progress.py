@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from rzero_cli.system.progress_display import Look, Tell, watched
 __all__ = ["interval_of_filter", "kept_by_filter", "progress"]
 
 
-@contextmanager
 def progress(
     call: Call,
     total: int | Callable[[], int | None] | None,
@@ -31,8 +30,8 @@ def progress(
     points: int = 8,
     out: Output | None = None,
     settings: Mapping[str, Any] = {},
-) -> Iterator[Tell]:
-    """Show and log how far a stage is, while the block does its work.
+) -> AbstractContextManager[Tell]:
+    """Show and log how far a stage is, while a block does its work.
 
     Args:
         total, look, unit, points: as for `progress_display.watched`.
@@ -40,15 +39,15 @@ def progress(
         out: where records go; no bar is drawn into them.
         settings: for the log, in place of the command's own.
 
-    Yields:
-        A function that logs metrics as a line of their own: those of an update.
+    Returns:
+        For the block, a function that logs metrics as a line of their own: those of an update.
 
     Raises:
         UsageError: the log is another file of this command, or cannot be opened.
     """
     name, path = title or call.command, call.log_file
     log = _open_log(call, name, Path(path)) if path and not rank() else None
-    with watched(
+    return watched(
         name,
         total,
         look,
@@ -59,8 +58,7 @@ def progress(
         log=log,
         settings=call.settings | dict(settings),
         at_end=call.at_end,
-    ) as tell:
-        yield tell
+    )
 
 
 def _open_log(call: Call, stage: str, path: Path) -> MetricsLog:
