@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,7 +119,7 @@ def run_training(
     rollouts: Rollouts,
     *,
     parents: list[dict[str, Any]],
-    rejected: int | None = None,
+    rejected: Mapping[str, int] = {},
 ) -> None:
     """Train a model and leave the checkpoint in the output directory, with its record of origin."""
     with importing():
@@ -127,7 +127,6 @@ def run_training(
         from rzero_cli.training.saving import open_checkpoint, save_as_it_is
 
     call, model, plan, output = options.call, options.model, options.plan, options.target.output
-    bad = {} if rejected is None else {"rejected": rejected}
     # As many as there are, however they were asked for.
     processes = {"processes": plan.processes}
     watched = Watched(plan)
@@ -160,7 +159,7 @@ def run_training(
             call.say("nothing to train on, the model stays as it is")
             if not rank():
                 save_as_it_is(model, part)
-                write_record(part, {"trained": False} | bad)
+                write_record(part, {"trained": False, **rejected})
             return
         call.say(plan.describe())
         if rollouts.notice:
@@ -192,4 +191,4 @@ def run_training(
             run_name="/".join(Path(output).parts[-3:]).lstrip("/"),
         )
         if not rank():
-            write_record(part, figures | bad)
+            write_record(part, figures | dict(rejected))

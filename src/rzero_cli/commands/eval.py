@@ -228,7 +228,7 @@ def eval_(
         )
         scores = {name: task["score"] for name, task in results["tasks"].items()}
         record = origin_of(call, target.output, parents, scores, unset)
-        record |= {} if records.rejected is None else {"rejected": records.rejected}
+        record |= records.rejected
         config = {  # lm-eval's record of how it was run
             "model": name_of(loaded),
             "model_args": {"pretrained": model},

@@ -120,8 +120,7 @@ def filter_(
 
     def at_end(finished: Path) -> None:
         figures = {"read": read, "kept": kept} | dropped
-        place = str(target.output)
-        record_origin(call, place, finished, parents, lambda _: figures, rejected=given.rejected)
+        record_origin(call, str(target.output), finished, parents, lambda _: figures, given)
 
     with (
         open_copy(target.output, force=target.force, at_end=at_end) as out,

@@ -58,9 +58,9 @@ class Input:
         """Good lines read so far."""
 
     @property
-    def rejected(self) -> int | None:
-        """How many bad lines there were, for the record; None where the first is an error."""
-        return self._rejects.count if self.reject and self._rejects else None
+    def rejected(self) -> dict[str, int]:
+        """How many bad lines there were, for the record; empty where the first is an error."""
+        return {"rejected": self._rejects.count} if self.reject and self._rejects else {}
 
     def lines(self) -> Iterator[Line]:
         """Read the good lines. Raises as `read_lines`."""

@@ -45,16 +45,8 @@ def open_records(
         settings |= made_from(parents_found)
 
     def at_end(finished: Path) -> None:
-        rejected = given.rejected if given else None
-        record_origin(
-            call,
-            str(output),
-            finished,
-            parents_found,
-            metrics,
-            tokens=out.tokens,
-            rejected=rejected,
-        )
+        place = str(output)
+        record_origin(call, place, finished, parents_found, metrics, given, tokens=out.tokens)
 
     with (
         open_output(
@@ -113,9 +105,9 @@ def record_origin(
     finished: Path,
     parents: list[dict[str, Any]],
     metrics: Callable[[Iterator[Line]], dict[str, Any]],
+    given: Input | None,
     *,
     tokens: int | None = None,
-    rejected: int | None = None,
 ) -> None:
     """Write `NAME.jsonl.meta.json` next to the output, before `finished` takes its place there.
 
@@ -126,5 +118,5 @@ def record_origin(
 
     record = origin_of(call, output, parents, metrics(read_lines([str(finished)])))
     record |= {} if tokens is None else {"tokens": tokens}
-    record["metrics"] |= {} if rejected is None else {"rejected": rejected}
+    record["metrics"] |= given.rejected if given else {}
     write_file_meta(Path(output), finished, record)
