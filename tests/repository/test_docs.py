@@ -20,12 +20,11 @@ import typer
 import rzero_cli
 from rzero_cli.answers.equivalence import Equivalence
 from rzero_cli.cli import COMMANDS, build
-from rzero_cli.engines.answering import Labelled, label_record
 from rzero_cli.method.filtering import band, keep
 from rzero_cli.method.plan import make_plan
 from rzero_cli.method.question import question_id
 from rzero_cli.method.rewards import challenger_rewards
-from rzero_cli.method.votes import vote
+from rzero_cli.method.votes import vote, vote_keys
 from rzero_cli.options.presets import preset_value
 from rzero_cli.world import questions
 
@@ -202,8 +201,8 @@ def test_example_records_match_the_code(
     sampled, labelled = records["sample"], records["label"]
     assert list(sampled) == ["id", "question", "proposed_answer"]
     assert sampled["id"] == question_id(sampled["question"])
-    outcome = Labelled(vote(labelled["answers"], equivalence), labelled["answers"], [])
-    assert json.dumps(label_record(sampled, outcome)) == json.dumps(labelled)
+    outcome = vote(labelled["answers"], equivalence)
+    assert json.dumps(sampled | vote_keys(outcome, labelled["answers"])) == json.dumps(labelled)
     assert keep(labelled["answer"], Decimal(str(labelled["p_hat"])), band(Decimal("0.25")))
     (reward,) = challenger_rewards([labelled["question"]], [labelled["p_hat"]])
     assert json.dumps(records["score"]) == json.dumps(labelled | reward.as_keys())

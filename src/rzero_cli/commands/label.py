@@ -10,11 +10,11 @@ import typer
 from rzero_cli.data.records import vote_metrics
 from rzero_cli.data.shards import parse_shard
 from rzero_cli.engines import derived_seed
-from rzero_cli.engines.answering import label_record
 from rzero_cli.engines.token_estimate import SHARES, estimate_tokens
 from rzero_cli.errors import UsageError
 from rzero_cli.fields import option
 from rzero_cli.method.prompts import SOLVER
+from rzero_cli.method.votes import vote_keys
 from rzero_cli.options.command import Call, command
 from rzero_cli.options.engine import choose_engine
 from rzero_cli.options.file_groups import Json, QuestionKey, ResumableTarget, Seed, ShardedSource
@@ -125,7 +125,7 @@ def label(
             for number, line in enumerate(part.of(given.lines()))
         )
         for (number, line), labelled in opened.answer(asked, done=out.done):
-            record = label_record(line.record, labelled)
+            record = line.record | vote_keys(labelled.vote, labelled.answers)
             if labelling.keep_completions:
                 record["completions"] = [c.text for c in labelled.completions]
             out.write(number, record)

@@ -14,9 +14,9 @@ from rzero_cli.answers.equivalence import Equivalence
 from rzero_cli.answers.rules import PAPER, Rules
 from rzero_cli.engines import Completion, Engine, K, Sampling, in_turn, open_engine
 from rzero_cli.method.prompts import Messages, prompt_for
-from rzero_cli.method.votes import Vote, vote, vote_keys
+from rzero_cli.method.votes import Vote, vote
 
-__all__ = ["Labelled", "Solver", "label_record", "open_solver"]
+__all__ = ["Labelled", "Solver", "open_solver"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +91,3 @@ def open_solver(
         Equivalence(conventions=rules.conventions) as equivalence,
     ):
         yield Solver(loaded, sampling, prompt, equivalence, rules)
-
-
-def label_record(record: dict[str, Any], labelled: Labelled) -> dict[str, Any]:
-    """`record` with label's keys added, or replaced where they were there."""
-    return record | vote_keys(labelled.vote, labelled.answers)

@@ -42,8 +42,14 @@ class EventLoop:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do `work` and wait for it."""
-        return wait(self.submit(work))
+        """Do `work` and wait for it. A signal is heard while waiting, on every system."""
+        future = self.submit(work)
+        while True:
+            try:
+                return future.result(timeout=_LOOK)
+            except FutureTimeoutError:
+                if future.done():  # the error is the work's own
+                    raise
 
     def close(self, *last: Coroutine[Any, Any, None]) -> None:
         """Cancel what is running, do `last`, and end the thread.
@@ -64,16 +70,6 @@ class EventLoop:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
-
-
-def wait(future: Future[T]) -> T:
-    """The result of `future`. A signal is heard while waiting, on every system."""
-    while True:
-        try:
-            return future.result(timeout=_LOOK)
-        except FutureTimeoutError:
-            if future.done():  # the error is the work's own
-                raise
 
 
 def as_they_finish(
