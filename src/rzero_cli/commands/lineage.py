@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -55,15 +56,10 @@ def lineage(call: Call, artefact: Artefact, form: Json) -> None:
     shown = json.dumps(tree) + "\n" if form.as_json else _as_text(tree)
     with protect_stdout() as stdout:
         stdout.write(shown.encode())
-    counts = [
-        f"{len(found)} {what}"
-        for what, found in {
-            "changed": [node for node in nodes(tree) if node["state"] == "changed"],
-            "missing": [node for node in nodes(tree) if node["state"] == "missing"],
-            "without a record that can be read": [node for node in nodes(tree) if node["note"]],
-        }.items()
-        if found
-    ]
+    found = Counter(node["state"] for node in nodes(tree))
+    wrong = {state: found[state] for state in ("changed", "missing")}
+    wrong["without a record that can be read"] = sum(bool(node["note"]) for node in nodes(tree))
+    counts = [f"{count} {what}" for what, count in wrong.items() if count]
     if artefact.verify and counts:
         raise RzeroError(f"{artefact.path}: not as recorded: {', '.join(counts)}")
     if counts:

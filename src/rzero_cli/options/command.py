@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
@@ -168,16 +168,6 @@ def fields_of(kind: type) -> Iterator[tuple[str, dataclasses.Field[Any], Any]]:
         yield field.name, field, hints[field.name]
 
 
-def groups_of(function: Callable[..., None]) -> dict[str, type]:
-    """Return the groups of a command, by parameter."""
-    hints = get_type_hints(function)
-    return {
-        name: hints[name]
-        for name in inspect.signature(function).parameters
-        if dataclasses.is_dataclass(hints[name]) and hints[name] is not Call
-    }
-
-
 def command(
     name: str, general: type[Quiet] | None = None
 ) -> Callable[[Callable[..., None]], Callable[[], Callable[..., None]]]:
@@ -188,13 +178,14 @@ def command(
     """
 
     def make(function: Callable[..., None]) -> Callable[..., None]:
-        groups = groups_of(function) | ({"general": general} if general else {})
-        takes_call = "call" in inspect.signature(function).parameters
-        names = {n: [option for option, *_ in fields_of(kind)] for n, kind in groups.items()}
+        kinds = get_type_hints(function)
+        takes_call = kinds.pop("call", None) is not None
+        groups: dict[str, Any] = {n: kind for n, kind in kinds.items() if is_dataclass(kind)}
+        groups |= {"general": general} if general else {}
 
         def run(ctx: typer.Context, **values: Any) -> None:
             built = {
-                parameter: kind(**{option: values[option] for option in names[parameter]})
+                parameter: kind(**{o.name: values[o.name] for o in dataclasses.fields(kind)})
                 for parameter, kind in groups.items()
             }
             with ExitStack() as at_end:

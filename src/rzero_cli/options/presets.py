@@ -41,12 +41,9 @@ def preset_names() -> list[str]:
 
 def preset_keys() -> set[str]:
     """Every option that some preset gives a value, for some command."""
-    tables = [table for preset in _presets().values() for table in (preset, *_tables(preset))]
-    return {key for table in tables for key, value in table.items() if not isinstance(value, dict)}
-
-
-def _tables(layer: Layer) -> list[Layer]:
-    return [value for value in layer.values() if isinstance(value, dict)]
+    values = [item for preset in _presets().values() for item in preset.items()]
+    tables = [value for _, value in values if isinstance(value, dict)]
+    return {key for key, value in values if not isinstance(value, dict)}.union(*tables)
 
 
 def layers(preset: str) -> list[Layer]:
