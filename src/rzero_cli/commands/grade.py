@@ -27,7 +27,7 @@ from rzero_cli.options.panels import INPUT
 from rzero_cli.options.source import Input
 from rzero_cli.options.stage_progress import progress
 from rzero_cli.options.target import open_records
-from rzero_cli.system.pool import default_workers, in_order
+from rzero_cli.system.pool import in_order
 from rzero_cli.system.progress import means
 
 
@@ -104,9 +104,7 @@ def grade(
                     line.record[reference_key] = truth(line.text(question_key))
                 yield (number, line), (answer, raw, line.text(reference_key))
 
-        results = in_order(
-            partial(open_grader, rules), inputs(), workers=pool.workers or default_workers()
-        )
+        results = in_order(partial(open_grader, rules), inputs(), workers=pool.workers)
         for (number, line), verdict in results:
             graded_keys = {"extracted": verdict.extracted, "correct": verdict.correct}
             out.write(number, line.record | graded_keys)

@@ -24,7 +24,7 @@ from rzero_cli.options.panels import INPUT
 from rzero_cli.options.source import Input
 from rzero_cli.options.stage_progress import kept_by_filter, progress
 from rzero_cli.options.target import open_records
-from rzero_cli.system.pool import default_workers, in_order
+from rzero_cli.system.pool import in_order
 from rzero_cli.system.progress import means
 
 
@@ -86,9 +86,7 @@ def vote(
                 if number not in out.done:
                     yield (number, line), _answers(line, keys)
 
-        results = in_order(
-            partial(open_voter, rules), inputs(), workers=pool.workers or default_workers()
-        )
+        results = in_order(partial(open_voter, rules), inputs(), workers=pool.workers)
         for (number, line), voted in results:
             out.write(number, line.record | vote_keys(voted.vote, voted.answers))
             count += 1

@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 from rzero_cli.errors import RzeroError
 from rzero_cli.system.processes import available_cores, end_with_parent
 
-__all__ = ["default_workers", "in_order"]
+__all__ = ["in_order"]
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -41,13 +41,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _MOST_WORKERS = 16  # one reader of JSON cannot feed more
 
 
-def default_workers() -> int:
-    """As many as there are cores for us, up to what one reader can feed."""
-    return min(available_cores(), _MOST_WORKERS)
-
-
 def in_order(
-    open_work: OpenWork[A, R], inputs: Iterable[tuple[T, A]], *, workers: int
+    open_work: OpenWork[A, R], inputs: Iterable[tuple[T, A]], *, workers: int | None
 ) -> Iterator[tuple[T, R]]:
     """Yield (item, result) for each (item, argument) of `inputs`, in order.
 
@@ -56,11 +51,13 @@ def in_order(
 
     Args:
         open_work: opens the function in each process. Arguments and results are pickled.
-        workers: processes; 1 calls the function right here.
+        workers: processes; 1 calls the function right here, and None has as many as there are
+            cores for us, up to what one reader can feed.
 
     Raises:
         RzeroError: the same inputs ended several processes.
     """
+    workers = workers or min(available_cores(), _MOST_WORKERS)
     if workers == 1:
         with open_work() as work:
             for item, argument in inputs:
