@@ -23,8 +23,6 @@ from rzero_cli.system.processes import rank
 from rzero_cli.system.secrets import redact
 from rzero_cli.system.terminal import printable
 
-__all__ = ["COMMANDS", "build", "main", "run"]
-
 
 class Command(NamedTuple):
     """A subcommand; its module is imported only when it is asked for."""

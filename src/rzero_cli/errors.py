@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["AlreadyDone", "ClosedPipe", "DataError", "RzeroError", "UsageError"]
-
 
 class RzeroError(Exception):
     """Something went wrong while working. Exit status 1."""

@@ -12,9 +12,6 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["PRESET", "Mark", "argument", "mark_of", "option"]
-
-
 PRESET: Any = object()
 """Stands for a default that the presets give (`options/presets.toml`)."""
 

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from rzero_cli.answers import DEFAULT, Conventions, extract_answer, is_blank_box
 
-__all__ = ["PAPER", "Rules"]
-
 
 @dataclass(frozen=True, slots=True)
 class Rules:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rzero_cli.data.journal import check_part
-from rzero_cli.data.provenance import write_checkpoint_meta
+from rzero_cli.data.provenance import adapter_base, write_checkpoint_meta
 from rzero_cli.data.whole_files import check_new_directory, open_directory, part_of
-from rzero_cli.engines.models import adapter_base, check_model, require
+from rzero_cli.engines.models import check_model, require
 from rzero_cli.errors import UsageError
 from rzero_cli.fields import argument
 from rzero_cli.options.command import Call, command

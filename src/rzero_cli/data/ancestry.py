@@ -22,8 +22,6 @@ from rzero_cli.data.provenance import CHECKPOINT_META, content_hash
 from rzero_cli.data.whole_files import file_meta_path
 from rzero_cli.errors import DataError, UsageError
 
-__all__ = ["MOST_DEEP", "Node", "nodes", "trace"]
-
 MOST_DEEP = 200
 """Generations that are followed back: what recurses, JSON's writer too, has its limit."""
 

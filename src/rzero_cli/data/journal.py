@@ -32,19 +32,6 @@ from rzero_cli.errors import AlreadyDone, DataError, RzeroError, UsageError
 from rzero_cli.system.stdout import nothing_on_stdout, protect_stdout
 from rzero_cli.system.write_errors import named
 
-__all__ = [
-    "SETTINGS",
-    "Journal",
-    "Output",
-    "Refused",
-    "can_continue",
-    "check_output",
-    "check_part",
-    "held_to_make",
-    "open_journal",
-    "open_output",
-]
-
 _FORMAT = 2
 """Of a journal; the first, a line for each input in order, did not say."""
 _LINE = re.compile(rb"\[(\d+),[^\0]+\]\n")  # a loss of power leaves zeros

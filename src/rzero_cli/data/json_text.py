@@ -19,8 +19,6 @@ import orjson
 
 from rzero_cli.errors import DataError
 
-__all__ = ["NESTED", "dumps", "parser", "quick_parser", "read_object", "shallow"]
-
 NESTED = "JSON nested too deeply"
 
 _COMPACT = (",", ":")

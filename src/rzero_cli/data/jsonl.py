@@ -21,20 +21,6 @@ from typing import Any
 from rzero_cli.data.json_text import NESTED, parser, shallow
 from rzero_cli.errors import DataError, UsageError
 
-__all__ = [
-    "BYTE_ORDER_MARK",
-    "Batch",
-    "Check",
-    "Line",
-    "Reject",
-    "checked",
-    "count_lines",
-    "parse_line",
-    "read_batches",
-    "read_lines",
-    "refuse",
-]
-
 _BATCH = 1 << 18
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 """Some editors begin a file with it, and `cat` puts it in the middle of one. It is read over."""

@@ -19,8 +19,6 @@ from typing import IO
 
 from rzero_cli.errors import RzeroError, UsageError
 
-__all__ = ["check_free", "held"]
-
 _TAKEN = (errno.EACCES, errno.EAGAIN)
 
 

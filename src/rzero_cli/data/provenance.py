@@ -22,16 +22,6 @@ from rzero_cli.data.whole_files import file_meta_path, write_json
 from rzero_cli.errors import UsageError
 from rzero_cli.system.processes import available_cores
 
-__all__ = [
-    "CHECKPOINT_META",
-    "adapter_base",
-    "content_hash",
-    "describe",
-    "hashed_parents",
-    "write_checkpoint_meta",
-    "write_file_meta",
-]
-
 CHECKPOINT_META = "rzero.json"
 _ADAPTER = "adapter_config.json"
 _PACKAGES = (

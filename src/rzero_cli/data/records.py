@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from rzero_cli.data.jsonl import Line
 
-__all__ = ["group_of", "p_hat_of", "texts_of", "vote_metrics", "votes_of"]
-
 
 def p_hat_of(line: Line) -> Decimal:
     """The record's `p_hat`, exact, when the line was read with `exact`.

@@ -10,8 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from rzero_cli.data.jsonl import Line
 
-__all__ = ["read_references", "with_references"]
-
 
 def read_references(
     lines: Iterable[Line], *, question_key: str = "question", reference_key: str = "reference"

@@ -16,8 +16,6 @@ from typing import IO, Any
 from rzero_cli.data.json_text import dumps
 from rzero_cli.data.whole_files import check_new_file, open_copy
 
-__all__ = ["Rejects", "open_rejects"]
-
 
 class Rejects:
     """Takes bad lines, as `jsonl.Reject`, and counts them."""

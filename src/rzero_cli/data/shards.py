@@ -14,8 +14,6 @@ from typing import TypeVar
 
 from rzero_cli.errors import UsageError
 
-__all__ = ["WHOLE", "Shard", "parse_shard"]
-
 T = TypeVar("T")
 
 

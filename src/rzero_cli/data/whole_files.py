@@ -19,22 +19,6 @@ from rzero_cli.errors import UsageError
 from rzero_cli.system.stdout import protect_stdout
 from rzero_cli.system.write_errors import named
 
-__all__ = [
-    "AtEnd",
-    "check_new",
-    "check_new_directory",
-    "check_new_file",
-    "file_meta_path",
-    "old_of",
-    "open_copy",
-    "open_directory",
-    "part_of",
-    "put_described",
-    "put_in_place",
-    "write_json",
-    "write_text",
-]
-
 # Of the 255 bytes that file systems give a name, what ours add to it.
 _LONGEST_NAME = 255 - len("..rejects.jsonl.part.lock")
 

@@ -16,21 +16,6 @@ from rzero_cli.errors import UsageError
 from rzero_cli.method.prompts import Prompt
 from rzero_cli.system.processes import importing
 
-__all__ = [
-    "DEFAULT_BATCH_SIZE",
-    "ENGINES",
-    "Asked",
-    "Completed",
-    "Completion",
-    "Engine",
-    "K",
-    "Sampling",
-    "check_engine",
-    "derived_seed",
-    "in_turn",
-    "open_engine",
-]
-
 K = TypeVar("K")
 T = TypeVar("T")
 

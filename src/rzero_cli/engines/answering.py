@@ -16,8 +16,6 @@ from rzero_cli.engines import Completion, Engine, K, Sampling, in_turn, open_eng
 from rzero_cli.method.prompts import Messages, prompt_for
 from rzero_cli.method.votes import Vote, vote
 
-__all__ = ["Labelled", "Solver", "open_solver"]
-
 
 @dataclass(frozen=True, slots=True)
 class Labelled:

@@ -10,8 +10,6 @@ from rzero_cli.engines import Completion, Engine, Sampling
 from rzero_cli.method.prompts import CHALLENGER, Messages, prompt_for
 from rzero_cli.method.question import parse_question, question_id
 
-__all__ = ["Drawn", "question_record", "sample_questions"]
-
 
 class Drawn(NamedTuple):
     """One draw: {id, question, proposed_answer}, or None where it is malformed, and its text."""

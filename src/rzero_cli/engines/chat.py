@@ -16,16 +16,6 @@ from typing import Any
 from rzero_cli.errors import RzeroError
 from rzero_cli.method.prompts import Prompt, plain_text
 
-__all__ = [
-    "CUT",
-    "PLAIN_STOPS",
-    "encode",
-    "end_tokens",
-    "render",
-    "room_for_prompt",
-    "stop_strings",
-]
-
 PLAIN_STOPS = ("\nuser:", "\nsystem:")
 """Where a model without a chat template has left its own turn (`method.prompts.plain_text`)."""
 

@@ -20,8 +20,6 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from transformers.generation import GenerationMode
 from transformers.generation.utils import GENERATION_MODES_MAPPING
 
-__all__ = ["decode"]
-
 LEAVING = 1 / 8
 """Share of a batch that has to have ended before its rows leave."""
 

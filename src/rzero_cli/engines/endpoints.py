@@ -20,8 +20,6 @@ import openai
 from rzero_cli.errors import RzeroError, UsageError
 from rzero_cli.system.secrets import redact
 
-__all__ = ["GIBBERISH", "KEY", "NOT_OURS", "PATIENCE", "Endpoint", "Endpoints", "pause", "said"]
-
 PATIENCE = 900.0
 """Seconds without any working endpoint after which a run ends."""
 GIBBERISH = (AttributeError, TypeError, ValueError)

@@ -20,8 +20,6 @@ from typing import Any, TypeVar
 from rzero_cli.engines import Asked, Completed, Completion, K
 from rzero_cli.method.prompts import Prompt
 
-__all__ = ["EventLoop", "as_they_finish"]
-
 T = TypeVar("T")
 _PATIENCE = 5.0
 """Seconds in which a loop that is closed has ended what it was doing."""

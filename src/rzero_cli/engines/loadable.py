@@ -13,8 +13,6 @@ from typing import Any
 
 from rzero_cli.errors import UsageError
 
-__all__ = ["check_adapter", "check_checkpoint", "has_tokenizer", "own_code"]
-
 _WEIGHTS, _ADAPTER = "model.safetensors", "adapter_model.safetensors"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _VOCABULARY = ("tokenizer.json", "*.model", "vocab.*", "*.vocab", "*.tiktoken", "tekken.json")

@@ -13,8 +13,6 @@ from rzero_cli.engines.loadable import check_adapter, check_checkpoint, has_toke
 from rzero_cli.engines.shapes import published
 from rzero_cli.errors import RzeroError, UsageError
 
-__all__ = ["adapter_base", "check_model", "offline_without_hub", "require"]
-
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 _HUB_PATIENCE = 3.0
 """Seconds for the hub to answer at all; its own libraries would try for up to a minute."""

@@ -36,8 +36,6 @@ from rzero_cli.errors import RzeroError, UsageError
 from rzero_cli.method.prompts import Prompt
 from rzero_cli.system.secrets import redact
 
-__all__ = ["DEFAULT_BATCH_SIZE", "OpenAIEngine"]
-
 DEFAULT_BATCH_SIZE = 256
 """Completions in flight at each endpoint: what `vllm serve` works on at a time on most machines."""
 # How far prompts are read ahead, in prompts that fill all endpoints: room for a slow one.

@@ -7,8 +7,6 @@ from typing import ClassVar
 
 from rzero_cli.fields import option
 
-__all__ = ["SamplingOptions"]
-
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class SamplingOptions:

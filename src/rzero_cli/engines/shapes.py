@@ -14,8 +14,6 @@ from rzero_cli.data.provenance import adapter_base
 from rzero_cli.data.toml_files import read_toml
 from rzero_cli.errors import RzeroError
 
-__all__ = ["Model", "model_of", "published", "read_model"]
-
 
 @dataclass(frozen=True, slots=True)
 class Model:

@@ -8,8 +8,6 @@ from typing import Any
 
 from rzero_cli.method.prompts import Messages, plain_text, prompt_for
 
-__all__ = ["SHARES", "estimate_tokens"]
-
 # English text in the tokenizers of today's models; mathematics takes more.
 _CHARACTERS_A_TOKEN = 4
 SHARES = {"at most": 1.0, "if half as long": 0.5, "if an eighth": 0.125}

@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, StoppingCriteria
 from transformers.utils import logging as transformers_logging
 
+from rzero_cli.data.provenance import adapter_base
 from rzero_cli.engines import (
     DEFAULT_BATCH_SIZE,
     Asked,
@@ -35,19 +36,9 @@ from rzero_cli.engines import (
     derived_seed,
 )
 from rzero_cli.engines.decoding import decode
-from rzero_cli.engines.models import adapter_base, require
+from rzero_cli.engines.models import require
 from rzero_cli.errors import RzeroError, UsageError
 from rzero_cli.method.prompts import Prompt
-
-__all__ = [
-    "FROM_CHECKPOINTS",
-    "TransformersEngine",
-    "default_device",
-    "load_adapter",
-    "load_model",
-    "load_tokenizer",
-    "out_of_memory",
-]
 
 BATCHES_PER_WINDOW = 4
 

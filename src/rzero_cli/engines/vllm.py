@@ -32,14 +32,12 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import IO, Any
 
+from rzero_cli.data.provenance import adapter_base
 from rzero_cli.engines import Asked, Completed, Completion, Engine, K, Sampling, chat, derived_seed
 from rzero_cli.engines.in_flight import EventLoop, as_they_finish
-from rzero_cli.engines.models import adapter_base
 from rzero_cli.errors import RzeroError, UsageError
 from rzero_cli.method.prompts import Prompt
 from rzero_cli.system.processes import ended_with_us
-
-__all__ = ["VllmEngine"]
 
 # How far prompts are read ahead, in prompts that fill the engine once: room for a slow one.
 _FULL = 16

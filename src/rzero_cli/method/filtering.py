@@ -13,8 +13,6 @@ from typing import Any
 
 from rzero_cli.errors import UsageError
 
-__all__ = ["band", "interval", "keep", "only_p_hat", "quick_keep"]
-
 Band = tuple[Decimal, Decimal]
 _MOST_PLACES = 1000
 """1/2 - 1e-999999999 has a billion digits."""

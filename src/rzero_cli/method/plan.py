@@ -13,8 +13,6 @@ from typing import Any
 
 from rzero_cli.errors import UsageError
 
-__all__ = ["LENGTH", "Plan", "make_plan", "tokens_written"]
-
 LENGTH = "completions/mean_length"
 """TRL's figure of the rollouts of a step, which stands with its first update alone."""
 

@@ -13,8 +13,6 @@ from typing import Any
 
 from rzero_cli.errors import UsageError
 
-__all__ = ["CHALLENGER", "SOLVER", "Messages", "Prompt", "load_prompt", "plain_text", "prompt_for"]
-
 Messages = list[dict[str, str]]
 Prompt = Messages | str
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from rzero_cli.answers import extract_boxed
 
-__all__ = ["parse_question"]
-
 _OPEN, _CLOSE = "<question>", "</question>"
 
 

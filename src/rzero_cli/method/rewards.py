@@ -21,17 +21,6 @@ from rzero_cli.errors import UsageError
 if TYPE_CHECKING:
     from rzero_cli.method.similarity import Floats
 
-__all__ = [
-    "ChallengerReward",
-    "challenger_rewards",
-    "check_tokenizer",
-    "cluster_questions",
-    "clusters_of",
-    "r_unc",
-    "solver_format",
-    "solver_reward",
-]
-
 RULES = ("paper", "official")
 REWARDED = ("label", "format", "random")
 """What the Solver can be rewarded for: agreeing with its label, or, as null controls, an answer

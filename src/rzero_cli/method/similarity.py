@@ -35,15 +35,6 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
     Floats = NDArray[np.float64]
 
-__all__ = [
-    "NLTK",
-    "condensed_distances",
-    "distance_matrix",
-    "pair_distance",
-    "self_bleu",
-    "tokenizer",
-]
-
 NLTK = "nltk"
 """The tokenizer name that stands for the authors' nltk BLEU."""
 

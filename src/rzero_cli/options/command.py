@@ -29,8 +29,6 @@ from rzero_cli.options.file_groups import LogFile, Quiet
 from rzero_cli.options.precedence import chosen_options, layers_of, typed_options
 from rzero_cli.system.messages import say
 
-__all__ = ["Call", "command"]
-
 G = TypeVar("G")
 
 

@@ -21,8 +21,6 @@ from rzero_cli.system.secrets import key_named_in
 if TYPE_CHECKING:
     from rzero_cli.engines.answering import Solver
 
-__all__ = ["EngineChoice", "check_url", "choose_engine", "choose_servers", "template_args"]
-
 
 @dataclass(frozen=True, slots=True)
 class EngineChoice:

@@ -18,15 +18,6 @@ from rzero_cli.fields import mark_of
 from rzero_cli.options import presets
 from rzero_cli.system.secrets import key_named_in
 
-__all__ = [
-    "TO_THE_ENVIRONMENT",
-    "chosen_options",
-    "config_given",
-    "layers_of",
-    "preset_given",
-    "typed_options",
-]
-
 TO_THE_ENVIRONMENT = "a key belongs into the environment (OPENAI_API_KEY, HF_TOKEN)"
 
 

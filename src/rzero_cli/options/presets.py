@@ -14,16 +14,6 @@ from typing import Any
 from rzero_cli.data.toml_files import read_toml
 from rzero_cli.errors import UsageError
 
-__all__ = [
-    "CONFIG_NAME",
-    "load_config",
-    "merge",
-    "preset_keys",
-    "preset_names",
-    "preset_value",
-    "table_of",
-]
-
 Layer = dict[str, Any]
 BASE_PRESET = "paper"
 CONFIG_NAME = "rzero.toml"

@@ -16,8 +16,6 @@ from rzero_cli.errors import DataError, UsageError
 from rzero_cli.options.command import Call
 from rzero_cli.options.file_groups import Lines, Written
 
-__all__ = ["Input", "part_seed"]
-
 
 class Input:
     """The records of a command's files.

@@ -17,8 +17,6 @@ from rzero_cli.system.processes import rank
 from rzero_cli.system.progress import MetricsLog
 from rzero_cli.system.progress_display import Look, Tell, watched
 
-__all__ = ["interval_of_filter", "kept_by_filter", "progress"]
-
 
 def progress(
     call: Call,

@@ -13,8 +13,6 @@ from rzero_cli.options.command import Call
 from rzero_cli.options.file_groups import ResumableTarget
 from rzero_cli.options.source import Input
 
-__all__ = ["hashed", "made_from", "open_records", "origin_of", "record_origin"]
-
 
 @contextmanager
 def open_records(

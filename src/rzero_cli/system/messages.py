@@ -10,8 +10,6 @@ from rzero_cli.system.processes import rank
 from rzero_cli.system.secrets import redact
 from rzero_cli.system.terminal import printable
 
-__all__ = ["print_json", "say"]
-
 
 def say(message: str, *, quiet: bool = False) -> None:
     """Print one line on standard error; of several processes only rank 0 does."""

@@ -26,8 +26,6 @@ from typing import Any, TypeVar
 from rzero_cli.errors import RzeroError
 from rzero_cli.system.processes import available_cores, end_with_parent
 
-__all__ = ["in_order"]
-
 T = TypeVar("T")
 A = TypeVar("A")
 R = TypeVar("R")

@@ -12,15 +12,6 @@ from contextlib import contextmanager, suppress
 
 from rzero_cli.system.secrets import without_keys
 
-__all__ = [
-    "available_cores",
-    "end_with_parent",
-    "ended_with_us",
-    "importing",
-    "rank",
-    "world_size",
-]
-
 _PR_SET_PDEATHSIG = 1
 
 

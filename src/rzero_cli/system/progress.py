@@ -19,8 +19,6 @@ from typing import Any
 
 from rzero_cli.system.secrets import redact
 
-__all__ = ["MetricsLog", "Moment", "Window", "check_log_file", "duration", "means"]
-
 Figures = Mapping[str, float]
 _RECENT = 60.0
 """Seconds that a rate is taken over, if enough happens in them."""

@@ -18,8 +18,6 @@ from typing import Any
 from rzero_cli.system.messages import say
 from rzero_cli.system.progress import MetricsLog, Moment, Window
 
-__all__ = ["Look", "Tell", "watched"]
-
 Look = Callable[[], Mapping[str, float]]
 """How far a stage is: `done` (with what an earlier run had; not there before the work begins),
 `before`, where that run's part of it is not known when the work begins, `tokens` generated where a

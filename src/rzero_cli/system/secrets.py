@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-__all__ = ["key_named_in", "redact", "without_keys", "without_userinfo"]
-
 _VARIABLE = re.compile(r"(^|_)(KEY|TOKEN|SECRET|PASSWORD)$")
 _SHORTEST = 8  # `none` and `EMPTY`, which servers without keys are given, are words of messages
 _FIELD = re.compile(

@@ -16,8 +16,6 @@ from rzero_cli.errors import ClosedPipe, RzeroError, UsageError
 from rzero_cli.system.terminal import json_on_terminal
 from rzero_cli.system.write_errors import named
 
-__all__ = ["nothing_on_stdout", "protect_stdout"]
-
 
 class _StandardOutput(io.FileIO):
     """Says of its own errors whose they are: what else fails meanwhile has no part in them."""

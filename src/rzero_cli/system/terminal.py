@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.text import Text
 
-__all__ = ["json_on_terminal", "plain", "printable"]
-
 _CONTROLS = "\x7f-\x9f"  # DEL and C1, among them the one byte that begins a sequence as ESC [ does
 _INVISIBLE = (
     "\u2028\u2029"  # ends of lines

@@ -10,8 +10,6 @@ from pathlib import Path
 
 from rzero_cli.errors import RzeroError
 
-__all__ = ["named"]
-
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 
 

@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from rzero_cli.engines.models import adapter_base
+from rzero_cli.data.provenance import adapter_base
 from rzero_cli.engines.transformers import load_adapter, load_model
 from rzero_cli.training.ranks import on_first
 from rzero_cli.training.saving import save_as_it_is

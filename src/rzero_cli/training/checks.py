@@ -8,7 +8,8 @@ from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 
-from rzero_cli.engines.models import adapter_base, require
+from rzero_cli.data.provenance import adapter_base
+from rzero_cli.engines.models import require
 from rzero_cli.errors import UsageError
 from rzero_cli.method.plan import Plan, make_plan
 from rzero_cli.training.launch import processes_of
