@@ -26,7 +26,7 @@ ROUNDS = int(os.environ.get("RZERO_BENCH_ROUNDS", "5"))
 COMMANDS = (
     *("challenge", "sample", "label", "filter", "train-solver", "eval", "score", "vote", "grade"),
     *("oracle", "merge", "stats", "compare", "report", "guard", "lineage", "tiny-base", "init"),
-    *("warm", "env"),
+    "env",
 )
 FEW = ("--max-tokens", "4", "--preset", "tiny", "--quiet", "--force")
 

@@ -124,6 +124,9 @@ def test_report_orders_stats_by_iteration(stubbed: Path) -> None:
         (["GUARD=probe"], "PROBE=: must be a file of true answers, to other questions"),
         (["GUARD=probe", "PROBE=heldout.jsonl"], "PROBE=heldout.jsonl: must be a file"),
         (["GUARD=answers"], "GUARD=answers: must be probe, diversity or probe,diversity"),
+        (["GUARD=probediversity"], "GUARD=probediversity: must be"),
+        (["GUARD=probe diversity"], "GUARD=probe diversity: must be"),
+        (["GUARD=probe;diversity"], "GUARD=probe;diversity: must be"),
     ],
 )
 def test_guard_option_errors_come_before_any_stage(
@@ -133,6 +136,19 @@ def test_guard_option_errors_come_before_any_stage(
     assert done.returncode == 2
     assert message in done.stderr
     assert not (stubbed / "commands.log").exists()
+
+
+def test_demo_can_be_guarded_and_shown_before_its_base_is_there(folder: Path) -> None:
+    plan = make(folder, "-n", "demo", "SIZE=small", "ITERATIONS=1", "GUARD=probe,diversity")
+    assert plan.returncode == 0, plan.stderr
+    found = commands(plan.stdout)
+    assert found[0] == "tiny-base"
+    assert found.count("train-solver") >= 2
+    verdict = [line for line in plan.stdout.splitlines() if "rzero_cli guard" in line][-1]
+    assert verdict.split("rzero_cli ")[1].split()[:4] == [
+        *("guard", "runs/demo-small", "--guard", "probe,diversity")
+    ]
+    assert "--preset tiny" in verdict
 
 
 def test_guarded_dry_run_reads_like_the_algorithm(folder: Path) -> None:

@@ -119,7 +119,7 @@ report: ## table and picture of RUN and figures of its questions, into its folde
 	$(REPORT)
 
 # With GUARD each model is put to the probe, each iteration is judged, and the next one is begun, by a
-# make of its own, if it passed. `make -n` shows them all.
+# make of its own, if it passed. `make -n` shows what is left to make, and the last guard.
 JUDGE = $(RZERO) guard $R --guard $(GUARD) $(GUARD_FLAGS) $(PRESET_FLAG)
 TRIPPED := '^  "tripped": true' $R/iter-
 SHOWN := $(findstring n,$(filter-out --%,$(firstword -$(MAKEFLAGS))))
@@ -161,8 +161,10 @@ needs-model:
 needs-oracle:
 	@$(if $(ORACLE_FLAGS),,$(error ORACLE_FLAGS is not set, and true answers are asked for: ORACLE_FLAGS='--oracle-endpoint URL --oracle-model NAME'))
 needs-guard: needs-model
-	@$(if $(filter probe diversity probe%diversity diversity%probe,$(GUARD)),,$(error GUARD=$(GUARD): must be probe, diversity or probe,diversity))
-	@$(if $(and $(findstring probe,$(GUARD)),$(if $(filter-out $(HELDOUT),$(wildcard $(PROBE))),,1)),$(error PROBE=$(PROBE): must be a file of true answers, to other questions than HELDOUT))
+	@case "$(GUARD)" in probe|diversity|probe,diversity|diversity,probe) ;; \
+	  *) echo "GUARD=$(GUARD): must be probe, diversity or probe,diversity" >&2; exit 2;; esac
+	@case "$(GUARD)" in *probe*) test -f "$(PROBE)" && test "$(PROBE)" != "$(HELDOUT)" || { \
+	  echo "PROBE=$(PROBE): must be a file of true answers, to other questions than HELDOUT" >&2; exit 2; };; esac
 
 # The base model of the demo is made here. SIZE=small is for a quick look.
 SIZE ?= demo
@@ -171,11 +173,11 @@ DEMO := $(if $(filter r-zero,$(RUN)),demo$(addprefix -,$(filter-out demo,$(SIZE)
 $(RUNS)/tiny-base-%/rzero.json:
 	@mkdir -p $(RUNS)
 	$(RZERO) tiny-base --size $(SIZE) --seed $(SEED) $(BASE_FLAGS) $(if $(wildcard $(@D)),--force) -o $(@D)
+TINY = RUN=$(DEMO) PRESET=tiny TRUTH=1 MODEL=$(BASE) HELDOUT=$(BASE)/heldout.jsonl PROBE=$(BASE)/probe.jsonl
 demo: export OMP_NUM_THREADS ?= 1
 demo: $$(BASE)/rzero.json ## the loop on a small model made here, beside the base-Challenger baseline, one core each
-	$(MAKE) -j2 loop base-challenger RUN=$(DEMO) PRESET=tiny TRUTH=1 MODEL=$(BASE) HELDOUT=$(BASE)/heldout.jsonl PROBE=$(BASE)/probe.jsonl
-	$(MAKE) report RUN=$(DEMO)
-	$(if $(GUARD),@$(JUDGE:$R=$(RUNS)/$(DEMO)))
+	$(MAKE) -j2 loop base-challenger $(TINY)
+	$(MAKE) run $(TINY)
 
 help: ## this list; what can be set is at the head of the Makefile
 	@awk -F ' *## ' '/^[$$a-z].* ## / {sub(/^[$$]R./, ""); sub("[:/].*", "", $$1); printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
