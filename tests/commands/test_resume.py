@@ -14,7 +14,7 @@ import pytest
 from conftest import Rzero
 from helpers.boxed_answers import boxed
 from helpers.forkserver import Forked, ForkServer
-from helpers.json_lines import journaled, jsonl
+from helpers.json_lines import jsonl, recorded
 from helpers.scripted_server import Body, Reply, ScriptedServer, error, question
 
 
@@ -72,7 +72,7 @@ def test_interrupted_label_resumes_to_the_same_bytes(
     part.unlink()
 
     assert _interrupt(forks, tmp_path, command, signal.SIGINT) == 130
-    finished = journaled(part)
+    finished = recorded(part)
     assert 5 <= len(finished) < len(rows)
     resumed = rzero(*command, "-o", "out.jsonl", "--resume")
     assert resumed.status == 0, resumed.stderr
@@ -148,7 +148,7 @@ def test_resume_accepts_another_batch_size_and_says_so(rzero: Rzero, tmp_path: P
     with ScriptedServer(answer) as server:
         command = ("label", "q.jsonl", "--endpoint", server.url, "--m", "2", "-o", "l.jsonl")
         assert rzero(*command, "--batch-size", "1").status == 1
-        finished = journaled(tmp_path / "l.jsonl.part")
+        finished = recorded(tmp_path / "l.jsonl.part")
         assert sorted(finished) == [0, 1, 2]
         other = rzero(*command, "--batch-size", "4", "--top-k", "5", "--resume")
         assert (other.status, other.stderr.count("\n")) == (2, 1)

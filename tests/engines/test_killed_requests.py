@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.hostile_answers import NEVER
 from helpers.json_lines import journaled
 
 pytest.importorskip("openai")
@@ -88,6 +89,46 @@ def test_killed_stage_does_not_repeat_finished_requests(
     assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
     records = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert [record["question"] for record in records] == [str(n) for n in range(40)]
+    assert not list(tmp_path.glob("*.part*"))
+
+
+@pytest.mark.parametrize("stage", [["label"], ["score"], ["oracle", "--known"]])
+def test_kill_while_a_vote_takes_long_repeats_no_finished_request(
+    rzero, tmp_path: Path, stage: list[str]
+) -> None:
+    (tmp_path / "q.jsonl").write_text("".join(f'{{"question": "{n}"}}\n' for n in range(20)))
+    asked = threading.Event()
+
+    def answer(body: Body) -> Reply:
+        if int(question(body)) > 1:
+            asked.wait(60)
+            time.sleep(0.5)  # until the first one is being voted on
+            return boxed(body)
+        asked.set()
+        # No two of them can be told apart or together within the time limit.
+        hard = (NEVER.replace("17", str(17 + i)) for i in range(5))
+        return 200, completion(*(rf"\boxed{{{one}}}" for one in hard))
+
+    name, *options = stage
+    endpoint = "--oracle-endpoint" if name == "oracle" else "--endpoint"
+    part = tmp_path / "out.jsonl.part"
+
+    def waiting() -> set[int]:
+        """The inputs whose answers are kept, and wait for the vote on others."""
+        kept = {n: value for n, value in journaled(part).items() if isinstance(value, list)}
+        return {n for n, (_, of) in kept.items() if isinstance(of, list)}
+
+    with ScriptedServer(answer) as server:
+        command = [name, "q.jsonl", endpoint, server.url, "--m", "5", *options, "-o", "out.jsonl"]
+        kill(tmp_path, command, lambda _: len(waiting()) > 4)
+        assert len(waiting()) > 4
+        there, before = {*map(str, journaled(part))}, len(server.requests)
+        done = rzero(*command, "--resume")
+        assert done.status == 0, done.stderr
+        assert not there & {question(body) for body in server.requests[before:]}
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    key = "reference" if name == "oracle" else "answer"
+    assert {row["question"]: row[key] for row in rows[2:]} == {str(n): str(n) for n in range(2, 20)}
     assert not list(tmp_path.glob("*.part*"))
 
 

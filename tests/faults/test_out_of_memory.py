@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from conftest import Ended, Rzero
-from helpers.json_lines import journaled
+from helpers.json_lines import recorded
 
 pytestmark = pytest.mark.slow
 
@@ -59,7 +59,7 @@ def test_label_out_of_memory_keeps_finished_records_and_resumes(
         "finished\n"
     )
     assert not (tmp_path / "out.jsonl").exists()
-    kept = journaled(tmp_path / "out.jsonl.part")
+    kept = recorded(tmp_path / "out.jsonl.part")
     assert len(kept) == 10
     for name in ("part", "part.json"):
         shutil.copy(tmp_path / f"out.jsonl.{name}", tmp_path / f"smaller.jsonl.{name}")

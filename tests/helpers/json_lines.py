@@ -21,10 +21,16 @@ def records(ended: Ended) -> list[dict[str, Any]]:
 
 def journaled(part: Path) -> dict[int, Any]:
     """What a journal has of each input, by its number; a last line that is not whole is left out.
-    No input has two lines."""
+    No input has two records."""
     lines = [json.loads(line) for line in part.read_bytes().split(b"\n")[:-1]]
-    assert len({number for number, _ in lines}) == len(lines)
+    records = [number for number, value in lines if not isinstance(value, list)]
+    assert len({*records}) == len(records)
     return dict(lines)
+
+
+def recorded(part: Path) -> dict[int, Any]:
+    """The records of a journal, by the numbers of their inputs, without what is only kept."""
+    return {n: value for n, value in journaled(part).items() if not isinstance(value, list)}
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ class Scripted(Engine):
         self.script, self.truncated, self.asked = script, truncated, 0
 
     def complete(
-        self, asked: Asked[K], sampling: Sampling, *, done: Collection[int] = ()
+        self, asked: Asked[K], sampling: Sampling, *, done: Collection[int] = (), **more: Any
     ) -> Completed[K]:
         for number, (item, messages) in enumerate(asked):
             if number in done:

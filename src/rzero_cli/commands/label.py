@@ -124,7 +124,7 @@ def label(
             ((number, line), line.text(key.question_key))
             for number, line in enumerate(part.of(given.lines()))
         )
-        for (number, line), labelled in opened.answer(asked, done=out.done):
+        for (number, line), labelled in opened.answer(asked, done=out.done, out=out):
             record = line.record | vote_keys(labelled.vote, labelled.answers)
             if labelling.keep_completions:
                 record["completions"] = [c.text for c in labelled.completions]

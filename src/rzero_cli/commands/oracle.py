@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rzero_cli.answers.rules import Rules
-from rzero_cli.data.journal import check_output
+from rzero_cli.data.journal import Output, check_output
 from rzero_cli.data.jsonl import Line, read_lines
 from rzero_cli.data.references import read_references
 from rzero_cli.data.shards import parse_shard
@@ -38,11 +38,9 @@ from rzero_cli.system.progress import means
 
 Asked = tuple[int, Line]
 """A question: its number and its record."""
-Ask = Callable[
-    [Iterable[tuple[Asked, str]], Collection[int]], Iterator[tuple[Asked, str | None, int]]
-]
-"""Of questions and their texts, and the numbers of those to leave out, gives each with its true
-answer and the tokens it took."""
+Ask = Callable[[Iterable[tuple[Asked, str]], Output], Iterator[tuple[Asked, str | None, int]]]
+"""Of questions and their texts, and the output that may have some of them, gives each of the others
+with its true answer and the tokens it took."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -158,7 +156,7 @@ def oracle(
             ((number, line), line.text(question_key))
             for number, line in enumerate(part.of(given.lines()))
         )
-        for (number, line), reference, spent in ask(asked, out.done):
+        for (number, line), reference, spent in ask(asked, out):
             record = line.record
             # One oracle after another: what an earlier one knew stays.
             reference = record.get(reference_key) if reference is None else reference
@@ -189,9 +187,9 @@ def _open(
             served: Any = solver.engine
 
             def ask(
-                asked: Iterable[tuple[Asked, str]], done: Collection[int]
+                asked: Iterable[tuple[Asked, str]], out: Output
             ) -> Iterator[tuple[Asked, str | None, int]]:
-                for question, one in solver.answer(asked, done=done):
+                for question, one in solver.answer(asked, done=out.done, out=out):
                     yield question, one.vote.answer, sum(c.tokens for c in one.completions)
 
             yield ask, {"oracle": str(served.model)}
@@ -211,9 +209,11 @@ def _open(
 
 def _each(find: Callable[[str], str | None]) -> Ask:
     def ask(
-        asked: Iterable[tuple[Asked, str]], done: Collection[int]
+        asked: Iterable[tuple[Asked, str]], out: Output
     ) -> Iterator[tuple[Asked, str | None, int]]:
-        return ((question, find(text), 0) for question, text in asked if question[0] not in done)
+        return (
+            (question, find(text), 0) for question, text in asked if question[0] not in out.done
+        )
 
     return ask
 

@@ -111,7 +111,7 @@ def score(
         enter(progress(call, total, look, unit="questions", out=out))
         for number, lines in part.of(enumerate(_batches(lines_in, batch))):
             first = done
-            earlier = [out.done.get(first + i) for i in range(len(lines))]
+            earlier = [out.done.get(first + i) or out.kept(first + i) for i in range(len(lines))]
             if all(isinstance(value, dict) for value in earlier):  # they have their rewards
                 done += len(lines)
                 continue
@@ -126,7 +126,13 @@ def score(
             ready = first + len(lines) - len(missing) + len(known)
             if len(known) < len(missing):
                 asked = ((i, lines[i].text(question_key)) for i in missing)
-                for i, label in opened().answer(asked, seed=seeded.seed + number, done=known):
+                for i, label in opened().answer(
+                    asked,
+                    seed=seeded.seed + number,
+                    done=known,
+                    out=out,
+                    numbers=[first + i for i in missing],
+                ):
                     keys = vote_keys(label.vote, label.answers)
                     out.keep(first + i, [records[i][question_key], keys])
                     records[i] = records[i] | keys
@@ -184,7 +190,9 @@ def _as_it_was(value: Any, line: Line, question_key: str) -> dict[str, Any]:
     if isinstance(value, dict):
         return value
     question, added = value or (None, {})
-    return line.record | added if added and question == line.record[question_key] else line.record
+    if isinstance(added, dict) and added and question == line.record[question_key]:
+        return line.record | added
+    return line.record  # answers without a vote are the Solver's matter
 
 
 def _batches(lines: Iterable[Line], size: int | None) -> Iterator[list[Line]]:

@@ -8,8 +8,8 @@ inputs, when the stage has finished. One process at a time makes a target.
 from __future__ import annotations
 
 import json
-import re
 import shutil
+import threading
 from array import array
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
@@ -34,7 +34,6 @@ from rzero_cli.system.write_errors import named
 
 _FORMAT = 2
 """Of a journal; the first, a line for each input in order, did not say."""
-_LINE = re.compile(rb"\[(\d+),[^\0]+\]\n")  # a loss of power leaves zeros
 _loads = parser()
 
 SETTINGS = ".settings.json"
@@ -79,26 +78,35 @@ class Output:
                 self._writer.write(ready)
             self._turn += 1
 
-    def keep(self, number: int, value: object) -> None:
-        """Have the journal hold something of an input until its record is written."""
+    def keep(self, number: int, value: list[Any]) -> None:
+        """Have the journal hold something of an input until its record is written. From any
+        thread."""
+
+    def kept(self, number: int) -> Any:
+        """What the journal holds of an input that has no record yet; None if nothing."""
 
 
 class Journal(Output, Mapping[int, Any]):
-    """The output to a file: what it has of each input, by number.
+    """The output to a file: the record that it has of each input, by number.
 
-    Its file grows by a line `[number,value]` at a time. Of several with one number the last counts;
-    what is no such line is left out, and a torn last one, as a crash leaves, is cut off.
+    Its file grows by a line `[number,value]` at a time. The value is a record, or null where the
+    input gives none; or, until then, a list of what is kept. Of several lines with one number the
+    last counts; what is no such line is left out, and a torn last one, as a crash leaves, is cut
+    off.
     """
 
     def __init__(self, path: Path) -> None:
         self._places = array("q")  # where the line of each number begins, -1 where there is none
+        self._kept, self._lock = set[int](), threading.Lock()
         self._count = self._end = 0
+        self._failed: OSError | None = None
         with path.open("rb+") as lines:
             for raw in lines:
                 if not raw.endswith(b"\n"):
                     break
-                if found := _LINE.fullmatch(raw):
-                    self._put(int(found[1]))
+                with suppress(ValueError, TypeError):  # a loss of power leaves zeros
+                    number, value = _loads(raw.decode())
+                    self._put(number, value)
                 self._end += len(raw)
             lines.truncate(self._end)
         self.done, self.earlier = self, self._count
@@ -109,16 +117,15 @@ class Journal(Output, Mapping[int, Any]):
         self._lines.close()
         self._appended.close()
 
-    def write(self, number: int, record: object) -> None:
+    def write(self, number: int, record: Mapping[str, Any] | None) -> None:
         """Append a line."""
-        line = dumps([number, record]) + b"\n"
-        self._appended.write(line)
-        self._appended.flush()
-        self._put(number)
-        self._end += len(line)
+        self._append(number, record)
 
-    def keep(self, number: int, value: object) -> None:
-        self.write(number, value)
+    def keep(self, number: int, value: list[Any]) -> None:
+        self._append(number, value)
+
+    def kept(self, number: int) -> Any:
+        return _loads(self._raw(number).decode()) if number in self._kept else None
 
     def copy_records(self, stream: IO[bytes]) -> None:
         """Write the records as lines of their own, in the order of the inputs."""
@@ -132,22 +139,42 @@ class Journal(Output, Mapping[int, Any]):
         return _loads(self._raw(number).decode())
 
     def __contains__(self, number: object) -> bool:
-        return isinstance(number, int) and number < len(self._places) and self._places[number] >= 0
+        return self._has(number) and number not in self._kept
 
     def __iter__(self) -> Iterator[int]:
-        return (number for number, place in enumerate(self._places) if place >= 0)
+        return filter(self.__contains__, range(len(self._places)))
 
     def __len__(self) -> int:
         return self._count
 
-    def _put(self, number: int) -> None:
+    def _has(self, number: object) -> bool:
+        return isinstance(number, int) and number < len(self._places) and self._places[number] >= 0
+
+    def _append(self, number: int, value: object) -> None:
+        line = dumps([number, value]) + b"\n"
+        with self._lock:
+            if self._failed:  # also where another thread was told
+                raise self._failed
+            try:
+                self._appended.write(line)
+                self._appended.flush()
+            except OSError as error:
+                self._failed = error
+                raise
+            self._put(number, value)
+            self._end += len(line)
+
+    def _put(self, number: int, value: object) -> None:
         self._places.extend(repeat(-1, number + 1 - len(self._places)))
-        self._count += self._places[number] < 0
+        self._count -= number in self
         self._places[number] = self._end
+        (self._kept.add if isinstance(value, list) else self._kept.discard)(number)
+        self._count += number in self
 
     def _raw(self, number: int) -> bytes:
-        self._lines.seek(self._places[number])
-        line = self._lines.readline()
+        with self._lock:
+            self._lines.seek(self._places[number])
+            line = self._lines.readline()
         return line[line.index(b",") + 1 : -2]
 
 

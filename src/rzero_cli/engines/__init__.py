@@ -55,13 +55,19 @@ class Completion:
 Asked = Iterable[tuple[K, Prompt]]
 """Prompts, each with whatever it belongs to."""
 Completed = Iterator[tuple[K, list[Completion]]]
+Keep = Callable[[int, list[Completion]], None]
 
 
 class Engine(Protocol):
     """Something that completes prompts. An engine has `complete` and inherits `generate`."""
 
     def complete(
-        self, asked: Asked[K], sampling: Sampling, *, done: Collection[int] = ()
+        self,
+        asked: Asked[K],
+        sampling: Sampling,
+        *,
+        done: Collection[int] = (),
+        keep: Keep | None = None,
     ) -> Completed[K]:
         """Complete prompts, lazily read with bounded look-ahead, and yield each as it finishes.
 
@@ -72,6 +78,9 @@ class Engine(Protocol):
             sampling: n completions for each.
             done: places in `asked`, from 0, of prompts to leave out because an earlier run has
                 completed them. The others are completed as if nothing had been left out.
+                A place is looked up when its prompt has been read.
+            keep: given the place and the completions of a prompt that has to wait to be yielded,
+                since the caller is busy with others. From any thread.
 
         Yields:
             What a prompt belongs to, with its `sampling.n` completions. An error of `asked` comes

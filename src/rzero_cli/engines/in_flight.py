@@ -17,7 +17,7 @@ from functools import partial
 from queue import Empty, Queue
 from typing import Any, TypeVar
 
-from rzero_cli.engines import Asked, Completed, Completion, K
+from rzero_cli.engines import Asked, Completed, Completion, K, Keep
 from rzero_cli.method.prompts import Prompt
 
 T = TypeVar("T")
@@ -75,7 +75,9 @@ def as_they_finish(
     begin: Callable[[int, Prompt], Future[list[Completion]]],
     *,
     window: int,
+    times: int = 1,
     done: Collection[int] = (),
+    keep: Keep | None = None,
 ) -> Completed[K]:
     """Complete prompts and yield each result when it is finished; see `Engine.complete`.
 
@@ -83,13 +85,18 @@ def as_they_finish(
         asked: read as results come out, at most `window` ahead of the first that is missing.
         begin: begins to complete a prompt, given its number.
         window: prompts begun from the first without a result on.
-        done: numbers of prompts to leave out.
+        times: how often each completion counts.
+        done, keep: as for `Engine.complete`.
     """
     ready: Queue[tuple[int, Any, Future[list[Completion]] | None]] = Queue()
     room, over = threading.Semaphore(window), threading.Event()
     begun: dict[int, Future[list[Completion]]] = {}
+    idle = threading.Event()  # the caller waits: it takes what is finished at once
 
-    def finish(place: int, item: K, future: Future[list[Completion]]) -> None:
+    def finish(place: int, number: int, item: K, future: Future[list[Completion]]) -> None:
+        good = not future.cancelled() and future.exception() is None
+        if keep and good and not (idle.is_set() and ready.empty()):
+            keep(number, future.result() * times)
         ready.put((place, item, future))
 
     def read() -> None:
@@ -104,7 +111,7 @@ def as_they_finish(
                 if over.is_set():
                     return
                 begun[count] = future = begin(number, prompt)
-                future.add_done_callback(partial(finish, count, item))
+                future.add_done_callback(partial(finish, count, number, item))
                 count += 1
         except BaseException as raised:
             error = raised
@@ -115,11 +122,13 @@ def as_they_finish(
     total, count, first, early = None, 0, 0, set[int]()
     try:
         while count != total:
+            idle.set()
             place, item, future = _next(ready)
+            idle.clear()
             if future is None:  # the end of `asked`
                 total, error = place, item
                 continue
-            yield item, future.result()
+            yield item, future.result() * times
             del begun[place]
             count += 1
             early.add(place)

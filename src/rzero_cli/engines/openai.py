@@ -20,7 +20,16 @@ from typing import Any
 
 import openai
 
-from rzero_cli.engines import Asked, Completed, Completion, Engine, K, Sampling, derived_seed
+from rzero_cli.engines import (
+    Asked,
+    Completed,
+    Completion,
+    Engine,
+    K,
+    Keep,
+    Sampling,
+    derived_seed,
+)
 from rzero_cli.engines.chat import CUT, room_for_prompt
 from rzero_cli.engines.endpoints import (
     GIBBERISH,
@@ -111,7 +120,12 @@ class OpenAIEngine(Engine):
         self._loop.close(*(endpoint.client.close() for endpoint in self._endpoints.all))
 
     def complete(
-        self, asked: Asked[K], sampling: Sampling, *, done: Collection[int] = ()
+        self,
+        asked: Asked[K],
+        sampling: Sampling,
+        *,
+        done: Collection[int] = (),
+        keep: Keep | None = None,
     ) -> Completed[K]:
         """Complete prompts; see `Engine.complete`.
 
@@ -128,8 +142,8 @@ class OpenAIEngine(Engine):
 
         capacity = len(self._endpoints.all) * max(1, self._batch_size // drawn)
         first_run = not done
-        for item, completions in as_they_finish(asked, begin, window=_FULL * capacity, done=done):
-            yield item, completions * (sampling.n // drawn)
+        times, window = sampling.n // drawn, _FULL * capacity
+        yield from as_they_finish(asked, begin, window=window, times=times, done=done, keep=keep)
         if self._refused and first_run and not self._answered:
             raise RzeroError(f"{self._endpoints.all[0].url}: has no room for any of these prompts")
 

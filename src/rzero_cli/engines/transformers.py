@@ -31,6 +31,7 @@ from rzero_cli.engines import (
     Completion,
     Engine,
     K,
+    Keep,
     Sampling,
     chat,
     derived_seed,
@@ -236,7 +237,12 @@ class TransformersEngine(Engine):
             torch.cuda.empty_cache()
 
     def complete(
-        self, asked: Asked[K], sampling: Sampling, *, done: Collection[int] = ()
+        self,
+        asked: Asked[K],
+        sampling: Sampling,
+        *,
+        done: Collection[int] = (),
+        keep: Keep | None = None,
     ) -> Completed[K]:
         """Complete prompts; see `Engine.complete`."""
         size = max(1, BATCHES_PER_WINDOW * self.batch_size // sampling.n)
@@ -244,7 +250,7 @@ class TransformersEngine(Engine):
         source, first = _until_error(asked, errors), 0
         while window := list(islice(source, size)):
             if missing := {i for i in range(len(window)) if first + i not in done}:
-                yield from self._window(window, missing, sampling, first)
+                yield from self._window(window, missing, sampling, first, keep)
             first += len(window)
         for error in errors:
             raise error
@@ -255,6 +261,7 @@ class TransformersEngine(Engine):
         missing: set[int],
         sampling: Sampling,
         first: int,
+        keep: Keep | None,
     ) -> Completed[K]:
         """Complete the prompts at some places. Each batch is that of an uninterrupted run, or is
         left out."""
@@ -272,10 +279,16 @@ class TransformersEngine(Engine):
                 if not missing.isdisjoint(batch):
                     seed = derived_seed(sampling.seed, first, at)
                     drawn = self._batch([tokens[i] for i in batch], sampling, kind, seed)
+                    finished = []
                     for i, completion in zip(batch, drawn, strict=True):
                         results[i].append(completion)
                         if i in missing and len(results[i]) == sampling.n:
-                            yield window[i][0], results[i]
+                            finished.append(i)
+                    if keep:
+                        for i in finished[1:]:
+                            keep(first + i, results[i])
+                    for i in finished:
+                        yield window[i][0], results[i]
                 at += len(batch)
 
     def _encode(self, prompt: Prompt, sampling: Sampling) -> list[int]:

@@ -33,7 +33,17 @@ from pathlib import Path
 from typing import IO, Any
 
 from rzero_cli.data.provenance import adapter_base
-from rzero_cli.engines import Asked, Completed, Completion, Engine, K, Sampling, chat, derived_seed
+from rzero_cli.engines import (
+    Asked,
+    Completed,
+    Completion,
+    Engine,
+    K,
+    Keep,
+    Sampling,
+    chat,
+    derived_seed,
+)
 from rzero_cli.engines.in_flight import EventLoop, as_they_finish
 from rzero_cli.errors import RzeroError, UsageError
 from rzero_cli.method.prompts import Prompt
@@ -143,7 +153,12 @@ class VllmEngine(Engine):
         self._to_close.close()
 
     def complete(
-        self, asked: Asked[K], sampling: Sampling, *, done: Collection[int] = ()
+        self,
+        asked: Asked[K],
+        sampling: Sampling,
+        *,
+        done: Collection[int] = (),
+        keep: Keep | None = None,
     ) -> Completed[K]:
         """Complete prompts; see `Engine.complete`.
 
@@ -180,9 +195,8 @@ class VllmEngine(Engine):
                 self._notify_once(chat.CUT)
             return self._loop.submit(self._complete(tokens[-room:], params))
 
-        window = _FULL * max(1, self._sequences // drawn)
-        for item, completions in as_they_finish(asked, begin, window=window, done=done):
-            yield item, completions * (sampling.n // drawn)
+        times, window = sampling.n // drawn, _FULL * max(1, self._sequences // drawn)
+        yield from as_they_finish(asked, begin, window=window, times=times, done=done, keep=keep)
 
     async def _complete(self, tokens: list[int], params: Any) -> list[Completion]:
         if len(tokens) >= self._longest:
