@@ -122,10 +122,11 @@ def test_last_line_of_an_input_counts(tmp_path: Path) -> None:
     with open_output(str(target), settings={}) as out:
         out.write(1, {"i": "first"})
         out.keep(0, ["an answer"])
-        assert out.done[0] == ["an answer"]
+        assert (out.kept(0), out.kept(1), list(out.done)) == (["an answer"], None, [1])
         out.write(1, {"i": "second"})
         out.write(0, {"i": 0})
-        assert (len(out.done), out.done[0]) == (2, {"i": 0})
+        assert (out.kept(0), len(out.done), out.done[0]) == (None, 2, {"i": 0})
+        out.keep(7, ["of an input that is no longer there"])
     assert target.read_bytes() == b'{"i":0}\n{"i":"second"}\n'
 
 
