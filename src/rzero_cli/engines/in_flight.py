@@ -91,11 +91,13 @@ def as_they_finish(
     ready: Queue[tuple[int, Any, Future[list[Completion]] | None]] = Queue()
     room, over = threading.Semaphore(window), threading.Event()
     begun: dict[int, Future[list[Completion]]] = {}
-    idle = threading.Event()  # the caller waits: it takes what is finished at once
+    idle, changing = False, threading.Lock()  # idle: the caller takes the next result at once
 
     def finish(place: int, number: int, item: K, future: Future[list[Completion]]) -> None:
-        good = not future.cancelled() and future.exception() is None
-        if keep and good and not (idle.is_set() and ready.empty()):
+        nonlocal idle
+        with changing:
+            taken, idle = idle, False
+        if keep and not taken and not future.cancelled() and future.exception() is None:
             keep(number, future.result() * times)
         ready.put((place, item, future))
 
@@ -122,9 +124,11 @@ def as_they_finish(
     total, count, first, early = None, 0, 0, set[int]()
     try:
         while count != total:
-            idle.set()
+            with changing:
+                idle = ready.empty()
             place, item, future = _next(ready)
-            idle.clear()
+            with changing:
+                idle = False
             if future is None:  # the end of `asked`
                 total, error = place, item
                 continue
