@@ -18,9 +18,9 @@ from helpers.json_lines import jsonl, recorded
 from helpers.scripted_server import Body, Reply, ScriptedServer, error, question
 
 
-def _wait_for_lines(path: Path, count: int, process: Forked) -> None:
+def _wait_for_records(path: Path, count: int, process: Forked) -> None:
     for _ in range(600):
-        if path.exists() and path.read_bytes().count(b"\n") >= count:
+        if path.exists() and len(recorded(path)) >= count:
             return
         assert process.poll() is None, "it ended before it was interrupted"
         time.sleep(0.05)
@@ -44,7 +44,7 @@ def _interrupt(
     """Send a signal after five records of `-o out.jsonl`; returns the exit status."""
     errors = folder / "errors"
     process = forks.start([*command, "-o", "out.jsonl"], cwd=folder, stderr=errors)
-    _wait_for_lines(folder / "out.jsonl.part", 5, process)
+    _wait_for_records(folder / "out.jsonl.part", 5, process)
     process.send_signal(number)
     process.wait(timeout=60)
     assert "Traceback" not in errors.read_text()
@@ -64,7 +64,7 @@ def test_interrupted_label_resumes_to_the_same_bytes(
     part = tmp_path / "out.jsonl.part"
 
     assert _interrupt(forks, tmp_path, command, signal.SIGTERM) == 143
-    assert 5 <= part.read_bytes().count(b"\n") < len(rows)
+    assert 5 <= len(recorded(part)) < len(rows)
     refused = rzero(*command, "-o", "out.jsonl")
     assert (refused.status, refused.stderr.count("\n")) == (2, 1)
     other = rzero(*command, "--seed", "1", "-o", "out.jsonl", "--resume")
