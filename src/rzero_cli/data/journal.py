@@ -139,16 +139,18 @@ class Journal(Output, Mapping[int, Any]):
         return _loads(self._raw(number).decode())
 
     def __contains__(self, number: object) -> bool:
-        return self._has(number) and number not in self._kept
+        return (
+            isinstance(number, int)
+            and number < len(self._places)
+            and self._places[number] >= 0
+            and number not in self._kept
+        )
 
     def __iter__(self) -> Iterator[int]:
         return filter(self.__contains__, range(len(self._places)))
 
     def __len__(self) -> int:
         return self._count
-
-    def _has(self, number: object) -> bool:
-        return isinstance(number, int) and number < len(self._places) and self._places[number] >= 0
 
     def _append(self, number: int, value: object) -> None:
         line = dumps([number, value]) + b"\n"
