@@ -100,9 +100,17 @@ def test_worker_memory_is_limited() -> None:
 
 
 def test_comparison_that_exceeds_memory_is_unequal() -> None:
-    with Equivalence(timeout=20.0, memory_mb=400) as equivalence:
+    with Equivalence() as equivalence:
+        assert equivalence.equal(r"\log_2 8", "3")
+        assert equivalence._worker is not None
+        status = Path(f"/proc/{equivalence._worker.pid}/status").read_text()
+    needed = int(status.partition("VmSize:")[2].split()[0]) >> 10
+    start = time.monotonic()
+    with Equivalence(timeout=600.0, memory_mb=needed + 16) as equivalence:
         assert equivalence.equal(r"\log_2 8", "3")
         assert not equivalence.equal(r"(x+y)^{n} - \sum_{k=1}^{3} 7^{7^{7^{k}}}", "3")
+        assert time.monotonic() - start < 600  # so that memory ended it, not its time limit
+        assert equivalence.timeouts == 1
         assert equivalence.equal(r"\log_2 16", "4")
 
 
