@@ -22,6 +22,7 @@ PAGE = DOCS / "evidence.md"
 README = DOCS.parent / "README.md"
 EVIDENCE = DOCS / "evidence"
 BLOCKS: dict[str, Callable[[Study], str]] = {
+    "summary": score_tables.summary,
     "scores": score_tables.scores,
     "comparisons": comparisons,
     "iterations": iteration_tables.iterations,
@@ -48,6 +49,7 @@ def pages(plan: Plan, collected: Path) -> dict[Path, str]:
     text = PAGE.read_text("utf-8")
     for name, block in BLOCKS.items():
         text = fill(text, name, block(study))
+    front = fill(README.read_text("utf-8"), "evidence", score_tables.headline(study))
     made: dict[Path, str] = {}
     for name, picture in PICTURES.items():
         line = "No picture yet: no base has all that it shows.\n"
@@ -55,5 +57,6 @@ def pages(plan: Plan, collected: Path) -> dict[Path, str]:
             made[EVIDENCE / f"{name}.svg"], words = drawn
             line = f"![{words}]({EVIDENCE.name}/{name}.svg)\n"
         text = fill(text, f"picture-{name}", line)
-    front = fill(README.read_text("utf-8"), "evidence", score_tables.summary(study))
+        if name == "scores":
+            front = fill(front, f"picture-{name}", line.replace("](", f"]({DOCS.name}/"))
     return {PAGE: text, README: front, **made}

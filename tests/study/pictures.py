@@ -29,6 +29,7 @@ from .metrics import (
     question_metric,
     score,
 )
+from .significance import t_interval
 
 __all__ = ["PICTURES", "Picture"]
 
@@ -46,22 +47,24 @@ _LEGEND: dict[str, Any] = {
 
 
 def scores(study: Study) -> Picture | None:
-    """mean@8 by iteration: a thin line for each base, a thick one for their mean."""
+    """Accuracy by iteration: a thin line for each base, a thick one for their mean, 95 % bars."""
     part = study.plan.parts[0]
     steps = range(1, part.iterations + 1)
     models = {chain: ["base", *(f"{chain}/{k}" for k in steps)] for chain in part.chains}
     bases = _complete(study, part.bases, (m for of in models.values() for m in of))
     if not bases:
         return None
-    title = f"mean@8 % by iteration, {_of(bases, part)}"
+    title = f"Held-out accuracy, mean@8 %: {_of(bases, part)}, 95 % intervals"
     words = []
     with style("scores"):
         figure, axes = _figure(3.4)
         for i, (chain, of) in enumerate(models.items()):
             values = _values(study, of, score("mean_at_k"), bases)
-            places = range(len(of))
-            axes.plot(places, values, color=SERIES[i], linewidth=0.6, alpha=0.55)
+            places = np.arange(len(of)) + 0.03 * i  # so that one bar does not hide the other
+            axes.plot(places, values, color=SERIES[i], linewidth=0.6, alpha=0.4)
             _thick(axes, i, places, values.mean(axis=1), CHAIN_NAMES[chain])
+            ends = np.array([t_interval(row) or (np.nan, np.nan) for row in values]).T
+            axes.vlines(places, *ends, color=SERIES[i], linewidth=1.6)
             words.append(f"{CHAIN_NAMES[chain]}: {_listed(values.mean(axis=1))}")
         axes.set(xlabel="iteration (0: the base model)", xticks=range(part.iterations + 1))
         _legend(figure)

@@ -12,7 +12,7 @@ from .cells import ARM_NAMES, bases_cell, difference, missing, model_name, perce
 from .collect import KINDS, values_by_question
 from .metrics import LOOP, Json, Study, score
 
-__all__ = ["controls", "difficulty", "scores", "skills", "summary"]
+__all__ = ["controls", "difficulty", "headline", "scores", "skills", "summary"]
 
 _SCORES = ("mean_at_k", "greedy", "maj_at_k")  # in the order of the columns
 
@@ -35,6 +35,12 @@ def summary(study: Study) -> str:
     lasts = {arm: part.iterations for part in reversed(study.plan.parts) for arm in part.arms}
     arms = (arm for part in study.plan.parts for arm in part.arms)
     return _scores(study, ["base", *(f"{arm}/{lasts[arm]}" for arm in arms)])
+
+
+def headline(study: Study) -> str:
+    """The trained Challenger against the base Challenger, for the README."""
+    part = study.plan.parts[0]
+    return _scores(study, ["base", *(f"{chain}/{part.iterations}" for chain in part.chains)])
 
 
 def _scores(study: Study, models: Sequence[str]) -> str:
