@@ -1,4 +1,4 @@
-"""Cells of the study's tables: names, numbers and intervals as text, and notes of missing bases."""
+"""Cells of the study's tables: names, numbers and intervals, and notes about missing bases."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ ARM_NAMES = CHAIN_NAMES | {"collapse": "learning rate times four"}
 
 
 def model_name(model: str) -> str:
-    """The name of a model on the page."""
+    """Return the name of a model on the page."""
     arm, _, k = model.partition("/")
     name = ARM_NAMES.get(arm, arm)
     return f"{name} after {k}" if k else name
 
 
 def percent(values: Iterable[float], *, sd: bool = True) -> str:
-    """Mean and standard deviation of fractions, in %; a dash if there are none."""
+    """Format mean and standard deviation of fractions, in %; a dash if there are none."""
     return number([100 * value for value in values], 1, sd=sd)
 
 
 def number(values: Sequence[float], places: int = 0, *, sd: bool = False) -> str:
-    """Mean, and standard deviation if asked for; a dash if there are no values."""
+    """Format the mean, with `sd` also the standard deviation; a dash if there are no values."""
     if not values:
         return "-"
     mean, deviation = mean_sd(values)
@@ -39,17 +39,17 @@ def number(values: Sequence[float], places: int = 0, *, sd: bool = False) -> str
 
 
 def points(value: float) -> str:
-    """A difference in percentage points."""
+    """Format a difference in percentage points."""
     return f"{100 * value:+.1f}"
 
 
 def interval(bounds: tuple[float, float] | None) -> str:
-    """An interval of a difference, in points."""
+    """Format an interval of a difference, in points."""
     return f"{points(bounds[0])} to {points(bounds[1])}" if bounds else "-"
 
 
 def difference(values: Sequence[float]) -> str:
-    """Mean and 95 % interval of differences, in points."""
+    """Format mean and 95 % interval of differences, in points."""
     if not values:
         return "-"
     bounds = t_interval(values)
@@ -61,19 +61,19 @@ def p_value(value: float) -> str:
 
 
 def bases_cell(n: int, planned: Sequence[int]) -> str:
-    """The number of bases; of how many, if some of the planned ones are missing."""
+    """Format the number of bases, as "n of planned" if some are missing."""
     return f"{n}" if n == len(planned) else f"**{n} of {len(planned)}**"
 
 
 def missing(planned: Sequence[int], there: Collection[int]) -> str:
-    """The number of bases, and which are missing; empty if none is."""
+    """Return how many bases there are and which are missing; empty if none is."""
     absent = [f"{base}" for base in planned if base not in there]
     of = f"{len(planned) - len(absent)} of {len(planned)} bases"
     return f"{of}; missing: {', '.join(absent)}" if absent else ""
 
 
 def with_note(study: Study, planned: Mapping[str, Sequence[int]], made: Callable[[], str]) -> str:
-    """The table with a note of the missing bases; the note alone if all are missing.
+    """Return the table with a note about missing bases; only the note if all are missing.
 
     Args:
         planned: the bases of each model that is in the table.

@@ -1,7 +1,7 @@
-"""Collect from a run what tables and pictures need, in one small file.
+"""Collect what tables and pictures need from a run into one small file.
 
-A run's folder is laid out as `recipes/loop.mk` writes it. The file keeps each model's verdicts on
-the held-out questions, and the metrics of each iteration's questions, labels and trainings.
+The run's folder has the layout of `recipes/loop.mk`. The file holds each model's verdicts on the
+held-out questions, and the metrics of each iteration's questions, labels and trainings.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from .declared_plan import Plan
 
 __all__ = ["KINDS", "collect", "dump", "values_by_question", "write_collected"]
 
-KINDS = ("mastered", "medium", "hard", "out of form")
-"""The kinds of questions, by how well the base model knows the phrasing; the last has none."""
+KINDS = ("mastered", "medium", "hard", "off-template")
+"""The kinds of questions: how well the base model knows the phrasing, or no valid question."""
 
 AS_THE_LOOP = ("no-filter", "true-labels", "shuffled-labels", "random-reward", "format-reward")
-"""The chains that differ from the loop only after the first labels: they begin with its own."""
+"""The chains that differ from the loop only after the first labels, which they share with it."""
 _PACKAGES = ("python", "rzero-cli", "torch", "transformers", "trl")
 _GUARDS = {"probe": ["probe"], "diversity": ["diversity"], "both": ["probe", "diversity"]}
-_ASKED = (
+_QUESTION_METRICS = (
     *("distinct_questions", "distinct_answers", "top_10_answers", "self_bleu"),
     *("clusters", "largest_cluster", "near_duplicates", "p_hat_mean", "p_hat_histogram"),
 )
@@ -58,18 +58,18 @@ def collect(run: Path, apart: Mapping[str, Path] = {}) -> Json:
 
     Args:
         run: its folder.
-        apart: by name, runs of the loop alone on the same base with another setting.
+        apart: by name, separate runs of only the loop on the same base with another setting.
 
     Returns:
         `base` (its seed), `seed` (of the loop), `world` (kind -> phrasings), `versions`, `cores`,
         `finished` (date of the last evaluation), `questions` and `k` of the held-out set, and
-        `models`: "base" and every iteration that was evaluated, as "CHAIN/K", or "NAME/K" if it is
-        from a run apart. A model has `exam`, its evaluation, and an iteration the keys of
-        `_iteration`. If they exist, `difficulty` as in difficulty.json (without intervals of
-        scores), and `guards`, by "trained" or NAME (see `_guards`).
+        `models`: "base" and every evaluated iteration, as "CHAIN/K", or "NAME/K" if it is from a
+        separate run. A model has `exam`, its evaluation; an iteration also has the keys of
+        `_iteration`. If they exist: `difficulty` as in difficulty.json (without the intervals), and
+        `guards`, by "trained" or NAME (see `_guards`).
 
     Raises:
-        DataError: a file cannot be read, or has other questions than the base's held-out set.
+        DataError: a file cannot be read, or its questions are not the base's held-out set.
     """
     first = _evaluation(run / "base" / "eval.json")
     origin = first["origin"]
@@ -77,7 +77,7 @@ def collect(run: Path, apart: Mapping[str, Path] = {}) -> Json:
     seed, heldout = (made["settings"][name] for name in ("seed", "heldout_seed"))
     rows = heldout_rows(seed if heldout is None else heldout)
     kinds = draw_base(seed).kinds
-    models = {"base": {"exam": _exam(run / "base" / "eval.json", rows)}}
+    models = {"base": {"exam": _scores(run / "base" / "eval.json", rows)}}
     folders = {"trained": run} | {chain: run / chain for chain in CHAINS} | dict(apart)
     origins = [origin]
     with Equivalence() as equivalence:
@@ -85,8 +85,8 @@ def collect(run: Path, apart: Mapping[str, Path] = {}) -> Json:
             for path in iterations(folder):
                 if (path / "eval.json").is_file():
                     name = f"{chain}/{path.name.removeprefix('iter-')}"
-                    exam = {"exam": _exam(path / "eval.json", rows)}
-                    models[name] = exam | _iteration(run, chain, path, kinds, equivalence)
+                    evaluation = {"exam": _scores(path / "eval.json", rows)}
+                    models[name] = evaluation | _iteration(run, chain, path, kinds, equivalence)
                     origins.append(_evaluation(path / "eval.json")["origin"])
     found: Json = {
         "base": seed,
@@ -110,7 +110,7 @@ def collect(run: Path, apart: Mapping[str, Path] = {}) -> Json:
 
 
 def dump(found: Json) -> str:
-    """Format the metrics as JSON, a line for each model."""
+    """Format the metrics as JSON, one line per model."""
     models = ",\n".join(f"{json.dumps(k)}: {_compact(v)}" for k, v in found["models"].items())
     rest = {key: value for key, value in found.items() if key != "models"}
     lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in rest.items()]
@@ -118,7 +118,7 @@ def dump(found: Json) -> str:
 
 
 def write_collected(plan: Plan, folder: Path, into: Path) -> Path:
-    """Collect a run and the runs apart next to it into the file of its base; return its path."""
+    """Collect a run and its separate runs into the file of its base; return the path."""
     apart = {part.name: folder.with_name(f"{folder.name}-{part.name}") for part in plan.parts}
     found = collect(folder, {name: path for name, path in apart.items() if path.is_dir()})
     into.mkdir(parents=True, exist_ok=True)
@@ -129,14 +129,14 @@ def write_collected(plan: Plan, folder: Path, into: Path) -> Path:
     return path
 
 
-def values_by_question(exam: Json, measure: str, questions: int, k: int) -> list[float]:
-    """The scores of a collected model on each question, in the order of `heldout_rows`.
+def values_by_question(evaluation: Json, measure: str, questions: int, k: int) -> list[float]:
+    """Return the scores of a collected model on each question, in the order of `heldout_rows`.
 
     Args:
-        measure: "mean_at_k" (share of the k answers that are right), "greedy" or "maj_at_k"
+        measure: "mean_at_k" (fraction of the k answers that are correct), "greedy" or "maj_at_k"
             (0 or 1).
     """
-    verdicts = exam["verdicts"][measure]
+    verdicts = evaluation["verdicts"][measure]
     if measure == "mean_at_k":
         return [int(digit) / k for digit in verdicts]
     return [float(bit) for bit in f"{int(verdicts, 16):0{questions}b}"]
@@ -148,26 +148,28 @@ def values_by_question(exam: Json, measure: str, questions: int, k: int) -> list
 def _evaluation(path: Path) -> Json:
     found: Json = read_object(path)
     if "heldout" not in found.get("tasks", {}):
-        raise DataError(f"{path}: not of a held-out file of the miniature")
+        raise DataError(f"{path}: not an evaluation on a held-out file of the miniature")
     return found
 
 
 def _resolved(origin: Json, name: str) -> Path:
-    """A recorded path, resolved against the folder its command was run in."""
+    """Resolve a recorded path against the folder in which its command ran."""
     return Path(origin["directory"]) / name
 
 
-def _exam(path: Path, rows: list[Json]) -> Json:
-    """Collect scores, seconds, tokens, and `verdicts`: for mean_at_k a digit for each question (how
-    many of its k answers are right); for greedy and maj_at_k a bit for each, in hexadecimal."""
+def _scores(path: Path, rows: list[Json]) -> Json:
+    """Collect scores, seconds, tokens and `verdicts`: for mean_at_k one digit per question (the
+    number of correct answers of k); for greedy and maj_at_k one bit each, in hexadecimal."""
     found = _evaluation(path)
     task = found["tasks"]["heldout"]
     samples = {sample["id"]: sample for sample in task["samples"]}
     ordered = [samples.get(row["id"], {}) for row in rows]
     if [one.get("question") for one in ordered] != [row["question"] for row in rows]:
-        raise DataError(f"{path}: not of the held-out questions of this base")
+        raise DataError(f"{path}: questions are not the held-out set of this base")
     if not 0 < task["k"] < 10:
-        raise DataError(f"{path}: k = {task['k']}: a digit is kept of each question")
+        raise DataError(
+            f"{path}: k = {task['k']}: must be below 10, because one digit per question is stored"
+        )
     return {
         **{score: task[score]["score"] for score in ("mean_at_k", "greedy", "maj_at_k")},
         "verdicts": {
@@ -191,22 +193,22 @@ def _hexadecimal(bits: Iterable[bool]) -> str:
 def _iteration(
     run: Path, chain: str, path: Path, kinds: dict[str, str], equivalence: Equivalence
 ) -> Json:
-    """Collect `asked`, `kept` (metrics of the generated and the kept questions and their labels),
-    `training` (by role) and `stages` (the cost of those that this iteration did not share)."""
+    """Collect `asked` and `kept` (metrics of the generated and the kept questions and labels),
+    `training` (by role) and `stages` (the cost of the stages not shared with the loop)."""
     shared = chain in AS_THE_LOOP and path.name == "iter-1"
     source = run / path.name if shared else path
-    drawn = read_object(file_meta_path(source / "questions.jsonl"))["metrics"]
+    sampled = read_object(file_meta_path(source / "questions.jsonl"))["metrics"]
     labelled = source / "labeled.jsonl"
-    figures = statistics(
+    metrics = statistics(
         read_lines([str(labelled)], exact=True, check=check), band=band(Decimal(0))
     )
     roles = {"challenger": source, "solver": path}
     logs = {role: folder / role / "log.jsonl" for role, folder in roles.items()}
     return {
         "asked": {
-            "drawn": drawn["drawn"],
-            "valid": drawn["questions"] / drawn["drawn"],
-            **{name: figures.get(name) for name in _ASKED},
+            "drawn": sampled["drawn"],
+            "valid": sampled["questions"] / sampled["drawn"],
+            **{name: metrics.get(name) for name in _QUESTION_METRICS},
             **_by_kind(_records(labelled), kinds, equivalence),
         },
         "kept": _by_kind(_records(path / "train.jsonl"), kinds, equivalence),
@@ -224,8 +226,8 @@ def _records(path: Path) -> list[Json]:
 
 
 def _by_kind(records: list[Json], kinds: dict[str, str], equivalence: Equivalence) -> Json:
-    """Count questions: `n`, `digits` (mean number of them), and by kind all questions (`kinds`),
-    those with a label (`labelled`) and those with a true one (`true`)."""
+    """Count questions: `n`, `digits` (their mean number), and by kind all questions (`kinds`), the
+    labelled ones (`labelled`) and those with a true label (`true`)."""
     there, labelled, true = Counter[str](), Counter[str](), Counter[str]()
     digits = 0
     for record in records:
@@ -248,7 +250,7 @@ def _by_kind(records: list[Json], kinds: dict[str, str], equivalence: Equivalenc
 
 
 def _training(log: Path) -> Json:
-    """The `reward` of a training (first, last), and the last values that it logged."""
+    """Return the `reward` of a training (first, last) and the last values it logged."""
     lines = _records(log)
     rewards = [line["reward"] for line in lines if "reward" in line]
     last: Json = {}
@@ -262,8 +264,8 @@ def _training(log: Path) -> Json:
 
 
 def _stages(path: Path) -> Json:
-    """The cost by stage, as far as it is known: `seconds`, `tokens`, and `start_up`, the seconds
-    outside of a training's updates (imports, loading, saving)."""
+    """Return the known cost by stage: `seconds`, `tokens`, and `start_up`, the seconds outside a
+    training's updates (imports, loading, saving)."""
     stages: Json = {}
     for role in ("challenger", "solver"):
         if (path / role / CHECKPOINT_META).is_file():
@@ -273,7 +275,7 @@ def _stages(path: Path) -> Json:
             spent = sum(line.get("step_time", 0.0) for line in lines)
             tokens = max((line.get("num_tokens", 0) for line in lines), default=0)
             stages[record["stage"]] = {"tokens": int(tokens)}
-            # An interrupted training has only the seconds of its last process.
+            # An interrupted training records only the seconds of its last process.
             if spent < record["seconds"]:
                 start_up = record["seconds"] - spent
                 stages[record["stage"]] |= {"seconds": record["seconds"], "start_up": start_up}
@@ -299,9 +301,9 @@ def _difficulty(found: Json) -> Json:
 
 
 def _guards(run: Path, arm: str, models: Json) -> Json:
-    """Collect `scores` (mean@k on the probe, from the base on), and what each guard would have
-    done: `trips` (after which iteration; None: never), `ship` (which iteration's Solver; 0 is the
-    base), and the mean@k on the held-out set of the `shipped`, the `best` and the `last` Solver."""
+    """Collect `scores` (mean@k on the probe, base first) and what each guard would have done:
+    `trips` (the iteration after which it trips, or None), `ship` (the iteration whose Solver it
+    ships; 0: the base), and the held-out mean@k of the `shipped`, `best` and `last` Solver."""
     folders = [run / "base", *iterations(run)]
     there = [path for path in folders if (path / "probe.json").is_file()]
     on_probe = []
@@ -312,9 +314,9 @@ def _guards(run: Path, arm: str, models: Json) -> Json:
     scores = [models[name]["exam"]["mean_at_k"] for name in names]
     found: Json = {"scores": on_probe}
     for name, guards in _GUARDS.items():
-        said = judge(run, guards, None if "probe" in guards else len(there) - 1)
-        last, tripped = said["iteration"], said["tripped"]
-        ship = said["best"] if said["best"] is not None else last - tripped
+        verdict = judge(run, guards, None if "probe" in guards else len(there) - 1)
+        last, tripped = verdict["iteration"], verdict["tripped"]
+        ship = verdict["best"] if verdict["best"] is not None else last - tripped
         found[name] = {
             "trips": last if tripped else None,
             "ship": ship,

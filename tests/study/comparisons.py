@@ -21,13 +21,13 @@ _MEASURE = {
     "mean_at_k": "mean@8",
     "greedy": "greedy",
     "maj_at_k": "maj@8",
-    "label_accuracy": "true labels of what is kept",
+    "label_accuracy": "true labels of the kept questions",
 }
 
 
 @dataclass(frozen=True)
 class ComparisonResult:
-    """The result of a declared comparison; only `planned` if no base has both models."""
+    """The result of a declared comparison; without differences if no base has both models."""
 
     comparison: Comparison
     planned: list[int]
@@ -36,13 +36,13 @@ class ComparisonResult:
     interval: tuple[float, float] | None = None
     p: float = 1.0
     adjusted: float | None = None
-    """The p value by Holm, if the comparison is a primary one."""
+    """The Holm-adjusted p value of a primary comparison."""
     two_level: tuple[float, float] | None = None
 
 
 def _paired_values(study: Study, comparison: Comparison) -> tuple[list[int], dict[int, list[Any]]]:
-    """The planned bases, and for those that have both models the values by question, as
-    `significance.two_level` takes them."""
+    """Return the planned bases and, for bases with both models, the values by question in the form
+    that `significance.two_level` takes."""
     a, b, measure = comparison.a, comparison.b, comparison.measure
     planned = [base for base in study.planned(a) if base in study.planned(b)]
     metric = measured(measure)
@@ -61,7 +61,7 @@ def _paired_values(study: Study, comparison: Comparison) -> tuple[list[int], dic
 
 
 def _true(labels: Json) -> Any:
-    """1 for each true label, 0 for each other."""
+    """Return 1 for each true label and 0 for each other one."""
     true, labelled = sum(labels["true"]), sum(labels["labelled"])
     return np.repeat([1.0, 0.0], [true, labelled - true])
 
@@ -69,7 +69,7 @@ def _true(labels: Json) -> Any:
 def compare(study: Study) -> list[ComparisonResult]:
     """Test the declared comparisons; p is adjusted over the primary ones.
 
-    A primary comparison without any base counts with p = 1.
+    A primary comparison without any base counts as p = 1.
     """
     results = []
     for comparison in study.plan.comparisons:
@@ -96,7 +96,7 @@ def compare(study: Study) -> list[ComparisonResult]:
 
 
 def comparisons(study: Study) -> str:
-    """The table of the declared comparisons, in the order of the plan."""
+    """Return the table of the declared comparisons, in the order of the plan."""
     rows, notes = [], []
     for one in compare(study):
         c, n = one.comparison, len(one.differences)
@@ -112,7 +112,7 @@ def comparisons(study: Study) -> str:
         cells = (points(mean), interval(one.interval), f"{agree} of {n}", p_value(one.p))
         adjusted = "-" if one.adjusted is None else p_value(one.adjusted)
         rows.append((name, bases_cell(n, one.planned), *cells, adjusted, interval(one.two_level)))
-    head = ("Comparison", "bases", "difference", "95 % over bases", "same sign", "p", "p, Holm")
-    return table((*head, "95 % over bases and questions"), rows) + "".join(
+    head = ("Comparison", "bases", "difference", "95 % CI (bases)", "same sign", "p", "Holm p")
+    return table((*head, "95 % CI (bases and questions)"), rows) + "".join(
         f"\n{note}\n" for note in notes
     )

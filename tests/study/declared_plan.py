@@ -1,4 +1,4 @@
-"""The declared plan of the study: the runs to make, and the comparisons between them."""
+"""The declared plan of the study: its runs and the comparisons between them."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Part:
     guard: bool = False
     """Evaluate each Solver of the loop on the probe, and record the verdicts of the guards."""
     solver_flags: str = ""
-    """Further options of `train-solver`. The loop then has a run of its own, and its arm is called
-    by the part's name."""
+    """Further options of `train-solver`. The loop then has a separate run, and its arm has the
+    part's name."""
 
     @property
     def arms(self) -> list[str]:
@@ -48,7 +48,7 @@ class Comparison:
     b: str
     measure: str
     primary: bool = False
-    """It belongs to the family that is tested together."""
+    """Part of the family that is tested together."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,14 @@ class Plan:
     size: str
     """The size of the base models, as in `rzero tiny-base --size`."""
     development: list[int]
-    """The bases on which settings and the plan were chosen; in no part."""
+    """The bases on which settings and the plan were chosen; no part uses them."""
     parts: list[Part]
-    """The first is the main one; `ten`, `collapse` and `controls` have tables of their own."""
+    """The first is the main one; `ten`, `collapse` and `controls` have their own tables."""
     comparisons: list[Comparison]
 
 
 def read_plan(path: Path) -> Plan:
-    """Read the plan of a file; every table except `development` is a part, in order.
+    """Read a plan file; every table except `development` is a part, in order.
 
     Raises:
         TypeError, ValueError: a key is missing or unknown; a part has a development base.
@@ -74,12 +74,14 @@ def read_plan(path: Path) -> Plan:
     parts = [Part(name=name, **of) for name, of in found.items()]
     for part in parts:
         if part.solver_flags and part.chains != ["trained"]:
-            raise ValueError(f'{path}: {part.name}: with solver_flags, chains is ["trained"]')
+            raise ValueError(f'{path}: {part.name}: solver_flags requires chains = ["trained"]')
         if chosen_on := {*part.bases} & {*development["bases"]}:
-            raise ValueError(f"{path}: {part.name}: bases {sorted(chosen_on)} are of development")
+            raise ValueError(
+                f"{path}: {part.name}: bases {sorted(chosen_on)} are development bases"
+            )
     for comparison in comparisons:
         if comparison.measure not in MEASURES:
-            raise ValueError(f"{path}: measure {comparison.measure!r}: known: {MEASURES}")
+            raise ValueError(f"{path}: unknown measure {comparison.measure!r}; known: {MEASURES}")
     return Plan(
         size=size,
         development=development["bases"],

@@ -1,4 +1,4 @@
-"""Fill the page of the study, docs/evidence.md, from its collected runs."""
+"""Fill docs/evidence.md, the page of the study, from the collected runs."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ BLOCKS: dict[str, Callable[[Study], str]] = {
 
 
 def _read_study(plan: Plan, collected: Path) -> Study:
-    """Read what `collect` left in a folder."""
+    """Read the collected runs of a folder."""
     files = sorted(collected.glob("*.json"), key=lambda path: int(path.stem))
     return Study(plan, {int(path.stem): json.loads(path.read_text("utf-8")) for path in files})
 
 
 def pages(plan: Plan, collected: Path) -> dict[Path, str]:
-    """The page, its pictures and the README, each with the text it should have."""
+    """Return the page, its pictures and the README, each with its up-to-date text."""
     study = _read_study(plan, collected)
     text = PAGE.read_text("utf-8")
     for name, block in BLOCKS.items():
@@ -52,9 +52,9 @@ def pages(plan: Plan, collected: Path) -> dict[Path, str]:
     front = fill(README.read_text("utf-8"), "evidence", score_tables.headline(study))
     made: dict[Path, str] = {}
     for name, picture in PICTURES.items():
-        line = "No picture yet: no base has all that it shows.\n"
-        if drawn := picture(study):
-            made[EVIDENCE / f"{name}.svg"], words = drawn
+        line = "No picture yet: no base has all the models in it.\n"
+        if shown := picture(study):
+            made[EVIDENCE / f"{name}.svg"], words = shown
             line = f"![{words}]({EVIDENCE.name}/{name}.svg)\n"
         text = fill(text, f"picture-{name}", line)
         if name == "scores":

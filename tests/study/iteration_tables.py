@@ -10,7 +10,7 @@ from rzero_cli.report.summary import CHAIN_NAMES
 from .cells import bases_cell, number, percent, with_note
 from .collect import KINDS
 from .metrics import (
-    OUT_OF_FORM,
+    OFF_TEMPLATE,
     Metric,
     Study,
     kept_count,
@@ -25,7 +25,7 @@ __all__ = ["iterations", "long_run"]
 
 
 def iterations(study: Study) -> str:
-    """The generated and the kept questions of the main arms."""
+    """Return the table of generated and kept questions of the main arms."""
     part = study.plan.parts[0]
     models = [f"{arm}/{k}" for arm in part.chains for k in range(1, part.iterations + 1)]
     planned = dict.fromkeys(models, part.bases)
@@ -56,13 +56,13 @@ def _iterations(study: Study, models: Sequence[str], bases: Sequence[int]) -> st
             )
         )
     head = ("Challenger", "iteration", "bases", "p_hat", "kept")
-    labels = ("true labels %: all", "of the kept")
-    different = ("different questions", "different answers", "self-BLEU")
-    return table((*head, *labels, *different, f"asked %: {KINDS[0]}", *KINDS[1:]), rows)
+    labels = ("true labels %: all", "true labels %: kept")
+    distinct = ("distinct questions", "distinct answers", "self-BLEU")
+    return table((*head, *labels, *distinct, f"questions %: {KINDS[0]}", *KINDS[1:]), rows)
 
 
 def long_run(study: Study, name: str) -> str:
-    """A part of many iterations, and what each guard would have done."""
+    """Return the tables of a long part: its iterations, and what each guard would have done."""
     part = study.part(name)
     if part is None:
         return "No such part is planned.\n"
@@ -72,8 +72,8 @@ def long_run(study: Study, name: str) -> str:
     def made() -> str:
         rows = [(f"{k}", *_row(study, arm, model, k, part.bases)) for k, model in enumerate(models)]
         head = ("iteration", "bases", "mean@8 %", "greedy %", "probe %", "true labels % (kept)")
-        more = ("p_hat", "kept", "different answers", "ten commonest answers %", "self-BLEU")
-        made = table((*head, *more, "out of form %", "KL"), rows)
+        more = ("p_hat", "kept", "distinct answers", "10 most common answers %", "self-BLEU")
+        made = table((*head, *more, "off-template %", "KL"), rows)
         return f"{made}\n{_guard_table(study, arm, part.bases)}"
 
     return with_note(study, dict.fromkeys(models, part.bases), made)
@@ -95,7 +95,7 @@ def _row(study: Study, arm: str, model: str, k: int, bases: Sequence[int]) -> li
         number(of(question_metric("distinct_answers"))),
         percent(of(question_metric("top_10_answers")), sd=False),
         number(of(question_metric("self_bleu")), 2),
-        percent(of(kind_share(OUT_OF_FORM)), sd=False),
+        percent(of(kind_share(OFF_TEMPLATE)), sd=False),
         number(of(last_kl), 3),
     ]
 
@@ -111,4 +111,4 @@ def _guard_table(study: Study, arm: str, bases: Sequence[int]) -> str:
                 scores = (percent([one[name]]) for name in ("shipped", "best", "last"))
                 rows.append((f"{base}", guard, trips, f"{one['ship']}", *scores))
     head = ("base", "guard", "trips", "ships iteration", "its mean@8 %", "best", "last")
-    return table(head, rows) if rows else "No guard has looked at these runs yet.\n"
+    return table(head, rows) if rows else "No guard has judged these runs yet.\n"

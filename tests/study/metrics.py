@@ -1,4 +1,4 @@
-"""The plan with its collected runs, and metrics of the models in them."""
+"""The plan with its collected runs, and the metrics of their models."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from .collect import KINDS
 from .declared_plan import Part, Plan
 
 __all__ = [
-    *("LOOP", "OUT_OF_FORM", "Json", "Metric", "Study"),
+    *("LOOP", "OFF_TEMPLATE", "Json", "Metric", "Study"),
     *("kept_count", "kind_share", "label_accuracy", "last_kl", "measured", "question_metric"),
     "score",
 ]
 
 LOOP = "trained"
-"""The arm that the others are compared with: the loop, whose Challenger is trained."""
-OUT_OF_FORM = KINDS.index("out of form")
+"""The arm that others are compared with: the loop with a trained Challenger."""
+OFF_TEMPLATE = KINDS.index("off-template")
 
 Json = dict[str, Any]
 Metric = Callable[[Json], float | None]
@@ -35,7 +35,7 @@ class Study:
         return next((part for part in self.plan.parts if part.name == name), None)
 
     def planned(self, model: str) -> list[int]:
-        """The bases for which the plan has a model, "base" or "ARM/K"."""
+        """Return the bases for which the plan has a model, "base" or "ARM/K"."""
         arm, _, k = model.partition("/")
         bases: dict[int, None] = {}
         for part in self.plan.parts:
@@ -44,38 +44,37 @@ class Study:
         return list(bases)
 
     def run(self, base: int) -> Json:
-        """The collected run of a base; empty if there is none."""
+        """Return the collected run of a base; empty if there is none."""
         return self.runs.get(base, {})
 
     def models(self, model: str, bases: Iterable[int]) -> dict[int, Json]:
-        """A model by base, for those of the bases that have it."""
+        """Return a model by base, for the bases that have it."""
         there = {base: self.runs[base]["models"] for base in bases if base in self.runs}
         return {base: models[model] for base, models in there.items() if model in models}
 
     def values(self, model: str, metric: Metric, bases: Iterable[int]) -> dict[int, float]:
-        """A metric of a model by base, for those of the bases that have it."""
+        """Return a metric of a model by base, for the bases that have it."""
         found = {base: metric(one) for base, one in self.models(model, bases).items()}
         return {base: value for base, value in found.items() if value is not None}
 
     def paired(self, a: str, b: str, metric: Metric, bases: Iterable[int]) -> list[float]:
-        """Model a minus model b, for each base that has both."""
+        """Return model a minus model b, for each base that has both."""
         first, second = self.values(a, metric, bases), self.values(b, metric, bases)
         return [first[base] - second[base] for base in first if base in second]
 
     def guards(self, base: int, arm: str) -> Json:
-        """The verdicts of the guards on an arm, by guard; empty if they did not run."""
+        """Return the verdicts of the guards on an arm, by guard; empty if they did not run."""
         verdicts: Json = self.run(base).get("guards", {}).get(arm, {})
         return verdicts
 
 
 def score(measure: str) -> Metric:
-    """A score on the held-out set."""
+    """Return the metric of a score on the held-out set."""
     return lambda model: float(model["exam"][measure])
 
 
 def label_accuracy(which: str = "kept") -> Metric:
-    """The fraction of an iteration's labels that are true, of `kept` or of all `asked` questions;
-    None if there are no labels."""
+    """Return the metric of label accuracy, over the `kept` or all generated (`asked`) questions."""
 
     def metric(model: Json) -> float | None:
         if which not in model:
@@ -87,17 +86,17 @@ def label_accuracy(which: str = "kept") -> Metric:
 
 
 def measured(measure: str) -> Metric:
-    """The metric of a declared measure."""
+    """Return the metric of a declared measure."""
     return label_accuracy() if measure == "label_accuracy" else score(measure)
 
 
 def question_metric(name: str) -> Metric:
-    """A metric of the questions that an iteration's Challenger generated."""
+    """Return a metric of the questions that an iteration's Challenger generated."""
     return lambda model: model["asked"].get(name) if "asked" in model else None
 
 
 def kind_share(kind: int) -> Metric:
-    """The fraction of one of `KINDS` among the generated questions."""
+    """Return the metric of the fraction of one of `KINDS` among the generated questions."""
 
     def metric(model: Json) -> float | None:
         n = model["asked"]["n"] if "asked" in model else 0
@@ -107,11 +106,11 @@ def kind_share(kind: int) -> Metric:
 
 
 def kept_count(model: Json) -> float | None:
-    """The number of kept questions."""
+    """Return the number of kept questions."""
     return float(model["kept"]["n"]) if "kept" in model else None
 
 
 def last_kl(model: Json) -> float | None:
-    """The last KL that the training of the Solver logged."""
+    """Return the last KL logged by the Solver's training."""
     value = model.get("training", {}).get("solver", {}).get("kl")
     return None if value is None else float(value)

@@ -1,6 +1,6 @@
 """The pictures of docs/evidence.md: SVG files in the light and dark colours of a run's page.
 
-Each shows the bases that have every model in it; its title says how many of the planned they are.
+Each shows the bases that have all of its models; its title gives their number.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .collect import KINDS
 from .comparisons import compare
 from .declared_plan import Part
 from .metrics import (
-    OUT_OF_FORM,
+    OFF_TEMPLATE,
     Metric,
     Study,
     kind_share,
@@ -34,9 +34,9 @@ from .significance import t_interval
 __all__ = ["PICTURES", "Picture"]
 
 Picture = tuple[str, str]
-"""The SVG, and its content in words."""
+"""The SVG and its description in words."""
 
-_WIDTH = 4.9  # inches of 72 units: letters are as large as the page's on a screen of 390 px
+_WIDTH = 4.9  # inches of 72 units: text is as large as the page's on a screen of 390 px
 _LEGEND: dict[str, Any] = {
     "frameon": False,
     "handlelength": 2.0,
@@ -47,7 +47,7 @@ _LEGEND: dict[str, Any] = {
 
 
 def scores(study: Study) -> Picture | None:
-    """Accuracy by iteration: a thin line for each base, a thick one for their mean, 95 % bars."""
+    """Draw accuracy by iteration: a thin line per base, a thick one for the mean with 95 % bars."""
     part = study.plan.parts[0]
     steps = range(1, part.iterations + 1)
     models = {chain: ["base", *(f"{chain}/{k}" for k in steps)] for chain in part.chains}
@@ -72,7 +72,7 @@ def scores(study: Study) -> Picture | None:
 
 
 def questions(study: Study) -> Picture | None:
-    """The generated questions by kind, of the base Challenger and of the trained one."""
+    """Draw the generated questions by kind, for the base and the trained Challenger."""
     part = study.plan.parts[0]
     steps = range(1, part.iterations + 1)
     chains = [*reversed(part.chains)]
@@ -80,9 +80,9 @@ def questions(study: Study) -> Picture | None:
     bases = _complete(study, part.bases, models)
     if not bases:
         return None
-    title = f"What is asked, % of the questions, {_of(bases, part)}"
+    title = f"Generated questions by kind, %, {_of(bases, part)}"
     words = []
-    with style("asked"):
+    with style("questions"):
         figure, row = _figure(3.2, columns=len(chains), sharey=True)
         for axes, chain in zip(np.atleast_1d(row), chains, strict=True):
             bottom = np.zeros(len(steps))
@@ -99,11 +99,11 @@ def questions(study: Study) -> Picture | None:
             axes.set_title(CHAIN_NAMES[chain], loc="left", fontsize=11)
             axes.set(xlabel="iteration", xticks=steps)
         _legend(figure, columns=4)
-        return _picture(figure, "asked", title, words)
+        return _picture(figure, "questions", title, words)
 
 
 def difficulty(study: Study) -> Picture | None:
-    """The difficulty of the loop's questions for the base model, and the truth of their labels."""
+    """Draw the base model's score on the loop's questions, and their label accuracy."""
     part = next((part for part in study.plan.parts if part.difficulty), None)
     if part is None:
         return None
@@ -114,8 +114,8 @@ def difficulty(study: Study) -> Picture | None:
     count = min(len(rows) for rows in tables)
     title = f"Questions of each iteration, {_of(bases, part)}"
     lines: dict[str, Callable[[Any], float | None]] = {
-        "base model right %": lambda row: row["scores"]["base"],
-        "label true %": lambda row: row["label_accuracy"],
+        "base model correct %": lambda row: row["scores"]["base"],
+        "true labels %": lambda row: row["label_accuracy"],
         "p_hat %": lambda row: row["p_hat_mean"],
     }
     words = []
@@ -132,7 +132,7 @@ def difficulty(study: Study) -> Picture | None:
 
 
 def long_run(study: Study, name: str) -> Picture | None:
-    """Scores and labels, the signs of a collapse, and the iterations after which guards trip."""
+    """Draw scores and labels, the signs of a collapse, and when the guards trip."""
     part = study.part(name)
     if part is None:
         return None
@@ -145,12 +145,12 @@ def long_run(study: Study, name: str) -> Picture | None:
     upper = {"mean@8 %": score("mean_at_k"), "greedy %": score("greedy")}
     upper["true labels % (kept)"] = label_accuracy()
     lower = {
-        "answers that differ %": lambda model: (
+        "distinct answers %": lambda model: (
             question_metric("distinct_answers")(model) / model["asked"]["n"]
         ),
-        "10 commonest answers %": question_metric("top_10_answers"),
+        "10 most common answers %": question_metric("top_10_answers"),
         "self-BLEU x 100": question_metric("self_bleu"),
-        "out of form %": kind_share(OUT_OF_FORM),
+        "off-template %": kind_share(OFF_TEMPLATE),
     }
     words = []
     with style(name):
@@ -171,26 +171,26 @@ def long_run(study: Study, name: str) -> Picture | None:
 
 
 def _stops(axes: Any, study: Study, loop: str, bases: Sequence[int]) -> list[str]:
-    """Draw the number of runs that each guard stops, at the iteration after which it does."""
+    """Mark after which iterations each guard stops runs, and how many."""
     words = []
     names = ("diversity", "probe")
     for row, guard in enumerate(names):
-        said = [study.guards(base, loop).get(guard) for base in bases]
-        trips = [one["trips"] for one in said if one]
+        verdicts = [study.guards(base, loop).get(guard) for base in bases]
+        trips = [one["trips"] for one in verdicts if one]
         for k in sorted({k for k in trips if k}):
             axes.plot([k], [row], marker="v", markersize=7, color=SERIES[1])
             how = {"xytext": (6, 0), "textcoords": "offset points", "va": "center"}
             axes.annotate(f"{trips.count(k)}", (k, row), color=STAND_IN["ink"], **how)
-        told = ", ".join(f"after {k}: {trips.count(k)}" for k in sorted({k for k in trips if k}))
-        words.append(f"runs that {guard} stops: {told or 'none'}, of {len(trips)}")
+        stops = ", ".join(f"after {k}: {trips.count(k)}" for k in sorted({k for k in trips if k}))
+        words.append(f"runs stopped by {guard}: {stops or 'none'}, of {len(trips)}")
     axes.set(yticks=range(len(names)), ylim=(-0.6, len(names) - 0.4))
     axes.set_yticklabels(names)
-    axes.set_title("runs that a guard stops", loc="left", fontsize=11)
+    axes.set_title("runs stopped by a guard", loc="left", fontsize=11)
     return words
 
 
 def forest(study: Study) -> Picture | None:
-    """The declared comparisons: means, intervals over bases, and over bases and questions."""
+    """Draw the declared comparisons: means, intervals over bases, and over bases and questions."""
     found = [one for one in compare(study) if one.differences]
     if not found:
         return None
@@ -208,15 +208,15 @@ def forest(study: Study) -> Picture | None:
                 fontsize=9.5,
                 bbox={"facecolor": STAND_IN["paper"], "edgecolor": "none", "pad": 1},
             )
-            said = f"{one.comparison.name}: {mean:+.1f}"
+            text = f"{one.comparison.name}: {mean:+.1f}"
             for bounds, width in ((one.two_level, 1.0), (one.interval, 3.0)):
                 if bounds:
                     ends = [100 * bound for bound in bounds]
                     axes.plot(ends, [row, row], color=SERIES[0], linewidth=width)
             if one.interval:
-                said += " ({:+.1f} to {:+.1f})".format(*(100 * bound for bound in one.interval))
+                text += " ({:+.1f} to {:+.1f})".format(*(100 * bound for bound in one.interval))
             axes.plot([mean], [row], marker="o", markersize=6, color=SERIES[0])
-            words.append(f"{said}, {n}")
+            words.append(f"{text}, {n}")
         axes.axvline(0, color=STAND_IN["muted"], linewidth=1)
         axes.grid(visible=True, axis="x")
         axes.grid(visible=False, axis="y")
@@ -256,7 +256,7 @@ def _legend(figure: Figure, columns: int = 2) -> None:
 
 
 def _legend_above(axes: Any) -> None:
-    axes.set_title("\n", fontsize=13)  # keeps the place, without the legend's width
+    axes.set_title("\n", fontsize=13)  # reserves the height without the legend's width
     legend = axes.legend(
         loc="lower left", bbox_to_anchor=(-0.12, 1), ncols=2, fontsize=10, **_LEGEND
     )
@@ -264,13 +264,13 @@ def _legend_above(axes: Any) -> None:
 
 
 def _complete(study: Study, planned: Sequence[int], models: Iterable[str]) -> list[int]:
-    """The planned bases that have all of the models."""
+    """Return the planned bases that have all of the models."""
     wanted = [*models]
     return [b for b in planned if all(study.models(model, [b]) for model in wanted)]
 
 
 def _values(study: Study, models: Sequence[str], metric: Metric, bases: Sequence[int]) -> Any:
-    """A metric in %, by model and base; nan if a model has none."""
+    """Return a metric in %, by model and base; nan if a model lacks it."""
     rows = [study.values(model, metric, bases) for model in models]
     return 100 * np.array([[row.get(base, np.nan) for base in bases] for row in rows])
 
@@ -288,12 +288,12 @@ def _listed(values: Iterable[float]) -> str:
 
 def _picture(figure: Figure, name: str, title: str, words: Sequence[str]) -> Picture:
     figure.suptitle(title, x=0.02, ha="left", fontsize=11)
-    said = f"{title}. {'; '.join(words)}."
-    return _file(as_svg(figure, name, title, said)), said
+    text = f"{title}. {'; '.join(words)}."
+    return _file(as_svg(figure, name, title, text)), text
 
 
 def _file(svg: str) -> str:
-    """Make an SVG of a page a file of its own, in the page's light and dark colours."""
+    """Make a page's SVG a standalone file in the page's light and dark colours."""
     css = files("rzero_cli.report").joinpath("page.css").read_text("utf-8")
     light, dark = (
         "".join(f"--{n}:{found[place]};" for n in LIGHT if (found := _colours(css, n)))
@@ -307,16 +307,16 @@ def _file(svg: str) -> str:
 
 
 def _colours(css: str, name: str) -> list[str]:
-    """A colour of the light page and of the dark one."""
+    """Return a colour of the light and of the dark page."""
     return re.findall(rf"--{name}: (#[0-9a-f]+)", css)[:2]
 
 
 PICTURES: dict[str, Callable[[Study], Picture | None]] = {
     "scores": scores,
-    "asked": questions,
+    "questions": questions,
     "apart": difficulty,
     "ten": partial(long_run, name="ten"),
     "collapse": partial(long_run, name="collapse"),
     "forest": forest,
 }
-"""The pictures by the name of the file; None if there is nothing to draw."""
+"""The pictures by file name; each returns None if it has no data."""

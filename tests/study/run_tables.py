@@ -1,4 +1,4 @@
-"""Tables of the runs themselves: which there are, and the time and tokens of their stages."""
+"""Tables of the runs: the list of runs, and the time and tokens of their stages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _STAGES = ("challenge", "sample", "label", "filter", "train-solver", "eval")
 
 
 def costs(study: Study) -> str:
-    """Seconds and tokens of the loop's stages, by iteration."""
+    """Return the table of seconds and tokens of the loop's stages, by iteration."""
     part = study.plan.parts[0]
     models = [f"{LOOP}/{k}" for k in range(1, part.iterations + 1)]
 
@@ -30,7 +30,7 @@ def costs(study: Study) -> str:
             mean_tokens = f"{sum(tokens) / len(tokens):,.0f}" if tokens else "-"
             rows.append((f"`{stage}`", *cells, number(start_ups, 1), mean_tokens))
         head = ("Stage", "seconds: iteration 1", *(f"{k}" for k in range(2, len(models) + 1)))
-        return table((*head, "of these start-up", "tokens"), rows)
+        return table((*head, "of which start-up", "tokens"), rows)
 
     return with_note(study, dict.fromkeys(models, part.bases), made)
 
@@ -42,7 +42,7 @@ def _costs(study: Study, model: str, stage: str, name: str, bases: Sequence[int]
 
 
 def runs(study: Study) -> str:
-    """The collected runs, and what they were made with."""
+    """Return the table of the collected runs and the versions that made them."""
     planned: dict[int, list[str]] = {}
     for part in study.plan.parts:
         for base in part.bases:
@@ -58,7 +58,7 @@ def runs(study: Study) -> str:
         versions = ", ".join(f"{name} {of}" for name, of in run["versions"].items())
         cells = (", ".join(done), ", ".join(rest) or "-", run["finished"], f"{run['cores']}")
         rows.append((f"{base}", *cells, versions))
-    return table(("base", "made", "missing", "finished", "cores", "with"), rows)
+    return table(("base", "parts", "missing", "finished", "cores", "versions"), rows)
 
 
 def _is_done(study: Study, name: str, base: int) -> bool:

@@ -1,7 +1,7 @@
-"""Make the runs of the plan by the package's recipe, several base models at a time.
+"""Make the runs of the plan with the package's recipe, several base models in parallel.
 
-`make -n` lists the commands that are left to run; those of `rzero` are forked from a process with
-the imports done, which saves seconds for each stage.
+`make -n` lists the commands left to run. `rzero` commands are forked from a process that has done
+the imports, which saves seconds per stage.
 """
 
 from __future__ import annotations
@@ -28,32 +28,32 @@ __all__ = ["Failed", "run", "steps"]
 
 ROOT = Path(__file__).parents[2]
 
-# Variables of the caller's environment that would change what the recipe does.
+# Variables of the caller's environment that would change the recipe.
 _RECIPE = ("GUARD", "PROBE", "DEDUP", "LOG_FILE", "MAKEFLAGS", "MFLAGS", "MAKELEVEL")
 
 
 class Failed(Exception):
-    """A step of the study failed; its message is for the user."""
+    """A failed step of the study; the message is for the user."""
 
 
 _RZERO = f"{sys.executable} -m rzero_cli "
 
 
 class Commands:
-    """Run commands in several threads, and end all of them when one fails."""
+    """Run commands in several threads; when one fails, stop all of them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._running: set[Forked | subprocess.Popen[bytes]] = set()
         self._stopped = False
-        os.environ["OMP_NUM_THREADS"] = "1"  # as the stages have it
+        os.environ["OMP_NUM_THREADS"] = "1"  # as in the stages
         self._forks = ForkServer()
 
     def run(self, commands: Sequence[str], log: Path) -> None:
-        """Run commands one after another; their output is appended to `log`.
+        """Run commands one after another, appending their output to `log`.
 
         Raises:
-            Failed: a command exited with another status than 0, or was stopped.
+            Failed: a command failed or was stopped.
         """
         if self._stopped:
             raise Failed("stopped")
@@ -71,7 +71,7 @@ class Commands:
                 if status:
                     self.stop()
                     name = command.removeprefix(_RZERO).split()[0]
-                    why = f"{name} ended with status {status}: see {log}"
+                    why = f"{name} exited with status {status}: see {log}"
                     raise Failed("stopped" if stopped else why)
 
     def _start(self, command: str, output: int) -> Forked | subprocess.Popen[bytes]:
@@ -84,7 +84,7 @@ class Commands:
         return subprocess.Popen(words, cwd=ROOT, env=env, stdout=output, stderr=output)
 
     def stop(self) -> None:
-        """End the running commands, and start no more."""
+        """Stop the running commands and start no more."""
         with self._lock:
             self._stopped = True
             for process in self._running:
@@ -95,7 +95,7 @@ def commands(arguments: Sequence[str]) -> list[str]:
     """List the commands that make would run, in order.
 
     Raises:
-        Failed: make cannot tell; the message is its own.
+        Failed: make failed; the message is make's.
     """
     words = ["make", "-n", "-s", "-f", "src/rzero_cli/recipes/loop.mk", *arguments]
     done = subprocess.run(words, cwd=ROOT, env=_environment(), capture_output=True, text=True)
@@ -105,7 +105,7 @@ def commands(arguments: Sequence[str]) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """The caller's environment without what changes a stage or the recipe; one core a stage."""
+    """Return the caller's environment without settings of stages or recipe; one core per stage."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -117,8 +117,10 @@ def _environment() -> dict[str, str]:
 
 
 def steps(plan: Plan, part: Part, base: int, runs: Path) -> Iterator[tuple[str, list[str]]]:
-    """Yield the steps of a part on one base: the name of each, and the commands that are left to
-    run when it is asked for, which is after the steps before it."""
+    """Yield the steps of a part on one base: the name and the commands left to run.
+
+    The commands of a step are listed only after the steps before it have run.
+    """
     model = runs / f"tiny-base-{plan.size}-{base}"
     common = [f"RZERO={sys.executable} -m rzero_cli", f"RUNS={runs}", f"SEED={base}"]
     yield "base", commands([*common, f"SIZE={plan.size}", f"{model}/rzero.json"])
@@ -140,7 +142,7 @@ def steps(plan: Plan, part: Part, base: int, runs: Path) -> Iterator[tuple[str, 
         guard = ["GUARD=probe,diversity", f"PROBE={model}/probe.jsonl"]
         iterations = [f"{folder}/iter-{k}" for k in range(1, part.iterations + 1)]
         probes = [f"{at}/probe.json" for at in (f"{folder}/base", *iterations)]
-        # The questions of the probe are always these, so that what was asked stays as it is.
+        # The probe is always this one; `-o` keeps make from running its evaluations again.
         made = commands([*common, *guard, f"-o{folder}/probed-with", *probes])
         judge = f"{_RZERO}guard {folder} --guard probe,diversity --preset tiny --quiet --force"
         made += [
@@ -152,7 +154,7 @@ def steps(plan: Plan, part: Part, base: int, runs: Path) -> Iterator[tuple[str, 
 
 
 def _share_first_iteration(run: Path, chain: str) -> None:
-    """Link the loop's first Challenger, questions and labels into a chain that begins with them."""
+    """Link the loop's first Challenger, questions and labels into a chain that shares them."""
     loop, own = run / "iter-1", run / chain / "iter-1"
     if chain not in AS_THE_LOOP or not (loop / "labeled.jsonl").is_file():
         return
@@ -168,7 +170,7 @@ def _share_first_iteration(run: Path, chain: str) -> None:
 
 
 def _run_folder(runs: Path, base: int, part: Part | None = None) -> Path:
-    """The folder of a base's run; a part with flags of its own has a run of its own."""
+    """Return the folder of a base's run; a part with solver flags has a separate one."""
     apart = f"-{part.name}" if part and part.solver_flags else ""
     return runs / f"evidence-{base}{apart}"
 
@@ -176,21 +178,21 @@ def _run_folder(runs: Path, base: int, part: Part | None = None) -> Path:
 def run(
     plan: Plan, *, jobs: int, runs: Path, into: Path, only: Sequence[int], parts: Sequence[str]
 ) -> None:
-    """Make the parts of the plan, several bases at a time, and collect each run after each part.
+    """Make the parts of the plan, several bases in parallel, and collect each run after each part.
 
     Args:
-        runs: where the runs are kept, from the root of the repository.
-        into: where the collected files are kept.
-        only: bases; all if empty. `parts` likewise.
+        runs: the folder of the runs, relative to the root of the repository.
+        into: the folder of the collected files.
+        only: bases to run; all if empty. `parts` likewise.
 
     Raises:
-        Failed: a step failed. Its results stay, and another call continues from there.
+        Failed: a step failed. Results are kept, and another call continues from there.
     """
     running = Commands()
     locks = {base: threading.Lock() for part in plan.parts for base in part.bases}
 
     def make(part: Part, base: int) -> None:
-        with locks[base]:  # two makes in one folder would make the same file
+        with locks[base]:  # two makes in one folder would write the same file
             folder = ROOT / _run_folder(runs, base, part)
             folder.mkdir(parents=True, exist_ok=True)
             for name, left in steps(plan, part, base, runs):
@@ -214,12 +216,12 @@ def run(
         made = [pool.submit(make, part, base) for part, base in wanted]
         try:
             wait(made, return_when=FIRST_EXCEPTION)
-        finally:  # also at Ctrl-C
+        finally:  # also after Ctrl-C
             for future in made:
                 future.cancel()
             if not all(future.done() for future in made):
                 running.stop()
-    # What failed first is what is wrong; the others were stopped for it.
+    # Report the command that failed first; the others were stopped because of it.
     errors = [future.exception() for future in made if not future.cancelled()]
     for error in sorted(filter(None, errors), key=lambda e: "stopped" in str(e)):
         raise error

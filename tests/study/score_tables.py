@@ -1,4 +1,4 @@
-"""Tables of scores on the held-out set: by model, by kind of question, by difficulty."""
+"""Tables of scores: by model, by kind of held-out question, and on each iteration's questions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SCORES = ("mean_at_k", "greedy", "maj_at_k")  # in the order of the columns
 
 
 def scores(study: Study) -> str:
-    """Each arm after its last iteration, and those of the main part after each."""
+    """Return the scores of the main arms after each iteration, of others after the last."""
     models = ["base"]
     seen: set[str] = set()
     for place, part in enumerate(study.plan.parts):
@@ -31,7 +31,7 @@ def scores(study: Study) -> str:
 
 
 def summary(study: Study) -> str:
-    """Each arm after its last iteration."""
+    """Return the scores of each arm after its last iteration."""
     lasts = {arm: part.iterations for part in reversed(study.plan.parts) for arm in part.arms}
     arms = (arm for part in study.plan.parts for arm in part.arms)
     return _scores(study, ["base", *(f"{arm}/{lasts[arm]}" for arm in arms)])
@@ -62,12 +62,12 @@ def _score_table(study: Study, planned: Mapping[str, Sequence[int]]) -> str:
         there = bases_cell(len(study.models(model, bases)), bases)
         cells = [percent(values.values()) for values in by_score]
         rows.append((model_name(model), there, *cells, *differences))
-    head = ("Solver", "bases", "mean@8 %", "greedy %", "maj@8 %", "minus base (95 %)")
-    return table((*head, "minus trained Challenger (95 %)"), rows)
+    head = ("Solver", "bases", "mean@8 %", "greedy %", "maj@8 %", "vs. base (95 % CI)")
+    return table((*head, "vs. trained Challenger (95 % CI)"), rows)
 
 
 def controls(study: Study) -> str:
-    """The loop and the arms of the controls after each iteration."""
+    """Return the scores of the loop and the controls after each iteration."""
     part = study.part("controls")
     if part is None:
         return "No controls are planned.\n"
@@ -88,13 +88,13 @@ def controls(study: Study) -> str:
             gain = difference(study.paired(models[-1], "base", score("mean_at_k"), bases))
             rows.append((ARM_NAMES[arm], there, *means, greedy, gain))
         head = ("Solver", "bases", "mean@8 %: base", *(f"after {k}" for k in steps))
-        return table((*head, f"greedy % after {last}", "minus base (95 %)"), rows)
+        return table((*head, f"greedy % after {last}", "vs. base (95 % CI)"), rows)
 
     return with_note(study, dict.fromkeys([f"{arm}/{last}" for arm in arms], bases), made)
 
 
 def skills(study: Study) -> str:
-    """Scores by what the base model knows of a phrasing, and by number of digits."""
+    """Return scores by how well the base model knows a phrasing, and by number of digits."""
     part = study.plan.parts[0]
     models = ["base"]
     models += [f"{arm}/{part.iterations}" for arm in part.chains if arm != LOOP]
@@ -112,7 +112,7 @@ def skills(study: Study) -> str:
 
 
 def _group_means(study: Study, model: str, bases: Sequence[int], group: str | int) -> list[float]:
-    """mean@k over the questions of a kind or level, for each base."""
+    """Return mean@k over the questions of a kind or level, for each base."""
     means = []
     for base, found in study.models(model, bases).items():
         run = study.runs[base]
@@ -128,12 +128,12 @@ def _group_means(study: Study, model: str, bases: Sequence[int], group: str | in
 
 @cache
 def _phrasings_and_levels() -> list[tuple[object, object]]:
-    """Those of the held-out questions, the same in number and order for each base."""
+    """Return those of the held-out questions; number and order are the same for every base."""
     return [(row["skill"], row["level"]) for row in heldout_rows(0)]
 
 
 def difficulty(study: Study) -> str:
-    """Every Solver of the loop on every iteration's questions, as means over bases."""
+    """Return the scores of every Solver on every iteration's questions, as means over bases."""
     planned = [base for part in study.plan.parts if part.difficulty for base in part.bases]
     found = {b: study.runs[b]["difficulty"] for b in planned if "difficulty" in study.run(b)}
     line = missing(planned, found)

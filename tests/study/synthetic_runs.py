@@ -1,4 +1,4 @@
-"""Collected runs as `collect` writes them, made by code for the tests."""
+"""Synthetic collected runs for the tests, as `collect` writes them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ QUESTIONS, K = 720, 8
 
 
 def solver(right: int, *, greedy: int = 360, majority: int = 540) -> dict[str, Any]:
-    """A base model with `right` of 8 answers right to each question; its greedy answers are right
-    to the first `greedy` of 720 questions, its majorities to the first `majority`."""
+    """Return a base model with `right` of 8 answers correct on each question. Its greedy answers
+    are correct on the first `greedy` of 720 questions, its majorities on the first `majority`."""
     bits = {
         name: f"{int('1' * n + '0' * (QUESTIONS - n), 2):x}"
         for name, n in (("greedy", greedy), ("maj_at_k", majority))
@@ -35,8 +35,8 @@ def solver(right: int, *, greedy: int = 360, majority: int = 540) -> dict[str, A
 
 
 def iteration(right: int, *, kept: int = 400, true: int = 300, **exam: int) -> dict[str, Any]:
-    """An iteration that generates 600 questions, of which 6 in 10 are medium, 3 hard and 1 out of
-    form, and keeps `kept` hard ones, `true` of them with true labels."""
+    """Return an iteration that generates 600 questions, 60 % medium, 30 % hard, 10 % off-template,
+    and keeps `kept` hard ones, `true` of them with true labels."""
     return {
         **solver(right, **exam),
         "asked": {
@@ -70,7 +70,7 @@ def iteration(right: int, *, kept: int = 400, true: int = 300, **exam: int) -> d
 
 
 def collected(base: int, models: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """The collected run of a base with these models; `more` are further keys."""
+    """Return the collected run of a base with these models; `more` are further keys."""
     kinds = draw_base(base).kinds
     return {
         "base": base,
@@ -90,8 +90,8 @@ def collected(base: int, models: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def small_study(**more: Any) -> Study:
-    """A study with two of three planned bases: the Solver gains 2/8 and 3/8, and the fraction of
-    true labels falls from 3/4 to 1/4."""
+    """Return a study with two of three planned bases: the Solver gains 2/8 and 3/8, and the
+    fraction of true labels falls from 3/4 to 1/4."""
     plan = Plan(
         "demo",
         [0],

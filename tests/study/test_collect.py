@@ -1,4 +1,4 @@
-"""What `collect` keeps of a run."""
+"""Collecting the metrics of a run."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def _record(stage: str, **more: Any) -> dict[str, Any]:
 
 
 def _write_evaluation(path: Path, base: Path, right: int) -> None:
-    """Write an evaluation: the first `right` held-out questions are answered right in every way,
-    the others in 3 of 4 samples."""
+    """Write an evaluation: the first `right` held-out questions are answered correctly in every
+    way, the others in 3 of 4 samples."""
     samples = [
         row | {"greedy": i < right, "maj": i < right, "correct": [i < right, True, True, True]}
         for i, row in enumerate(world.heldout_rows(5))
@@ -43,7 +43,7 @@ def _labelled(question: str, answer: str | None, p_hat: float = 0.5) -> dict[str
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """A run of base 5 made by hand: one iteration of the loop, and of the arm without filter."""
+    """A hand-made run of base 5: one iteration of the loop, and of the arm without filter."""
     base, run = tmp_path / "base-5", tmp_path / "run"
     write(base / "rzero.json", _record("tiny-base", settings={"seed": 5, "heldout_seed": None}))
     _write_evaluation(run / "base" / "eval.json", base, 10)
@@ -83,7 +83,7 @@ def test_collect_keeps_the_metrics_of_a_run(run: Path) -> None:
     first = found["models"]["trained/1"]
     assert first["asked"]["drawn"] == 8
     assert first["asked"]["valid"] == 5 / 8
-    # Kinds: mastered, medium, hard, out of form.
+    # Kinds: mastered, medium, hard, off-template.
     assert first["asked"]["kinds"] == [1, 0, 3, 1]
     assert first["asked"]["labelled"] == [1, 0, 2, 1]
     assert first["asked"]["true"] == [1, 0, 1, 0]
@@ -94,7 +94,7 @@ def test_collect_keeps_the_metrics_of_a_run(run: Path) -> None:
     trained = {"seconds": 9.0, "tokens": 30, "start_up": 6.0}
     assert first["stages"]["train-solver"] == trained
     assert first["exam"]["start_up"] == 7.0
-    # Its questions and labels are the loop's; its kept questions and its costs are its own.
+    # It shares the loop's questions and labels, not its kept questions and costs.
     other = found["models"]["no-filter/1"]
     assert other["asked"] == first["asked"]
     assert other["kept"]["kinds"] == [1, 0, 2, 1]
@@ -117,14 +117,14 @@ def test_collect_keeps_nothing_of_the_machine(run: Path) -> None:
     assert "a-name" not in text
 
 
-def test_collect_names_an_arm_apart(run: Path) -> None:
+def test_collect_names_a_separate_arm(run: Path) -> None:
     apart = shutil.copytree(run, run.with_name("run-fast"))
     found = collect(run, {"fast": apart})
     assert list(found["models"]) == ["base", "trained/1", "no-filter/1", "fast/1"]
     assert found["models"]["fast/1"] == found["models"]["trained/1"]
 
 
-def test_collect_takes_a_run_interrupted_before_its_guards(run: Path) -> None:
+def test_collect_accepts_a_run_interrupted_before_its_guards(run: Path) -> None:
     shutil.copy(run / "base" / "eval.json", run / "base" / "probe.json")
     assert "guards" not in collect(run)
 
@@ -132,5 +132,5 @@ def test_collect_takes_a_run_interrupted_before_its_guards(run: Path) -> None:
 def test_collect_refuses_a_run_on_other_questions(run: Path) -> None:
     made = run.parent / "base-5" / "rzero.json"
     made.write_text(made.read_text().replace('"seed": 5', '"seed": 6'))
-    with pytest.raises(DataError, match="not of the held-out questions"):
+    with pytest.raises(DataError, match="not the held-out set"):
         collect(run)

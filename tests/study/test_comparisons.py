@@ -1,4 +1,4 @@
-"""The declared comparisons, worked out by hand."""
+"""The declared comparisons, checked by hand."""
 
 from __future__ import annotations
 

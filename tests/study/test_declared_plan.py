@@ -35,7 +35,7 @@ def test_read_plan_refuses_a_typing_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="measure 'greed'"):
         read_plan(path)
     path.write_text(PLANNED.replace("[1, 2]", "[0, 1]"))
-    with pytest.raises(ValueError, match=r"main: bases \[0\] are of development"):
+    with pytest.raises(ValueError, match=r"main: bases \[0\] are development bases"):
         read_plan(path)
     path.write_text(PLANNED.replace("difficulty", "dificulty"))
     with pytest.raises(TypeError, match="dificulty"):

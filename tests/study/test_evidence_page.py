@@ -1,4 +1,4 @@
-"""The page of the study: its blocks, and the commands `tables` and `check`."""
+"""The page of the study: its blocks and the commands `tables` and `check`."""
 
 from __future__ import annotations
 

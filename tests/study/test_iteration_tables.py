@@ -1,4 +1,4 @@
-"""The tables of the loop by iteration, worked out by hand."""
+"""The tables of the loop by iteration, checked by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def test_iterations_shows_generated_and_kept_questions() -> None:
     trained, base = (row for row in rows(iterations(small_study())) if row[1] == "2")
     assert trained[2:7] == ["**2 of 3**", "0.55", "400", "75.0", "25.0 ± 0.0"]
     assert trained[-4:] == ["0.0", "60.0", "30.0", "10.0"]
-    assert base[4:7] == ["0", "75.0", "-"], "no label where nothing is kept"
+    assert base[4:7] == ["0", "75.0", "-"], "no label if no question is kept"
 
 
 def test_long_run_shows_iterations_and_verdicts_of_guards() -> None:

@@ -1,4 +1,4 @@
-"""The runs of the study as calls of make."""
+"""The runs of the study as calls to make."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_steps_are_makes_that_the_recipe_knows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("chain", CHAINS)
-def test_chains_that_begin_as_the_loop_run_its_commands_until_the_first_labels(chain: str) -> None:
+def test_chains_that_share_the_first_labels_run_the_loops_commands_until_then(chain: str) -> None:
     def until_labels(goal: str, folder: str) -> list[str]:
         given = ["RUN=x", "MODEL=base", "TRUTH=1", "ITERATIONS=1", f"RUNS={folder}"]
         listed = [
@@ -68,13 +68,13 @@ def test_chains_that_begin_as_the_loop_run_its_commands_until_the_first_labels(c
     assert same == (chain in AS_THE_LOOP)
 
 
-def test_chain_begins_with_the_loops_first_iteration(tmp_path: Path) -> None:
+def test_chain_shares_the_loops_first_questions_and_labels(tmp_path: Path) -> None:
     first = tmp_path / "iter-1"
     for name in ("challenger/rzero.json", "questions.jsonl", "labeled.jsonl"):
         write(first / name, {"from": name})
         write(first / f"{name}.meta.json", {})
     for chain in ("no-filter", "no-penalty"):
-        for _ in range(2):  # also where it was done before
+        for _ in range(2):  # the second time everything is linked already
             _share_first_iteration(tmp_path, chain)
     shared = {str(path.relative_to(first)) for path in first.rglob("*")}
     own = tmp_path / "no-filter" / "iter-1"
@@ -100,7 +100,7 @@ def test_run_stops_when_a_make_fails(tmp_path: Path, capfd: pytest.CaptureFixtur
     with pytest.raises(Failed) as failed:
         run(plan, jobs=1, runs=tmp_path, into=tmp_path, only=[], parts=[])
     log = tmp_path / "evidence-7" / "study.log"
-    assert str(failed.value) == f"base 7, main, trained: eval ended with status 2: see {log}"
+    assert str(failed.value) == f"base 7, main, trained: eval exited with status 2: see {log}"
     assert "rzero: " in log.read_text()
     assert re.fullmatch(r"base 7, main, base: \d+\.\d min\n", capfd.readouterr().out)
     assert not (tmp_path / "evidence-8" / "iter-1").exists()

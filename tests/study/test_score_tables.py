@@ -1,4 +1,4 @@
-"""The tables of scores, worked out by hand."""
+"""The tables of scores, checked by hand."""
 
 from __future__ import annotations
 

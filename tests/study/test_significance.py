@@ -1,4 +1,4 @@
-"""The statistics of the study, against scipy and worked out by hand."""
+"""The statistics of the study, against scipy and by hand."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_t_interval_agrees_with_scipy() -> None:
     [
         ([1.0, 2.0, 3.0], 2 / 8),  # unflipped and all flipped are the two farthest from 0
         ([-1.0, -2.0, -3.0], 2 / 8),
-        ([1.0, 2.0, -3.0], 1.0),  # a sum of 0 is as near as can be
+        ([1.0, 2.0, -3.0], 1.0),  # no sum is nearer to 0
         ([0.1, 0.2, 0.3, -0.1], 6 / 16),  # 0.7; 0.5 if either 0.1 is flipped; and these flipped
         ([0.0, 0.0], 1.0),
         ([2.0], 1.0),
