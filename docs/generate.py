@@ -1,10 +1,10 @@
-"""Write the pages, and the tables within pages, that are made from the code.
+"""Generate the pages, and the tables in pages, that come from the code.
 
     python docs/generate.py        or: make docs
 
-`commands.md` is made whole, from the commands themselves. In other pages the lines between
-`<!-- generated: NAME -->` and `<!-- end -->` are. `tests/repository/test_docs.py` fails when one
-is out of date.
+`commands.md` is generated whole from the commands; in other pages, the lines between
+`<!-- generated: NAME -->` and `<!-- end -->`. `tests/repository/test_docs.py` fails when one is
+out of date.
 """
 
 from __future__ import annotations
@@ -28,30 +28,35 @@ DOCS = Path(__file__).parent
 HEAD = """\
 # Commands
 
-Made from the commands by `make docs`; `rzero COMMAND --help` says the same. A default is the one of
-the preset `paper`; [paper.md](paper.md#hyperparameters) has those of `official` and `tiny`,
-[scale.md](scale.md#models) what the presets of the paper's models are.
+Look up every command and option here, or with `rzero COMMAND --help`, which has the same text.
+`make docs` generates this page. Defaults are those of the preset `paper`;
+[paper.md](paper.md#hyperparameters) lists those of `official` and `tiny`,
+[scale.md](scale.md#models) the presets for the paper's models.
+
+```sh
+rzero vote --help
+```
 
 ## What all commands have in common
 
-- **Values.** An option that is left out takes its value from the environment, then from
-  `rzero.toml` in the working directory (or `--config FILE`), then from the preset.
-  [architecture.md](architecture.md#options) says how.
-- **MODEL** is a checkpoint directory or a hub name `ORG/NAME`. What exists as a path is never
-  looked up on a hub.
-- **Input** is JSONL: the files named, one after the other, or standard input (also `-`).
+- **Values.** An option that you leave out takes its value from the environment, then from
+  `rzero.toml` in the working directory (or `--config FILE`), then from the preset: see
+  [architecture.md](architecture.md#options).
+- **MODEL** is a checkpoint directory or a hub name `ORG/NAME`. A name that exists as a path is
+  never looked up on a hub.
+- **Input** is JSONL: the given files in order, or standard input (also `-`).
   [records.md](records.md) lists the keys.
-- **Output** on stdout is records, and nothing else; messages and progress bars go to stderr.
-  `-o FILE` and `-o DIR` appear when they are complete. What exists is replaced only with `--force`.
-- **`--resume`** goes on with what an interrupted run left behind, and needs `-o`. With `--force` it
-  replaces a finished output, going on with what was begun for that. `eval --tasks` starts over.
-- **Exit status**: 0 done, 1 failed, 2 wrong usage or bad data, 130 Ctrl-C, 143 SIGTERM. One line on
-  stderr says what is wrong; `--debug`, before the command, shows the traceback instead.
+- **Output** on stdout is only records; messages and progress bars go to stderr. `-o FILE` and
+  `-o DIR` appear when they are complete. An existing output is replaced only with `--force`.
+- **`--resume`** continues an interrupted run; it requires `-o`. With `--force` it replaces a
+  finished output, and continues an interrupted replacement. `eval --tasks` starts over.
+- **Exit status**: 0 success, 1 failure, 2 wrong usage or bad data, 130 Ctrl-C, 143 SIGTERM. One
+  line on stderr reports the error; `--debug`, before the command, shows the traceback instead.
 """
 
 
 def pages() -> dict[Path, str]:
-    """Every generated page and its text as it should be."""
+    """Return every generated page and its up-to-date text."""
     app: Any = typer.main.get_command(build())
     made = {DOCS / "commands.md": commands_page(app)}
     blocks: dict[str, tuple[str, Callable[[], str]]] = {
@@ -67,7 +72,7 @@ def pages() -> dict[Path, str]:
 
 
 def fill(text: str, name: str, block: str) -> str:
-    """The text of a page with this block in place of what it has under `name`."""
+    """Return the text of a page with its block `name` replaced."""
     pattern = re.compile(rf"(<!-- generated: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
     filled, count = pattern.subn(lambda found: f"{found[1]}{block}{found[2]}", text)
     assert count == 1, f"{count} blocks called {name}"
@@ -75,7 +80,7 @@ def fill(text: str, name: str, block: str) -> str:
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table in Markdown."""
+    """Format a table in Markdown."""
     lines = [list(head)]
     lines += [["---"] * len(lines[0]), *(list(row) for row in rows)]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
@@ -85,7 +90,7 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def commands_page(app: Any) -> str:
-    """Usage, description and options of every command, in the order of `rzero --help`."""
+    """Return usage, description and options of every command, in the order of `rzero --help`."""
     index = table(
         ("", "Command", "What it does"),
         ((c.panel, f"[`{c.name}`](#rzero-{c.name})", c.summary) for c in COMMANDS),
@@ -109,7 +114,7 @@ def _argument(argument: Any) -> str:
 
 
 def _description(help: str) -> str:
-    """A command's docstring as markdown: its examples in one block."""
+    """Return a command's docstring as Markdown, its examples in one block."""
     text, _, examples = help.partition("[bold]Examples[/]")
     lines = [line.strip() for line in examples.splitlines() if line.strip()]
     block = "```sh\n" + "".join(f"{line}\n" for line in lines) + "```\n"
@@ -118,7 +123,7 @@ def _description(help: str) -> str:
 
 def _flags(option: Any) -> str:
     kind = option.type.name.split()[0]  # of "integer", "int range", ...
-    value = (option.metavar or "").replace("|", r"\|")  # else it would end the cell
+    value = (option.metavar or "").replace("|", r"\|")  # a bare | would end the cell
     value = value or {"int": "INT", "integer": "INT", "float": "FLOAT"}.get(kind, "TEXT")
     flags = ", ".join(sorted(option.opts, key=len))
     return f"`{flags}`" if option.is_flag else f"`{flags} {value}`"
@@ -154,8 +159,7 @@ def _escape(text: str) -> str:
 
 
 def preset_table(app: Any) -> str:
-    """Every option with a value in some preset that is not for one model; commands with the same
-    values share a row."""
+    """Return every option that a general preset sets; commands with the same values share a row."""
     presets = [name for name in settings.preset_names() if not _model(name)]
     keys = dict.fromkeys(
         key for name in COMMANDS for preset in presets for key in _values(name.name, preset)
@@ -174,12 +178,12 @@ def preset_table(app: Any) -> str:
 
 
 def _model(preset: str) -> str | None:
-    """The model that a preset is for."""
+    """Return the model that a preset is for, or None if it is general."""
     return settings.layers(preset)[-1].get("model")
 
 
 def models_table() -> str:
-    """The presets that are for one model: its size, and what else they set."""
+    """Return the presets for one model: its size, and the other values they set."""
     rows = []
     for preset in filter(_model, settings.preset_names()):
         own = settings.layers(preset)[-1]
@@ -201,12 +205,20 @@ def models_table() -> str:
                 ", ".join(sets),
             )
         )
-    head = ("Preset", "Model", "Layers x hidden", "Parameters", "16 bits", "KV a token", "It sets")
+    head = (
+        "Preset",
+        "Model",
+        "Layers x hidden",
+        "Parameters",
+        "16-bit weights",
+        "KV per token",
+        "Sets",
+    )
     return table(head, rows)
 
 
 def memory_table() -> str:
-    """GiB at the peak on each GPU of 80 GB, by what is trained and how it is spread."""
+    """Return the peak GiB per 80 GB GPU, by model and layout of the training."""
     layouts = (("1, LoRA r = 16", 1, 16), *((f"{n}", n, 0) for n in (1, 4, 8, 16)))
     names = ("steps", "prompts", "batch", "group", "max_tokens", "per_device")
     rows = []
@@ -234,26 +246,30 @@ def _names(command: Any) -> set[str]:
 
 
 def world_table() -> str:
-    """The figures of the miniature that its page speaks of."""
-    share = "{:.1%}".format
+    """Return the constants of the miniature that its page explains."""
+    percent = "{:.1%}".format
     right, rival = questions.RIGHT, questions.RIVAL
-    kinds = ", ".join(f"{name} {share(value)}" for name, value in right.items())
+    kinds = ", ".join(f"{name} {percent(value)}" for name, value in right.items())
     return table(
-        ("In `world/questions.py`", "", ""),
+        ("In `world/questions.py`", "Value", "Meaning"),
         [
-            ("`PROCEDURES`", ", ".join(questions.PROCEDURES), "what can be asked for"),
-            ("`PHRASINGS`", str(len(questions.PHRASINGS)), "ways to ask, each for one procedure"),
+            ("`PROCEDURES`", ", ".join(questions.PROCEDURES), "what is done to the digits"),
+            ("`PHRASINGS`", str(len(questions.PHRASINGS)), "the phrasings, each for one procedure"),
             ("`LEVELS`", ", ".join(map(str, questions.LEVELS)), "digits of the number"),
             ("`N_MASTERED`", str(questions.N_MASTERED), "phrasings the base answers well"),
             ("`RIGHT`", kinds, "how often a 4-digit question gets the right procedure"),
-            ("`RIVAL`", f"hard {share(rival['hard'])}", "how often one fixed wrong wording"),
-            ("`PER_DIGIT`", share(questions.PER_DIGIT), "what a further digit costs"),
+            (
+                "`RIVAL`",
+                f"hard {percent(rival['hard'])}",
+                "how often it gets one fixed wrong wording",
+            ),
+            ("`PER_DIGIT`", percent(questions.PER_DIGIT), "loss for each further digit"),
             (
                 "`ASKED_UNMASTERED`",
-                share(questions.ASKED_UNMASTERED),
-                "how often the base Challenger asks about anything else",
+                percent(questions.ASKED_UNMASTERED),
+                "how often the base Challenger generates any other phrasing",
             ),
-            ("`MALFORMED`", share(questions.MALFORMED), "its texts that hold no question"),
+            ("`MALFORMED`", percent(questions.MALFORMED), "its texts without a question"),
             ("`heldout_rows`", str(len(questions.heldout_rows(0))), "held-out questions"),
         ],
     )
