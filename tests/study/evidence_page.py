@@ -55,7 +55,8 @@ def pages(plan: Plan, collected: Path) -> dict[Path, str]:
         line = "No picture yet: no base has all the models in it.\n"
         if shown := picture(study):
             made[EVIDENCE / f"{name}.svg"], words = shown
-            line = f"![{words}]({EVIDENCE.name}/{name}.svg)\n"
+            title = words.partition(". ")[0]  # the numbers are in the tables and in the file
+            line = f"![{title}]({EVIDENCE.name}/{name}.svg)\n"
         text = fill(text, f"picture-{name}", line)
         if name == "scores":
             front = fill(front, f"picture-{name}", line.replace("](", f"]({DOCS.name}/"))

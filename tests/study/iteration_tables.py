@@ -110,5 +110,5 @@ def _guard_table(study: Study, arm: str, bases: Sequence[int]) -> str:
                 trips = f"after {one['trips']}" if one["trips"] else "never"
                 scores = (percent([one[name]]) for name in ("shipped", "best", "last"))
                 rows.append((f"{base}", guard, trips, f"{one['ship']}", *scores))
-    head = ("base", "guard", "trips", "ships iteration", "its mean@8 %", "best", "last")
+    head = ("base (seed)", "guard", "trips", "ships iteration", "its mean@8 %", "best", "last")
     return table(head, rows) if rows else "No guard has judged these runs yet.\n"

@@ -34,7 +34,7 @@ from .significance import t_interval
 __all__ = ["PICTURES", "Picture"]
 
 Picture = tuple[str, str]
-"""The SVG and its description in words."""
+"""The SVG and its description: the title, then its numbers."""
 
 _WIDTH = 4.9  # inches of 72 units: text is as large as the page's on a screen of 390 px
 _LEGEND: dict[str, Any] = {

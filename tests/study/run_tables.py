@@ -42,23 +42,25 @@ def _costs(study: Study, model: str, stage: str, name: str, bases: Sequence[int]
 
 
 def runs(study: Study) -> str:
-    """Return the table of the collected runs and the versions that made them."""
+    """Return the table of the collected runs and their versions; bases that agree share a row."""
     planned: dict[int, list[str]] = {}
     for part in study.plan.parts:
         for base in part.bases:
             planned.setdefault(base, []).append(part.name)
-    rows = []
+    absent: list[tuple[str, ...]] = []
+    shared: dict[tuple[str, ...], list[str]] = {}
     for base, names in planned.items():
         run = study.run(base)
         if not run:
-            rows.append((f"{base}", "", f"none of {', '.join(names)}", "", "", ""))
+            absent.append((f"{base}", "", f"none of {', '.join(names)}", "", "", ""))
             continue
         done = [name for name in names if _is_done(study, name, base)]
         rest = [name for name in names if name not in done]
         versions = ", ".join(f"{name} {of}" for name, of in run["versions"].items())
         cells = (", ".join(done), ", ".join(rest) or "-", run["finished"], f"{run['cores']}")
-        rows.append((f"{base}", *cells, versions))
-    return table(("base", "parts", "missing", "finished", "cores", "versions"), rows)
+        shared.setdefault((*cells, versions), []).append(f"{base}")
+    rows = [(", ".join(bases), *cells) for cells, bases in shared.items()] + absent
+    return table(("bases (seeds)", "parts", "missing", "finished", "cores", "versions"), rows)
 
 
 def _is_done(study: Study, name: str, base: int) -> bool:
