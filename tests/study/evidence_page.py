@@ -22,7 +22,6 @@ PAGE = DOCS / "evidence.md"
 README = DOCS.parent / "README.md"
 EVIDENCE = DOCS / "evidence"
 BLOCKS: dict[str, Callable[[Study], str]] = {
-    "summary": score_tables.summary,
     "scores": score_tables.scores,
     "comparisons": comparisons,
     "iterations": iteration_tables.iterations,

@@ -12,7 +12,7 @@ from .cells import ARM_NAMES, bases_cell, difference, missing, model_name, perce
 from .collect import KINDS, values_by_question
 from .metrics import LOOP, Json, Study, score
 
-__all__ = ["controls", "difficulty", "headline", "scores", "skills", "summary"]
+__all__ = ["controls", "difficulty", "headline", "scores", "skills"]
 
 _SCORES = ("mean_at_k", "greedy", "maj_at_k")  # in the order of the columns
 
@@ -28,13 +28,6 @@ def scores(study: Study) -> str:
             first = part.iterations if place else 1
             models += [f"{arm}/{k}" for k in range(first, part.iterations + 1)]
     return _scores(study, models)
-
-
-def summary(study: Study) -> str:
-    """Return the scores of each arm after its last iteration."""
-    lasts = {arm: part.iterations for part in reversed(study.plan.parts) for arm in part.arms}
-    arms = (arm for part in study.plan.parts for arm in part.arms)
-    return _scores(study, ["base", *(f"{arm}/{lasts[arm]}" for arm in arms)])
 
 
 def headline(study: Study) -> str:
