@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ from rzero_cli.world import questions
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.glob("*.md"))]
+TUTORIALS = sorted(DOCS.glob("tutorial-*.md"))
 FENCE = re.compile(r"(?:^<!-- (runnable(?: slow)?) -->\n)?^```(\w*)\n(.*?)^```$", re.M | re.S)
 
 
@@ -127,10 +129,15 @@ def _examples(page: Path, mark: str) -> list[tuple[str, str, str | None]]:
     return found
 
 
-def _run_examples(page: Path, mark: str, folder: Path) -> None:
+def _readers_environment(cache: Path) -> dict[str, str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RZERO_")}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment["RZERO_CACHE"] = os.environ.get("RZERO_CACHE", str(folder / "cache"))
+    environment["RZERO_CACHE"] = os.environ.get("RZERO_CACHE", str(cache))
+    return environment
+
+
+def _run_examples(page: Path, mark: str, folder: Path) -> None:
+    environment = _readers_environment(folder / "cache")
     for language, code, expected in _examples(page, mark):
         command = {"sh": ["bash", "-euo", "pipefail", "-c"], "python": [sys.executable, "-c"]}
         result = subprocess.run(
@@ -142,7 +149,7 @@ def _run_examples(page: Path, mark: str, folder: Path) -> None:
 
 
 def _with(mark: str) -> list[Path]:
-    return [page for page in PAGES if _examples(page, mark)]
+    return [page for page in PAGES if page not in TUTORIALS and _examples(page, mark)]
 
 
 @pytest.mark.parametrize("page", _with("runnable"), ids=_name)
@@ -154,6 +161,54 @@ def test_runnable_examples_run(page: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("page", _with("runnable slow"), ids=_name)
 def test_runnable_examples_with_a_model_run(page: Path, tmp_path: Path) -> None:
     _run_examples(page, "runnable slow", tmp_path)
+
+
+def _words(output: str) -> list[list[str]]:
+    """The words of each line, without numbers and quoted values, which differ between machines."""
+    plain = re.sub(r'"[^"\n]*"(?!:)|\b(null|true|false)\b', "", output)
+    return [re.findall(r"[^\W\d]{2,}", line) for line in plain.splitlines()]
+
+
+def _is_slow(page: Path) -> bool:
+    return bool(_examples(page, "runnable slow"))
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="the tutorials read records with jq")
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(p, marks=pytest.mark.slow if _is_slow(p) else ()) for p in TUTORIALS],
+    ids=_name,
+)
+def test_tutorial_runs_in_one_shell(
+    page: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A `text` block holds the exact output of the block above it; of any other the words agree."""
+    blocks = list(FENCE.finditer(page.read_text("utf-8")))
+    steps = [number for number, block in enumerate(blocks) if block[1]]
+    script = "printf '\\0'; printf '\\0' >&2\n".join(blocks[number][3] for number in steps)
+    result = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=tmp_path,
+        # One cache, so that the base model is made once.
+        env=_readers_environment(tmp_path_factory.getbasetemp() / "cache"),
+        capture_output=True,
+        text=True,
+    )
+    outputs, errors = result.stdout.split("\0"), result.stderr.split("\0")
+    assert result.returncode == 0, f"{blocks[steps[len(errors) - 1]][3]}\n{errors[-1]}"
+    for number, output, error in zip(steps, outputs, errors, strict=True):
+        code, written = blocks[number][3], _words(output + error)
+        for shown in blocks[number + 1 : number + 2]:
+            if shown[2] == "text":
+                assert output == shown[3], code
+            elif shown[2] != "sh":
+                assert [words for words in _words(shown[3]) if words not in written] == [], code
+
+
+@pytest.mark.parametrize("page", TUTORIALS, ids=_name)
+def test_only_a_server_keeps_a_tutorials_commands_from_being_run(page: Path) -> None:
+    for block in FENCE.finditer(page.read_text("utf-8")):
+        assert block[2] != "sh" or block[1] or "--endpoint" in block[3], block[3]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
