@@ -23,7 +23,7 @@ from rzero_cli.answers.equivalence import Equivalence
 from rzero_cli.cli import run
 from rzero_cli.engines import Sampling, open_engine
 from rzero_cli.engines.answering import Solver
-from rzero_cli.engines.chat import encode
+from rzero_cli.engines.chat import encode, end_tokens
 from rzero_cli.method.prompts import SOLVER, prompt_for
 from rzero_cli.options.engine import EngineChoice
 
@@ -97,8 +97,17 @@ def bare_vllm(engine: Any, prompts: list[list[int]]) -> float:
 
 def bare_transformers(engine: Any, prompts: list[list[int]]) -> float:
     import torch
+    from transformers import GenerationConfig
 
-    ends = torch.tensor(sorted(engine._ends))
+    ends = end_tokens(engine.tokenizer, engine._declared, SAMPLING.stop)
+    config = GenerationConfig(
+        do_sample=True,
+        temperature=SAMPLING.temperature,
+        top_p=SAMPLING.top_p,
+        top_k=SAMPLING.top_k,
+        max_new_tokens=SAMPLING.max_tokens,
+        eos_token_id=ends,
+    )
     rows = sorted((tokens for tokens in prompts for _ in range(M)), key=len)
     total = 0
     start = time.perf_counter()
@@ -106,9 +115,9 @@ def bare_transformers(engine: Any, prompts: list[list[int]]) -> float:
         batch = {"input_ids": rows[at : at + engine.batch_size]}
         padded = engine.tokenizer.pad(batch, return_tensors="pt")
         with torch.inference_mode():
-            output = engine.model.generate(**padded, generation_config=engine._config(SAMPLING))
+            output = engine.model.generate(**padded, generation_config=config)
         new = output[:, padded["input_ids"].shape[1] :]
-        ended = torch.isin(new, ends).int().cumsum(1)
+        ended = torch.isin(new, torch.tensor(ends)).int().cumsum(1)
         total += int((ended == 0).sum()) + int((ended[:, -1] > 0).sum())
     return total / (time.perf_counter() - start)
 
