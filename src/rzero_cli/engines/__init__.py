@@ -134,47 +134,29 @@ def open_engine(
         RzeroError: the model cannot be loaded, or no server answers.
     """
     chosen = check_engine(name, endpoints)
+    shared: dict[str, Any] = {
+        "batch_size": batch_size,
+        "template_args": template_args,
+        "notify": notify,
+    }
     if chosen == "openai":
         from rzero_cli.engines.openai import OpenAIEngine
 
-        return OpenAIEngine(
-            model,
-            endpoints,
-            batch_size=batch_size,
-            template_args=template_args,
-            arguments=arguments,
-            notify=notify,
-        )
+        return OpenAIEngine(model, endpoints, arguments=arguments, **shared)
     if model is None:
         raise UsageError(f"--engine {chosen} needs a model")
-    if chosen == "auto":
-        chosen = _best_here()
+    if chosen == "auto" and find_spec("vllm") is not None:
+        import torch
+
+        chosen = "vllm" if torch.cuda.is_available() else "transformers"
     if chosen == "vllm":
         from rzero_cli.engines.vllm import VllmEngine
 
-        return VllmEngine(
-            model,
-            batch_size=batch_size,
-            template_args=template_args,
-            arguments=arguments,
-            seed=seed,
-            notify=notify,
-        )
+        return VllmEngine(model, arguments=arguments, seed=seed, **shared)
     with importing():
         from rzero_cli.engines.transformers import TransformersEngine
 
-    known = {name: value for name, value in (arguments or {}).items() if name == "dtype"}
-    return TransformersEngine(
-        model, batch_size=batch_size, template_args=template_args, notify=notify, **known
-    )
-
-
-def _best_here() -> str:
-    if find_spec("vllm") is None:
-        return "transformers"
-    import torch
-
-    return "vllm" if torch.cuda.is_available() else "transformers"
+    return TransformersEngine(model, dtype=(arguments or {}).get("dtype"), **shared)
 
 
 def check_engine(name: str, endpoints: Sequence[str] = ()) -> str:

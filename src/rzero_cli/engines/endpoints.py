@@ -146,29 +146,29 @@ class Endpoints:
             UsageError: no endpoint has the model, or it has to be named.
             RzeroError: no server answers, or it wants another key.
         """
-        names = await asyncio.gather(*map(_served, self.all))
-        dead = [e for e, served in zip(self.all, names, strict=True) if served is None]
-        if len(dead) == len(self.all):
+        lists = await asyncio.gather(*map(_served, self.all))
+        if lists.count(None) == len(lists):
             raise RzeroError(
-                f"{', '.join(e.url for e in dead)}: no server answers there; start one "
+                f"{', '.join(e.url for e in self.all)}: no server answers there; start one "
                 "(vllm serve MODEL), or correct --endpoint"
             )
-        for endpoint in dead:
-            self.set_aside(endpoint, "no answer")
-        listed = [list(served) for served in names if served]
         model = wanted
         if model is None:
+            listed = next((list(served) for served in lists if served), [])
             if not listed:
                 raise UsageError("name the model: the server does not list any")
-            if len(set(listed[0])) != 1:
-                raise UsageError(f"name the model; the server has {', '.join(listed[0][:8])}")
-            model = listed[0][0]
-        for endpoint, served in zip(self.all, names, strict=True):
+            if len(listed) != 1:
+                raise UsageError(f"name the model; the server has {', '.join(listed[:8])}")
+            model = listed[0]
+        for endpoint, served in zip(self.all, lists, strict=True):
+            if served is None:
+                self.set_aside(endpoint, "no answer")
+                continue
             if served and model not in served:
                 raise UsageError(
                     f"{endpoint.url} has no model {model}; it has {', '.join(list(served)[:8])}"
                 )
-            endpoint.context = (served or {}).get(model)
+            endpoint.context = served.get(model)
         return model
 
 

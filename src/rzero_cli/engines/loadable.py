@@ -194,8 +194,7 @@ def _header(path: Path) -> dict[str, Any]:
         raise UsageError(
             f"{path.name}: {wrong}: {size:,} bytes instead of {8 + length + end:,}: {_AGAIN}"
         )
-    tensors: dict[str, Any] = header
-    return tensors
+    return header  # type: ignore[no-any-return]
 
 
 def _check_embeddings(config: dict[str, Any], tensors: dict[str, Any]) -> None:

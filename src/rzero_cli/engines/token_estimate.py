@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from rzero_cli.engines.chat import encode
 from rzero_cli.method.prompts import Messages, plain_text, prompt_for
 
 # English text in the tokenizers of today's models; mathematics takes more.
@@ -32,10 +32,18 @@ def estimate_tokens(
         template_args: for the model's chat template.
         m, max_tokens: answers a question, and their greatest length.
     """
-    count = _about if model is None else _tokens_of(model, template_args)
+    tokenizer = None
+    if model is not None:
+        from rzero_cli.engines.transformers import load_tokenizer
+
+        tokenizer = load_tokenizer(model)
     number = prompts = 0
     for number, question in enumerate(questions, 1):  # noqa: B007 - the number is reported
-        prompts += count(prompt_for(prompt, question))
+        asked = prompt_for(prompt, question)
+        if tokenizer is None:
+            prompts += len(plain_text(asked)) // _CHARACTERS_A_TOKEN
+        else:
+            prompts += len(encode(tokenizer, asked, template_args))
     return {
         "questions": number,
         "answers": number * m,
@@ -43,15 +51,3 @@ def estimate_tokens(
         "prompt_tokens_exact": model is not None,
         "completion_tokens": [round(number * m * max_tokens * s) for s in SHARES.values()],
     }
-
-
-def _about(messages: Messages) -> int:
-    return len(plain_text(messages)) // _CHARACTERS_A_TOKEN
-
-
-def _tokens_of(model: str, template_args: Mapping[str, Any]) -> Callable[[Messages], int]:
-    from rzero_cli.engines.chat import encode
-    from rzero_cli.engines.transformers import load_tokenizer
-
-    tokenize = partial(encode, load_tokenizer(model), template_args=template_args)
-    return lambda messages: len(tokenize(messages))

@@ -37,6 +37,7 @@ from rzero_cli.engines import (
     derived_seed,
 )
 from rzero_cli.engines.decoding import decode
+from rzero_cli.engines.loadable import has_tokenizer
 from rzero_cli.engines.models import require
 from rzero_cli.errors import RzeroError, UsageError
 from rzero_cli.method.prompts import Prompt
@@ -128,8 +129,7 @@ def load_tokenizer(model: str, *, own_code: bool = False) -> Any:
         RzeroError: it cannot be loaded.
     """
     with _one_line_errors(model):
-        own = (Path(model) / "tokenizer_config.json").is_file()
-        source = model if own else adapter_base(model) or model
+        source = model if has_tokenizer(Path(model)) else adapter_base(model) or model
         tokenizer = AutoTokenizer.from_pretrained(
             source, padding_side="left", trust_remote_code=own_code
         )
@@ -335,13 +335,23 @@ class TransformersEngine(Engine):
         # Made here: where there is no memory for them, transformers calls the prompts wrong.
         tensors = {name: torch.tensor(rows) for name, rows in padded.items()}
         width = tensors["input_ids"].shape[1]
+        warped = {
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "top_k": sampling.top_k,
+        }
         devices = [self.model.device] if self.model.device.type == "cuda" else []
         # The caller may be a trainer whose own random numbers must not be disturbed.
         with torch.inference_mode(), torch.random.fork_rng(devices=devices):
             torch.manual_seed(seed)
             output = self.model.generate(
                 **{name: rows.to(self.model.device) for name, rows in tensors.items()},
-                generation_config=self._config(sampling, ends),
+                generation_config=GenerationConfig(
+                    do_sample=sampling.temperature > 0,
+                    eos_token_id=ends,
+                    max_new_tokens=sampling.max_tokens,
+                    **warped if sampling.temperature else {},
+                ),
                 custom_generate=decode,
                 # Under ZeRO-3 it would wait for the other processes, which draw as often as they
                 # have to: what is whole here need not.
@@ -352,16 +362,6 @@ class TransformersEngine(Engine):
         # A question's answers are often the same few.
         read = {row: self._completion(row, stops, ends) for row in dict.fromkeys(rows)}
         return [read[row] for row in rows]
-
-    def _config(self, sampling: Sampling, ends: list[int]) -> GenerationConfig:
-        greedy = sampling.temperature == 0
-        drawn = {"temperature": sampling.temperature, "top_p": sampling.top_p}
-        return GenerationConfig(
-            do_sample=not greedy,
-            eos_token_id=ends,
-            max_new_tokens=sampling.max_tokens,
-            **({} if greedy else drawn | {"top_k": sampling.top_k}),
-        )
 
     def _completion(
         self, tokens: Sequence[int], stops: Sequence[str], ends: Sequence[int]

@@ -45,6 +45,7 @@ from rzero_cli.engines import (
     derived_seed,
 )
 from rzero_cli.engines.in_flight import EventLoop, as_they_finish
+from rzero_cli.engines.loadable import has_tokenizer
 from rzero_cli.errors import RzeroError, UsageError
 from rzero_cli.method.prompts import Prompt
 from rzero_cli.system.processes import ended_with_us
@@ -120,10 +121,18 @@ class VllmEngine(Engine):
             if batch_size:
                 made_with.setdefault("max_num_seqs", batch_size)
             if base:
-                made_with = {"enable_lora": True, "max_lora_rank": _rank(model)} | made_with
-                own = (Path(model) / "tokenizer_config.json").is_file()
+                rank = json.loads((Path(model) / "adapter_config.json").read_text("utf-8"))["r"]
+                # vLLM makes room for these ranks alone.
+                room = next((r for r in (8, 16, 32, 64, 128, 256, 320) if r >= rank), 512)
+                made_with = {"enable_lora": True, "max_lora_rank": room} | made_with
+                own = has_tokenizer(Path(model))
                 made_with |= {"model": base, "tokenizer": model if own else base}
-            _check_names(made_with, [field.name for field in dataclasses.fields(AsyncEngineArgs)])
+            known = [field.name for field in dataclasses.fields(AsyncEngineArgs)]
+            for name in made_with:
+                if name not in known:
+                    near = " or ".join(get_close_matches(name, known))
+                    hint = f"; did you mean {near}?" if near else ""
+                    raise UsageError(f"--engine-arg {name}: vLLM has no such engine argument{hint}")
             own_code = bool(made_with["trust_remote_code"])
             self.tokenizer = load_tokenizer(model, own_code=own_code)
             self._loop = EventLoop()
@@ -184,16 +193,16 @@ class VllmEngine(Engine):
 
         def begin(number: int, prompt: Prompt) -> Future[list[Completion]]:
             tokens = chat.encode(self.tokenizer, prompt, self._template_args)
-            params = raws if isinstance(prompt, str) else chats
+            params = chats
+            if isinstance(prompt, str):
+                params, room = raws, chat.room_for_prompt(self._longest, sampling.max_tokens)
+                if len(tokens) > room:
+                    self._notify_once(chat.CUT)
+                tokens = tokens[-room:]
             if self._invariant:
                 params = params.clone()
                 params.seed = derived_seed(sampling.seed, number) & 0x7FFFFFFF
-            if not isinstance(prompt, str):
-                return self._loop.submit(self._complete(tokens, params))
-            room = chat.room_for_prompt(self._longest, sampling.max_tokens)
-            if len(tokens) > room:
-                self._notify_once(chat.CUT)
-            return self._loop.submit(self._complete(tokens[-room:], params))
+            return self._loop.submit(self._complete(tokens, params))
 
         times, window = sampling.n // drawn, _FULL * max(1, self._sequences // drawn)
         yield from as_they_finish(asked, begin, window=window, times=times, done=done, keep=keep)
@@ -210,18 +219,15 @@ class VllmEngine(Engine):
             ):
                 final = output
         except Exception as error:
-            raise RzeroError(self._died(error)) from error
+            reason = _reason(self._log) or f"{type(error).__name__}: {error}"
+            raise RzeroError(
+                f"vLLM failed: {' '.join(reason.split())[:300]}; finished records are kept. If "
+                "memory ran out, lower --gpu-memory-utilization, --max-model-len or --batch-size"
+            ) from error
         return [
             Completion(c.text, len(c.token_ids), truncated=c.finish_reason == "length")
             for c in final.outputs
         ]
-
-    def _died(self, error: Exception) -> str:
-        reason = _reason(self._log) or f"{type(error).__name__}: {error}"
-        return (
-            f"vLLM failed: {' '.join(reason.split())[:300]}; finished records are kept. If memory "
-            "ran out, lower --gpu-memory-utilization, --max-model-len or --batch-size"
-        )
 
 
 async def _start(made_with: dict[str, Any]) -> Any:
@@ -258,20 +264,6 @@ def _defaults(model: str, seed: int) -> dict[str, Any]:
     if "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
         on_cpu["kv_cache_memory_bytes"] = _CPU_KV_CACHE
     return common | on_cpu
-
-
-def _check_names(wanted: Mapping[str, Any], known: list[str]) -> None:
-    for name in wanted:
-        if name not in known:
-            near = get_close_matches(name, known)
-            hint = f"; did you mean {' or '.join(near)}?" if near else ""
-            raise UsageError(f"--engine-arg {name}: vLLM has no such engine argument{hint}")
-
-
-def _rank(adapter: str) -> int:
-    """The rank vLLM has to make room for: the next of those it knows."""
-    rank = json.loads((Path(adapter) / "adapter_config.json").read_text("utf-8"))["r"]
-    return next((known for known in (8, 16, 32, 64, 128, 256, 320) if known >= rank), 512)
 
 
 @contextmanager

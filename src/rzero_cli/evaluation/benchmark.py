@@ -105,12 +105,11 @@ def benchmark_of(
     Raises:
         DataError: a record lacks a key or has one of the wrong type; or there are no records.
     """
-    questions = [_question(line, question_key, reference_key, group_key) for line in lines]
+    questions = []
+    for line in lines:
+        text, group = line.text(question_key), group_of(line, group_key)
+        identity = line.record.get("id", question_id(text))
+        questions.append(Question(identity, text, line.text(reference_key), group))
     if not questions:
         raise DataError("no questions to evaluate")
     return Benchmark(name, questions, k=k, metric="mean_at_k" if k else GREEDY)
-
-
-def _question(line: Line, question_key: str, reference_key: str, group_key: str) -> Question:
-    text, group = line.text(question_key), group_of(line, group_key)
-    return Question(line.record.get("id", question_id(text)), text, line.text(reference_key), group)

@@ -103,16 +103,16 @@ class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
             batches.setdefault(self._settings(copies[0], len(copies)), []).append(i)
         texts: list[list[str]] = [[] for _ in repeats]
         for sampling, places in batches.items():
-            requested = [self._request(repeats[i][0]) for i in places]
+            requested = [
+                Request(str(one.task_name), one.doc_id, self._prompt(one.args[0]))
+                for one in (repeats[i][0] for i in places)
+            ]
             answered = self.answers.complete(requested, sampling)
             for i, completions in zip(places, answered, strict=True):
                 # Greedy answers do not differ, so one is drawn for all repeats.
                 drawn = [completion.text for completion in completions]
                 texts[i] = drawn * (len(repeats[i]) // sampling.n)
         return [text for drawn in texts for text in drawn]
-
-    def _request(self, request: Instance) -> Request:
-        return Request(str(request.task_name), request.doc_id, self._prompt(request.args[0]))
 
     def _prompt(self, context: str) -> Prompt:
         return json.loads(context) if self.chats else context
@@ -175,9 +175,9 @@ class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
         return [value for (value,) in self._score("loglikelihood_rolling", requests)]
 
     def _score(self, method: str, requests: list[Instance]) -> Iterator[list[float]]:
-        scorer = getattr(self._hf, method) if self._hf else None
-        if scorer is None:
+        if self._hf is None:
             raise no_loglikelihood(str(requests[0].task_name))
+        scorer = getattr(self._hf, method)
         asked = [Request(str(one.task_name), one.doc_id, one.args[0]) for one in requests]
         known = self.answers.earlier(asked)
         scores = {place: record["scores"] for place, record in known.items()}
@@ -196,12 +196,9 @@ class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
                         scores[place] = list(value) if isinstance(value, tuple) else [value]
                         self.answers.tell(place, asked[place], scores=scores[place])
             for place in places:
-                self._scored(earlier=place in known)
+                if self.answers.on_progress is not None:
+                    self.answers.on_progress(Answered(1, 0, None, earlier=place in known))
                 yield scores[place]
-
-    def _scored(self, *, earlier: bool) -> None:
-        if self.answers.on_progress is not None:
-            self.answers.on_progress(Answered(1, 0, None, earlier))
 
     def _rendered(self, request: Instance) -> Instance:
         """The request as `HFLM` wants it: its context as text."""

@@ -7,7 +7,7 @@ define it (`tasks.py`).
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -64,7 +64,10 @@ def load_tasks(
         RzeroError: a task's data is neither given nor cached nor within reach, or cannot be read.
     """
     names = [leaf for name in names for leaf in SUITES.get(name, (name,))]
-    given = _by_task(data_files or {})
+    given: dict[str, dict[str | None, str]] = {}  # files by task and split; None is the default
+    for name, path in (data_files or {}).items():
+        task, _, split = name.partition(":")
+        given.setdefault(task, {})[split or None] = path
     with quiet(), tempfile.TemporaryDirectory() as overlays:
         folders = [str(FOLDER), *([include_path] if include_path else [])]
         manager = TaskManager(include_path=folders, include_defaults=False)
@@ -115,15 +118,6 @@ def _check_known(option: str, name: str, names: Sequence[str]) -> None:
         near = ", ".join(get_close_matches(name, {*names, *SUITES}))
         hint = f"did you mean {near}?" if near else "`lm-eval ls tasks` lists lm-eval's"
         raise UsageError(f"{option} {name}: no such task; {hint}")
-
-
-def _by_task(data_files: Mapping[str, str]) -> dict[str, dict[str | None, str]]:
-    """The files of each task by split; None is the split to evaluate on."""
-    found: dict[str, dict[str | None, str]] = {}
-    for name, path in data_files.items():
-        task, _, split = name.partition(":")
-        found.setdefault(task, {})[split or None] = path
-    return found
 
 
 def _overlay(
@@ -190,7 +184,9 @@ def _load_all(
                 raise DataError(f"{files}: not the data of {name}: {reason}") from error
             if not kinds & set(_ABSENT):
                 raise RzeroError(f"--tasks {name}: cannot be loaded: {reason}") from error
-            absent[name] = _source(manager, name) or reason
+            said = _said(manager, name)
+            files = (said.get("dataset_kwargs") or {}).get("data_files")
+            absent[name] = str(files or said.get("dataset_path") or reason)
     if absent:
         what = ", ".join(f"{name} ({source})" for name, source in absent.items())
         line = " ".join(f"--data-file {name}=FILE" for name in absent)
@@ -200,22 +196,10 @@ def _load_all(
     return loaded
 
 
-def _source(manager: TaskManager, name: str) -> str | None:
-    said = _said(manager, name)
-    files = (said.get("dataset_kwargs") or {}).get("data_files")
-    found = files or said.get("dataset_path")
-    return None if found is None else str(found)
-
-
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
-
-
-def union(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """All of several mappings; of a key that several have, the last."""
-    return {key: value for part in parts for key, value in part.items()}
 
 
 def _metadata(task: Task) -> Mapping[str, Any]:

@@ -105,7 +105,7 @@ def as_lm_eval(
     """What lm-eval's `evaluate` would return of the benchmarks, all passes of one as one task."""
     names = [benchmark.name for benchmark in benchmarks]
     size = {benchmark.name: len(benchmark.questions) for benchmark in benchmarks}
-    results = {
+    results: dict[str, dict[str, Any]] = {
         name: {"name": name, "alias": name, "sample_len": count} for name, count in size.items()
     }
     better: dict[str, dict[str, bool]] = {name: {} for name in names}
@@ -118,7 +118,9 @@ def as_lm_eval(
         if one.which == SAMPLED:
             values["maj_at_k"] = [float(bool(v.maj)) for v in found]
         for metric, each in values.items():
-            results[name] |= _mean(metric, each)
+            error = score(each)["stderr"]  # lm-eval gives none for a single question
+            results[name][f"{metric},none"] = sum(each) / len(each)
+            results[name][f"{metric}_stderr,none"] = "N/A" if error is None else error
             better[name][metric] = metric != "unreadable"
         if one.metric == "score":
             configs[name] = _plain({**(benchmark.config or {}), **_config(one)})
@@ -133,15 +135,6 @@ def as_lm_eval(
             one.name: {"original": one.original or size[one.name], "effective": size[one.name]}
             for one in benchmarks
         },
-    }
-
-
-def _mean(metric: str, values: Sequence[float]) -> dict[str, Any]:
-    """A metric's mean and standard error, which lm-eval does not give for a single question."""
-    error = score(values)["stderr"]
-    return {
-        f"{metric},none": sum(values) / len(values),
-        f"{metric}_stderr,none": "N/A" if error is None else error,
     }
 
 

@@ -21,7 +21,7 @@ from rzero_cli.engines import Engine
 from rzero_cli.engines.transformers import TransformersEngine
 from rzero_cli.errors import RzeroError, UsageError
 from rzero_cli.evaluation.lm import EngineLM, no_loglikelihood, quiet
-from rzero_cli.evaluation.loading import Tasks, union
+from rzero_cli.evaluation.loading import Tasks
 from rzero_cli.evaluation.requests import Spent, cost
 from rzero_cli.evaluation.results import merged
 from rzero_cli.evaluation.scores import Answered, score
@@ -100,8 +100,8 @@ def evaluate_tasks(
     lm = EngineLM(
         engine, seed=seed, chats=chat, log=log, done=done, first=first, on_progress=on_progress
     )
-    everything = tasks | {"tasks": tasks["tasks"] | union(draws.values())}
-    found = _run(lm, everything, limit, chat)
+    every_draw = {draw: task for sampled in draws.values() for draw, task in sampled.items()}
+    found = _run(lm, tasks | {"tasks": tasks["tasks"] | every_draw}, limit, chat)
     samples = found.pop("samples")
     results = {}
     for name, task in tasks["tasks"].items():
@@ -118,7 +118,7 @@ def evaluate_tasks(
             _report(report, name, "greedy", samples[name], spent[0], chat)
             for draw, one in zip(sampled, spent[1:], strict=True):
                 _report(report, name, "sampled", samples[draw], one, chat)
-    for draw in union(draws.values()):
+    for draw in every_draw:
         del found["results"][draw]
     owners = {draw: name for name, sampled in draws.items() for draw in sampled}
     return {**merged(found, owners), "tasks": results}
@@ -179,7 +179,9 @@ def _result(
         for rows in (defined, *draws)
     )
     values = [v for run in (greedy, *sampled) for v in run.values()]
-    metrics = _metrics(aggregated)
+    metrics = {  # lm-eval's numbers alone
+        key: float(v) for key, v in aggregated.items() if "," in key and not isinstance(v, str)
+    }
     result: dict[str, Any] = {
         "metric": f"{metric},{first}",
         "score": metrics.get(f"{metric},{first}"),
@@ -200,7 +202,7 @@ def _result(
     samples = [
         {
             "id": row["doc_id"],
-            "question": _text(task, row["doc"]),
+            "question": text if isinstance(text := task.doc_to_text(row["doc"]), str) else None,
             "reference": str(row["target"]),
             "greedy": greedy[row["doc_id"]],
             "correct": [run[row["doc_id"]] for run in sampled],
@@ -215,16 +217,6 @@ def _result(
         "mean_at_k": score(shares) if draws else None,
         "samples": samples,
     }
-
-
-def _text(task: Task, doc: Mapping[str, Any]) -> str | None:
-    text = task.doc_to_text(doc)
-    return text if isinstance(text, str) else None
-
-
-def _metrics(aggregated: Mapping[str, Any]) -> dict[str, float]:
-    """lm-eval's numbers alone."""
-    return {key: float(v) for key, v in aggregated.items() if "," in key and not isinstance(v, str)}
 
 
 def _protocol(task: Task, chat: bool, drawn: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,16 +25,16 @@ def start_of(model: str, part: Path, *, lora: bool) -> str:
     """The directory to begin from: `model`, or its merged copy where all weights are trained."""
     if lora or adapter_base(model) is None:
         return model
-    on_first(lambda: _merge_once(model, part))
-    return str(part / _MERGED)
-
-
-def _merge_once(model: str, part: Path) -> None:
     whole, making = part / _MERGED, part / f".{_MERGED}"
-    if not whole.is_dir():
-        shutil.rmtree(making, ignore_errors=True)
-        save_as_it_is(model, making)
-        making.replace(whole)
+
+    def merge_once() -> None:
+        if not whole.is_dir():
+            shutil.rmtree(making, ignore_errors=True)
+            save_as_it_is(model, making)
+            making.replace(whole)
+
+    on_first(merge_once)
+    return str(whole)
 
 
 def load_policy(start: str, *, lora: bool) -> Any:

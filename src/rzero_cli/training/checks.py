@@ -44,7 +44,15 @@ def check_hardware(model: str, hardware: Hardware, *, known_optim: str) -> Rollo
     """
     _check_optim(hardware.optim, known=known_optim)
     if hardware.lora_r:
-        _check_lora(model, hardware.lora_r, hardware.lora_alpha)
+        require("train", "peft")
+    if hardware.lora_r and adapter_base(model) is not None:
+        own = json.loads((Path(model) / "adapter_config.json").read_text("utf-8"))
+        r, alpha = own.get("r"), own.get("lora_alpha")
+        if (r, alpha) != (hardware.lora_r, hardware.lora_alpha):
+            raise UsageError(
+                f"{model} is an adapter of --lora-r {r} --lora-alpha {alpha}: give the same to "
+                "train it on, or `rzero merge` it first"
+            )
     return choose_rollouts(hardware, processes_of(hardware))
 
 
@@ -77,16 +85,3 @@ def _check_optim(name: str, *, known: str) -> None:
     theirs = any(part in name for part in ("bnb", "8bit", "paged", "lion", "ademamix"))
     if theirs and not name.startswith("adamw_torch") and find_spec("bitsandbytes") is None:
         raise UsageError(f"--optim {name}: bitsandbytes not installed: pip install bitsandbytes")
-
-
-def _check_lora(model: str, r: int, alpha: int) -> None:
-    """Refuse to train an adapter on in another shape than its own."""
-    require("train", "peft")
-    if adapter_base(model) is None:
-        return
-    own = json.loads((Path(model) / "adapter_config.json").read_text("utf-8"))
-    if (own.get("r"), own.get("lora_alpha")) != (r, alpha):
-        raise UsageError(
-            f"{model} is an adapter of --lora-r {own.get('r')} --lora-alpha "
-            f"{own.get('lora_alpha')}: give the same to train it on, or `rzero merge` it first"
-        )

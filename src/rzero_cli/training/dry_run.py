@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
 from rzero_cli.engines import DEFAULT_BATCH_SIZE
-from rzero_cli.engines.shapes import Model, read_model
+from rzero_cli.engines.shapes import read_model
 from rzero_cli.errors import UsageError
 from rzero_cli.method.plan import Plan
 from rzero_cli.system.messages import print_json
@@ -76,11 +75,28 @@ def print_plan(
             continue
         where = _who_generates(hardware, gpu, asked, processes)
         where["batch_size"] = batch_size or DEFAULT_BATCH_SIZE
-        layouts += [
-            _layout(spread, sharded, adapter, trained, where, grpo, hardware)
-            for adapter in sorted(adapters)
-            for sharded in ((False, True) if processes > 1 else (False,))
-        ]
+        for adapter in sorted(adapters):
+            for sharded in (False, True) if processes > 1 else (False,):
+                eight_bit, reference = "8bit" in hardware.optim, grpo.beta > 0
+                with_checkpointing, without = (
+                    estimate(
+                        trained,
+                        Layout(spread, sharded, checkpointing, adapter, eight_bit, reference),
+                        **where,
+                    )
+                    for checkpointing in (True, False)
+                )
+                layouts.append(
+                    {
+                        "gpus": processes,
+                        "sharded": sharded,
+                        "lora_parameters": adapter,
+                        "per_device": spread.per_device,
+                        "gradient_accumulation": spread.gradient_accumulation,
+                        "gib": with_checkpointing,
+                        "gib_without_checkpointing": without,
+                    }
+                )
     answers = plan.rollouts * asked.m if asked else 0
     record = {
         "command": command,
@@ -98,33 +114,6 @@ def print_plan(
         print_json(record)
     else:
         _show(record, plan, asked)
-
-
-def _layout(
-    plan: Plan,
-    sharded: bool,
-    adapter: int,
-    trained: Model,
-    where: Mapping[str, Any],
-    grpo: Grpo,
-    hardware: Hardware,
-) -> dict[str, Any]:
-    """One column of the table: GiB on each GPU, with activations kept and checkpointed."""
-
-    def gib(checkpointing: bool) -> dict[str, float]:
-        eight_bit, reference = "8bit" in hardware.optim, grpo.beta > 0
-        layout = Layout(plan, sharded, checkpointing, adapter, eight_bit, reference)
-        return estimate(trained, layout, **where)
-
-    return {
-        "gpus": plan.processes,
-        "sharded": sharded,
-        "lora_parameters": adapter,
-        "per_device": plan.per_device,
-        "gradient_accumulation": plan.gradient_accumulation,
-        "gib": gib(True),
-        "gib_without_checkpointing": gib(False),
-    }
 
 
 def _who_generates(

@@ -27,7 +27,7 @@ from rzero_cli.engines.sampling_options import SamplingOptions
 from rzero_cli.engines.transformers import load_tokenizer, out_of_memory
 from rzero_cli.errors import RzeroError, UsageError
 from rzero_cli.method.plan import Plan, tokens_written
-from rzero_cli.method.prompts import Messages, plain_text
+from rzero_cli.method.prompts import plain_text
 from rzero_cli.system.processes import rank
 from rzero_cli.training.adapters import (
     adapter_alone,
@@ -116,7 +116,9 @@ def train(
     with together(), _quiet_trl(), _memory_in_a_line(), _reporting(part):
         start = start_of(model, part, lora=lora)
         tokenizer = load_tokenizer(start)
-        dataset = Dataset.from_list([row | {"prompt": _prompt(tokenizer, row)} for row in rows])
+        given = list(rows)
+        if not tokenizer.chat_template:
+            given = [row | {"prompt": plain_text(row["prompt"])} for row in rows]
         # Before the model is loaded: DeepSpeed's ZeRO-3 shards while loading, if it is known of.
         others: dict[str, Any] = {"chat_template_kwargs": dict(template_args)}
         if rollouts.mode != "transformers":
@@ -145,7 +147,7 @@ def train(
                 model=policy,
                 reward_funcs=reward,
                 args=config,
-                train_dataset=dataset,
+                train_dataset=Dataset.from_list(given),
                 processing_class=tokenizer,
                 peft_config=new_adapter(start, hardware),
                 callbacks=[_Log(part / LOG_NAME, on_update, plan.rollouts_per_step)],
@@ -153,8 +155,9 @@ def train(
         trainer.remove_callback(PrinterCallback)  # it prints to standard output
         if lora:
             name_base(trainer.model)
-        else:
-            _check_reference(trainer, start)
+        # TRL loads its reference model from the configuration's path: it must be ours.
+        elif trainer.beta and (path := trainer.model.config._name_or_path) != start:
+            raise RzeroError(f"the KL's reference would be {path} instead of {start}")
         if last := last_state(part):
             adapter_alone(last)
         with _refused_in_a_line(ImportError):  # an optimizer's package
@@ -213,24 +216,12 @@ def cut_at_stop(tokenizer: Any, tokens: list[int], stops: Sequence[str]) -> list
     return tokens[:low]
 
 
-def _prompt(tokenizer: Any, row: dict[str, Any]) -> Messages | str:
-    messages: Messages = row["prompt"]
-    return messages if tokenizer.chat_template else plain_text(messages)
-
-
 def _longest(
     tokenizer: Any, rows: Sequence[dict[str, Any]], template_args: Mapping[str, Any]
 ) -> int:
     """Tokens of the longest prompt."""
     texts = {render(tokenizer, row["prompt"], template_args) for row in rows}
     return max(len(tokenizer(text)["input_ids"]) for text in texts)
-
-
-def _check_reference(trainer: Any, start: str) -> None:
-    """TRL reads its reference model again from the configuration's path: it must be ours."""
-    path = trainer.model.config._name_or_path
-    if trainer.beta and path != start:
-        raise RzeroError(f"the KL's reference would be {path} instead of {start}")
 
 
 @contextmanager

@@ -97,18 +97,14 @@ def estimate(
     rollouts = answers = 0.0
     if generates:
         length = prompt_tokens + layout.plan.max_tokens
-        rollouts = batch_size * length * model.kv_bytes + _bytes(layout) * model.parameters
+        rollouts = batch_size * length * model.kv_bytes
+        rollouts += (2 if layout.autocast else 0) * model.parameters
     if solver is not None:
         answers = batch_size * (prompt_tokens + solver_tokens) * solver.kv_bytes
     passes = _pass(model, layout, prompt_tokens)
     peak = sum(stays.values()) + max(rollouts, answers, sum(passes.values()))
     parts = stays | {"rollouts": rollouts, "Solver's answers": answers} | passes
     return {name: size / GIB for name, size in (parts | {"peak": peak}).items()}
-
-
-def _bytes(layout: Layout) -> int:
-    """Bytes a parameter of the copies that are made to compute with."""
-    return 2 if layout.autocast else 0
 
 
 def _resident(model: Model, layout: Layout) -> dict[str, float]:
@@ -149,4 +145,4 @@ def _copies(model: Model, layout: Layout) -> float:
         gradient = 0 if layout.adapter else 4 * model.block
         return 2 * (2 * model.block + embeddings) + gradient
     one_block = layout.adapter and layout.checkpointing
-    return _bytes(layout) * (model.block if one_block else model.parameters)
+    return (2 if layout.autocast else 0) * (model.block if one_block else model.parameters)

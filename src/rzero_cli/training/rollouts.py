@@ -65,10 +65,9 @@ def choose_rollouts(hardware: Hardware, processes: int) -> Rollouts:
 
     gpu = torch.cuda.is_available()
     if mode == "auto":
-        if not gpu:
-            why = _WHY_NOT["colocate"]
-            return Rollouts(notice=f"rollouts come from transformers: {why}")
         mode = "colocate"
+        if not gpu:
+            return Rollouts(notice=f"rollouts come from transformers: {_WHY_NOT[mode]}")
     if not gpu:
         raise UsageError(
             f"--rollouts {mode}: no GPU is here, and {_WHY_NOT[mode]}; use --rollouts transformers"

@@ -50,7 +50,15 @@ def open_checkpoint(
         def begin() -> bool:
             stack.enter_context(held_to_make(target, force=force, resume=resume))
             with named(part, kept):  # here, too: what is not said to the others, they wait for
-                return _begin(target, part, settings, resume=resume, force=force)
+                if can_continue(target, part / SETTINGS, settings, force=force, resume=resume):
+                    return _is_finished(part)
+                shutil.rmtree(part, ignore_errors=True)
+                new = part.with_name(f".{part.name}.new")
+                shutil.rmtree(new, ignore_errors=True)
+                new.mkdir()
+                write_json(new / SETTINGS, settings)
+                new.replace(part)  # never there without its settings
+                return False
 
         finished = on_first(begin)
         try:
@@ -64,21 +72,6 @@ def open_checkpoint(
             shutil.rmtree(part / STATES, ignore_errors=True)
             put_in_place(part, target)
             (target / SETTINGS).unlink()
-
-
-def _begin(
-    target: Path, part: Path, settings: dict[str, Any], *, resume: bool, force: bool
-) -> bool:
-    made_with = part / SETTINGS
-    if can_continue(target, made_with, settings, force=force, resume=resume):
-        return _is_finished(part)
-    shutil.rmtree(part, ignore_errors=True)
-    new = part.with_name(f".{part.name}.new")
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir()
-    write_json(new / SETTINGS, settings)
-    new.replace(part)  # never there without its settings
-    return False
 
 
 def _is_finished(part: Path) -> bool:

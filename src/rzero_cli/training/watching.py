@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from rzero_cli.method.plan import LENGTH, Plan, tokens_written
@@ -28,7 +28,12 @@ class Watched:
         # Given at the start; of an update, what the rollouts of its step have written.
         tokens = figures.get("tokens", self.seen.get("tokens", 0))
         tokens += tokens_written([figures], self._plan.rollouts_per_step)
-        self.seen = {"done": figures["update"], "tokens": tokens} | _means(self._recent)
+        seen = {"done": figures["update"], "tokens": tokens}
+        for key, name in _SHOWN.items():
+            # TRL gives metrics of rollouts with the first update of a step alone.
+            if values := [update[key] for update in self._recent if key in update]:
+                seen[name] = sum(values) / len(values)
+        self.seen = seen  # at once: another thread reads it
 
 
 _SHOWN = {
@@ -55,12 +60,3 @@ def line_of(figures: Mapping[str, Any], plan: Plan) -> str:
 def step_of(figures: Mapping[str, Any], plan: Plan) -> int:
     """Return the number of the step, from 1, that an update belongs to."""
     return (int(figures["update"]) - 1) // plan.updates_per_step + 1
-
-
-def _means(updates: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """Return means over a step's updates; TRL gives metrics of rollouts with the first alone."""
-    found: dict[str, float] = {}
-    for key, name in _SHOWN.items():
-        if values := [figures[key] for figures in updates if key in figures]:
-            found[name] = sum(values) / len(values)
-    return found

@@ -35,7 +35,11 @@ Row = Mapping[str, Any]
 
 def questions(data: datasets.Dataset) -> datasets.Dataset:
     """Questions of mathematics, or with answers that are words: MATH-500, Minerva, AMC, BBEH."""
-    return _read(data, lambda row: (_question(row), _answer(row)), group=_group)
+    return _read(
+        data,
+        lambda row: (_question(row), _answer(row)),
+        group=lambda row: row.get("task") or row.get("subject"),
+    )
 
 
 def aime(data: datasets.Dataset) -> datasets.Dataset:
@@ -110,12 +114,8 @@ def _letter(row: Row, options: list[str]) -> str:
         return letters[options.index(str(row["answer"]))]
     raise DataError(
         f"no column of {', '.join(LETTER)} names one of the options {letters[0]} to "
-        f"{letters[-1]}; columns: {_columns(row)}"
+        f"{letters[-1]}; columns: {', '.join(row)}"
     )
-
-
-def _group(row: Row) -> Any:
-    return row.get("task") or row.get("subject")
 
 
 def _read(
@@ -150,7 +150,7 @@ def _answer(row: Row, boxed: str | None = None) -> str:
     if boxed and not any(row.get(name) is not None for name in ANSWER):
         found = extract_boxed(str(row.get(boxed)))
         if found is None:
-            raise DataError(f"no answer, and no box in {boxed!r}; columns: {_columns(row)}")
+            raise DataError(f"no answer, and no box in {boxed!r}; columns: {', '.join(row)}")
         return found
     value = _first(row, ANSWER, "the answer")
     if isinstance(value, (list, tuple)):
@@ -164,11 +164,7 @@ def _first(row: Row, names: tuple[str, ...], what: str) -> Any:
     for name in names:
         if row.get(name) is not None:
             return row[name]
-    raise DataError(f"no column for {what} ({', '.join(names)}); columns: {_columns(row)}")
-
-
-def _columns(row: Row) -> str:
-    return ", ".join(row)
+    raise DataError(f"no column for {what} ({', '.join(names)}); columns: {', '.join(row)}")
 
 
 # --- verdicts ------------------------------------------------------------------------------------
