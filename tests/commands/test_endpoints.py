@@ -36,7 +36,7 @@ def test_endpoint_key_comes_from_the_environment_and_is_not_written(rzero, tmp_p
         (("--engine", "openai"), "--engine openai needs --endpoint URL"),
         (("--endpoint", "localhost:8000"), "not a URL such as http://"),
         (("--endpoint", "http://user:key@host/v1"), "a key belongs into OPENAI_API_KEY"),
-        (("--endpoint", "http://host", "--engine", "vllm"), "--endpoint goes with --engine openai"),
+        (("--endpoint", "http://host", "--engine", "vllm"), "--endpoint requires --engine openai"),
         (("--endpoint", "http://host", "--quantization", "awq"), "goes with --engine vllm"),
         (("--engine", "transformers", "--engine-arg", "seed=1"), "--engine-arg seed goes with"),
         (("--endpoint", "http://host", "--engine-arg", "seed"), "must be KEY=VALUE"),

@@ -41,8 +41,8 @@ from helpers.shell import shell
         (["label"], "--solver is missing: give a checkpoint directory or a hub name, or set RZ"),
         (["label", "--solver", "nowhere"], "--solver nowhere: no such directory"),
         (["label", "--solver", "./nowhere/x"], "--solver ./nowhere/x: no such directory"),
-        (["label", "--solver", "folder"], "--solver folder: no checkpoint there (no config.json)"),
-        (["label", "--solver", "taken"], "--solver taken: a file; a checkpoint is a directory"),
+        (["label", "--solver", "folder"], "--solver folder: not a checkpoint (no config.json)"),
+        (["label", "--solver", "taken"], "--solver taken: a file; give a checkpoint directory"),
         (["label", "--solver", "model", "--m", "0"], "--m"),
         (["label", "--solver", "model", "--temperature", "-1"], "--temperature"),
         (["label", "--solver", "model", "--top-p", "1.1"], "--top-p"),
@@ -127,7 +127,7 @@ def test_unreachable_hub_name_fails_in_one_line(rzero: Rzero, offline: str) -> N
     ended = rzero("sample", "--challenger", "nobody/nothing", environment=environment)
     assert (ended.status, ended.stdout) == (1, "")
     assert ended.stderr.startswith("rzero: --challenger nobody/nothing: no such directory; ")
-    assert "out of reach" in ended.stderr
+    assert "unreachable" in ended.stderr
     assert ended.stderr.count("\n") == 1
 
 

@@ -113,7 +113,7 @@ def test_server_error_is_printed_without_the_key(rzero: Rzero, tmp_path: Path, d
         )
     assert ended.status == 1
     assert ("Traceback" in ended.stderr) == debug
-    assert "set OPENAI_API_KEY to a key it takes" in ended.stderr
+    assert "set OPENAI_API_KEY to a key that the server accepts" in ended.stderr
     assert KEY[:6] not in ended.stderr + ended.stdout
 
 

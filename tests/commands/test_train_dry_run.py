@@ -67,7 +67,7 @@ def test_dry_run_of_another_hub_name_needs_the_hub(
 ) -> None:
     ended = rzero("challenge", "--challenger", "org/other", "--solver", "org/other", "-o", "out")
     assert ended.status == 1
-    assert "the hub is out of reach" in ended.stderr
+    assert "the hub is unreachable" in ended.stderr
     said = refused(
         *("train-solver", "--preset", "qwen3-4b", "-o", "out", "--dry-run", "--rollouts", "x")
     )

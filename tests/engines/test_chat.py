@@ -13,7 +13,7 @@ pytest.importorskip("transformers")
 
 from rzero_cli.engines.chat import PLAIN_STOPS, encode, end_tokens, render, stop_strings
 
-# The forms of Qwen3's and Llama 3's own templates, as far as they matter here.
+# The relevant parts of Qwen3's and Llama 3's templates.
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n"
     "{% if m.role == 'assistant' %}<think>\n\n</think>\n\n{% endif %}{{ m.content }}<|im_end|>\n"
@@ -35,7 +35,7 @@ def tokenizer(tiny_model: Path):
 
 @pytest.mark.parametrize(("template", "end"), [(CHATML, "<|im_end|>"), (LLAMA, "<|eot_id|>")])
 def test_end_tokens_include_the_templates_end_of_turn(tokenizer, template: str, end: str) -> None:
-    """A base model's end-of-text token is not what its chat template writes after an answer."""
+    """A base model's end-of-text token differs from the token after an answer in its template."""
     tokenizer.add_special_tokens({"extra_special_tokens": [end]})
     tokenizer.chat_template = template
     turn_end, own = tokenizer.convert_tokens_to_ids(end), tokenizer.eos_token_id
@@ -52,7 +52,7 @@ def test_raw_prompt_has_no_template_and_no_chat_stops(tokenizer) -> None:
     tokenizer.chat_template = CHATML
     own = tokenizer.eos_token_id
     assert end_tokens(tokenizer, 3, raw=True) == sorted({3, own})
-    # A special token is not to be seen in the text, so a stop string that is one ends as a token.
+    # Decoded text does not show special tokens, so such a stop string becomes an end token.
     stops = ("<|other|>", "plainly", "x")
     assert end_tokens(tokenizer, None, stops, raw=True) == sorted({own, other})
     assert end_tokens(tokenizer, None, stops) == sorted({own, turn_end, other})
@@ -69,7 +69,7 @@ def test_raw_prompt_gets_one_bos_token(smollm2: Path) -> None:
     start = tokenizer.bos_token
     plain = tokenizer("1 + 1 =")["input_ids"]
     assert encode(tokenizer, "1 + 1 =") == plain
-    # As a Llama's tokenizer does.
+    # As Llama's tokenizer does.
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
         single=f"{start} $A", special_tokens=[(start, tokenizer.bos_token_id)]
     )
@@ -132,16 +132,16 @@ def test_transformers_engine_ends_at_stop_strings_and_other_speakers(
     assert sum(middle in c.text for c in plain) > 0
     assert any(middle not in c.text for c in plain)
     with TransformersEngine(str(plain_model), batch_size=8) as engine:
-        drawn = [c for (c,) in engine.generate(prompts, greedy)]
-        number, free = max(enumerate(drawn), key=lambda pair: len(pair[1].text))
+        sampled = [c for (c,) in engine.generate(prompts, greedy)]
+        number, free = max(enumerate(sampled), key=lambda pair: len(pair[1].text))
         assert len(free.text) > 4
-        # Let the guard be something that this model does write.
+        # Replace the stop string by text that this model does write.
         from rzero_cli.engines import chat
 
-        guarded, chat.PLAIN_STOPS = chat.PLAIN_STOPS, (free.text[2:4],)
+        original, chat.PLAIN_STOPS = chat.PLAIN_STOPS, (free.text[2:4],)
         try:
             ended = [c for (c,) in engine.generate(prompts, greedy)][number]
         finally:
-            chat.PLAIN_STOPS = guarded
+            chat.PLAIN_STOPS = original
     assert ended.text == free.text.split(free.text[2:4])[0]
     assert not ended.truncated

@@ -1,4 +1,4 @@
-"""The decoding loop compared with `generate`'s own, on small random models."""
+"""The decoding loop compared with `generate`'s built-in loop, on small random models."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COMMON = {
 SIZES = {
     "llama": {"num_key_value_heads": 2},
     "qwen2": {"num_key_value_heads": 2},
-    # Layers that keep the last tokens alone, which the rows here outgrow.
+    # Sliding-window layers; the rows here are longer than the window.
     "mistral": {"num_key_value_heads": 2, "sliding_window": 6},
     "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4},
     "mamba": {"state_size": 4},
@@ -54,15 +54,15 @@ def padded(prompts: list[list[int]]) -> dict[str, Any]:
 def completed(
     model: Any, inputs: dict[str, Any], *, own: bool = False, seed: int = 0, **settings: Any
 ) -> Any:
-    """What `generate` gives with the loop, or with its own."""
+    """Return the output of `generate` with our loop, or with its own."""
     with torch.random.fork_rng(), torch.inference_mode():
         torch.manual_seed(seed)
-        asked = {"max_new_tokens": 20, "pad_token_id": PAD, "eos_token_id": END, **settings}
-        return model.generate(**inputs, **asked, **({} if own else {"custom_generate": decode}))
+        options = {"max_new_tokens": 20, "pad_token_id": PAD, "eos_token_id": END, **settings}
+        return model.generate(**inputs, **options, **({} if own else {"custom_generate": decode}))
 
 
 def computed(model: Any) -> list[tuple[int, int]]:
-    """The (rows, tokens) that the model is given from now on, pass by pass."""
+    """Return a list that records the (rows, tokens) of every later forward pass."""
     shapes: list[tuple[int, int]] = []
 
     def note(module: Any, arguments: Any, given: dict[str, Any]) -> None:
@@ -72,7 +72,7 @@ def computed(model: Any) -> list[tuple[int, int]]:
     return shapes
 
 
-# Three lengths; the first and the last are alike, and so are two of the others.
+# Three lengths; the first and the last are equal, and so are two of the others.
 PROMPTS = [[5, 6, 7, 8], [9, 3], [4], [9, 3], [2, 8, 8], [11], [12, 13, 14, 15], [5, 6, 7, 8]]
 
 
@@ -80,7 +80,7 @@ PROMPTS = [[5, 6, 7, 8], [9, 3], [4], [9, 3], [2, 8, 8], [11], [12, 13, 14, 15],
 def test_greedy_decoding_equals_generate(architecture: str) -> None:
     model, inputs = built(architecture), padded(PROMPTS)
     free = completed(model, inputs, own=True, do_sample=False, eos_token_id=None)
-    # Ends that rows come to at different places, and some not at all.
+    # End tokens that rows reach at different steps, and some never.
     written = free[:, inputs["input_ids"].shape[1] :]
     ends = sorted({int(written[0, 2]), int(written[-2, 9])})
     wanted = completed(model, inputs, own=True, do_sample=False, eos_token_id=ends)
@@ -89,7 +89,7 @@ def test_greedy_decoding_equals_generate(architecture: str) -> None:
     assert (wanted != free[:, : wanted.shape[1]]).any()
 
 
-def test_decoding_computes_a_prompt_once_and_drops_ended_rows() -> None:
+def test_each_prompt_is_prefilled_once_and_finished_rows_are_dropped() -> None:
     model = built("llama")
     inputs = padded(PROMPTS * 16)
     shapes = computed(model)
@@ -103,7 +103,7 @@ def test_decoding_computes_a_prompt_once_and_drops_ended_rows() -> None:
         assert running <= count < running / (1 - 1 / 8) + 1, step
 
 
-def test_prompts_with_different_masks_are_not_shared() -> None:
+def test_equal_tokens_with_different_masks_are_separate_prompts() -> None:
     model, inputs = built("llama"), padded([[7], [PAD, 7], [7]])
     wanted = completed(model, inputs, own=True, do_sample=False)
     shapes = computed(model)
@@ -111,7 +111,7 @@ def test_prompts_with_different_masks_are_not_shared() -> None:
     assert shapes[0] == (2, 2)
 
 
-def test_decoding_depends_on_the_seed_alone() -> None:
+def test_sampled_tokens_depend_only_on_the_seed() -> None:
     model, inputs = built("qwen2"), padded(PROMPTS * 8)
     first = completed(model, inputs, do_sample=True, seed=1)
     assert torch.equal(completed(model, inputs, do_sample=True, seed=1), first)
@@ -123,30 +123,30 @@ def test_decoding_depends_on_the_seed_alone() -> None:
     "settings", [{}, {"top_k": 9, "temperature": 1.5}, {"top_p": 0.8}], ids=str
 )
 def test_sampled_tokens_follow_the_models_probabilities(settings: dict[str, Any]) -> None:
-    """The first, and one after rows have left, by a chi-square test."""
+    """Check the first token, and one after rows have been removed, by a chi-square test."""
     from scipy.stats import chisquare
 
-    model, prompts, draws = built("llama"), ([5, 6, 7], [9]), 6000
+    model, prompts, samples = built("llama"), ([5, 6, 7], [9]), 6000
     settings = {"top_k": 0, "do_sample": True, "max_new_tokens": 3, **settings}
     ends = [END, 2, 3, 4]
     shapes = computed(model)
-    rows = completed(model, padded([*prompts] * draws), eos_token_id=ends, **settings).tolist()
-    assert 2 * draws > shapes[1][0] > shapes[2][0]
+    rows = completed(model, padded([*prompts] * samples), eos_token_id=ends, **settings).tolist()
+    assert 2 * samples > shapes[1][0] > shapes[2][0]
     for prompt in prompts:
         of = [row[3:] for row in rows if row[:3] == [PAD] * (3 - len(prompt)) + prompt]
-        assert len(of) == draws
+        assert len(of) == samples
         going = Counter(tuple(row[:2]) for row in of if not {*row[:2]} & {*ends})
-        for begun in ((), going.most_common(1)[0][0]):
-            drawn = Counter(row[len(begun)] for row in of if tuple(row[: len(begun)]) == begun)
+        for start in ((), going.most_common(1)[0][0]):
+            sampled = Counter(row[len(start)] for row in of if tuple(row[: len(start)]) == start)
             with torch.inference_mode():
-                logits = model(input_ids=torch.tensor([[*prompt, *begun]])).logits[0, -1]
-            total = drawn.total()
+                logits = model(input_ids=torch.tensor([[*prompt, *start]])).logits[0, -1]
+            total = sampled.total()
             expected = [weight * total for weight in kept(logits, settings)]
             assert total > 100
-            assert all(expected[token] > 0 for token in drawn)
-            # Tokens of which fewer than 5 are expected count as one.
+            assert all(expected[token] > 0 for token in sampled)
+            # Tokens with an expected count below 5 are pooled.
             often = [token for token, number in enumerate(expected) if number >= 5]
-            seen = [drawn[token] for token in often]
+            seen = [sampled[token] for token in often]
             wanted = [expected[token] for token in often]
             seen, wanted = [*seen, total - sum(seen)], [*wanted, total - sum(wanted)]
             if wanted[-1] < 1:
@@ -157,7 +157,7 @@ def test_sampled_tokens_follow_the_models_probabilities(settings: dict[str, Any]
 
 
 def kept(logits: Any, settings: dict[str, Any]) -> list[float]:
-    """The probabilities after temperature, top-k and top-p, worked out one token after another."""
+    """Return the probabilities after temperature, top-k and top-p, computed token by token."""
     weights = (logits.double() / settings.get("temperature", 1.0)).softmax(-1).tolist()
     order = sorted(range(len(weights)), key=weights.__getitem__, reverse=True)
     order = order[: settings["top_k"] or None]

@@ -1,4 +1,4 @@
-"""A hub that is out of reach: its libraries use their cache alone, and nobody waits for it."""
+"""An unreachable hub: its libraries use their cache and do not wait for it."""
 
 from __future__ import annotations
 
@@ -17,20 +17,22 @@ from rzero_cli.engines.models import offline_without_hub
 
 
 def closed_port() -> str:
-    """An address at which nobody answers."""
+    """Return a URL at which no server listens."""
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         return f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
 @pytest.mark.parametrize("endpoint", ["", "https://hub.invalid", "http://host:port"])
-def test_hub_out_of_reach_is_not_asked(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+def test_unreachable_hub_switches_the_libraries_offline(
+    monkeypatch: pytest.MonkeyPatch, endpoint: str
+) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     monkeypatch.setenv("HF_ENDPOINT", endpoint or closed_port())
     offline_without_hub()
     assert os.environ["HF_HUB_OFFLINE"] == "1"
 
 
-def test_hub_that_answers_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reachable_hub_leaves_the_libraries_online(monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         monkeypatch.setenv("HF_HUB_OFFLINE", "0")
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
@@ -38,7 +40,7 @@ def test_hub_that_answers_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert os.environ["HF_HUB_OFFLINE"] == "0"
 
 
-def test_proxy_is_left_to_the_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxy_leaves_the_libraries_online(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     monkeypatch.setenv("HF_ENDPOINT", closed_port())
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.invalid")
@@ -46,8 +48,8 @@ def test_proxy_is_left_to_the_libraries(monkeypatch: pytest.MonkeyPatch) -> None
     assert os.environ["HF_HUB_OFFLINE"] == "0"
 
 
-def test_libraries_obey_when_imported_afterwards() -> None:
-    """No stage may import them before: they read the environment once."""
+def test_libraries_imported_afterwards_are_offline() -> None:
+    """No stage may import them earlier: they read the environment at import."""
     pytest.importorskip("datasets")
     code = """
 import sys
@@ -64,7 +66,7 @@ print(huggingface_hub.is_offline_mode(), datasets.config.HF_HUB_OFFLINE)
     assert ended.stdout == "set()\nTrue True\n", ended.stderr
 
 
-def test_tasks_without_a_hub_are_refused_in_one_line(rzero: Rzero, tmp_path: Path) -> None:
+def test_tasks_without_a_hub_are_reported_in_one_line(rzero: Rzero, tmp_path: Path) -> None:
     pytest.importorskip("lm_eval")
     model = empty_checkpoint(tmp_path / "model")
     environment = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": closed_port()}

@@ -1,4 +1,4 @@
-"""Requests that are finished in any order: kept on disk, so that a kill repeats none of them."""
+"""Requests finished out of order are kept on disk, so that none is repeated after a kill."""
 
 from __future__ import annotations
 
@@ -32,8 +32,10 @@ def kill(
     enough: Callable[[list[int]], bool],
     given: Path | None = None,
 ) -> None:
-    """Run it until its journal has enough inputs, by number, and kill it. `given` is on its
-    standard input."""
+    """Run a command until its journal has enough inputs, by number, then kill it.
+
+    `given` is its standard input.
+    """
     with ExitStack() as stack:
         stdin = stack.enter_context(given.open()) if given else subprocess.DEVNULL
         running = subprocess.Popen(
@@ -74,7 +76,7 @@ def test_killed_stage_does_not_repeat_finished_requests(
     endpoint = "--oracle-endpoint" if name == "oracle" else "--endpoint"
     with ScriptedServer(answer) as server:
         command = [name, "q.jsonl", endpoint, server.url, *options, *after]
-        # All that can be answered: a batch waits for its last answer.
+        # All that can be answered: each batch waits for its last answer.
         answered = set(range(32 if name == "score" else 40)) - {4}
         kill(tmp_path, [*command, "-o", "out.jsonl"], lambda kept: answered <= set(kept))
         held.set()
@@ -84,7 +86,7 @@ def test_killed_stage_does_not_repeat_finished_requests(
         again = [question(body) for body in server.requests[before:]]
         assert rzero(*command, "-o", "whole.jsonl").status == 0
     assert "4" in again
-    # Those of the second batch had not been read yet.
+    # The second batch had not been read yet.
     assert set(again) <= {"4"} | ({str(n) for n in range(32, 40)} if name == "score" else set())
     assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
     records = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
@@ -97,15 +99,15 @@ def test_kill_while_a_vote_takes_long_repeats_no_finished_request(
     rzero, tmp_path: Path, stage: list[str]
 ) -> None:
     (tmp_path / "q.jsonl").write_text("".join(f'{{"question": "{n}"}}\n' for n in range(20)))
-    asked = threading.Event()
+    requested = threading.Event()
 
     def answer(body: Body) -> Reply:
         if int(question(body)) > 1:
-            asked.wait(60)
+            requested.wait(60)
             time.sleep(0.5)  # until the first one is being voted on
             return boxed(body)
-        asked.set()
-        # No two of them can be told apart or together within the time limit.
+        requested.set()
+        # No pair can be decided, equal or different, within the time limit.
         hard = (NEVER.replace("17", str(17 + i)) for i in range(5))
         return 200, completion(*(rf"\boxed{{{one}}}" for one in hard))
 
@@ -114,7 +116,7 @@ def test_kill_while_a_vote_takes_long_repeats_no_finished_request(
     part = tmp_path / "out.jsonl.part"
 
     def waiting() -> set[int]:
-        """The inputs whose answers are kept, and wait for the vote on others."""
+        """Return the inputs whose answers are kept while others are voted on."""
         kept = {n: value for n, value in journaled(part).items() if isinstance(value, list)}
         return {n for n, (_, of) in kept.items() if isinstance(of, list)}
 
@@ -133,7 +135,7 @@ def test_kill_while_a_vote_takes_long_repeats_no_finished_request(
 
 
 def test_answers_kept_for_a_batch_are_those_of_the_same_questions(rzero, tmp_path: Path) -> None:
-    """What comes through a pipe may have changed."""
+    """Input from a pipe may have changed between the runs."""
     pipe = tmp_path / "q.jsonl"
     pipe.write_text("".join(f'{{"question": "{n}"}}\n' for n in range(8)))
     held = threading.Event()
@@ -163,10 +165,10 @@ def test_killed_evaluation_does_not_repeat_finished_requests(rzero, tmp_path: Pa
     held = threading.Event()
 
     def answer(body: Body) -> Reply:
-        asked = body["messages"][-1]["content"]
-        if asked == "4" and body["temperature"]:  # in the second pass, over the sampled answers
+        text = body["messages"][-1]["content"]
+        if text == "4" and body["temperature"]:  # in the second pass, the sampled answers
             held.wait(90)
-        return 200, completion(*[f"\\boxed{{{int(asked) % 7}}}"] * body.get("n", 1))
+        return 200, completion(*[f"\\boxed{{{int(text) % 7}}}"] * body.get("n", 1))
 
     with ScriptedServer(answer) as server:
         command = ["eval", "--endpoint", server.url, "--data", "q.jsonl", "--k", "2", "--quiet"]

@@ -1,4 +1,4 @@
-"""Checkpoints that cannot be loaded: named, file by file, before any work."""
+"""Checkpoints that cannot be loaded: the error names the file before any work is done."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from rzero_cli.engines.models import check_model
 from rzero_cli.errors import UsageError
 
 
-def cut(name: str, keep: float) -> Damage:
-    """Cut a file off: after so many bytes, or so much of it."""
+def truncate(name: str, keep: float) -> Damage:
+    """Truncate a file to `keep` bytes, or to a fraction of it."""
 
     def damage(folder: Path) -> None:
         data = (folder / name).read_bytes()
@@ -45,53 +45,62 @@ def remove(*names: str) -> Damage:
     return lambda folder: [(folder / name).unlink() for name in names]
 
 
-def pickled_alone(folder: Path) -> None:
+def only_a_pickle(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
 
 
 DAMAGES = {
-    "empty": (cut("model.safetensors", 0), "model.safetensors: cut off after 0 bytes, in its h"),
-    "length": (cut("model.safetensors", 7), "model.safetensors: cut off after 7 bytes, in its h"),
-    "header": (cut("model.safetensors", 100), "model.safetensors: cut off after 100 bytes, in"),
-    "half": (cut("model.safetensors", 0.5), "model.safetensors: cut off: "),
-    "last": (cut("model.safetensors", 0.9999), "instead of "),
+    "empty": (
+        truncate("model.safetensors", 0),
+        "model.safetensors: truncated after 0 bytes, in its h",
+    ),
+    "length": (
+        truncate("model.safetensors", 7),
+        "model.safetensors: truncated after 7 bytes, in its h",
+    ),
+    "header": (
+        truncate("model.safetensors", 100),
+        "model.safetensors: truncated after 100 bytes, in",
+    ),
+    "half": (truncate("model.safetensors", 0.5), "model.safetensors: truncated: "),
+    "last": (truncate("model.safetensors", 0.9999), "instead of "),
     "longer": (lengthen, "model.safetensors: too long: "),
     "flipped length": (flip(7), "model.safetensors: not safetensors: copy or download it again"),
     "flipped header": (flip(9), "model.safetensors: not safetensors, or damaged"),
     "git lfs": (write("model.safetensors", "version https://git-lfs.github.com/spec/v1\n"), "git"),
-    "no weights": (remove("model.safetensors"), "model.safetensors: missing, and no other weight"),
-    "a pickle": (pickled_alone, "a pickle (pytorch_model.bin) can run code: convert it"),
-    "no tokenizer": (remove("tokenizer.json"), "no tokenizer there (no tokenizer.json, "),
-    "half a tokenizer": (cut("tokenizer.json", 0.5), "tokenizer.json: not JSON, or cut off"),
-    "half a config": (cut("config.json", 0.5), "config.json: not JSON, or cut off"),
+    "no weights": (remove("model.safetensors"), "model.safetensors: missing, and there are no ot"),
+    "a pickle": (only_a_pickle, "a pickle (pytorch_model.bin) can run code: if you "),
+    "no tokenizer": (remove("tokenizer.json"), "no tokenizer (no tokenizer.json, "),
+    "half a tokenizer": (truncate("tokenizer.json", 0.5), "tokenizer.json: not JSON, or truncated"),
+    "half a config": (truncate("config.json", 0.5), "config.json: not JSON, or truncated"),
     "a list": (write("config.json", "[]"), "config.json: not a JSON object"),
-    "no type": (write("config.json", "{}"), "config.json: names no model_type"),
-    "other head": (config(architectures=["BertForMaskedLM"]), "BertForMaskedLM does not continue"),
+    "no type": (write("config.json", "{}"), "config.json: no model_type"),
+    "other head": (config(architectures=["BertForMaskedLM"]), "BertForMaskedLM does not generate"),
     "encoder": (
         config(architectures=["T5ForConditionalGeneration"], is_encoder_decoder=True),
-        "config.json: T5ForConditionalGeneration does not continue a text: give a causal language",
+        "config.json: T5ForConditionalGeneration does not generate text: give a causal language",
     ),
-    "another's": (config(hidden_size=64), "config.json: not of these weights: their embeddings a"),
+    "another's": (config(hidden_size=64), "config.json: does not belong to these weights: their e"),
     "weights elsewhere": (
         config(transformers_weights="../x.safetensors"),
-        "config.json: transformers_weights is no name of a file beside it",
+        "config.json: transformers_weights must name a file in the same directory",
     ),
     "own code": (
         config(model_type="mine", auto_map={"AutoModelForCausalLM": "mine.Mine"}),
-        "config.json: mine needs code that comes with the checkpoint (auto_map), and rzero runs n",
+        "config.json: mine needs code from the checkpoint (auto_map), which rzero does not run",
     ),
 }
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_damaged_checkpoint_is_named_before_any_work(
+def test_damaged_checkpoint_is_reported_before_any_work(
     refused: Refused, tiny_model: Path, tmp_path: Path, name: str
 ) -> None:
     damage, message = DAMAGES[name]
     shutil.copytree(tiny_model, tmp_path / "model")
     damage(tmp_path / "model")
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    # The input is not there either: what is said first was checked first.
+    # The input is missing, too: the first error shows what was checked first.
     for option, *command in (
         ("--solver", "label", "nowhere", "-o", "out"),
         ("--solver", "train-solver", "nowhere", "-o", "out"),
@@ -105,7 +114,7 @@ def test_damaged_checkpoint_is_named_before_any_work(
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
-def test_check_of_whole_checkpoints_is_fast(
+def test_complete_checkpoints_are_checked_fast(
     tiny_model: Path, plain_model: Path, toy_qwen3: Path, toy_llama: Path, tmp_path: Path
 ) -> None:
     models = [tiny_model, plain_model, toy_qwen3, toy_llama, empty_checkpoint(tmp_path / "empty")]
@@ -132,13 +141,13 @@ def test_every_shard_of_the_index_is_checked(tmp_path: Path) -> None:
     places = {"a": "0.safetensors", "b": "1.safetensors"}
     index.write_text(json.dumps({"weight_map": places}))
     check_checkpoint(folder)
-    assert "2.safetensors: missing, though" in refuse(places | {"c": "2.safetensors"})
-    assert "1.safetensors: holds no c, though" in refuse(places | {"c": "1.safetensors"})
-    assert "has no weight_map" in refuse(["0.safetensors"])
-    assert "has no weight_map" in refuse({"a": "../model/0.safetensors"})
+    assert "2.safetensors: missing, but" in refuse(places | {"c": "2.safetensors"})
+    assert "1.safetensors: lacks c, which" in refuse(places | {"c": "1.safetensors"})
+    assert "no weight_map" in refuse(["0.safetensors"])
+    assert "no weight_map" in refuse({"a": "../model/0.safetensors"})
     data = (folder / "1.safetensors").read_bytes()
     (folder / "1.safetensors").write_bytes(data[:-1])
-    assert refuse(places).startswith("1.safetensors: cut off: ")
+    assert refuse(places).startswith("1.safetensors: truncated: ")
 
 
 @pytest.mark.parametrize(
@@ -153,7 +162,7 @@ def test_every_shard_of_the_index_is_checked(tmp_path: Path) -> None:
         {"a": {"data_offsets": [0, 1e999]}},
     ],
 )
-def test_malformed_safetensors_header_is_refused(tmp_path: Path, header: object) -> None:
+def test_malformed_safetensors_header_is_rejected(tmp_path: Path, header: object) -> None:
     folder = empty_checkpoint(tmp_path / "model")
     write_safetensors(folder / "model.safetensors", header, bytes(8))
     with pytest.raises(UsageError, match=r"^model\.safetensors: "):
@@ -171,13 +180,13 @@ def test_adapter_and_base_are_both_checked(tmp_path: Path) -> None:
         return str(error.value)
 
     (adapter / "adapter_model.bin").write_bytes(b"pickle")
-    assert "adapter_model.safetensors: missing; weights are read as safetensors alone" in refuse()
+    assert "adapter_model.safetensors: missing; only safetensors are read" in refuse()
     write_safetensors(adapter / "adapter_model.safetensors", {})
     assert check_model("--solver", str(adapter)) == str(adapter)
     (base / "tokenizer.json").unlink()
-    assert f"adapter: an adapter of {base}: no tokenizer there" in refuse()
+    assert f"adapter: an adapter of {base}: no tokenizer (" in refuse()
     (adapter / "tokenizer_config.json").write_text("{}")
-    assert f"{adapter}: no tokenizer there" in refuse()
+    assert f"{adapter}: no tokenizer (" in refuse()
     (adapter / "tokenizer.json").write_text("{}")
     assert check_model("--solver", str(adapter)) == str(adapter)
     write_safetensors(base / "model.safetensors", {}, b"more")
@@ -189,13 +198,13 @@ def test_custom_code_of_a_known_architecture_is_ignored(tmp_path: Path) -> None:
     known = empty_checkpoint(tmp_path / "known", auto_map=code)
     assert check_model("--solver", str(known)) == str(known)
     theirs = empty_checkpoint(tmp_path / "theirs", model_type="theirs", auto_map=code)
-    with pytest.raises(UsageError, match="theirs needs code that comes with the checkpoint"):
+    with pytest.raises(UsageError, match="theirs needs code from the checkpoint"):
         check_model("--solver", str(theirs))
     assert check_model("--solver", str(theirs), engine="vllm") == str(theirs)
 
 
-def test_architectures_that_do_not_generate_text_are_refused(tmp_path: Path) -> None:
-    """Held to transformers' own lists."""
+def test_architectures_that_do_not_generate_text_are_rejected(tmp_path: Path) -> None:
+    """Check against transformers' own lists."""
     from transformers.models.auto import modeling_auto
 
     def names(task: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""What only loading a checkpoint can tell: missing weights, pickles, memory."""
+"""Errors that appear only when a checkpoint is loaded: missing weights, pickles, memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rzero_cli.errors import RzeroError
 
 
 def without(folder: Path, *names: str) -> None:
-    """Take tensors out of the weights; the file stays whole."""
+    """Remove tensors from the weights; the file stays valid."""
     from safetensors.torch import load_file, save_file
 
     path = next(folder.glob("*model.safetensors"))
@@ -27,7 +27,7 @@ def test_missing_weights_are_not_initialized(
 ) -> None:
     from rzero_cli.engines.transformers import load_model
 
-    load_model(str(toy_qwen3))  # whose head is tied to its embeddings: not there, and not missed
+    load_model(str(toy_qwen3))  # its head is tied to the embeddings: absent, but not missing
     for name, damage, lost in (
         ("half", lambda folder: without(folder, "model.norm.weight", "lm_head.weight"), "1 more"),
         ("qwen", config(model_type="qwen3", architectures=["Qwen3ForCausalLM"]), "3 more"),
@@ -116,7 +116,7 @@ def test_loading_reads_no_pickle_and_runs_no_code(tiny_model: Path, tmp_path: Pa
         (folder / f"{name}_code.py").write_text(f"open({str(trace)!r}, 'w')\n")
     code = {"AutoConfig": "config_code.C", "AutoModelForCausalLM": "config_code.M"}
     config(auto_map=code)(folder)
-    load_model(str(folder))  # by transformers' own code for the same type
+    load_model(str(folder))  # with transformers' own code for the same type
     config(model_type="theirs")(folder)
     for load in (load_model, read_model):
         with pytest.raises(RzeroError, match="custom code"):
@@ -135,7 +135,7 @@ def test_out_of_memory_while_loading_is_one_line() -> None:
     from rzero_cli.engines.transformers import _one_line_errors
 
     with (
-        pytest.raises(RzeroError, match=r"cannot load m: out of memory: give --dtype bfloat16"),
+        pytest.raises(RzeroError, match=r"cannot load m: out of memory: use --dtype bfloat16"),
         _one_line_errors("m"),
     ):
         torch.empty(1 << 50)

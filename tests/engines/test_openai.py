@@ -77,7 +77,7 @@ def test_prompts_are_read_with_bounded_lookahead() -> None:
         results.close()
 
 
-def test_prompts_that_are_done_are_not_asked() -> None:
+def test_done_prompts_are_not_requested() -> None:
     with (
         ScriptedServer(boxed) as server,
         open_engine("openai", "m", endpoints=[server.url]) as engine,
@@ -119,14 +119,14 @@ def test_failed_request_ends_the_run_after_finished_results() -> None:
     with (
         ScriptedServer(answer) as server,
         open_engine("openai", "m", endpoints=[server.url], batch_size=1) as engine,
-        pytest.raises(RzeroError, match="refused a request"),
+        pytest.raises(RzeroError, match="rejected a request"),
     ):
         for number, _ in engine.complete(enumerate(PROMPTS), Sampling(n=1)):
             seen.append(number)
     assert seen == [0, 1, 2]
 
 
-def test_request_has_sampling_settings_and_a_seed_of_its_own() -> None:
+def test_each_request_has_the_sampling_settings_and_its_own_seed() -> None:
     sampling = Sampling(
         n=3, temperature=0.7, top_p=0.9, top_k=40, max_tokens=17, seed=5, stop=("END",)
     )
@@ -157,11 +157,11 @@ def test_missing_choices_are_requested_with_other_seeds() -> None:
 
     with ScriptedServer(answer) as server:
         results = complete(server, sampling=Sampling(n=5), batch_size=20)
-    assert all(len({c.text for c in drawn}) == 5 for drawn in results)
-    assert sum(c.tokens for drawn in results for c in drawn) == 40 * 5 * 3
-    asked = [body.get("n", 1) for body in server.requests]
-    assert len(asked) == 40 * 5
-    assert asked.count(5) < 40  # it is soon known
+    assert all(len({c.text for c in completions}) == 5 for completions in results)
+    assert sum(c.tokens for completions in results for c in completions) == 40 * 5 * 3
+    wanted = [body.get("n", 1) for body in server.requests]
+    assert len(wanted) == 40 * 5
+    assert wanted.count(5) < 40  # the engine learns the limit early
 
 
 def test_truncated_and_empty_answers_are_marked() -> None:
@@ -175,8 +175,8 @@ def test_truncated_and_empty_answers_are_marked() -> None:
 
 def test_greedy_answers_are_requested_once() -> None:
     with ScriptedServer(boxed) as server:
-        drawn = texts(complete(server, sampling=Sampling(n=2, temperature=0)))
-        assert drawn == [[first, first] for first, _ in EXPECTED]
+        found = texts(complete(server, sampling=Sampling(n=2, temperature=0)))
+        assert found == [[first, first] for first, _ in EXPECTED]
         assert all("n" not in body for body in server.requests)
         assert len(server.requests) == 40
 
@@ -190,11 +190,11 @@ def test_finished_result_does_not_wait_for_the_next_prompt() -> None:
 
         def prompts():
             yield PROMPTS[0]
-            assert more.wait(20), "the first result is kept back until there is a second prompt"
+            assert more.wait(20), "the first result waits for a second prompt"
             yield PROMPTS[1]
 
-        for drawn in engine.generate(prompts(), Sampling(n=2)):
-            seen.append(drawn)
+        for completions in engine.generate(prompts(), Sampling(n=2)):
+            seen.append(completions)
             more.set()
         assert texts(seen) == EXPECTED[:2]
 
@@ -210,32 +210,32 @@ def test_error_of_the_prompt_source_comes_after_earlier_results() -> None:
         open_engine("openai", "m", endpoints=[server.url]) as engine,
         pytest.raises(ValueError, match="bad input"),
     ):
-        for drawn in engine.generate(prompts(), Sampling(n=2)):
-            seen.append(drawn)
+        for completions in engine.generate(prompts(), Sampling(n=2)):
+            seen.append(completions)
     assert texts(seen) == EXPECTED[:5]
 
 
 @pytest.mark.parametrize("raw", [False, True])
 @pytest.mark.parametrize("fault", ["none", "ignores n", "ignores seed", "copies"])
 def test_k_answers_are_k_samples_whatever_a_server_ignores(fault: str, raw: bool) -> None:
-    """The same question six times: neither its answers nor those at one place may be copies."""
+    """Repeat one question: no answers may be copies, within a question or at the same index."""
     from helpers.sampling_checks import answers_differ
 
     def answer(body: Body) -> Reply:
         seed = None if fault == "ignores seed" else body["seed"]
         n = 1 if fault == "ignores n" else body.get("n", 1)
-        draws = [random.Random(seed if seed is None else seed + i).random() for i in range(n)]
-        drawn = [f"{draws[0] if fault == 'copies' else draw}" for draw in draws]
-        return 200, completion(*drawn, raw=raw, tokens=n)
+        values = [random.Random(seed if seed is None else seed + i).random() for i in range(n)]
+        choices = [f"{values[0] if fault == 'copies' else value}" for value in values]
+        return 200, completion(*choices, raw=raw, tokens=n)
 
-    asked = "1" if raw else PROMPTS[1]
+    prompt = "1" if raw else PROMPTS[1]
     notices: list[str] = []
     with ScriptedServer(answer) as server:
         sampling = Sampling(n=4, max_tokens=5)
-        results = complete(server, prompts=[asked] * 24, sampling=sampling, notify=notices.append)
+        results = complete(server, prompts=[prompt] * 24, sampling=sampling, notify=notices.append)
     assert answers_differ(results)
-    assert len({text for drawn in texts(results) for text in drawn}) == 24 * 4
-    assert [n for n in notices if "asked for one at a time" in n] == notices
+    assert len({text for choices in texts(results) for text in choices}) == 24 * 4
+    assert [n for n in notices if "requesting one at a time" in n] == notices
     assert len(notices) == (fault == "copies")
 
 
@@ -252,7 +252,7 @@ def test_model_names_are_checked_before_the_first_request() -> None:
         with pytest.raises(RzeroError, match=r"Incorrect API key \(401\): set OPENAI_API_KEY"):
             complete(server)
         server.models = 404, {"detail": "Not Found"}
-        with pytest.raises(RzeroError, match=r"no such place there \(404\)"):
+        with pytest.raises(RzeroError, match=r"not found \(404\)"):
             complete(server)
         server.models = 200, ["surprise"]
         with pytest.raises(RzeroError, match="does not speak OpenAI's protocol"):

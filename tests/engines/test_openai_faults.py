@@ -1,4 +1,4 @@
-"""The openai engine against servers that fail in the ways servers do."""
+"""The openai engine with failing servers."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def test_transient_failures_are_retried(
 
     def answer(body: Body) -> Reply:
         failures[question(body)] += 1
-        # More often than the client itself tries, and busy longer than a fault may last.
+        # More often than the client retries; 429 more often than other failures are tolerated.
         if failures[question(body)] <= (30 if status == 429 else 4):
             return status, error("busy"), {"retry-after-ms": "1"}
         return boxed(body)
 
     with ScriptedServer(answer) as server:
-        asked = [str(n) for n in range(6)] if raw else PROMPTS[:6]
-        assert texts(complete(server, prompts=asked)) == EXPECTED[:6]
+        prompts = [str(n) for n in range(6)] if raw else PROMPTS[:6]
+        assert texts(complete(server, prompts=prompts)) == EXPECTED[:6]
 
 
 def test_request_that_always_fails_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,8 +53,8 @@ def test_request_that_always_fails_ends_the_run(monkeypatch: pytest.MonkeyPatch)
         open_engine("openai", "m", endpoints=[server.url]) as engine,
         pytest.raises(RzeroError, match=r"failed 8 times, last with: this question kills me"),
     ):
-        for drawn in engine.generate(PROMPTS, Sampling(n=2)):
-            done.append(drawn)
+        for completions in engine.generate(PROMPTS, Sampling(n=2)):
+            done.append(completions)
     assert texts(done) == EXPECTED[:3]
 
 
@@ -68,7 +68,7 @@ def test_requests_go_to_the_least_busy_server() -> None:
         assert len(quick.requests) > 2 * len(sluggish.requests) > 0
 
 
-def test_dead_endpoint_is_skipped_and_its_questions_are_retried(
+def test_requests_of_a_dead_endpoint_go_to_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(endpoints_module, "_seconds", lambda attempt: 0.2)
@@ -110,7 +110,7 @@ def test_server_that_comes_back_is_used_again(monkeypatch: pytest.MonkeyPatch) -
     assert notices[1] == f"{server.url}: back"
 
 
-def test_server_that_stays_away_ends_the_run_after_finished_results(
+def test_server_that_stays_down_ends_the_run_after_finished_results(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(endpoints_module, "PATIENCE", 0.5)
@@ -128,8 +128,8 @@ def test_server_that_stays_away_ends_the_run_after_finished_results(
         open_engine("openai", "m", endpoints=[server.url], batch_size=2) as engine,
         pytest.raises(RzeroError, match=r"no answer for .* finished records are kept"),
     ):
-        for drawn in engine.generate(PROMPTS, Sampling(n=2)):
-            done.append(drawn)
+        for completions in engine.generate(PROMPTS, Sampling(n=2)):
+            done.append(completions)
     assert texts(done) == EXPECTED[:8]
 
 
@@ -139,16 +139,18 @@ def test_prompt_longer_than_the_context_gets_empty_answers() -> None:
             return 400, error("This model's maximum context length is 64 tokens.")
         return boxed(body)
 
-    told: list[str] = []
+    notices: list[str] = []
     with ScriptedServer(answer) as server:
-        results = complete(server, prompts=PROMPTS[:3], notify=told.append)
+        results = complete(server, prompts=PROMPTS[:3], notify=notices.append)
         server.models = 200, {"object": "list", "data": []}
         with pytest.raises(UsageError, match="name the model: the server does not list any"):
             complete(server)
-        with pytest.raises(UsageError, match="timeout=soon: must be seconds"):
+        with pytest.raises(UsageError, match="timeout=soon: must be a number of seconds"):
             complete(server, arguments={"timeout": "soon"})
-    assert len(told) == 1
-    assert told[0].endswith("64 tokens. (400): a prompt without room gets empty answers")
+    assert len(notices) == 1
+    assert notices[0].endswith(
+        "64 tokens. (400): prompts that exceed the context get empty answers"
+    )
     assert results[1] == [Completion("", 0, True)] * 2
     assert texts(results)[::2] == EXPECTED[:3:2]
 
@@ -168,19 +170,19 @@ def test_max_tokens_is_left_to_the_server_when_the_context_is_short(message: str
         assert texts(complete(server, sampling=Sampling(n=2, max_tokens=4096))) == EXPECTED
 
 
-def test_no_room_for_any_of_a_few_prompts_is_an_error() -> None:
+def test_a_few_prompts_that_all_exceed_the_context_are_an_error() -> None:
     def answer(body: Body) -> Reply:
         return 400, error("This model's maximum context length is 64 tokens.")
 
     with (
         ScriptedServer(answer) as server,
-        pytest.raises(RzeroError, match="has no room for any of these prompts"),
+        pytest.raises(RzeroError, match="all of these prompts exceed the model's context"),
     ):
         complete(server, prompts=PROMPTS[:3])
 
 
 def test_proxy_page_does_not_count_as_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy answers for a server that is starting."""
+    """While a server starts, its proxy may answer."""
     monkeypatch.setattr(endpoints_module, "_seconds", lambda attempt: 0.05)
     starting = threading.Event()
 
@@ -197,34 +199,37 @@ def test_proxy_page_does_not_count_as_a_server(monkeypatch: pytest.MonkeyPatch) 
         assert texts(complete(server, batch_size=4)) == EXPECTED
 
 
-def test_no_room_for_any_prompt_is_an_error() -> None:
+def test_many_prompts_that_all_exceed_the_context_are_an_error() -> None:
     def answer(body: Body) -> Reply:
         return 400, error("This model's maximum context length is 64 tokens.")
 
     with (
         ScriptedServer(answer) as server,
-        pytest.raises(RzeroError, match=r"refused a request: This model's maximum context length"),
+        pytest.raises(RzeroError, match=r"rejected a request: This model's maximum context length"),
     ):
         complete(server)
 
 
 @pytest.mark.parametrize(
-    ("reply", "said"),
+    ("reply", "message"),
     [
-        ((400, error("Unrecognized request argument: top_k")), "top_k.*FIELD=null leaves"),
+        ((400, error("Unrecognized request argument: top_k")), "top_k.*FIELD=null removes"),
         ((404, error("The model `m` is not loaded")), "not loaded"),
         ((401, error("Incorrect API key")), "Incorrect API key .401.: set OPENAI_API_KEY"),
         ((429, error("You are out of money", "insufficient_quota")), "out of money"),
-        ((200, {"choices": []}), "failed 8 times, last with: an answer without choices"),
+        ((200, {"choices": []}), "failed 8 times, last with: a reply without choices"),
         ((200, {}), "failed 8 times"),
-        ((200, "hello"), "failed 8 times, last with: what answers there does not speak"),
+        ((200, "hello"), "failed 8 times, last with: the server does not speak"),
     ],
 )
 def test_permanent_failures_are_reported_at_once(
-    reply: Reply, said: str, monkeypatch: pytest.MonkeyPatch
+    reply: Reply, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(endpoints_module, "_seconds", lambda attempt: 0.0)
-    with ScriptedServer(lambda body: reply) as server, pytest.raises(RzeroError, match=said) as got:
+    with (
+        ScriptedServer(lambda body: reply) as server,
+        pytest.raises(RzeroError, match=message) as got,
+    ):
         complete(server)
     assert "\n" not in str(got.value)
 

@@ -23,8 +23,8 @@ def test_raw_prompt_is_sent_unchanged_to_completions() -> None:
     assert [first for first, _ in texts(results)] == [
         rf"\boxed{{{' ' * (n % 2)}{n}}}" for n in range(8)
     ]
-    asked = {question(body): body for body in server.requests}
-    raw, chat = asked[" 3"], asked["2"]
+    bodies = {question(body): body for body in server.requests}
+    raw, chat = bodies[" 3"], bodies["2"]
     places = dict(zip(map(question, server.requests), server.paths, strict=True))
     assert places[" 3"] == "/v1/completions"
     assert places["2"] == "/v1/chat/completions"
@@ -41,8 +41,8 @@ def test_raw_answers_have_tokens_and_truncation() -> None:
         return 200, completion("a", "b", reason="length", tokens=7, raw=True)
 
     with ScriptedServer(answer) as server:
-        (drawn,) = complete(server, prompts=["x"])
-    assert drawn == [Completion("a", 4, True), Completion("b", 3, True)]
+        (completions,) = complete(server, prompts=["x"])
+    assert completions == [Completion("a", 4, True), Completion("b", 3, True)]
 
 
 def test_chat_only_server_is_reported() -> None:
@@ -50,8 +50,8 @@ def test_chat_only_server_is_reported() -> None:
         return (404, error("Not Found")) if "prompt" in body else boxed(body)
 
     with ScriptedServer(answer) as server:
-        said = "this server takes chats only: use chat prompts"
-        with pytest.raises(RzeroError, match=said) as got:
+        message = "this server accepts chats only: use chat prompts"
+        with pytest.raises(RzeroError, match=message) as got:
             complete(server, prompts=["1"])
         assert "\n" not in str(got.value)
         assert texts(complete(server, prompts=PROMPTS[:1])) == EXPECTED[:1]
@@ -67,14 +67,14 @@ def test_long_raw_prompt_is_truncated_on_the_left() -> None:
 
     options = {"notify": notices.append, "sampling": Sampling(n=2, max_tokens=16)}
     with ScriptedServer(answer) as server:
-        with pytest.raises(RzeroError, match="no room for any of these prompts"):
+        with pytest.raises(RzeroError, match="all of these prompts exceed the model's context"):
             complete(server, prompts=["0", "1"], **options)
-        assert "gets empty answers" in notices.pop()
+        assert "get empty answers" in notices.pop()
         server.models[1]["data"][0]["max_model_len"] = 64
         assert texts(complete(server, prompts=["0", "1"], **options)) == EXPECTED[:2]
         assert server.requests[-1]["truncate_prompt_tokens"] == 48
         assert len(notices) == 1
-        assert "cut on the left" in notices[0]
+        assert "truncated on the left" in notices[0]
         options["sampling"] = Sampling(max_tokens=64)
         with pytest.raises(RzeroError, match="64 tokens leave no room for a prompt"):
             complete(server, prompts=["0"], **options)

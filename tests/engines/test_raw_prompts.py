@@ -1,4 +1,4 @@
-"""Raw prompts: completed as lm-eval's `HFLM` completes them."""
+"""Raw prompts are completed as by lm-eval's `HFLM`."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ pytestmark = pytest.mark.slow
 SHOTS = "".join(f"Question: What is {n} + {n}?\nAnswer: {2 * n}\n\n" for n in (2, 5, 3))
 FEW_SHOT = [f"{SHOTS}Question: What is {n} + 4?\nAnswer:" for n in range(3)]
 OTHERS = ["The capital of France is", "def add(a, b):\n", "1, 2, 3, 4,"]
-# In the miniature's own words; some begin with a token that its tokenizer would put there itself.
+# In the miniature's vocabulary; one prompt below starts with the BOS token.
 TINY = [f"{words} {n}" for n in range(6) for words in ("copy the number", "turn around", "7")]
 
 
 def by_lm_eval(model: Path, prompts: list[str], until: Iterable[str], limit: int) -> list[str]:
-    """What `HFLM` gives, one prompt at a time.
+    """Return the completions of `HFLM`, one prompt at a time.
 
-    In a batch, it goes on with a row that has ended until the others have.
+    In a batch, it would continue a finished row until all others have finished.
     """
     from lm_eval.api.instance import Instance
     from lm_eval.models.huggingface import HFLM
@@ -94,13 +94,15 @@ def test_chats_and_raw_prompts_can_be_mixed_in_a_batch(tiny_model: Path) -> None
     assert apart[0] != apart[1]
 
 
-def test_max_tokens_of_the_whole_context_is_refused(tiny_model: Path) -> None:
-    said = "answers of 256 tokens leave no room for a prompt in the model's context of 256 tokens"
-    with pytest.raises(RzeroError, match=said):
+def test_max_tokens_of_the_whole_context_is_an_error(tiny_model: Path) -> None:
+    message = (
+        "answers of 256 tokens leave no room for a prompt in the model's context of 256 tokens"
+    )
+    with pytest.raises(RzeroError, match=message):
         greedy(tiny_model, ["7"], (), 256)
 
 
 def test_k_answers_are_k_samples(small_base: Path) -> None:
-    # A prompt's 8 answers are a batch.
+    # The 8 answers to a prompt are one batch.
     with TransformersEngine(str(small_base), batch_size=8) as engine:
         assert_k_answers_are_k_samples(engine, small_base)

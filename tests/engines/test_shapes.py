@@ -14,7 +14,7 @@ from rzero_cli.engines.shapes import model_of, published, read_model
 @pytest.mark.parametrize(
     ("name", "count", "kv"),
     [
-        # Parameters as the hub counts them; 36 x 8 x 128 x 2 x 2 bytes, and so on.
+        # Parameters as the hub counts them; bytes are 36 x 8 x 128 x 2 x 2, and so on.
         ("Qwen/Qwen3-4B-Base", 4_022_468_096, 147_456),
         ("Qwen/Qwen3-8B-Base", 8_190_735_360, 147_456),
         ("OctoThinker/OctoThinker-3B-Hybrid-Base", 3_212_749_824, 114_688),
@@ -26,7 +26,7 @@ def test_published_shapes_have_the_published_sizes(name: str, count: int, kv: in
     model = model_of(shape)
     assert model.parameters == count
     assert model.kv_bytes == kv
-    # Two operations a parameter, the table of embeddings of an 8B left out.
+    # Two operations per parameter, without the untied embeddings of an 8B model.
     table = 0 if shape["tie_word_embeddings"] else shape["vocab_size"] * 4096
     assert model.flops() == 2 * (count - table)
     attention = 4 * shape["num_hidden_layers"] * shape["num_attention_heads"] * 128
@@ -37,7 +37,7 @@ def test_published_shapes_have_the_published_sizes(name: str, count: int, kv: in
 @pytest.mark.parametrize("name", list(published()))
 def test_published_shapes_equal_models_built_by_transformers(name: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(published()[name]))
-    built, reckoned = read_model(str(tmp_path)), model_of(published()[name])
-    assert replace(built, block=reckoned.block) == reckoned
-    # The last norm is counted to the blocks: one feature in thousands.
-    assert built.block == pytest.approx(reckoned.block, rel=1e-5)
+    built, computed = read_model(str(tmp_path)), model_of(published()[name])
+    assert replace(built, block=computed.block) == computed
+    # It counts the final norm in the blocks: one feature in thousands.
+    assert built.block == pytest.approx(computed.block, rel=1e-5)

@@ -24,7 +24,7 @@ from rzero_cli.engines.transformers import BATCHES_PER_WINDOW, TransformersEngin
 
 pytestmark = pytest.mark.slow
 
-# Of different lengths, so that batches are padded and are not in the order of the prompts.
+# Of different lengths, so that batches are padded and not in the order of the prompts.
 PROMPTS = [
     prompt_for(SOLVER, f"{words} {'7' * (1 + k % 5)}{k}")
     for k, words in enumerate(["reverse the digits of", "copy the number", "turn around"] * 7)
@@ -39,51 +39,51 @@ def engine(tiny_model: Path) -> Iterator[TransformersEngine]:
 
 
 def texts(results: list[list[Completion]]) -> list[list[str]]:
-    return [[completion.text for completion in drawn] for drawn in results]
+    return [[completion.text for completion in completions] for completions in results]
 
 
 @pytest.fixture(scope="module")
-def drawn(engine: TransformersEngine) -> list[list[Completion]]:
+def sampled(engine: TransformersEngine) -> list[list[Completion]]:
     return list(engine.generate(PROMPTS, SAMPLING))
 
 
-def test_every_prompt_gets_n_completions(drawn: list[list[Completion]]) -> None:
-    assert [len(completions) for completions in drawn] == [3] * len(PROMPTS)
-    assert len({text for completions in texts(drawn) for text in completions}) > len(PROMPTS)
+def test_every_prompt_gets_n_completions(sampled: list[list[Completion]]) -> None:
+    assert [len(completions) for completions in sampled] == [3] * len(PROMPTS)
+    assert len({text for completions in texts(sampled) for text in completions}) > len(PROMPTS)
 
 
-def test_completions_depend_on_the_seed_alone(
-    engine: TransformersEngine, drawn: list[list[Completion]]
+def test_completions_depend_only_on_the_seed(
+    engine: TransformersEngine, sampled: list[list[Completion]]
 ) -> None:
-    assert list(engine.generate(PROMPTS, SAMPLING)) == drawn
+    assert list(engine.generate(PROMPTS, SAMPLING)) == sampled
     other = list(engine.generate(PROMPTS, Sampling(n=3, max_tokens=12, seed=6)))
-    assert sum(a == b for a, b in zip(other, drawn, strict=True)) < len(PROMPTS) / 2
+    assert sum(a == b for a, b in zip(other, sampled, strict=True)) < len(PROMPTS) / 2
 
 
-def test_whatever_is_done_the_rest_is_that_of_the_whole_run(
-    engine: TransformersEngine, drawn: list[list[Completion]]
+def test_remaining_completions_equal_the_uninterrupted_run(
+    engine: TransformersEngine, sampled: list[list[Completion]]
 ) -> None:
     everything, window = range(len(PROMPTS)), BATCHES_PER_WINDOW * 8 // 3
-    moments = Random(0)
-    cases = [set(moments.sample(everything, count)) for count in (0, 1, 4, 10, 16, 20, 21)]
+    rng = Random(0)
+    cases = [set(rng.sample(everything, count)) for count in (0, 1, 4, 10, 16, 20, 21)]
     for done in (*cases, set(range(window)), set(range(window + 1)), set(range(99))):
         results = dict(engine.complete(enumerate(PROMPTS), SAMPLING, done=done))
-        assert results == {number: drawn[number] for number in everything if number not in done}
+        assert results == {number: sampled[number] for number in everything if number not in done}
     assert list(engine.generate([], SAMPLING)) == []
 
 
-def test_batches_that_are_done_are_not_drawn_again(
+def test_completed_batches_are_not_sampled_again(
     engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
-    draw = engine._draw
+    sample = engine._sample
 
     def counted(prompts: Any, *rest: Any) -> Any:
         sizes.append(len(prompts))
-        return draw(prompts, *rest)
+        return sample(prompts, *rest)
 
-    monkeypatch.setattr(engine, "_draw", counted)
-    asked = list(enumerate(PROMPTS[:8]))  # one batch of 8 for each two: 4 completions of each
+    monkeypatch.setattr(engine, "_sample", counted)
+    asked = list(enumerate(PROMPTS[:8]))  # two prompts with 4 completions each fill a batch
     sampling = Sampling(n=4, max_tokens=2)
     in_order = [number for number, _ in engine.complete(asked, sampling)]
     assert sizes == [8] * 4
@@ -93,7 +93,7 @@ def test_batches_that_are_done_are_not_drawn_again(
     assert sizes == [8]
 
 
-def test_error_of_the_source_comes_after_the_window_that_it_ends(
+def test_error_of_the_source_is_raised_after_earlier_results(
     engine: TransformersEngine,
 ) -> None:
     def prompts() -> Iterator[Messages]:
@@ -102,16 +102,16 @@ def test_error_of_the_source_comes_after_the_window_that_it_ends(
 
     seen = []
     with pytest.raises(ValueError, match="bad input"):
-        for drawn in engine.generate(prompts(), SAMPLING):
-            seen.append(drawn)
-    assert [len(drawn) for drawn in seen] == [3, 3, 3]
+        for completions in engine.generate(prompts(), SAMPLING):
+            seen.append(completions)
+    assert [len(completions) for completions in seen] == [3, 3, 3]
 
 
 def test_first_prompts_do_not_depend_on_later_windows(
-    engine: TransformersEngine, drawn: list[list[Completion]]
+    engine: TransformersEngine, sampled: list[list[Completion]]
 ) -> None:
     window = BATCHES_PER_WINDOW * 8 // 3
-    assert list(engine.generate(PROMPTS[:window], SAMPLING)) == drawn[:window]
+    assert list(engine.generate(PROMPTS[:window], SAMPLING)) == sampled[:window]
 
 
 def test_greedy_is_the_argmax_for_any_batch_size(
@@ -149,12 +149,12 @@ def test_top_k_of_1_and_tiny_top_p_are_greedy(engine: TransformersEngine) -> Non
 
 
 def test_generation_config_of_a_checkpoint_does_not_change_sampling(
-    tiny_model: Path, tmp_path: Path, drawn: list[list[Completion]]
+    tiny_model: Path, tmp_path: Path, sampled: list[list[Completion]]
 ) -> None:
-    folder = tmp_path / "opinionated"
+    folder = tmp_path / "model"
     shutil.copytree(tiny_model, folder)
     path = folder / "generation_config.json"
-    opinions = {
+    defaults = {
         "repetition_penalty": 5.0,
         "top_k": 1,
         "top_p": 0.1,
@@ -164,13 +164,13 @@ def test_generation_config_of_a_checkpoint_does_not_change_sampling(
         "no_repeat_ngram_size": 1,
         "num_beams": 3,
     }
-    path.write_text(json.dumps(json.loads(path.read_text()) | opinions))
+    path.write_text(json.dumps(json.loads(path.read_text()) | defaults))
     with TransformersEngine(str(folder), batch_size=8) as engine:
-        assert list(engine.generate(PROMPTS, SAMPLING)) == drawn
+        assert list(engine.generate(PROMPTS, SAMPLING)) == sampled
 
 
 def test_every_eos_token_of_a_checkpoint_ends_a_completion(
-    tiny_model: Path, tmp_path: Path, drawn: list[list[Completion]]
+    tiny_model: Path, tmp_path: Path, sampled: list[list[Completion]]
 ) -> None:
     folder = tmp_path / "two_ends"
     shutil.copytree(tiny_model, folder)
@@ -190,8 +190,8 @@ def test_every_eos_token_of_a_checkpoint_ends_a_completion(
     assert first.text != cut.text
 
 
-def test_truncated_completion_is_marked(drawn: list[list[Completion]]) -> None:
-    completions = [completion for group in drawn for completion in group]
+def test_truncated_completion_is_marked(sampled: list[list[Completion]]) -> None:
+    completions = [completion for group in sampled for completion in group]
     assert all(1 <= completion.tokens <= 12 for completion in completions)
     assert all(completion.tokens == 12 for completion in completions if completion.truncated)
     assert {completion.truncated for completion in completions} == {True, False}
@@ -222,7 +222,7 @@ def test_endless_prompts_are_read_one_window_ahead(engine: TransformersEngine) -
 def test_more_completions_per_prompt_than_the_batch_size(engine: TransformersEngine) -> None:
     sampling = Sampling(n=40, max_tokens=4)
     results = list(engine.generate(PROMPTS[:2], sampling))
-    assert [len(drawn) for drawn in results] == [40, 40]
+    assert [len(completions) for completions in results] == [40, 40]
     assert dict(engine.complete(enumerate(PROMPTS[:2]), sampling, done=[0])) == {1: results[1]}
 
 
@@ -232,25 +232,25 @@ def test_model_without_chat_template_gets_plain_text(plain_model: Path) -> None:
         assert text.startswith("system: Reason step by step")
         assert text.endswith("\nuser: reverse the digits of 70\nassistant:")
         results = list(engine.generate(PROMPTS, SAMPLING))
-        assert [len(drawn) for drawn in results] == [3] * len(PROMPTS)
+        assert [len(completions) for completions in results] == [3] * len(PROMPTS)
 
 
 def test_any_text_can_be_a_question(engine: TransformersEngine) -> None:
     for question in ("", "\ud800", "\x00", "é漢", "<pad><eos>"):
-        (drawn,) = engine.generate([prompt_for(SOLVER, question)], Sampling(max_tokens=2))
-        assert len(drawn) == 1
+        (completions,) = engine.generate([prompt_for(SOLVER, question)], Sampling(max_tokens=2))
+        assert len(completions) == 1
 
 
-def test_sampled_questions_and_malformed_draws(small_base: Path) -> None:
+def test_sampled_questions_and_malformed_completions(small_base: Path) -> None:
     sampling = Sampling(temperature=1.5, max_tokens=16, seed=3)
     with open_engine("auto", str(small_base), batch_size=8) as engine:
-        drawn = list(sample_questions(engine, 50, sampling, keep_malformed=True))
-        plain = [draw.record for draw in sample_questions(engine, 50, sampling)]
-        boxed = [draw.record for draw in sample_questions(engine, 50, sampling, require_boxed=True)]
-    everything = [draw.record for draw in drawn]
-    assert all(draw.completion.tokens for draw in drawn)
-    questions = [row if row and row["question"] else None for row in everything]
-    assert len(everything) == 50
+        everything = list(sample_questions(engine, 50, sampling, keep_malformed=True))
+        plain = [one.record for one in sample_questions(engine, 50, sampling)]
+        boxed = [one.record for one in sample_questions(engine, 50, sampling, require_boxed=True)]
+    records = [one.record for one in everything]
+    assert all(one.completion.tokens for one in everything)
+    questions = [row if row and row["question"] else None for row in records]
+    assert len(records) == 50
     assert None in questions
     assert len({row["question"] for row in questions if row}) > 3
     assert plain == questions
@@ -269,14 +269,14 @@ def test_engine_errors_are_one_line(tiny_model: Path, tmp_path: Path) -> None:
 
 
 def test_derived_seeds_are_distinct_and_portable() -> None:
-    # sha256("(0, 1)"), its first 8 bytes, halved
+    # the first 8 bytes of sha256("(0, 1)"), halved
     assert derived_seed(0, 1) == 5973285143095172824
     seeds = {derived_seed(a, b, c) for a in range(5) for b in range(5) for c in range(5)}
     assert len(seeds) == 125
     assert all(0 <= seed < 2**63 for seed in seeds)
 
 
-def test_preset_options_of_other_engines_are_ignored(tiny_model: Path) -> None:
+def test_options_of_other_engines_are_ignored(tiny_model: Path) -> None:
     arguments = {"dtype": "bfloat16", "max_model_len": 5}
     with open_engine("auto", str(tiny_model), arguments=arguments) as engine:
         assert engine.model.dtype == torch.bfloat16  # type: ignore[attr-defined]

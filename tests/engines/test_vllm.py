@@ -1,6 +1,6 @@
 """The vLLM engine, with the real vLLM on the CPU.
 
-Run by `make test-vllm`, in an environment of its own.
+Run with `make test-vllm`, in a separate environment.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PROMPTS = [prompt_for(SOLVER, f"{WORDS[k % 3]} {k}{'7' * (1 + k % 5)}") for k in
 
 
 def texts(results: list[list[Completion]]) -> list[list[str]]:
-    return [[completion.text for completion in drawn] for drawn in results]
+    return [[completion.text for completion in completions] for completions in results]
 
 
 @pytest.fixture(scope="module")
@@ -43,17 +43,17 @@ def engine(small_base: Path) -> Iterator[object]:
 
 def test_every_prompt_gets_n_different_completions_in_order(engine) -> None:
     results = list(engine.generate(PROMPTS, Sampling(n=3, max_tokens=12, temperature=1.5)))
-    assert [len(drawn) for drawn in results] == [3] * len(PROMPTS)
-    distinct = [len(set(drawn)) for drawn in texts(results)]
+    assert [len(completions) for completions in results] == [3] * len(PROMPTS)
+    distinct = [len(set(completions)) for completions in texts(results)]
     assert sum(distinct) > 2 * len(PROMPTS)
     again = list(engine.generate(PROMPTS, Sampling(n=3, max_tokens=12, temperature=1.5)))
     assert texts(again) != texts(results)
 
 
 def test_vllm_lengths_and_truncation(engine) -> None:
-    cut = [c for drawn in engine.generate(PROMPTS, Sampling(n=2, max_tokens=2)) for c in drawn]
-    assert all(c.truncated and c.tokens == 2 for c in cut)
-    whole = [c for drawn in engine.generate(PROMPTS, Sampling(n=2, max_tokens=40)) for c in drawn]
+    truncated = [c for (c,) in engine.generate(PROMPTS, Sampling(max_tokens=2))]
+    assert all(c.truncated and c.tokens == 2 for c in truncated)
+    whole = [c for (c,) in engine.generate(PROMPTS, Sampling(max_tokens=40))]
     assert not all(c.truncated for c in whole)
     assert all(c.tokens <= 40 for c in whole)
 
@@ -97,7 +97,7 @@ def test_batch_invariance_seeds_each_request_by_its_position(
     engine, small_base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sampling = Sampling(n=3, max_tokens=12, seed=5)
-    # vLLM's own part of it needs a GPU. In float32 it changes nothing but near-ties.
+    # vLLM's own mode needs a GPU. In float32 it would change only near-ties.
     monkeypatch.setattr(engine, "_invariant", True)
     everything = list(engine.generate(PROMPTS, sampling))
     assert len({c.text for completions in everything for c in completions}) > len(PROMPTS)
@@ -105,7 +105,7 @@ def test_batch_invariance_seeds_each_request_by_its_position(
     assert rest == {number: everything[number] for number in range(7, len(PROMPTS))}
     assert list(engine.generate(PROMPTS, replace(sampling, seed=6))) != everything
     monkeypatch.setenv("VLLM_BATCH_INVARIANT", "1")
-    with pytest.raises(UsageError, match="VLLM_BATCH_INVARIANT: vLLM has this on GPUs alone"):
+    with pytest.raises(UsageError, match="VLLM_BATCH_INVARIANT: vLLM supports it on GPUs only"):
         open_engine("vllm", str(small_base))
 
 
@@ -113,7 +113,7 @@ def test_any_text_and_too_long_prompts_get_answers(engine) -> None:
     questions = ["", "\ud800", "\x00", "é漢", "<pad><eos>", "7" * 100_000]
     prompts = [prompt_for(SOLVER, question) for question in questions]
     results = list(engine.generate(prompts, Sampling(n=2, max_tokens=4)))
-    assert [len(drawn) for drawn in results] == [2] * len(questions)
+    assert [len(completions) for completions in results] == [2] * len(questions)
     assert results[-1] == [Completion("", 0, truncated=True)] * 2
 
 
@@ -125,9 +125,9 @@ def same_up_to_a_near_tie(
     opened: Any = None,
     stop: tuple[str, ...] = (),
 ) -> float:
-    """Compare both engines' greedy completions; the share that is equal to the end.
+    """Compare both engines' greedy completions and return the fraction that is equal.
 
-    Where they part, the two tokens must have been nearly as likely.
+    Where they diverge, the two tokens must have been almost equally likely.
     """
     import torch
 
@@ -161,9 +161,9 @@ def test_greedy_equals_transformers_on_the_tiny_base(engine, small_base: Path) -
 
 
 def test_greedy_equals_transformers_on_a_real_llm(smollm2: Path) -> None:
-    asked = ["What is 3 + 4?", "Name the capital of France.", "Count from one to five.", "Hello!"]
-    asked += [f"What is {n} plus {n + 5}?" for n in range(4)]
-    prompts = [prompt_for(SOLVER, question) for question in asked]
+    questions = ["What is 3 + 4?", "Name France's capital.", "Count from one to five.", "Hello!"]
+    questions += [f"What is {n} plus {n + 5}?" for n in range(4)]
+    prompts = [prompt_for(SOLVER, question) for question in questions]
     assert same_up_to_a_near_tie(smollm2, prompts, limit=24, gap=1e-2) >= 0.75
 
 
@@ -172,8 +172,8 @@ def test_raw_completions_equal_transformers(engine, small_base: Path) -> None:
     raw += ["7", "<bos>7", "4071 " * 20, "9" * 300]  # the last two are longer than the context
     both: list[Prompt] = [*raw, *PROMPTS[:4]]
     assert same_up_to_a_near_tie(small_base, both, limit=16, gap=1e-3, opened=engine) > 0.9
-    drawn = engine.generate(raw, Sampling(temperature=0, max_tokens=16))
-    assert len({completion.text for (completion,) in drawn}) > 6
+    completions = engine.generate(raw, Sampling(temperature=0, max_tokens=16))
+    assert len({completion.text for (completion,) in completions}) > 6
     with pytest.raises(RzeroError, match="leave no room for a prompt in the model's context of 64"):
         next(engine.generate(["7"], Sampling(max_tokens=64)))
 
@@ -221,7 +221,7 @@ def test_vllm_start_errors_are_one_line(small_base: Path, tmp_path: Path) -> Non
     before = children(os.getpid())
     with pytest.raises(UsageError, match="no such engine argument; did you mean max_model_len"):
         open_engine("vllm", str(small_base), arguments={"max_modle_len": 5})
-    with pytest.raises(RzeroError, match=r"vLLM cannot be started with .*max_model_len") as error:
+    with pytest.raises(RzeroError, match=r"vLLM cannot start with .*max_model_len") as error:
         open_engine("vllm", str(small_base), arguments={"max_model_len": 10_000_000})
     assert "\n" not in str(error.value)
     assert children(os.getpid()) == before
@@ -257,5 +257,5 @@ def test_data_parallel_copies_share_the_work(small_base: Path) -> None:
         results = list(engine.generate(PROMPTS, Sampling(n=2, max_tokens=12)))
         greedy = Sampling(temperature=0, max_tokens=6)
         both = texts(list(engine.generate(PROMPTS * 2, greedy)))
-    assert [len(drawn) for drawn in results] == [2] * len(PROMPTS)
+    assert [len(completions) for completions in results] == [2] * len(PROMPTS)
     assert both[: len(PROMPTS)] == both[len(PROMPTS) :]

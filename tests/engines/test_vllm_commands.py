@@ -1,6 +1,6 @@
 """Commands with the real vLLM on the CPU: pipes, signals, kills, resume.
 
-Run by `make test-vllm`.
+Run with `make test-vllm`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ RZERO = [sys.executable, "-m", "rzero_cli"]
 
 
 def piped(command: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    # A shell function, since the word also stands in paths: the cache's folder is called rzero.
+    # A shell function, since the word also occurs in paths: the cache's directory is named rzero.
     rzero = f'rzero() {{ {" ".join(RZERO)} "$@"; }}'
     return subprocess.run(
         ["bash", "-c", f"set -o pipefail; {rzero}; {command}"],
@@ -47,8 +47,8 @@ def test_vllm_sample_label_filter_through_pipes(small_base: Path, tmp_path: Path
     assert "Traceback" not in done.stderr
     labelled = [json.loads(text) for text in (tmp_path / "l.jsonl").read_text().splitlines()]
     kept = [json.loads(text) for text in done.stdout.splitlines()]
-    asked = (tmp_path / "q.jsonl").read_text().splitlines()
-    assert [json.loads(text)["question"] for text in asked] == [r["question"] for r in labelled]
+    sampled = (tmp_path / "q.jsonl").read_text().splitlines()
+    assert [json.loads(text)["question"] for text in sampled] == [r["question"] for r in labelled]
     assert kept == [record for record in labelled if record["answer"] is not None]
     assert len(kept) > 5
     assert all(len(record["answers"]) == record["m"] == 10 for record in kept)
@@ -76,12 +76,12 @@ def test_vllm_labels_with_a_real_llm_and_prints_only_records(smollm2: Path, tmp_
     assert "answers cut off at 48 tokens" in done.stderr
 
 
-def begin_label(
+def start_label(
     base: Path, questions: Path, folder: Path, *more: str, ignoring: int | None = None
 ) -> subprocess.Popen[bytes]:
-    """A labelling that is some records on its way, in a process group of its own.
+    """Start a labelling in a separate process group and wait until it has written some records.
 
-    It begins with the signal `ignoring` ignored, if there is one.
+    It ignores the signal `ignoring`, if there is one.
     """
     command = ["label", questions, "--solver", base, "--engine", "vllm", "--preset", "tiny"]
     process = subprocess.Popen(
@@ -108,7 +108,7 @@ def begin_label(
 def test_signal_leaves_no_vllm_process_and_keeps_finished_records(
     small_base: Path, many_questions: Path, tmp_path: Path, number, group: bool, status: int
 ) -> None:
-    process = begin_label(small_base, many_questions, tmp_path)
+    process = start_label(small_base, many_questions, tmp_path)
     theirs = children(process.pid)
     assert len(theirs) >= 2
     (os.killpg if group else os.kill)(process.pid, number)
@@ -117,7 +117,7 @@ def test_signal_leaves_no_vllm_process_and_keeps_finished_records(
     nothing_is_left(theirs, stderr)
     done = (tmp_path / "l.jsonl.part").read_text().count("\n")
     assert 0 < done < 3000
-    if number == signal.SIGKILL:  # and go on from there, with less to do
+    if number == signal.SIGKILL:  # continue it, which takes less time
         command = ["label", many_questions, "--solver", small_base, "--engine", "vllm"]
         again = subprocess.run(
             [
@@ -136,7 +136,7 @@ def test_signal_leaves_no_vllm_process_and_keeps_finished_records(
 
 
 def nothing_is_left(theirs: list[int], stderr: bytes) -> None:
-    """Neither processes nor words of vLLM's."""
+    """Check that no process of vLLM's is left, and none of its messages."""
     assert b"Traceback" not in stderr
     assert b"EngineCore" not in stderr
     for _ in range(100):
@@ -149,9 +149,9 @@ def nothing_is_left(theirs: list[int], stderr: bytes) -> None:
 def test_death_of_a_vllm_worker_is_reported_in_one_line(
     small_base: Path, many_questions: Path, tmp_path: Path
 ) -> None:
-    process = begin_label(small_base, many_questions, tmp_path, "--quiet")
+    process = start_label(small_base, many_questions, tmp_path, "--quiet")
     theirs = children(process.pid)
-    os.kill(max(theirs), signal.SIGKILL)  # the last one begun: the worker, which has the memory
+    os.kill(max(theirs), signal.SIGKILL)  # the last one started: the worker, which holds the memory
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 1, stderr
     assert stderr.startswith(b"rzero: vLLM failed: ")
@@ -162,8 +162,8 @@ def test_death_of_a_vllm_worker_is_reported_in_one_line(
 def test_ignored_ctrl_c_ends_no_vllm_process(
     small_base: Path, many_questions: Path, tmp_path: Path
 ) -> None:
-    """As in the background of a script, whose Ctrl-C reaches the whole group."""
-    process = begin_label(small_base, many_questions, tmp_path, ignoring=signal.SIGINT)
+    """A script's background job ignores Ctrl-C, which reaches its whole process group."""
+    process = start_label(small_base, many_questions, tmp_path, ignoring=signal.SIGINT)
     theirs = children(process.pid)
     journal = tmp_path / "l.jsonl.part"
     os.killpg(process.pid, signal.SIGINT)
@@ -194,7 +194,7 @@ def test_signal_during_vllm_start_leaves_no_process(
         start_new_session=True,
     )
     theirs: list[int] = []
-    for _ in range(600):  # until vLLM begins processes, beside the one that looks on
+    for _ in range(600):  # until vLLM has started processes next to the watchdog
         time.sleep(0.1)
         if len(theirs := children(process.pid)) > 1:
             break

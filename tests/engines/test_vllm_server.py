@@ -1,6 +1,6 @@
 """vLLM's own server, killed and restarted while `rzero label` uses it.
 
-Run by `make test-vllm`.
+Run with `make test-vllm`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ RZERO = [sys.executable, "-m", "rzero_cli"]
 
 @contextmanager
 def served(model: Path, port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """`vllm serve` of `model` as `m`, ready for requests."""
+    """Run `vllm serve` for `model`, as `m`, and wait until it accepts requests."""
     import urllib.request
 
     command = ["-m", "vllm.entrypoints.openai.api_server", "--model", str(model)]
@@ -72,8 +72,8 @@ def end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def draws_and_raw_prompts(url: str, base: Path) -> None:
-    """Both on a server that is there already: starting one takes half a minute."""
+def check_samples_and_raw_prompts(url: str, base: Path) -> None:
+    """Check both on a running server, since starting one takes half a minute."""
     from rzero_cli.engines.transformers import TransformersEngine
 
     raw = ["copy the number 4071", "7", "turn around 33", "4071 " * 20, "9" * 300]
@@ -88,7 +88,7 @@ def draws_and_raw_prompts(url: str, base: Path) -> None:
         assert list(ours.generate(raw, greedy)) == theirs
 
 
-def test_restarted_vllm_server_gives_the_answers_of_an_undisturbed_one(
+def test_answers_do_not_change_when_the_vllm_server_is_restarted(
     small_base: Path, many_questions: Path, tmp_path: Path
 ) -> None:
     with socket.socket() as probe:
@@ -107,7 +107,7 @@ def test_restarted_vllm_server_gives_the_answers_of_an_undisturbed_one(
             timeout=300,
         )
         assert whole.returncode == 0, whole.stderr
-        draws_and_raw_prompts(f"http://127.0.0.1:{port}/v1", small_base)
+        check_samples_and_raw_prompts(f"http://127.0.0.1:{port}/v1", small_base)
         stderr = tmp_path / "stderr"
         with stderr.open("wb") as stream:
             disturbed = subprocess.Popen(
@@ -123,24 +123,26 @@ def test_restarted_vllm_server_gives_the_answers_of_an_undisturbed_one(
     assert 30 < at_the_kill < 500
     with served(small_base, port, log):
         assert disturbed.wait(timeout=200) == 0, stderr.read_text()
-        asked = "challenge --challenger {0} --solver m --solver-endpoint http://127.0.0.1:{1} -o c"
+        command = (
+            "challenge --challenger {0} --solver m --solver-endpoint http://127.0.0.1:{1} -o c"
+        )
         plan = (
             "--steps 1 --prompts 2 --batch 2 --group 4 --per-device 8 --m 4 --preset tiny --quiet"
         )
-        command = f"{asked.format(small_base, port)} {plan}"
+        command = f"{command.format(small_base, port)} {plan}"
         trained = subprocess.run(
             [*RZERO, *command.split()], cwd=tmp_path, capture_output=True, text=True, timeout=300
         )
         assert trained.returncode == 0, trained.stderr
-    said = stderr.read_text()
-    assert "set aside until it is back" in said
-    assert f"http://127.0.0.1:{port}/v1: back" in said
+    messages = stderr.read_text()
+    assert "set aside until it is back" in messages
+    assert f"http://127.0.0.1:{port}/v1: back" in messages
     first, second = (
         [json.loads(text) for text in (tmp_path / name).read_text().splitlines()]
         for name in ("whole.jsonl", "disturbed.jsonl")
     )
     assert [record["id"] for record in second] == list(range(500))
-    # Each request has its own seed; what other requests it is batched with moves a logit by a bit.
+    # Each request has its own seed, but the batch it is in changes logits by rounding errors.
     same = sum(a["answers"] == b["answers"] for a, b in zip(first, second, strict=True))
     assert same > 0.95 * 500
     assert (tmp_path / "c" / "rzero.json").is_file()

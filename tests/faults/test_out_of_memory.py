@@ -54,9 +54,9 @@ def test_label_out_of_memory_keeps_finished_records_and_resumes(
     ended = limited(tmp_path, 16, *command, "-o", "out.jsonl")
     assert ended.status == 1, ended.stderr
     assert ended.stderr == (
-        "rzero: out of memory with a single completion, of a prompt of 6,003 tokens and at most 8 "
-        "more: lower --max-tokens, or leave out such a prompt; --resume goes on with what is "
-        "finished\n"
+        "rzero: out of memory with a single completion: a prompt of 6,003 tokens and up to 8 more: "
+        "lower --max-tokens or remove the prompt; finished records are kept, continue with "
+        "--resume\n"
     )
     assert not (tmp_path / "out.jsonl").exists()
     kept = recorded(tmp_path / "out.jsonl.part")
@@ -83,7 +83,7 @@ def test_label_out_of_memory_keeps_finished_records_and_resumes(
     # Where smaller batches fit, nothing has to be lowered.
     ended = limited(tmp_path, 98, *command, "-o", "halved.jsonl")
     assert ended.status == 0, ended.stderr
-    assert "out of memory with 8 completions at a time: going on with 4; --batch" in ended.stderr
+    assert "out of memory with 8 completions at a time: continuing with 4; set it" in ended.stderr
     halved = [json.loads(line) for line in (tmp_path / "halved.jsonl").read_bytes().splitlines()]
     assert [record["m"] for record in halved] == [4] * 12
     assert kept == {number: halved[number] for number in kept}

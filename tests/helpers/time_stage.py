@@ -59,7 +59,7 @@ def timed(owner: Any, name: str, part: str) -> None:
 
 
 def watch_engine(module: Any) -> None:
-    timed(module.TransformersEngine, "_draw", "generation")
+    timed(module.TransformersEngine, "_sample", "generation")
 
 
 def watch_votes(module: Any) -> None:

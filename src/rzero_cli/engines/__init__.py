@@ -1,7 +1,7 @@
 """One interface to whatever generates text: prompts and sampling settings in, completions out.
 
-An engine is opened by `open_engine` and has one method. Each engine is one module, imported only
-when it is asked for.
+`open_engine` opens an engine, which has one method. Each engine is one module, imported only when
+it is used.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ K = TypeVar("K")
 T = TypeVar("T")
 
 DEFAULT_BATCH_SIZE = 64
-"""Completions that transformers generates at a time, in its engine and in training."""
+"""Completions per batch with transformers, in its engine and in training."""
 
 ENGINES = ("auto", "transformers", "vllm", "openai")
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How completions are drawn."""
+    """Sampling settings."""
 
     n: int = 1
-    """Completions for each prompt."""
+    """Completions per prompt."""
     temperature: float = 1.0
     """0 is greedy."""
     top_p: float = 1.0
@@ -39,27 +39,27 @@ class Sampling:
     max_tokens: int = 4096
     seed: int = 0
     stop: tuple[str, ...] = ()
-    """Texts that end a completion; they are not a part of it."""
+    """Strings that end a completion; they are not part of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One answer of a model."""
+    """One completion of a prompt."""
 
     text: str
     tokens: int
     truncated: bool
-    """Cut off at `max_tokens`."""
+    """It reached `max_tokens`."""
 
 
 Asked = Iterable[tuple[K, Prompt]]
-"""Prompts, each with whatever it belongs to."""
+"""Prompts, each with an item of the caller's that is returned with its completions."""
 Completed = Iterator[tuple[K, list[Completion]]]
 Keep = Callable[[int, list[Completion]], None]
 
 
 class Engine(Protocol):
-    """Something that completes prompts. An engine has `complete` and inherits `generate`."""
+    """A model that completes prompts. An engine implements `complete` and inherits `generate`."""
 
     def complete(
         self,
@@ -69,32 +69,32 @@ class Engine(Protocol):
         done: Collection[int] = (),
         keep: Keep | None = None,
     ) -> Completed[K]:
-        """Complete prompts, lazily read with bounded look-ahead, and yield each as it finishes.
+        """Complete prompts, read lazily with bounded look-ahead, and yield each as it finishes.
 
         Args:
-            asked: all prompts of the stage, from the first. A conversation is put to the model
-                by its chat template; a text is given to it as it is, and treated as lm-eval
-                treats one (`chat.encode`, `chat.end_tokens`, `chat.room_for_prompt`).
-            sampling: n completions for each.
-            done: places in `asked`, from 0, of prompts to leave out because an earlier run has
-                completed them. The others are completed as if nothing had been left out.
-                A place is looked up when its prompt has been read.
-            keep: given the place and the completions of a prompt that has to wait to be yielded,
-                since the caller is busy with others. From any thread.
+            asked: (item, prompt) pairs: all prompts of the stage, from the first. A conversation
+                is rendered with the model's chat template. A text is a raw prompt, handled as
+                lm-eval does (`chat.encode`, `chat.end_tokens`, `chat.room_for_prompt`).
+            sampling: `sampling.n` completions per prompt.
+            done: indices in `asked`, from 0, of prompts that an earlier run has completed; they
+                are skipped. The others are completed as if none had been skipped. An index is
+                looked up after its prompt has been read.
+            keep: called from any thread with the index and the completions of a prompt whose
+                result has to wait because the caller is busy with others.
 
         Yields:
-            What a prompt belongs to, with its `sampling.n` completions. An error of `asked` comes
+            The item of a prompt, with its `sampling.n` completions. An error of `asked` is raised
             after the results of the prompts before it.
         """
         ...
 
     def generate(self, prompts: Iterable[Prompt], sampling: Sampling) -> Iterator[list[Completion]]:
-        """Complete prompts, and yield the completions in the order of the prompts."""
+        """Complete prompts and yield `sampling.n` completions for each, in order."""
         return in_turn(self.complete(enumerate(prompts), sampling))
 
 
 def in_turn(results: Iterable[tuple[int, T]]) -> Iterator[T]:
-    """Yield numbered results in the order of their numbers, which begin at 0, as soon as it can."""
+    """Yield results in the order of their numbers, which start at 0, as early as possible."""
     waiting, turn = dict[int, T](), 0
     for number, result in results:
         waiting[number] = result
@@ -117,17 +117,17 @@ def open_engine(
     """Load `model` into the engine called `name`.
 
     Args:
-        name: one of `ENGINES`; "auto" is a server where endpoints are named, else vLLM where it is
-            installed and a GPU is there, else transformers.
-        model: a checkpoint or adapter, checked by `models.check_model`; for a server its name
-            there, or None for the only one it has.
-        batch_size: completions generated at a time; None is the engine's own choice.
+        name: one of `ENGINES`; "auto" is a server if there are endpoints, else vLLM if it is
+            installed and there is a GPU, else transformers.
+        model: a checkpoint or adapter that `models.check_model` has accepted. For a server, the
+            model's name there, or None if it serves only one.
+        batch_size: completions generated at a time; None is the engine's default.
         endpoints: base URLs of servers.
-        template_args: for the model's chat template.
-        arguments: the engine's own arguments by their own names: of vLLM's engine, or further
-            fields of each request to a server; of the transformers engine `dtype` alone.
-        seed: of an engine that has one of its own (vLLM); others draw by `Sampling.seed`.
-        notify: told in one line what a person who waits should know.
+        template_args: arguments of the model's chat template.
+        arguments: engine arguments by their own names: vLLM's engine arguments, additional fields
+            of each request to a server, or `dtype` for transformers, which ignores all others.
+        seed: vLLM's engine seed; the other engines use `Sampling.seed`.
+        notify: called with one-line notices for the user.
 
     Raises:
         UsageError: the engine is unknown or its packages are not installed.
@@ -160,11 +160,11 @@ def open_engine(
 
 
 def check_engine(name: str, endpoints: Sequence[str] = ()) -> str:
-    """The engine meant by `name`, as far as that can be told without loading anything.
+    """Return the engine that `name` selects, loading nothing; "auto" may remain "auto".
 
     Raises:
-        UsageError: there is none of that name, its packages are not installed, or endpoints are
-            missing or named for nothing.
+        UsageError: the name is unknown, its packages are not installed, or endpoints are missing
+            or unused.
     """
     if name not in ENGINES:
         raise UsageError(f"--engine {name}: unknown; known: {', '.join(ENGINES)}")
@@ -174,18 +174,19 @@ def check_engine(name: str, endpoints: Sequence[str] = ()) -> str:
         raise UsageError(
             "--engine openai needs --endpoint URL"
             if name == "openai"
-            else f"--endpoint goes with --engine openai, not {name}"
+            else f"--endpoint requires --engine openai, not {name}"
         )
-    from rzero_cli.engines.models import require  # so it does without this
+    from rzero_cli.engines.models import require  # deferred: commands without a model skip it
 
-    if name in ("vllm", "openai"):  # packages and extras of the same names
+    if name in ("vllm", "openai"):  # each package has an extra of the same name
         require(name, name)
     return name
 
 
 def derived_seed(*place: int) -> int:
-    """A seed for one part of a run: far from its neighbours', the same on every machine."""
-    import hashlib  # `filter` starts without
+    """Return a seed in [0, 2^63) for one part of a run, unrelated to its neighbours' and the same
+    on every machine."""
+    import hashlib  # deferred: `filter` starts faster without it
 
     digest = hashlib.sha256(repr(place).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1

@@ -1,6 +1,6 @@
-"""A Solver: it answers each question m times, and the majority is the label.
+"""The Solver: it answers each question m times, and the majority is the pseudo-label.
 
-Paper, section 3.3. The label may be wrong; p_hat says how sure the Solver is of it.
+Paper, section 3.3. The label may be wrong; p_hat is the Solver's confidence in it.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class Solver:
-    """A frozen Solver, and how it is asked."""
+    """A frozen Solver with its prompt, sampling settings and answer rules."""
 
     engine: Engine
     sampling: Sampling
-    """m = `sampling.n`, and how answers are drawn."""
+    """Sampling of the answers; m = `sampling.n`."""
     prompt: Messages
     equivalence: Equivalence
-    """Decides which answers are the same."""
+    """Decides which answers are equivalent."""
     rules: Rules = PAPER
-    """How answers are read."""
+    """Rules that extract an answer from a completion."""
 
     def label(self, questions: Iterable[str], *, seed: int | None = None) -> Iterator[Labelled]:
-        """Answer each question m times and take the vote, in order, streaming.
+        """Answer each question m times and yield the votes as a stream, in order.
 
         Args:
             questions: read lazily, with the engine's look-ahead.
-            seed: instead of the sampling's own.
+            seed: replaces `sampling.seed`.
         """
         return in_turn(self.answer(enumerate(questions), seed=seed))
 
@@ -59,13 +59,14 @@ class Solver:
         out: Output | None = None,
         numbers: Sequence[int] | None = None,
     ) -> Iterator[tuple[K, Labelled]]:
-        """Answer questions as `label` does, and yield each as it finishes, with what it belongs to.
+        """Answer questions as `label` does, but yield each as it finishes, with its item.
 
         Args:
-            asked: questions, each with whatever it belongs to.
-            done: places of those to leave out, as for `Engine.complete`.
-            out: keeps answers that wait for the vote on others, and has those of an earlier run.
-            numbers: of the inputs there, where they are not their places.
+            asked: (item, question) pairs.
+            seed: replaces `sampling.seed`.
+            done: indices of questions to skip, as for `Engine.complete`.
+            out: keeps answers that wait while others are voted on; holds those of an earlier run.
+            numbers: the inputs' numbers in `out`, if they differ from the indices.
         """
         sampling = self.sampling if seed is None else replace(self.sampling, seed=seed)
         skipped, waiting = {*done}, dict[int, str]()
@@ -76,7 +77,7 @@ class Solver:
             for place, (item, question) in enumerate(asked):
                 if place not in skipped:
                     match None if out is None else out.kept(number(place)):
-                        # What comes through a pipe may have changed.
+                        # Input from a pipe may have changed since the earlier run.
                         case [before, list(values)] if before == question:
                             kept.append((item, [Completion(*value) for value in values]))
                             skipped.add(place)
@@ -86,7 +87,7 @@ class Solver:
 
         def keep(place: int, completions: list[Completion]) -> None:
             values = [[c.text, c.tokens, c.truncated] for c in completions]
-            # A full disk is reported with the next record; after the last one nothing is kept.
+            # If the disk is full, writing the next record reports it.
             with suppress(OSError, ValueError):
                 if out is not None:
                     out.keep(number(place), [waiting[place], values])
@@ -103,7 +104,7 @@ class Solver:
             yield earlier, self.read(there)
 
     def read(self, completions: list[Completion]) -> Labelled:
-        """The answers in the completions of one question, and their vote."""
+        """Extract the answers from one question's completions and take the vote."""
         answers = [self.rules.read(completion.text) for completion in completions]
         return Labelled(vote(answers, self.equivalence, rule=self.rules.rule), answers, completions)
 
@@ -121,8 +122,11 @@ def open_solver(
     """Load a Solver.
 
     Args:
-        name, model, engine: as for `engines.open_engine`, which says what can go wrong.
-        sampling, prompt, rules: as `Solver` has them.
+        name, model, engine: arguments of `engines.open_engine`.
+        sampling, prompt, rules: as in `Solver`.
+
+    Raises:
+        UsageError, RzeroError: as `engines.open_engine`.
     """
     with (
         open_engine(name, model, **engine) as loaded,

@@ -1,4 +1,4 @@
-"""A Challenger asked for questions: completions sampled, questions kept (paper, section 3.3)."""
+"""The Challenger generates questions: completions are sampled and parsed (paper, section 3.3)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from rzero_cli.method.prompts import CHALLENGER, Messages, prompt_for
 from rzero_cli.method.question import parse_question, question_id
 
 
-class Drawn(NamedTuple):
-    """One draw: {id, question, proposed_answer}, or None where it is malformed, and its text."""
+class Sampled(NamedTuple):
+    """One sample: its completion, and {id, question, proposed_answer} or None if malformed."""
 
     record: dict[str, Any] | None
     completion: Completion
@@ -26,34 +26,36 @@ def sample_questions(
     prompt: Messages = CHALLENGER,
     require_boxed: bool = False,
     keep_malformed: bool = False,
-) -> Iterator[Drawn]:
-    """Draw `n` completions and read the question in each.
+) -> Iterator[Sampled]:
+    """Sample `n` completions of the Challenger and parse the question in each.
 
     Args:
         engine: the Challenger.
-        n: completions to draw, malformed ones included.
-        sampling: one completion each (`sampling.n` is 1).
+        n: completions to sample, including malformed ones.
+        sampling: sampling settings; `sampling.n` must be 1.
         prompt: the Challenger's prompt.
         require_boxed, keep_malformed: as for `question_record`.
 
     Yields:
-        The draws, in order.
+        The samples, in order.
     """
     for (completion,) in engine.generate(repeat(prompt_for(prompt), n), sampling):
         record = question_record(
             completion.text, require_boxed=require_boxed, keep_malformed=keep_malformed
         )
-        yield Drawn(record, completion)
+        yield Sampled(record, completion)
 
 
 def question_record(
     completion: str, *, require_boxed: bool, keep_malformed: bool
 ) -> dict[str, Any] | None:
-    """The record of the question in a completion; None where there is none.
+    """Return the record of the question in a completion, or None if it is malformed.
 
     Args:
-        require_boxed: a question without a boxed answer is malformed.
-        keep_malformed: give a record with `question` null and the raw `completion` for those.
+        completion: the Challenger's text.
+        require_boxed: treat a question without a boxed answer as malformed.
+        keep_malformed: for a malformed completion, return a record with `question` null and the
+            raw `completion`.
     """
     question, proposed = parse_question(completion, require_boxed=require_boxed)
     if question is not None:

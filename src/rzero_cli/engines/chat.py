@@ -1,11 +1,11 @@
-"""How a prompt is put to a model that is loaded here, and where its answer ends.
+"""Prompt rendering and stopping rules for a model that is loaded locally.
 
-A base model often never writes its end-of-text token: it goes on with the next turn of a
-conversation that nobody asked for. So an answer also ends where the model's own chat template ends
-a turn, and, for a model without a template, where it begins to write somebody else's line.
+A base model often never writes its end-of-text token and continues with the next turn of the
+conversation. So an answer also ends where the model's chat template ends a turn or, without a
+template, where the model starts another speaker's line.
 
-A raw prompt is a text that the model is given as it is. It gets no more than lm-eval's `HFLM` gives
-it: the same tokens, the same cut on the left, the same ends.
+A raw prompt is a text that the model gets unchanged. It is treated as lm-eval's `HFLM` treats one:
+the same tokens, the same truncation on the left, the same ends.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from rzero_cli.errors import RzeroError
 from rzero_cli.method.prompts import Prompt, plain_text
 
 PLAIN_STOPS = ("\nuser:", "\nsystem:")
-"""Where a model without a chat template has left its own turn (`method.prompts.plain_text`)."""
+"""Ends of an answer without a chat template: the next speaker (`method.prompts.plain_text`)."""
 
-CUT = "a raw prompt that is too long for the model's context is cut on the left, as by lm-eval"
-"""What a person is told of that."""
+CUT = "raw prompts that exceed the model's context are truncated on the left, as by lm-eval"
+"""Notice for the user."""
 
 _PROBE = "rzero"
 
 
 def render(tokenizer: Any, prompt: Prompt, template_args: Mapping[str, Any] = {}) -> str:
-    """The text a model is given for a prompt, up to where it is to go on.
+    """Return the text that the model continues.
 
     Args:
         tokenizer: a Hugging Face tokenizer.
-        prompt: a conversation, or a text, which stays as it is.
-        template_args: passed to the chat template, such as `enable_thinking`; a model without a
-            template has no use for them.
+        prompt: a conversation, or a text, which is returned unchanged.
+        template_args: arguments of the chat template, such as `enable_thinking`; ignored if the
+            model has no template.
 
     Raises:
-        RzeroError: the template refuses the conversation.
+        RzeroError: the template rejects the conversation.
     """
     if isinstance(prompt, str):
         return prompt
@@ -47,7 +47,7 @@ def render(tokenizer: Any, prompt: Prompt, template_args: Mapping[str, Any] = {}
                 prompt, tokenize=False, add_generation_prompt=True, **template_args
             )
         )
-    except Exception as error:  # a template is somebody's program
+    except Exception as error:  # a template is a program and can raise anything
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise RzeroError(f"the model's chat template fails: {reason}") from error
 
@@ -57,33 +57,33 @@ def encode(
     prompt: Prompt,
     template_args: Mapping[str, Any] = {},
 ) -> list[int]:
-    """The tokens a model is given for a prompt; arguments as for `render`.
+    """Return the token ids of a prompt; arguments and errors as for `render`.
 
-    The tokenizer adds its special tokens to a raw prompt, unless that begins with one itself.
+    The tokenizer adds its special tokens to a raw prompt that does not start with the BOS token.
     """
-    # JSON can hold lone surrogates, which no tokenizer takes.
+    # JSON can contain lone surrogates, which tokenizers reject.
     text = render(tokenizer, prompt, template_args).encode("utf-8", "replace").decode()
     if isinstance(prompt, str):
         special = not (tokenizer.bos_token and text.startswith(tokenizer.bos_token))
-    else:  # a chat template writes its own
+    else:  # a chat template writes the special tokens itself
         special = not tokenizer.chat_template
     return list(tokenizer(text, add_special_tokens=special)["input_ids"])
 
 
 def room_for_prompt(context: int, max_tokens: int) -> int:
-    """How many tokens of a raw prompt the model is given, the last ones.
+    """Return how many tokens of a raw prompt fit; the last ones are used.
 
     Args:
-        context: tokens of prompt and answer together that the model can take.
-        max_tokens: of the answer.
+        context: the model's context length: tokens of prompt and answer together.
+        max_tokens: token limit of the answer.
 
     Raises:
-        RzeroError: none.
+        RzeroError: no token fits.
     """
     if max_tokens >= context:
         raise RzeroError(
             f"answers of {max_tokens:,} tokens leave no room for a prompt in the model's context "
-            f"of {context:,} tokens"
+            f"of {context:,} tokens; lower --max-tokens"
         )
     return context - max_tokens
 
@@ -95,15 +95,15 @@ def end_tokens(
     *,
     raw: bool = False,
 ) -> list[int]:
-    """The tokens that end an answer, sorted.
+    """Return the ids of the tokens that end an answer, sorted.
 
     Args:
-        tokenizer: its end-of-text token, and the special token that its chat template writes
-            after an answer.
+        tokenizer: supplies its end-of-text token and the special token that its chat template
+            writes after an answer.
         declared: `eos_token_id` of the checkpoint's generation_config.json.
-        wanted: stop strings. One that is a special token, such as `<|im_end|>`, is an end token,
-            since it is not to be seen in the text.
-        raw: of an answer to a raw prompt, which no chat template has a part in.
+        wanted: stop strings. One that is a special token, such as `<|im_end|>`, becomes an end
+            token, since decoded text does not show it.
+        raw: the prompt is raw, so the chat template does not apply.
     """
     listed = declared if isinstance(declared, list) else [declared]
     ends = {token for token in [*listed, tokenizer.eos_token_id] if token is not None}
@@ -113,19 +113,19 @@ def end_tokens(
 
 
 def stop_strings(tokenizer: Any, wanted: tuple[str, ...], *, raw: bool = False) -> tuple[str, ...]:
-    """What ends an answer as text: what was asked for, and the guard of a model without a
-    template, unless the prompt is `raw`."""
+    """Return the strings that end an answer: `wanted`, and `PLAIN_STOPS` if the model has no chat
+    template and the prompt is not `raw`."""
     return wanted if raw or tokenizer.chat_template else (*wanted, *PLAIN_STOPS)
 
 
 def _turn_end(tokenizer: Any) -> set[int]:
-    """The special token after an answer in the model's own chat template; empty without one."""
+    """Return the id of the special token after an answer in the chat template; empty if none."""
     if not tokenizer.chat_template:
         return set()
     turns = [{"role": "user", "content": _PROBE}, {"role": "assistant", "content": _PROBE}]
     try:
         text = str(tokenizer.apply_chat_template(turns, tokenize=False))
-    except Exception:  # a template is somebody's program: one that refuses this has no say
+    except Exception:  # a template may reject this conversation
         return set()
     after = text.rpartition(_PROBE)[2]
     written = tokenizer(after, add_special_tokens=False)["input_ids"]

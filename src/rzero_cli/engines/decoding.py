@@ -1,8 +1,8 @@
-"""A decoding loop for batches whose rows repeat prompts and end at different times.
+"""A decoding loop for batches with repeated prompts and answers of different lengths.
 
-transformers computes a batch until its longest row has ended, and each row's prompt anew. Here a
-prompt is computed once for all rows that begin with it, and rows that have ended leave the batch.
-What is drawn, how it is masked and where it ends stays transformers'.
+transformers prefills every row's prompt and keeps the whole batch until its longest row has ended.
+Here each distinct prompt is prefilled once, and finished rows leave the batch. Sampling, masking
+and stopping criteria are transformers' own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from transformers.generation import GenerationMode
 from transformers.generation.utils import GENERATION_MODES_MAPPING
 
 LEAVING = 1 / 8
-"""Share of a batch that has to have ended before its rows leave."""
+"""Fraction of the batch that must have finished before the finished rows are removed."""
 
 _ROW_BY_ROW = {TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper}
 _MODES = {GenerationMode.SAMPLE, GenerationMode.GREEDY_SEARCH}
@@ -38,67 +38,68 @@ def decode(
     generation_config: Any,
     **inputs: Any,
 ) -> Any:
-    """Complete each row; for `generate`, as its `custom_generate`.
+    """Complete each row; a `custom_generate` for transformers' `generate`.
 
-    Where a batch cannot be cut, the model's own loop is run. It is not for a model whose weights
-    are spread over several processes: those have to go on until the last of them has ended, and
-    `generate` tells that to no loop but its own.
+    Falls back to the model's own loop if rows cannot be removed from the batch. Do not use it with
+    sharded weights: every rank must keep stepping until all ranks have finished, which only
+    `generate`'s built-in loop does.
 
     Args:
         model: a causal LM.
-        input_ids: of shape (rows, tokens), padded on the left.
+        input_ids: shape (rows, tokens), padded on the finished.
         logits_processor, stopping_criteria, generation_config, inputs: as `generate` prepares them.
 
     Returns:
-        Token ids of shape (rows, tokens of the longest row), a row that has ended padded to it.
+        Token ids of prompts and completions, shape (rows, tokens of the longest row), padded on the
+        right.
     """
-    if not _can_be_cut(model, input_ids, logits_processor, generation_config, inputs):
+    if not _rows_removable(model, input_ids, logits_processor, generation_config, inputs):
         own = getattr(model, GENERATION_MODES_MAPPING[generation_config.get_generation_mode()])
         return own(input_ids, logits_processor, stopping_criteria, generation_config, **inputs)
-    pad, draw = generation_config._pad_token_tensor, generation_config.do_sample
-    rows = torch.arange(len(input_ids), device=input_ids.device)  # their places, of those not ended
+    pad, do_sample = generation_config._pad_token_tensor, generation_config.do_sample
+    rows = torch.arange(len(input_ids), device=input_ids.device)  # original indices of the batch
     running = torch.ones_like(rows, dtype=torch.bool)
-    left: list[tuple[torch.Tensor, torch.Tensor]] = []
+    finished: list[tuple[torch.Tensor, torch.Tensor]] = []
     outputs = _prefill(model, input_ids, generation_config, inputs)
     with model._optimize_model_for_decode():
         while True:
             inputs = model._update_model_kwargs_for_generation(outputs, inputs)
             logits = outputs.logits[:, -1].to(copy=True, dtype=torch.float32)
-            del outputs  # of the whole prompt, where the model gives them
+            del outputs  # may hold the logits of the whole prompt
             scores = logits_processor(input_ids, logits)
-            if draw:
-                drawn = torch.multinomial(scores.softmax(dim=-1), num_samples=1).squeeze(1)
+            if do_sample:
+                sampled = torch.multinomial(scores.softmax(dim=-1), num_samples=1).squeeze(1)
             else:
-                drawn = scores.argmax(dim=-1)
-            input_ids = torch.cat([input_ids, drawn.where(running, pad)[:, None]], dim=1)
+                sampled = scores.argmax(dim=-1)
+            input_ids = torch.cat([input_ids, sampled.where(running, pad)[:, None]], dim=1)
             running = running & ~stopping_criteria(input_ids, None)
-            # The one wait for the device in a step, as `generate` has it.
+            # The only synchronization with the device in a step, as in `generate`.
             ended = len(rows) - int(running.sum())
             if ended == len(rows):
-                left.append((rows, input_ids))
+                finished.append((rows, input_ids))
                 break
-            # The cache is copied at each step, since it grows. To cut it is less than another such
-            # copy, a layer at a time. Each time at most 1 - LEAVING of the rows are left: all cuts
-            # together copy less than 1 / LEAVING steps of the first batch at its longest.
+            # The growing cache is copied at every step; removing rows costs less than one more
+            # copy, a layer at a time. Each removal leaves at most 1 - LEAVING of the rows, so all
+            # of them copy less than 1 / LEAVING steps of the first batch at its longest.
             if ended >= LEAVING * len(rows):
-                left.append((rows[~running], input_ids[~running]))
+                finished.append((rows[~running], input_ids[~running]))
                 chosen = running.nonzero()[:, 0]
                 rows, input_ids, running = rows[chosen], input_ids[chosen], running[chosen]
-                inputs = _cut(chosen, inputs)
+                inputs = _select(chosen, inputs)
             outputs = model(
                 **model.prepare_inputs_for_generation(input_ids, next_sequence_length=1, **inputs),
                 return_dict=True,
             )
-    whole = pad.repeat(sum(len(places) for places, _ in left), input_ids.shape[1])
-    for places, tokens in left:
+    whole = pad.repeat(sum(len(places) for places, _ in finished), input_ids.shape[1])
+    for places, tokens in finished:
         whole[places, : tokens.shape[1]] = tokens
     return whole
 
 
-def _can_be_cut(
+def _rows_removable(
     model: Any, input_ids: Any, logits_processor: Any, config: Any, inputs: dict[str, Any]
 ) -> bool:
-    """Whether all that depends on a row is known here, and can be taken out with it."""
+    """Return whether all per-row state is known here, so that rows can be removed."""
     cache: Any = inputs.get("past_key_values")
     return (
         config.get_generation_mode() in _MODES
@@ -116,20 +117,20 @@ def _can_be_cut(
 
 
 def _prefill(model: Any, input_ids: torch.Tensor, config: Any, inputs: dict[str, Any]) -> Any:
-    """The logits after each row's prompt, each distinct prompt computed once; fills the cache."""
+    """Fill the cache, prefilling each distinct prompt once, and return the logits of each row."""
     prompts = torch.stack([input_ids, *(inputs[name] for name in _BY_ROW & inputs.keys())], dim=1)
     distinct, which = torch.unique(prompts, dim=0, return_inverse=True)
     if len(distinct) == len(input_ids):
         return model._prefill(input_ids, config, inputs)
     one_each = which.new_empty(len(distinct))
-    one_each[which] = torch.arange(len(which), device=which.device)  # any row of those alike
-    outputs = model._prefill(input_ids[one_each], config, _cut(one_each, inputs))
+    one_each[which] = torch.arange(len(which), device=which.device)  # any one of the equal rows
+    outputs = model._prefill(input_ids[one_each], config, _select(one_each, inputs))
     outputs.past_key_values.batch_select_indices(which)
     outputs.logits = outputs.logits[which, -1:]
     return outputs
 
 
-def _cut(chosen: torch.Tensor, inputs: dict[str, Any]) -> dict[str, Any]:
-    """`inputs` of the chosen rows alone; the cache is cut in place."""
+def _select(chosen: torch.Tensor, inputs: dict[str, Any]) -> dict[str, Any]:
+    """Return `inputs` for the chosen rows only; the cache is reduced in place."""
     inputs["past_key_values"].batch_select_indices(chosen)
     return inputs | {name: inputs[name][chosen] for name in _BY_ROW & inputs.keys()}

@@ -1,4 +1,4 @@
-"""The servers behind the openai engine: which has room, which is down, which models they serve.
+"""Load balancing and health checks for the servers behind the openai engine.
 
 A request goes to the least busy endpoint. An endpoint that fails is set aside until it lists its
 models again. A run ends after `PATIENCE` seconds without a working endpoint.
@@ -23,38 +23,38 @@ from rzero_cli.system.secrets import redact
 PATIENCE = 900.0
 """Seconds without any working endpoint after which a run ends."""
 GIBBERISH = (AttributeError, TypeError, ValueError)
-"""What the client and we run into where something else than the protocol comes back."""
-NOT_OURS = "what answers there does not speak OpenAI's protocol"
-KEY = "set OPENAI_API_KEY to a key it takes"
+"""Errors that a reply outside the protocol causes in the client and here."""
+NOT_OURS = "the server does not speak OpenAI's protocol"
+KEY = "set OPENAI_API_KEY to a key that the server accepts"
 _LONGEST_PAUSE = 20.0
 
 
 @dataclass(slots=True)
 class Endpoint:
-    """One server and what it is busy with."""
+    """The state of one server."""
 
     url: str
     client: openai.AsyncOpenAI
     busy: int = 0
     """Completions in flight."""
     most: int = 1 << 30
-    """Choices it gives to one request, as far as is known."""
-    alike: int | None = 0
-    """Requests whose choices were all the same; None once some were not."""
+    """Choices it returns per request, as far as known."""
+    identical: int | None = 0
+    """Replies in which all choices were identical; None once a reply had different ones."""
     context: int | None = None
-    """Tokens of prompt and answer together that the model can take, where the server tells."""
+    """The model's context length in tokens, if the server reports it."""
     down: bool = False
     probe: asyncio.Task[None] | None = field(default=None, repr=False)
 
 
 class Endpoints:
-    """One or several servers that share the work.
+    """One or more servers that share the load.
 
     Args:
         urls: their base URLs, such as `http://127.0.0.1:8000/v1`.
-        most_busy: completions in flight at each.
+        most_busy: limit of completions in flight at each.
         timeout: of a request, in seconds.
-        notify: told in one line when an endpoint is set aside or comes back.
+        notify: called with a line when an endpoint is set aside or back.
     """
 
     def __init__(
@@ -72,16 +72,21 @@ class Endpoints:
         self._given_up = ""
 
     def answered(self) -> None:
-        """Note that one of them has just given an answer."""
+        """Record that an endpoint has just answered."""
         self._alive_at = time.monotonic()
 
     def patient(self) -> bool:
-        """Whether one of them has worked within the last `PATIENCE` seconds."""
+        """Return whether an endpoint has worked within the last `PATIENCE` seconds."""
         return time.monotonic() - self._alive_at < PATIENCE
 
     async def choose(self, wanted: int) -> tuple[Endpoint, int]:
-        """The least busy endpoint that works, and how many completions to ask it for; waits its
-        turn while all are full or down."""
+        """Return the least busy working endpoint and how many completions to request from it.
+
+        Waits in line while all are full or down.
+
+        Raises:
+            RzeroError: no endpoint has worked for `PATIENCE` seconds.
+        """
         while not (free := self._free()):
             if self._given_up:
                 raise RzeroError(self._given_up)
@@ -95,7 +100,7 @@ class Endpoints:
         return endpoint, n
 
     def release(self, endpoint: Endpoint, n: int) -> None:
-        """Note that `n` completions are no longer in flight at an endpoint."""
+        """Record that `n` completions are no longer in flight at an endpoint."""
         endpoint.busy -= n
         self._wake()
 
@@ -103,7 +108,7 @@ class Endpoints:
         return [e for e in self.all if not e.down and e.busy < self._most_busy]
 
     def _wake(self) -> None:
-        """Give the next its turn, if there is room for it. It does the same for the one after."""
+        """Wake the next request in line if there is room; it wakes the one after it."""
         while self._waiting and (self._free() or self._given_up):
             turn = self._waiting.popleft()
             if not turn.done():
@@ -112,14 +117,14 @@ class Endpoints:
                     return
 
     def set_aside(self, endpoint: Endpoint, failure: str) -> None:
-        """Give an endpoint nothing more until it answers again; `failure` says why."""
+        """Send nothing to an endpoint until it answers again; `failure` is the reported reason."""
         if not endpoint.down:
             endpoint.down = True
             self._notify(f"{endpoint.url}: {failure}; set aside until it is back")
             endpoint.probe = asyncio.get_running_loop().create_task(self._await_return(endpoint))
 
     async def _await_return(self, endpoint: Endpoint) -> None:
-        """Look again and again whether an endpoint is back, as long as there is patience."""
+        """Poll an endpoint until it is back, or until `PATIENCE` has run out for all of them."""
         client = endpoint.client.with_options(max_retries=0, timeout=10)
         for attempt in count():
             await pause(attempt)
@@ -129,7 +134,8 @@ class Endpoints:
                 if not self.patient():
                     self._given_up = (
                         f"{', '.join(e.url for e in self.all)}: no answer for "
-                        f"{PATIENCE / 60:.0f} minutes; finished records are kept, --resume goes on"
+                        f"{PATIENCE / 60:.0f} minutes; finished records are kept, continue with "
+                        "--resume"
                     )
                     self._wake()
                     return
@@ -140,11 +146,14 @@ class Endpoints:
         self._wake()
 
     async def find(self, wanted: str | None) -> str:
-        """The model's name, after a look at what each endpoint serves.
+        """Return the model's name after asking each endpoint for the models it serves.
+
+        Args:
+            wanted: the model's name; None if the server has only one.
 
         Raises:
-            UsageError: no endpoint has the model, or it has to be named.
-            RzeroError: no server answers, or it wants another key.
+            UsageError: an endpoint lacks the model, or the name is missing and not unique.
+            RzeroError: no server answers, or one rejects the key.
         """
         lists = await asyncio.gather(*map(_served, self.all))
         if lists.count(None) == len(lists):
@@ -173,7 +182,7 @@ class Endpoints:
 
 
 async def _answers(client: openai.AsyncOpenAI) -> bool:
-    """Whether a server is up, whatever it says."""
+    """Return whether a server is up, whatever its reply."""
     try:
         await client.models.list()
     except openai.APIStatusError as error:
@@ -184,35 +193,37 @@ async def _answers(client: openai.AsyncOpenAI) -> bool:
 
 
 async def _served(endpoint: Endpoint) -> dict[str, int | None] | None:
-    """The models an endpoint lists, each with its context's length if it tells that; empty if it
-    tells nothing, None if it does not answer.
+    """Return the models of an endpoint, with context lengths in tokens where it reports them.
+
+    Empty if it lists none, None if it does not answer.
 
     Raises:
-        RzeroError: it wants a key.
+        RzeroError: it rejects the key, has no such path, or does not speak the protocol.
     """
     try:
         listed = await endpoint.client.with_options(timeout=20).models.list()
         return {model.id: (model.model_extra or {}).get("max_model_len") for model in listed.data}
     except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
-        raise RzeroError(f"{endpoint.url}: {said(error)}: {KEY}") from error
+        raise RzeroError(f"{endpoint.url}: {error_line(error)}: {KEY}") from error
     except (openai.APIConnectionError, openai.InternalServerError):
         return None
     except openai.NotFoundError as error:
-        hint = "" if endpoint.url.rstrip("/").endswith("/v1") else "; the URL ends with /v1 mostly"
-        raise RzeroError(f"{endpoint.url}: no such place there (404){hint}") from error
+        hint = "" if endpoint.url.rstrip("/").endswith("/v1") else "; most URLs end with /v1"
+        raise RzeroError(f"{endpoint.url}: not found (404){hint}") from error
     except openai.APIError:
         return {}
     except GIBBERISH as error:
         raise RzeroError(f"{endpoint.url}: {NOT_OURS}") from error
 
 
-def said(error: openai.APIError) -> str:
-    """What a server says of an error, in one line without secrets."""
+def error_line(error: openai.APIError) -> str:
+    """Return a server's error message in one line without secrets."""
     body = error.body if isinstance(error.body, dict) else {}
     inner = body.get("error")
     text = body.get("message") or (inner.get("message") if isinstance(inner, dict) else inner)
     status = getattr(error, "status_code", None)
-    line = " ".join(redact(str(text or error.message)).split())[:300]  # not cut before
+    # Redact before truncating, or a part of a key could remain.
+    line = " ".join(redact(str(text or error.message)).split())[:300]
     return f"{line} ({status})" if status else line
 
 
@@ -222,5 +233,5 @@ async def pause(attempt: int) -> None:
 
 
 def _seconds(attempt: int) -> float:
-    """Seconds before the next try: twice as long each time, and not the same for all."""
+    """Return the seconds before the next try: exponential backoff with jitter."""
     return float(min(_LONGEST_PAUSE, 0.5 * 2 ** min(attempt, 10)) * random.uniform(0.75, 1.25))

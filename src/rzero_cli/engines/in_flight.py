@@ -1,9 +1,8 @@
-"""Many prompts in flight at once: what vLLM and servers have in common.
+"""Concurrent prompts for engines that batch continuously: vLLM and servers.
 
-Both take a prompt whenever one comes and finish it whenever they can. So prompts are handed over
-one by one, as far ahead as `window` allows, and each result comes out when it is finished: nothing
-waits for the slowest of a block. The work itself is asynchronous and done by a loop in a thread of
-its own; it goes on while the caller writes a record or waits for its input.
+Prompts are submitted one by one, up to `window` ahead, and each result is returned when it is
+finished, so that no block waits for its slowest prompt. An asyncio loop in a separate thread does
+the work; it continues while the caller writes a record or waits for input.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ from rzero_cli.method.prompts import Prompt
 
 T = TypeVar("T")
 _PATIENCE = 5.0
-"""Seconds in which a loop that is closed has ended what it was doing."""
+"""Seconds that a loop gets to end its tasks when it is closed."""
 _LOOK = 0.2
-"""Seconds between two looks at whether somebody wants us to stop."""
+"""Seconds between two checks for signals."""
 
 
 class EventLoop:
-    """An asyncio loop in a thread of its own, to be closed."""
+    """An asyncio loop in a separate thread; the owner must close it."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -36,23 +35,24 @@ class EventLoop:
         self._thread.start()
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Begin `work`; its result or error comes from the future."""
+        """Start `work` and return a future of its result."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do `work` and wait for it. A signal is heard while waiting, on every system."""
+        """Run `work` and return its result. Signals are handled while waiting, on every system."""
         future = self.submit(work)
         while True:
             try:
                 return future.result(timeout=_LOOK)
             except FutureTimeoutError:
-                if future.done():  # the error is the work's own
+                if future.done():  # `work` itself raised it
                     raise
 
     def close(self, *last: Coroutine[Any, Any, None]) -> None:
-        """Cancel what is running, do `last`, and end the thread.
+        """Cancel the running tasks, run `last`, and end the thread.
 
-        A loop that a library keeps busy, as vLLM does while it starts, is left to end with us.
+        If a library blocks the loop, as vLLM does while it starts, the loop is left to end with
+        the process.
         """
 
         async def end() -> None:
@@ -72,7 +72,7 @@ class EventLoop:
 
 def as_they_finish(
     asked: Asked[K],
-    begin: Callable[[int, Prompt], Future[list[Completion]]],
+    start: Callable[[int, Prompt], Future[list[Completion]]],
     *,
     window: int,
     times: int = 1,
@@ -82,16 +82,16 @@ def as_they_finish(
     """Complete prompts and yield each result when it is finished; see `Engine.complete`.
 
     Args:
-        asked: read as results come out, at most `window` ahead of the first that is missing.
-        begin: begins to complete a prompt, given its number.
-        window: prompts begun from the first without a result on.
-        times: how often each completion counts.
+        asked: read as results are yielded, at most `window` ahead of the first missing result.
+        start: starts the completion of a prompt, given its index and the prompt.
+        window: limit of prompts started, counted from the first without a result.
+        times: how often each completion is repeated in the result.
         done, keep: as for `Engine.complete`.
     """
     ready: Queue[tuple[int, Any, Future[list[Completion]] | None]] = Queue()
     room, over = threading.Semaphore(window), threading.Event()
-    begun: dict[int, Future[list[Completion]]] = {}
-    idle, changing = False, threading.Lock()  # idle: the caller takes the next result at once
+    started: dict[int, Future[list[Completion]]] = {}
+    idle, changing = False, threading.Lock()  # idle: the caller is waiting for the next result
 
     def finish(place: int, number: int, item: K, future: Future[list[Completion]]) -> None:
         nonlocal idle
@@ -102,8 +102,8 @@ def as_they_finish(
         ready.put((place, item, future))
 
     def read() -> None:
-        """Begin prompts as they come, in a thread: a source that lets one wait, such as a pipe,
-        must not keep back what is finished."""
+        """Start prompts as they arrive, in a thread: a slow source such as a pipe must not delay
+        finished results."""
         count, error = 0, None
         try:
             for number, (item, prompt) in enumerate(asked):
@@ -112,7 +112,7 @@ def as_they_finish(
                 room.acquire()
                 if over.is_set():
                     return
-                begun[count] = future = begin(number, prompt)
+                started[count] = future = start(number, prompt)
                 future.add_done_callback(partial(finish, count, number, item))
                 count += 1
         except BaseException as raised:
@@ -133,7 +133,7 @@ def as_they_finish(
                 total, error = place, item
                 continue
             yield item, future.result() * times
-            del begun[place]
+            del started[place]
             count += 1
             early.add(place)
             while first in early:
@@ -145,12 +145,12 @@ def as_they_finish(
     finally:
         over.set()
         room.release()
-        for future in list(begun.values()):
+        for future in list(started.values()):
             future.cancel()
 
 
 def _next(queue: Queue[T]) -> T:
-    """The next item. A signal is heard while waiting."""
+    """Return the next item. Signals are handled while waiting."""
     while True:
         try:
             return queue.get(timeout=_LOOK)

@@ -1,8 +1,8 @@
-"""Whether a directory holds what can be loaded, told from its files in milliseconds.
+"""Checks that a directory holds a complete checkpoint or adapter, in milliseconds.
 
-A weight file is not read for this: safetensors begins with its header's length (8 bytes, little
-endian) and a header in JSON that names each tensor with its place in the rest, so that the file's
-size says whether all of it is there. No checkpoint's own code is run, and no pickle read.
+Only the headers of weight files are read. A safetensors file starts with the header's length (8
+bytes, little endian) and a JSON header with the offsets of each tensor in the rest, so the file's
+size shows whether it is complete. No code of a checkpoint is run, and no pickle is read.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ _VOCABULARY = ("tokenizer.json", "*.model", "vocab.*", "*.vocab", "*.tiktoken", 
 _MOST_HEADER = 100_000_000  # bytes; safetensors' own limit
 _GIT_LFS = b"version https://git-lfs"
 _AGAIN = "copy or download it again"
-# What transformers calls the heads that do not continue a text.
+# Suffixes of transformers' classes whose heads do not generate text.
 _OTHER_HEADS = (
     *("ForMaskedLM", "ForPreTraining", "ForNextSentencePrediction", "ForMultipleChoice"),
     *("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering"),
 )
-# Whose embeddings are `_EMBEDDINGS`, vocab_size x hidden_size.
+# Model types whose embeddings are `_EMBEDDINGS`, of shape vocab_size x hidden_size.
 _LIKE_LLAMA = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "olmo2", "phi3", "smollm3")
 _EMBEDDINGS = "model.embed_tokens.weight"
 
 
 def check_checkpoint(folder: Path, *, tokenizer: bool = True, shape_only: bool = False) -> None:
-    """Check that a checkpoint of a causal LM is in `folder`, whole.
+    """Check that `folder` holds a complete checkpoint of a causal LM.
 
     Args:
         folder: has a `config.json`.
-        tokenizer: whether it needs one; an adapter may bring its own.
-        shape_only: the configuration is all that is needed.
+        tokenizer: require a tokenizer; an adapter may bring one instead.
+        shape_only: check the configuration only.
 
     Raises:
-        UsageError: what is wrong with which file, and how to mend it.
+        UsageError: a file is missing or damaged; the message names it and the fix.
     """
     config = _config(folder)
     _check_architecture(config)
@@ -48,19 +48,19 @@ def check_checkpoint(folder: Path, *, tokenizer: bool = True, shape_only: bool =
         _check_tokenizer(folder)
     named = config.get("transformers_weights") or _WEIGHTS
     if not isinstance(named, str) or Path(named).name != named:
-        raise UsageError("config.json: transformers_weights is no name of a file beside it")
+        raise UsageError("config.json: transformers_weights must name a file in the same directory")
     index = folder / f"{_WEIGHTS}.index.json"
     if named == _WEIGHTS and not (folder / _WEIGHTS).is_file() and index.is_file():
         tensors = _check_shards(folder, index)
     else:
         tensors = _check_weights(folder, named)
     _check_embeddings(config, tensors)
-    if (folder / "adapter_config.json").is_file():  # transformers would load it on top
+    if (folder / "adapter_config.json").is_file():  # transformers would load this adapter, too
         _check_weights(folder, _ADAPTER)
 
 
 def check_adapter(folder: Path) -> None:
-    """Check that the adapter in `folder` is whole, with its tokenizer if it has one of its own.
+    """Check that the adapter in `folder` is complete, with its tokenizer if it has one.
 
     Raises:
         UsageError: as `check_checkpoint`.
@@ -71,12 +71,16 @@ def check_adapter(folder: Path) -> None:
 
 
 def has_tokenizer(folder: Path) -> bool:
-    """Whether an adapter has a tokenizer of its own; else its base's is used."""
+    """Return whether an adapter has a tokenizer; otherwise its base's is used."""
     return (folder / "tokenizer_config.json").is_file()
 
 
 def own_code(folder: Path) -> str | None:
-    """The model type of a checkpoint that comes with code for its model, else None."""
+    """Return the model type of a checkpoint that brings its own model code, else None.
+
+    Raises:
+        UsageError: its configuration cannot be read.
+    """
     config = _config(folder)
     code = config.get("auto_map")
     if isinstance(code, dict) and code.keys() & {"AutoConfig", "AutoModelForCausalLM"}:
@@ -87,12 +91,12 @@ def own_code(folder: Path) -> str | None:
 def _config(folder: Path) -> dict[str, Any]:
     config = _json_object(folder / "config.json")
     if not isinstance(config.get("model_type"), str):
-        raise UsageError("config.json: names no model_type, so it is not transformers'")
+        raise UsageError("config.json: no model_type, so it is not a transformers checkpoint")
     return config
 
 
 def _check_architecture(config: dict[str, Any]) -> None:
-    """Refuse what surely continues no text; what transformers knows only it can tell."""
+    """Reject architectures that certainly do not generate text; transformers decides the rest."""
     named = config.get("architectures")
     names = [str(name) for name in named] if isinstance(named, list) else []
     causal = any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in names)
@@ -100,7 +104,7 @@ def _check_architecture(config: dict[str, Any]) -> None:
     if other or (config.get("is_encoder_decoder") is True and not causal):
         what = " and ".join(names) or f"an encoder-decoder, {config['model_type']}"
         raise UsageError(
-            f"config.json: {what} does not continue a text: give a causal language model "
+            f"config.json: {what} does not generate text: give a causal language model "
             "(architectures: ...ForCausalLM)"
         )
 
@@ -109,19 +113,19 @@ def _check_tokenizer(folder: Path) -> None:
     declared = folder / "tokenizer_config.json"
     settings = _json_object(declared) if declared.is_file() else {}
     if not any(path.is_file() for pattern in _VOCABULARY for path in folder.glob(pattern)):
-        if "auto_map" in settings:  # it may need none; transformers says what it thinks of the code
+        if "auto_map" in settings:  # its code may need no vocabulary; transformers decides
             return
         raise UsageError(
-            "no tokenizer there (no tokenizer.json, tokenizer.model or vocab.*): save the model's "
-            "tokenizer beside it"
+            "no tokenizer (no tokenizer.json, tokenizer.model or vocab.*): save the model's "
+            "tokenizer in the same directory"
         )
     whole = folder / "tokenizer.json"
     if whole.is_file() and not _looks_whole(whole):
-        raise UsageError(f"tokenizer.json: not JSON, or cut off: {_AGAIN}")
+        raise UsageError(f"tokenizer.json: not JSON, or truncated: {_AGAIN}")
 
 
 def _looks_whole(path: Path) -> bool:
-    """Whether a large file begins and ends as a JSON object."""
+    """Return whether a large file starts and ends like a JSON object."""
     with path.open("rb") as stream:
         first = stream.read(1024).lstrip()[:1]
         stream.seek(max(0, path.stat().st_size - 1024))
@@ -129,53 +133,55 @@ def _looks_whole(path: Path) -> bool:
 
 
 def _check_shards(folder: Path, index: Path) -> dict[str, Any]:
-    """Check the files that an index names; gives their headers, merged."""
+    """Check the files that an index names and return their merged headers."""
     places = _json_object(index).get("weight_map")
     if not isinstance(places, dict) or not all(
         isinstance(name, str) and Path(name).name == name for name in places.values()
     ):
-        raise UsageError(f"{index.name}: has no weight_map from tensors to files beside it")
+        raise UsageError(f"{index.name}: no weight_map from tensors to files in the same directory")
     tensors: dict[str, Any] = {}
     for name in sorted(set(places.values())):
         if not (folder / name).is_file():
-            raise UsageError(f"{name}: missing, though {index.name} names it: {_AGAIN}")
+            raise UsageError(f"{name}: missing, but {index.name} names it: {_AGAIN}")
         header = _header(folder / name)
         wanted = {tensor for tensor, place in places.items() if place == name}
         if lost := sorted(wanted - header.keys()):
             raise UsageError(
-                f"{name}: holds no {lost[0]}, though {index.name} says so: they are not of one "
-                f"checkpoint; {_AGAIN}"
+                f"{name}: lacks {lost[0]}, which {index.name} places there: the files are not from "
+                f"one checkpoint; {_AGAIN}"
             )
         tensors |= header
     return tensors
 
 
 def _check_weights(folder: Path, name: str) -> dict[str, Any]:
-    """Check one file of weights; gives its header."""
+    """Check one weight file and return its header."""
     if (folder / name).is_file():
         return _header(folder / name)
     pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
     if pickles:
         raise UsageError(
-            f"{name}: missing; weights are read as safetensors alone, since a pickle "
-            f"({pickles[0]}) can run code: convert it where you trust it (transformers' "
-            "save_pretrained writes safetensors)"
+            f"{name}: missing; only safetensors are read, since a pickle ({pickles[0]}) can run "
+            "code: if you trust it, convert it (transformers' save_pretrained writes safetensors)"
         )
-    raise UsageError(f"{name}: missing, and no other weights are there: {_AGAIN}")
+    raise UsageError(f"{name}: missing, and there are no other weights: {_AGAIN}")
 
 
 def _header(path: Path) -> dict[str, Any]:
-    """The tensors that a safetensors file of the right size holds, by name."""
+    """Return the header of a safetensors file, a description of each tensor by name, after
+    checking the file's size against it."""
     size = path.stat().st_size
     with path.open("rb") as stream:
         start = stream.read(len(_GIT_LFS))
         if start == _GIT_LFS:
-            raise UsageError(f"{path.name}: a pointer of Git LFS, not the weights: git lfs pull")
+            raise UsageError(f"{path.name}: a Git LFS pointer, not the weights: run git lfs pull")
         length = int.from_bytes(start[:8], "little")
         if size >= 8 and not 2 <= length <= _MOST_HEADER:
             raise UsageError(f"{path.name}: not safetensors: {_AGAIN}")
         if size < 8 + length or size < 8:
-            raise UsageError(f"{path.name}: cut off after {size:,} bytes, in its header: {_AGAIN}")
+            raise UsageError(
+                f"{path.name}: truncated after {size:,} bytes, in its header: {_AGAIN}"
+            )
         stream.seek(8)
         text = stream.read(length)
     try:
@@ -185,12 +191,12 @@ def _header(path: Path) -> dict[str, Any]:
         end = 0
         for first, last in places:
             if first != end or not first <= last:
-                raise ValueError("tensors overlap, or leave a hole")
+                raise ValueError("tensors overlap or leave a gap")
             end = last
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise UsageError(f"{path.name}: not safetensors, or damaged: {_AGAIN}") from error
     if size != 8 + length + end:
-        wrong = "cut off" if size < 8 + length + end else "too long"
+        wrong = "truncated" if size < 8 + length + end else "too long"
         raise UsageError(
             f"{path.name}: {wrong}: {size:,} bytes instead of {8 + length + end:,}: {_AGAIN}"
         )
@@ -198,7 +204,7 @@ def _header(path: Path) -> dict[str, Any]:
 
 
 def _check_embeddings(config: dict[str, Any], tensors: dict[str, Any]) -> None:
-    """Refuse the configuration of another model, where its size alone tells."""
+    """Reject a configuration of another model that differs in the embeddings' shape."""
     found = tensors.get(_EMBEDDINGS)
     if config["model_type"] not in _LIKE_LLAMA or found is None:
         return
@@ -208,8 +214,8 @@ def _check_embeddings(config: dict[str, Any], tensors: dict[str, Any]) -> None:
     if found.get("shape") != wanted:
         has, says = (" x ".join(map(str, shape)) for shape in (found.get("shape"), wanted))
         raise UsageError(
-            f"config.json: not of these weights: their embeddings are {has}, and vocab_size x "
-            f"hidden_size is {says}"
+            f"config.json: does not belong to these weights: their embeddings are {has}, but "
+            f"vocab_size x hidden_size is {says}"
         )
 
 
@@ -217,7 +223,7 @@ def _json_object(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path.name}: not JSON, or cut off: {_AGAIN}") from error
+        raise UsageError(f"{path.name}: not JSON, or truncated: {_AGAIN}") from error
     if not isinstance(value, dict):
         raise UsageError(f"{path.name}: not a JSON object")
     return value

@@ -1,4 +1,4 @@
-"""What a MODEL argument means, decided without loading anything."""
+"""Checks of MODEL arguments, without loading a model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rzero_cli.errors import RzeroError, UsageError
 
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 _HUB_PATIENCE = 3.0
-"""Seconds for the hub to answer at all; its own libraries would try for up to a minute."""
+"""Seconds to wait for the hub; its own libraries would try for up to a minute."""
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -27,25 +27,24 @@ def check_model(
     engine: str = "transformers",
     tokenizer: bool = True,
 ) -> str:
-    """Check that MODEL can be one: a local checkpoint or adapter directory, or a hub name ORG/NAME.
+    """Check that MODEL is a complete checkpoint or adapter directory, or a hub name ORG/NAME.
 
-    A local path always wins, and its files have to be whole. An adapter's base has to be there as
-    well.
+    A local path takes precedence over a hub name. The base of an adapter is checked as well.
 
     Args:
-        option: the option it came from, for the message.
-        model: its value; None where it was not given.
-        shape_only: its shape is all that will be asked for; `engines/models.toml` has some.
-        engine: what will load it; vLLM has code for more models than transformers, and says itself
-            where it has none.
-        tokenizer: whether it needs one of its own.
+        option: the option that names the model, for the message.
+        model: its value; None if it was not given.
+        shape_only: only its shape will be used; `engines/models.toml` has some.
+        engine: the engine that will load it. vLLM supports more architectures than transformers
+            and reports itself those it lacks.
+        tokenizer: require a tokenizer in the directory.
 
     Returns:
-        The model, unchanged.
+        The model; `~` in a path is expanded.
 
     Raises:
-        UsageError: not given, not there, or no checkpoint that can be loaded.
-        RzeroError: a hub name, when the hub is out of reach and its cache does not have it.
+        UsageError: it is not given, does not exist, or cannot be loaded.
+        RzeroError: it is a hub name, the hub is unreachable, and its cache does not have it.
     """
     if not model:
         variable = "RZERO_" + option.lstrip("-").upper().replace("-", "_")
@@ -64,7 +63,7 @@ def check_model(
                 tokenizer=tokenizer and not has_tokenizer(path),
             )
         elif not (path / "config.json").is_file():
-            raise UsageError(f"{option} {model}: no checkpoint there (no config.json)")
+            raise UsageError(f"{option} {model}: not a checkpoint (no config.json)")
         try:
             if not base:
                 check_checkpoint(path, tokenizer=tokenizer, shape_only=shape_only)
@@ -75,7 +74,7 @@ def check_model(
             raise UsageError(f"{option} {model}: {error}") from error
         return str(path)
     if path.exists():
-        raise UsageError(f"{option} {model}: a file; a checkpoint is a directory")
+        raise UsageError(f"{option} {model}: a file; give a checkpoint directory")
     if not _HUB_NAME.fullmatch(model) or Path(model.split("/")[0]).is_dir():
         raise UsageError(f"{option} {model}: no such directory (and not a hub name ORG/NAME)")
     if not (shape_only and model in published()):
@@ -84,26 +83,26 @@ def check_model(
 
 
 def _check_code(folder: Path, engine: str) -> None:
-    """Refuse a checkpoint whose model only code of its own could build."""
+    """Reject a checkpoint whose model only its own code can build."""
     kind = own_code(folder)
     if kind is None or engine == "vllm" or find_spec("transformers") is None:
         return
-    # Seconds, but few checkpoints bring code, and all of them need this next.
+    # This import takes seconds, but few checkpoints bring code, and the engine needs it anyway.
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise UsageError(
-            f"config.json: {kind} needs code that comes with the checkpoint (auto_map), and rzero "
-            "runs none; vLLM would, if you trust it: --engine vllm --engine-arg "
+            f"config.json: {kind} needs code from the checkpoint (auto_map), which rzero does not "
+            "run; if you trust it, let vLLM run it: --engine vllm --engine-arg "
             "trust_remote_code=true"
         )
 
 
 def offline_without_hub() -> None:
-    """Have Hugging Face's libraries use their cache alone where the hub does not answer.
+    """Switch Hugging Face's libraries to their cache if the hub does not answer.
 
-    They, and processes that they start, read this from the environment when they are imported: call
-    it before. Through a proxy nobody knows what answers until it is asked.
+    Call it before importing them: they and their child processes read HF_HUB_OFFLINE at import.
+    It does nothing behind a proxy, where a connection proves nothing about the hub.
     """
     offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
     if offline or any(map(os.environ.get, _PROXIES)):
@@ -119,7 +118,7 @@ def offline_without_hub() -> None:
 
 
 def _check_hub(option: str, model: str) -> None:
-    """Raise RzeroError for a model that is not in the cache where the hub is out of reach."""
+    """Raise RzeroError for a model that is not in the cache if the hub is unreachable."""
     if find_spec("huggingface_hub") is None:
         return
     offline_without_hub()
@@ -128,12 +127,20 @@ def _check_hub(option: str, model: str) -> None:
     if is_offline_mode() and not try_to_load_from_cache(model, "config.json"):
         raise RzeroError(
             f"{option} {model}: no such directory; not in the hub's cache either, and the hub is "
-            "out of reach"
+            "unreachable"
         )
 
 
 def require(extra: str, *packages: str) -> None:
-    """Raise UsageError, with the line to type, unless `packages` are installed."""
+    """Check that `packages` are installed.
+
+    Args:
+        extra: rzero-cli's extra that has them, for the message.
+        packages: import names.
+
+    Raises:
+        UsageError: some are not installed; the message has the command that installs them.
+    """
     missing = [package for package in packages if find_spec(package) is None]
     if missing:
         raise UsageError(f"{' and '.join(missing)} not installed: pip install 'rzero-cli[{extra}]'")

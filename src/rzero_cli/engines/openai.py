@@ -1,13 +1,13 @@
 """The openai engine: any server that speaks OpenAI's protocol.
 
-`vllm serve`, sglang, llama.cpp or a hosted API, one or several of them. A conversation is put to
-chat completions, a raw prompt to completions. A question and its n completions are one request, or
-as many as the server needs that gives fewer at a time. Each request has a seed of its own, so
-completions differ and a run repeats as far as the server repeats itself.
+One or more of `vllm serve`, sglang, llama.cpp or a hosted API. Conversations are sent to chat
+completions, raw prompts to completions. A question and its n completions are one request, or
+several if the server returns fewer choices at a time. Each request has its own seed, so completions
+differ, and a run is as reproducible as the server.
 
-The official client retries what passes (429, 5xx, a lost connection). What an endpoint that still
-fails had (`endpoints.py`) is asked elsewhere, or of itself when it is back. Nothing is lost: what
-cannot be had for `PATIENCE` seconds ends the run, and `--resume` goes on from there.
+The official client retries transient errors (429, 5xx, a lost connection). If an endpoint keeps
+failing (`endpoints.py`), its requests go to another one, or wait for it. Nothing is lost: after
+`PATIENCE` seconds without an answer the run ends, and `--resume` continues it.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ from rzero_cli.engines.endpoints import (
     NOT_OURS,
     Endpoint,
     Endpoints,
+    error_line,
     pause,
-    said,
 )
 from rzero_cli.engines.in_flight import EventLoop, as_they_finish
 from rzero_cli.errors import RzeroError, UsageError
@@ -46,39 +46,39 @@ from rzero_cli.method.prompts import Prompt
 from rzero_cli.system.secrets import redact
 
 DEFAULT_BATCH_SIZE = 256
-"""Completions in flight at each endpoint: what `vllm serve` works on at a time on most machines."""
-# How far prompts are read ahead, in prompts that fill all endpoints: room for a slow one.
+"""Completions in flight at each endpoint: what `vllm serve` runs at a time on most machines."""
+# Prompts read ahead, in multiples of what fills all endpoints, so that a slow one blocks nothing.
 _FULL = 8
 _TIMEOUT = 1800.0
-# Failures of one request, most of them an endpoint's end, after which it may be the cause itself.
+# Failures of one request after which it may be the cause; most are an endpoint that went down.
 _TRIES = 8
-# Refusals with nothing but refusals before them after which the settings are at fault.
+# Rejections, without any answer, after which the settings must be wrong.
 _HOPELESS = 16
-# Requests with nothing but copies after which an endpoint is asked for one choice at a time.
-_ALIKE = 8
-# vLLM's name for how many of the last tokens of a prompt to take.
+# Replies with identical choices after which one choice at a time is requested from an endpoint.
+_IDENTICAL = 8
+# vLLM's request field for how many of a prompt's last tokens to use.
 _CUT_TO = "truncate_prompt_tokens"
 _TOO_LONG = ("context length", "context_length", "context size", "too long", "max_model_len")
 
 
 class OpenAIEngine(Engine):
-    """A model behind one or several endpoints.
+    """A model behind one or more endpoints.
+
+    The key is read from the environment variable OPENAI_API_KEY only.
 
     Args:
-        model: its name there; None takes the only one there is.
+        model: its name on the server; None if the server has only one.
         endpoints: base URLs, such as `http://127.0.0.1:8000/v1`.
-        batch_size: completions in flight at each endpoint.
-        template_args: for the chat template (`chat_template_kwargs`, which vLLM, sglang and
-            llama.cpp know).
-        arguments: further fields of each request, null to leave one of ours out; and `timeout`, in
-            seconds, of a request.
-        notify: told in one line when an endpoint is set aside or comes back.
-
-    The key is OPENAI_API_KEY of the environment, and nowhere else.
+        batch_size: completions in flight at each endpoint; None is `DEFAULT_BATCH_SIZE`.
+        template_args: arguments of the chat template (`chat_template_kwargs`, which vLLM, sglang
+            and llama.cpp support).
+        arguments: additional fields of each request; None removes a default field. `timeout` is
+            the timeout of a request in seconds.
+        notify: called with a line when an endpoint is set aside or back.
 
     Raises:
-        UsageError: no endpoint has the model.
-        RzeroError: no server answers, or it wants another key.
+        UsageError: an endpoint does not have the model, or `timeout` is not a positive number.
+        RzeroError: no server answers, or one rejects the key.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class OpenAIEngine(Engine):
         self._own = dict(arguments or {})
         timeout = self._own.pop("timeout", _TIMEOUT)
         if not isinstance(timeout, (int, float)) or not timeout > 0:
-            raise UsageError(f"--engine-arg timeout={timeout}: must be seconds")
+            raise UsageError(f"--engine-arg timeout={timeout}: must be a number of seconds above 0")
         self._batch_size = batch_size or DEFAULT_BATCH_SIZE
         self._endpoints = Endpoints(
             endpoints, most_busy=self._batch_size, timeout=timeout, notify=notify
@@ -129,40 +129,43 @@ class OpenAIEngine(Engine):
     ) -> Completed[K]:
         """Complete prompts; see `Engine.complete`.
 
-        A prompt that the server has no room for gives empty, truncated completions; a raw one is
-        cut on the left instead where the server tells how long its context is (vLLM).
+        A prompt that exceeds the model's context gets empty, truncated completions. If it is raw
+        and the server reports its context length (vLLM), it is truncated on the left instead.
 
         Raises:
-            RzeroError: no endpoint answers for `PATIENCE` seconds, or all requests are refused.
+            RzeroError: no endpoint answers for `PATIENCE` seconds, or a request keeps failing or is
+                rejected.
         """
-        drawn = sampling.n if sampling.temperature else 1
+        n = sampling.n if sampling.temperature else 1  # greedy completions are identical
 
-        def begin(number: int, prompt: Prompt) -> Future[list[Completion]]:
-            return self._loop.submit(self._draw(number, prompt, sampling, 0, drawn))
+        def start(number: int, prompt: Prompt) -> Future[list[Completion]]:
+            return self._loop.submit(self._sample(number, prompt, sampling, 0, n))
 
-        capacity = len(self._endpoints.all) * max(1, self._batch_size // drawn)
+        capacity = len(self._endpoints.all) * max(1, self._batch_size // n)
         first_run = not done
-        times, window = sampling.n // drawn, _FULL * capacity
-        yield from as_they_finish(asked, begin, window=window, times=times, done=done, keep=keep)
+        times, window = sampling.n // n, _FULL * capacity
+        yield from as_they_finish(asked, start, window=window, times=times, done=done, keep=keep)
         if self._refused and first_run and not self._answered:
-            raise RzeroError(f"{self._endpoints.all[0].url}: has no room for any of these prompts")
+            raise RzeroError(
+                f"{self._endpoints.all[0].url}: all of these prompts exceed the model's context"
+            )
 
-    async def _draw(
+    async def _sample(
         self, number: int, prompt: Prompt, sampling: Sampling, first: int, wanted: int
     ) -> list[Completion]:
-        """Completions `first` to `first + wanted` of a prompt, in as many requests as it takes."""
-        drawn = await self._ask(number, prompt, sampling, first, wanted)
-        most, end = len(drawn), first + wanted
+        """Sample completions `first` to `first + wanted` of a prompt, in one or more requests."""
+        sampled = await self._request(number, prompt, sampling, first, wanted)
+        most, end = len(sampled), first + wanted
         rest = [
-            self._draw(number, prompt, sampling, at, min(most, end - at))
+            self._sample(number, prompt, sampling, at, min(most, end - at))
             for at in range(first + most, end, most)
         ]
-        return drawn + [c for more in await asyncio.gather(*rest) for c in more]
+        return sampled + [c for more in await asyncio.gather(*rest) for c in more]
 
-    async def _ask(
+    async def _request(
         self, number: int, prompt: Prompt, sampling: Sampling, first: int, wanted: int
     ) -> list[Completion]:
-        """One request, repeated until some endpoint has answered it."""
+        """Send one request until an endpoint has answered it; return up to `wanted` completions."""
         body: dict[str, Any] = {
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
@@ -182,31 +185,31 @@ class OpenAIEngine(Engine):
             failures += 1
             try:
                 response = await self._post(endpoint, prompt, body | ({"n": n} if n > 1 else {}))
-                if drawn := _completions(response, n, raw):
+                if sampled := _completions(response, n, raw):
                     self._answered += 1
                     self._endpoints.answered()
-                    endpoint.most = len(drawn) if len(drawn) < n else endpoint.most
-                    return self._without_copies(endpoint, drawn)
-                failure = "an answer without choices"
+                    endpoint.most = len(sampled) if len(sampled) < n else endpoint.most
+                    return self._without_copies(endpoint, sampled)
+                failure = "a reply without choices"
             except openai.RateLimitError as error:
-                failure = said(error)
+                failure = error_line(error)
                 if error.code == "insufficient_quota":  # waiting does not help
                     raise RzeroError(f"{endpoint.url}: {failure}") from error
-                if self._endpoints.patient():  # others get their answers
+                if self._endpoints.patient():  # other requests are being answered
                     failures -= 1
             except (openai.APIConnectionError, openai.InternalServerError) as error:
-                failure = said(error)
+                failure = error_line(error)
                 self._endpoints.set_aside(endpoint, failure)
             except openai.APIStatusError as error:
                 if _too_long(error) and raw and self._cut_on_the_left(endpoint, body):
                     continue
                 if _too_long(error) and not raw and "max_tokens" in body:
-                    del body["max_tokens"]  # the server knows what room is left
+                    del body["max_tokens"]  # the server uses the room that is left
                     continue
                 if raw and error.status_code in (404, 405):
                     raise RzeroError(
-                        f"{endpoint.url}: this server takes chats only: use chat prompts "
-                        f"({said(error)})"
+                        f"{endpoint.url}: this server accepts chats only: use chat prompts "
+                        f"({error_line(error)})"
                     ) from error
                 return self._refuse(endpoint, error, wanted)
             except GIBBERISH:
@@ -216,7 +219,7 @@ class OpenAIEngine(Engine):
             if failures == _TRIES:
                 raise RzeroError(
                     f"{endpoint.url}: a request failed {_TRIES} times, last with: {failure}; "
-                    "finished records are kept, --resume goes on"
+                    "finished records are kept, continue with --resume"
                 )
             await pause(attempt)
             attempt += 1
@@ -233,55 +236,61 @@ class OpenAIEngine(Engine):
         )
 
     def _cut_on_the_left(self, endpoint: Endpoint, body: dict[str, Any]) -> bool:
-        """Have the server cut a raw prompt that it has no room for; False if it cannot be had."""
+        """Have the server truncate a raw prompt that is too long; return False if it cannot."""
         if not endpoint.context or "max_tokens" not in body or _CUT_TO in body:
             return False
         body[_CUT_TO] = room_for_prompt(endpoint.context, body["max_tokens"])
         self._notify_once(CUT)
         return True
 
-    def _without_copies(self, endpoint: Endpoint, drawn: list[Completion]) -> list[Completion]:
-        """Count choices that are all alike as one, until the endpoint has once given others: there
-        are servers that give a single draw n times."""
-        if endpoint.alike is None or len(drawn) == 1:
-            return drawn
-        if len({completion.text for completion in drawn}) > 1:
-            endpoint.alike = None
-            return drawn
-        endpoint.alike += 1
-        if endpoint.alike == _ALIKE:
+    def _without_copies(self, endpoint: Endpoint, sampled: list[Completion]) -> list[Completion]:
+        """Count identical choices as one, until the endpoint has once returned different ones: some
+        servers return one sample n times."""
+        if endpoint.identical is None or len(sampled) == 1:
+            return sampled
+        if len({completion.text for completion in sampled}) > 1:
+            endpoint.identical = None
+            return sampled
+        endpoint.identical += 1
+        if endpoint.identical == _IDENTICAL:
             endpoint.most = 1
-            self._notify(f"{endpoint.url}: a request's answers are alike; asked for one at a time")
-        return drawn[:1]
+            self._notify(
+                f"{endpoint.url}: all choices of each request are identical; requesting one at a "
+                "time"
+            )
+        return sampled[:1]
 
     def _refuse(
         self, endpoint: Endpoint, error: openai.APIStatusError, wanted: int
     ) -> list[Completion]:
-        """What a request that the server will never answer is worth. Raises RzeroError."""
-        message = said(error)
+        """Return empty completions for a prompt that exceeds the context; otherwise, or if no
+        request has ever been answered, raise RzeroError."""
+        message = error_line(error)
         if error.status_code in (401, 403):
             raise RzeroError(f"{endpoint.url}: {message}: {KEY}") from error
         too_long = _too_long(error)
         if too_long and not self._refused:
-            self._notify(f"{endpoint.url}: {message}: a prompt without room gets empty answers")
+            self._notify(
+                f"{endpoint.url}: {message}: prompts that exceed the context get empty answers"
+            )
         self._refused += 1
         if not too_long or (not self._answered and self._refused >= _HOPELESS):
             raise RzeroError(
-                f"{endpoint.url}: refused a request: {message} (--engine-arg FIELD=null leaves a "
-                "field out)"
+                f"{endpoint.url}: rejected a request: {message} (--engine-arg FIELD=null removes "
+                "a field)"
             ) from error
         return [Completion("", 0, truncated=True)] * wanted
 
 
 def _completions(response: Any, n: int, raw: bool) -> list[Completion]:
-    """The choices of a response. The tokens it counts as a whole are spread evenly over them."""
+    """Return the choices of a response, its total token count divided evenly among them."""
     choices = (response.choices or [])[:n]
     total = response.usage.completion_tokens if response.usage else 0
-    share, more = divmod(total, max(1, len(choices)))
+    each, more = divmod(total, max(1, len(choices)))
     return [
         Completion(
             redact((choice.text if raw else choice.message.content) or ""),
-            share + (i < more),
+            each + (i < more),
             truncated=choice.finish_reason == "length",
         )
         for i, choice in enumerate(choices)
@@ -289,4 +298,4 @@ def _completions(response: Any, n: int, raw: bool) -> list[Completion]:
 
 
 def _too_long(error: openai.APIStatusError) -> bool:
-    return any(words in said(error).lower() for words in _TOO_LONG)
+    return any(words in error_line(error).lower() for words in _TOO_LONG)

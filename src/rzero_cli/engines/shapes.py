@@ -1,6 +1,7 @@
-"""The shapes of models: the paper's four (`models.toml`), any directory's or hub model's, and what
-follows from a shape alone. No weights are loaded; only `read_model` needs torch or the hub, for a
-model that `models.toml` does not have.
+"""Shapes of models, and the memory and FLOPs that follow from them.
+
+The paper's four models are in `models.toml`. No weights are loaded; only `read_model` needs torch
+or the hub, for any other model.
 """
 
 from __future__ import annotations
@@ -17,43 +18,46 @@ from rzero_cli.errors import RzeroError
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What of a model decides on memory and time; widths are numbers of features."""
+    """The dimensions of a model that determine memory and time; widths are feature counts."""
 
     parameters: int
-    """A head that is tied to the embeddings is counted once."""
+    """A head that is tied to the embeddings counts once."""
     block: int
     """Parameters of one block."""
     layers: int
     hidden: int
     intermediate: int
     query: int
-    """Width of all attention heads together."""
+    """Total width of the query heads."""
     key: int
-    """Width of the heads of keys, and of values."""
+    """Total width of the key heads; the value heads have the same."""
     vocabulary: int
     tied: bool
     query_norm: bool
-    """Whether queries and keys are normalised, as in Qwen3."""
+    """Queries and keys are normalised, as in Qwen3."""
     linear: dict[str, int]
-    """Inputs and outputs of all linear layers of a name together, the head left out."""
+    """By layer name: the sum of input and output features over the model; without the head."""
 
     @property
     def kv_bytes(self) -> int:
-        """Of the keys and values of one token, in 16 bits."""
+        """Bytes of one token's keys and values in 16 bits."""
         return 2 * 2 * self.layers * self.key
 
     def flops(self, context: float = 0) -> float:
-        """Floating-point operations of one token's forward pass, with `context` tokens before it.
+        """Return the floating-point operations of one token's forward pass.
 
-        Two for each parameter that multiplies (an untied table of embeddings is only looked up),
-        and for attention four for each feature of the heads and earlier token. A backward pass
-        takes twice as many.
+        Two per parameter that multiplies (untied embeddings are only looked up), plus four per
+        earlier token and feature of the query heads for attention. A backward pass takes twice as
+        many.
+
+        Args:
+            context: tokens before it.
         """
         looked_up = 0 if self.tied else self.vocabulary * self.hidden
         return 2 * (self.parameters - looked_up) + 4 * self.layers * self.query * context
 
     def adapter(self, r: int, targets: str = "all-linear") -> int:
-        """Parameters of a LoRA adapter of rank `r`; `targets` as for `--lora-targets`."""
+        """Return the parameters of a LoRA adapter of rank `r`; `targets` as `--lora-targets`."""
         names = {name.strip() for name in targets.split(",")}
         wanted = [n for name, n in self.linear.items() if targets == "all-linear" or name in names]
         return r * sum(wanted)
@@ -61,12 +65,12 @@ class Model:
 
 @lru_cache(maxsize=1)
 def published() -> dict[str, dict[str, Any]]:
-    """The configurations of the paper's four models, by hub name, under transformers' names."""
+    """Return the configurations of the paper's four models by hub name, with transformers' keys."""
     return read_toml(Path(__file__).with_name("models.toml"))
 
 
 def model_of(config: dict[str, Any]) -> Model:
-    """The model of a configuration of a Llama or Qwen3, without biases, as in `published`."""
+    """Return the shape of a Llama or Qwen3 without biases from a configuration in `published`."""
     hidden, intermediate = config["hidden_size"], config["intermediate_size"]
     layers, size = config["num_hidden_layers"], config["head_dim"]
     query = size * config["num_attention_heads"]
@@ -100,10 +104,13 @@ def model_of(config: dict[str, Any]) -> Model:
 
 
 def read_model(name: str) -> Model:
-    """Read a model's configuration, not its weights; of an adapter, its base's.
+    """Read the shape of a model, or of an adapter's base, from its configuration.
+
+    Args:
+        name: directory or hub name.
 
     Raises:
-        RzeroError: it cannot be read.
+        RzeroError: the configuration cannot be read.
     """
     name = adapter_base(name) or name
     if name in published() and not Path(name).is_dir():

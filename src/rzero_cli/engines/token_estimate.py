@@ -1,4 +1,4 @@
-"""How many tokens a labelling takes, before any model is asked."""
+"""Token estimates for `rzero label --dry-run`, without running a model."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 from rzero_cli.engines.chat import encode
 from rzero_cli.method.prompts import Messages, plain_text, prompt_for
 
-# English text in the tokenizers of today's models; mathematics takes more.
+# For English text in current models' tokenizers; mathematics takes more tokens.
 _CHARACTERS_A_TOKEN = 4
 SHARES = {"at most": 1.0, "if half as long": 0.5, "if an eighth": 0.125}
-"""How long answers turn out is known afterwards only, so fractions of the limit are shown."""
+"""Fractions of the token limit to show, since the answers' lengths are unknown beforehand."""
 
 
 def estimate_tokens(
@@ -23,14 +23,22 @@ def estimate_tokens(
     m: int,
     max_tokens: int,
 ) -> dict[str, Any]:
-    """Return the tokens that it takes to answer each question m times.
+    """Return the token counts for answering each question m times.
 
     Args:
         questions: read once.
-        prompt: what a question is put into.
-        model: its tokenizer counts exactly; None for a served one, of which an estimate is made.
-        template_args: for the model's chat template.
-        m, max_tokens: answers a question, and their greatest length.
+        prompt: the Solver's prompt.
+        model: a model whose tokenizer counts prompts exactly; None estimates from characters.
+        template_args: arguments of the model's chat template.
+        m: answers per question.
+        max_tokens: token limit of an answer.
+
+    Returns:
+        `questions`, `answers`, `prompt_tokens` and whether they are exact (`prompt_tokens_exact`),
+        and `completion_tokens`, a count for each of `SHARES`.
+
+    Raises:
+        RzeroError: the tokenizer cannot be loaded.
     """
     tokenizer = None
     if model is not None:
@@ -39,11 +47,11 @@ def estimate_tokens(
         tokenizer = load_tokenizer(model)
     number = prompts = 0
     for number, question in enumerate(questions, 1):  # noqa: B007 - the number is reported
-        asked = prompt_for(prompt, question)
+        messages = prompt_for(prompt, question)
         if tokenizer is None:
-            prompts += len(plain_text(asked)) // _CHARACTERS_A_TOKEN
+            prompts += len(plain_text(messages)) // _CHARACTERS_A_TOKEN
         else:
-            prompts += len(encode(tokenizer, asked, template_args))
+            prompts += len(encode(tokenizer, messages, template_args))
     return {
         "questions": number,
         "answers": number * m,

@@ -1,9 +1,9 @@
 """The transformers engine: any Hugging Face causal LM, on a CPU or one GPU.
 
-Prompts are read in windows of a few batches. Within a window the completions to draw are sorted
-by prompt length and cut into batches, so that little is padded; a result comes out when its last
-completion is there. Each batch is seeded by its place, which makes a run repeatable and lets it be
-continued anywhere: windows lie at fixed positions.
+Prompts are read in windows of a few batches. Within a window, completions are sorted by prompt
+length and split into batches to minimize padding; a result is yielded when its last completion is
+finished. Windows lie at fixed positions and each batch is seeded by its position, so a run is
+reproducible and can be continued anywhere.
 """
 
 from __future__ import annotations
@@ -45,28 +45,27 @@ from rzero_cli.method.prompts import Prompt
 BATCHES_PER_WINDOW = 4
 
 FROM_CHECKPOINTS = {"use_safetensors": True, "trust_remote_code": False}
-"""What every loading of weights is told: no pickle, and no code that comes with a checkpoint."""
+"""Arguments for loading weights: no pickles, and no code from a checkpoint."""
 
 
 def default_device() -> str:
-    """The GPU if there is one; this process's own where torchrun or accelerate began several."""
+    """Return the device: this process's GPU (LOCAL_RANK, else 0), or the CPU without a GPU."""
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
 
 
 def load_model(model: str, *, training: bool = False, dtype: str | None = None) -> Any:
-    """Load a causal LM, an adapter merged into its base.
+    """Load a causal LM; an adapter is merged into its base.
 
     Args:
         model: directory or hub name.
-        training: in float32, and left where it is, for the trainer to place and to autocast: a
-            learning rate of 1e-6 is lost in the rounding of bfloat16 weights. Otherwise on the
-            GPU in the checkpoint's own precision, or on the CPU in float32.
-        dtype: another precision, by torch's name.
+        training: load in float32, since bfloat16 rounding would lose updates at a learning rate
+            of 1e-6, and leave placement and autocast to the trainer. Otherwise the model is put on
+            the GPU in the checkpoint's precision, or on the CPU in float32.
+        dtype: overrides the precision; a torch dtype's name.
 
     Raises:
-        RzeroError: it cannot be loaded, or not all of it is there; the first line of the reason is
-            given.
-        UsageError: torch has no such precision.
+        RzeroError: it cannot be loaded or lacks weights; the message is one line.
+        UsageError: torch has no such dtype.
     """
     own = "auto" if torch.cuda.is_available() and not training else "float32"
     precision = dtype or own
@@ -86,44 +85,44 @@ def load_model(model: str, *, training: bool = False, dtype: str | None = None) 
 
 
 def load_adapter(base: Any, adapter: str, *, trainable: bool = False) -> Any:
-    """Put an adapter on its loaded base.
+    """Apply an adapter to its loaded base.
 
     Raises:
-        RzeroError: it cannot be loaded, or not all of it is there.
+        RzeroError: it cannot be loaded or lacks weights.
     """
     from peft import PeftModel
     from peft.utils import SAFETENSORS_WEIGHTS_NAME
 
-    with _one_line_errors(adapter), warnings.catch_warnings(record=True) as said:
-        # Where this is missing, peft would read a pickle.
+    with _one_line_errors(adapter), warnings.catch_warnings(record=True) as caught:
+        # Without this file, peft would read a pickle.
         if Path(adapter).is_dir() and not (Path(adapter) / SAFETENSORS_WEIGHTS_NAME).is_file():
             raise RzeroError(f"cannot load {adapter}: {SAFETENSORS_WEIGHTS_NAME} is missing")
         warnings.simplefilter("always")
         loaded = PeftModel.from_pretrained(base, adapter, is_trainable=trainable)
-    for warning in said:  # the one way in which it tells
+    for warning in caught:  # peft reports missing weights only in this way
         if "missing adapter keys" in str(warning.message):
             _refuse_missing(adapter, str(warning.message).partition("[")[2].split(", "))
     return loaded
 
 
 def _refuse_missing(model: str, names: Iterable[str]) -> None:
-    """Refuse to go on with weights that transformers or peft has made up."""
+    """Raise RzeroError if there are missing weights, which would be initialized at random."""
     if missing := sorted(name.strip("'].") for name in names):
         more = f" and {len(missing) - 1:,} more" if len(missing) > 1 else ""
         raise RzeroError(
             f"cannot load {model}: its weights lack {missing[0]}{more}, which would be random: "
-            "its config.json is of another model, or a part of the weights is missing"
+            "config.json belongs to another model, or some weights are missing"
         )
 
 
 def load_tokenizer(model: str, *, own_code: bool = False) -> Any:
-    """Load the tokenizer, padding on the left, where a decoder is batched.
+    """Load the tokenizer, with padding on the left for batched decoding.
 
-    An adapter that was saved without one has its base's.
+    An adapter that was saved without one uses its base's.
 
     Args:
         model: directory or hub name.
-        own_code: whether code that comes with it may run, as vLLM can be told by name.
+        own_code: allow code from the checkpoint (vLLM's `trust_remote_code`).
 
     Raises:
         RzeroError: it cannot be loaded.
@@ -142,7 +141,7 @@ _NO_MEMORY = ("DefaultCPUAllocator", "not enough memory", "out of memory", "ALLO
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory has run out, a GPU's or the machine's."""
+    """Return whether an error means that the GPU or the machine is out of memory."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     if isinstance(error, OSError):
@@ -152,7 +151,7 @@ def out_of_memory(error: BaseException) -> bool:
 
 @contextmanager
 def _one_line_errors(model: str) -> Iterator[None]:
-    """Turn the failures of loading a checkpoint into one line that names the model."""
+    """Turn errors of loading a checkpoint into one line that names the model."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
@@ -163,26 +162,26 @@ def _one_line_errors(model: str) -> Iterator[None]:
     except Exception as error:
         if out_of_memory(error):
             raise RzeroError(
-                f"cannot load {model}: out of memory: give --dtype bfloat16 where it only "
-                "generates, or a machine or GPU with more"
+                f"cannot load {model}: out of memory: use --dtype bfloat16 if it only generates, "
+                "or a machine or GPU with more memory"
             ) from error
-        # Whatever a configuration that makes no sense leads to; it is the model's, not ours.
+        # A broken configuration can raise anything; the fault is the model's.
         reason = " ".join(str(error).split("\n")[0].split())
         if not isinstance(error, (OSError, ValueError, RuntimeError, SafetensorError)):
             reason = f"{type(error).__name__}: {reason}"
         raise RzeroError(f"cannot load {model}: {reason}") from error
 
 
-class _Stops(StoppingCriteria):  # type: ignore[misc] # transformers' types are left out
-    """Ends a row where it has written a stop string.
+class _Stops(StoppingCriteria):  # type: ignore[misc] # untyped in transformers
+    """Ends a row that contains a stop string.
 
-    transformers' own criterion for it needs every token's text ahead, and fails on a vocabulary
-    that cannot spell what it takes that from, such as the miniature's.
+    transformers' own criterion precomputes every token's text, and fails on a vocabulary that
+    cannot encode its probe, such as the miniature's.
     """
 
     def __init__(self, tokenizer: Any, stops: Sequence[str], width: int) -> None:
         self._tokenizer, self._stops, self._width = tokenizer, stops, width
-        # A token is at least a byte, a character at most four.
+        # A token has at least one byte, a character at most four.
         self._tail = 4 * max(map(len, stops)) + 4
 
     def __call__(self, rows: Any, scores: Any, **kwargs: Any) -> Any:
@@ -201,7 +200,18 @@ def _until_error(asked: Asked[K], errors: list[Exception]) -> Iterator[tuple[K, 
 
 
 class TransformersEngine(Engine):
-    """A loaded model and its tokenizer; see the module for how it batches."""
+    """A loaded model and its tokenizer; the module's docstring describes the batching.
+
+    Args:
+        model: checkpoint or adapter directory, or hub name.
+        batch_size: completions per batch; None is `DEFAULT_BATCH_SIZE`.
+        template_args: arguments of the chat template.
+        dtype: as for `load_model`.
+        notify: called with one-line notices for the user.
+
+    Raises:
+        UsageError, RzeroError: as `load_model`.
+    """
 
     def __init__(
         self,
@@ -218,14 +228,14 @@ class TransformersEngine(Engine):
         self._template_args = dict(template_args or {})
         self._notify_once = cache(notify)
         self._declared = self.model.generation_config.eos_token_id
-        # A model without a limit of its own may have a tokenizer with one.
+        # If the model's configuration has no limit, the tokenizer may have one.
         self._context = getattr(
             self.model.config.get_text_config(),
             "max_position_embeddings",
             self.tokenizer.model_max_length,
         )
-        # generate() fills whatever a call leaves open from the checkpoint's own defaults (a
-        # repetition penalty, a top_k); the sampling asked for must be all there is.
+        # generate() takes unset settings from the checkpoint's defaults (a repetition penalty, a
+        # top_k); only the requested sampling must apply.
         self.model.generation_config = GenerationConfig(pad_token_id=self.tokenizer.pad_token_id)
 
     def __enter__(self) -> TransformersEngine:
@@ -263,10 +273,12 @@ class TransformersEngine(Engine):
         first: int,
         keep: Keep | None,
     ) -> Completed[K]:
-        """Complete the prompts at some places. Each batch is that of an uninterrupted run, or is
-        left out."""
+        """Complete the prompts at the `missing` indices of a window that starts at `first`.
+
+        A batch is the same as in an uninterrupted run, or is skipped.
+        """
         tokens = [self._encode(prompt, sampling) for _, prompt in window]
-        # Conversations and raw prompts end differently, so no batch has both.
+        # Conversations and raw prompts stop differently, so no batch has both.
         raw = [isinstance(prompt, str) for _, prompt in window]
         rows = sorted(
             (i for i in range(len(window)) for _ in range(sampling.n)),
@@ -274,13 +286,13 @@ class TransformersEngine(Engine):
         )
         results: list[list[Completion]] = [[] for _ in window]
         at = 0
-        for kind, alike in groupby(rows, key=raw.__getitem__):
-            while batch := list(islice(alike, self.batch_size)):
+        for kind, of_kind in groupby(rows, key=raw.__getitem__):
+            while batch := list(islice(of_kind, self.batch_size)):
                 if not missing.isdisjoint(batch):
                     seed = derived_seed(sampling.seed, first, at)
-                    drawn = self._batch([tokens[i] for i in batch], sampling, kind, seed)
+                    sampled = self._batch([tokens[i] for i in batch], sampling, kind, seed)
                     finished = []
-                    for i, completion in zip(batch, drawn, strict=True):
+                    for i, completion in zip(batch, sampled, strict=True):
                         results[i].append(completion)
                         if i in missing and len(results[i]) == sampling.n:
                             finished.append(i)
@@ -303,36 +315,36 @@ class TransformersEngine(Engine):
     def _batch(
         self, prompts: Sequence[list[int]], sampling: Sampling, raw: bool, seed: int
     ) -> list[Completion]:
-        """Draw one completion for each prompt, halving the batch where memory does not suffice."""
+        """Sample one completion per prompt, halving the batch when memory runs out."""
         try:
-            return self._draw(prompts, sampling, raw, seed)
+            return self._sample(prompts, sampling, raw, seed)
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
             if len(prompts) == 1:
                 raise RzeroError(
-                    f"out of memory with a single completion, of a prompt of {len(prompts[0]):,} "
-                    f"tokens and at most {sampling.max_tokens:,} more: lower --max-tokens, or "
-                    "leave out such a prompt; --resume goes on with what is finished"
+                    f"out of memory with a single completion: a prompt of {len(prompts[0]):,} "
+                    f"tokens and up to {sampling.max_tokens:,} more: lower --max-tokens or remove "
+                    "the prompt; finished records are kept, continue with --resume"
                 ) from None
         torch.cuda.empty_cache()
         middle = len(prompts) // 2
         self._notify_once(
-            f"out of memory with {len(prompts)} completions at a time: going on with {middle}; "
-            "--batch-size sets how many"
+            f"out of memory with {len(prompts)} completions at a time: continuing with {middle}; "
+            "set it with --batch-size"
         )
         halves = (prompts[:middle], prompts[middle:])
         return [
             c for k, half in enumerate(halves) for c in self._batch(half, sampling, raw, seed + k)
         ]
 
-    def _draw(
+    def _sample(
         self, prompts: Sequence[list[int]], sampling: Sampling, raw: bool, seed: int
     ) -> list[Completion]:
         stops = chat.stop_strings(self.tokenizer, sampling.stop, raw=raw)
         ends = chat.end_tokens(self.tokenizer, self._declared, sampling.stop, raw=raw)
         padded = self.tokenizer.pad({"input_ids": list(prompts)})
-        # Made here: where there is no memory for them, transformers calls the prompts wrong.
+        # Not by transformers, which reports a lack of memory here as malformed prompts.
         tensors = {name: torch.tensor(rows) for name, rows in padded.items()}
         width = tensors["input_ids"].shape[1]
         warped = {
@@ -341,7 +353,7 @@ class TransformersEngine(Engine):
             "top_k": sampling.top_k,
         }
         devices = [self.model.device] if self.model.device.type == "cuda" else []
-        # The caller may be a trainer whose own random numbers must not be disturbed.
+        # Do not disturb the random state of a caller that trains.
         with torch.inference_mode(), torch.random.fork_rng(devices=devices):
             torch.manual_seed(seed)
             output = self.model.generate(
@@ -353,13 +365,13 @@ class TransformersEngine(Engine):
                     **warped if sampling.temperature else {},
                 ),
                 custom_generate=decode,
-                # Under ZeRO-3 it would wait for the other processes, which draw as often as they
-                # have to: what is whole here need not.
+                # Under ZeRO-3 it would wait for the other ranks, which run other numbers of
+                # batches; this model is not sharded, so it need not.
                 synced_gpus=False,
                 stopping_criteria=[_Stops(self.tokenizer, stops, width)] if stops else [],
             )
         rows = [tuple(row) for row in output[:, width:].tolist()]
-        # A question's answers are often the same few.
+        # The answers to a question are often duplicates.
         read = {row: self._completion(row, stops, ends) for row in dict.fromkeys(rows)}
         return [read[row] for row in rows]
 
@@ -371,7 +383,7 @@ class TransformersEngine(Engine):
         cut = min((at for stop in stops if (at := text.find(stop)) >= 0), default=None)
         if cut is None:
             count = len(tokens) if length is None else length + 1
-        else:  # the row has no end token, but padding until the others had ended
+        else:  # a stop string ended the row: it has no end token, only padding
             written = dropwhile(self.tokenizer.pad_token_id.__eq__, reversed(tokens[:length]))
             count = len(list(written))
         return Completion(text[:cut], count, truncated=length is None and cut is None)

@@ -1,15 +1,14 @@
 """The vLLM engine: `AsyncLLM` in this process, on GPUs or on the CPU.
 
-One request is one prompt with all its n completions, so that its prefix is computed once. vLLM
-itself batches requests continuously over the whole input. `AsyncLLM` is the engine of vLLM's own
-server; unlike `vllm.LLM`, which refuses it, it has data parallelism within one process.
+A request is one prompt with all its n completions, so its prompt is prefilled once. vLLM batches
+requests continuously over the whole input. `AsyncLLM` is the engine of vLLM's server; unlike
+`vllm.LLM`, it supports data parallelism within one process.
 
-Randomness is the engine's own, seeded once: a seed for each request would cost speed on a GPU
-(vLLM then samples row by row) and can end the engine on the CPU (where a generator cannot be
-rewound after a prompt was prefilled in chunks). So a run gives the same records, each once, but not
-the same completions twice. With VLLM_BATCH_INVARIANT=1, vLLM's own mode for some GPUs in which a
-completion does not depend on what is generated beside it, each request is seeded by its place, and
-a run that is continued gives what an uninterrupted one does.
+The engine is seeded once. A seed per request would slow down a GPU (vLLM then samples row by row)
+and can crash the engine on the CPU (a generator cannot be rewound after chunked prefill). So a
+repeated run writes each record once, but its completions differ. With VLLM_BATCH_INVARIANT=1,
+vLLM's mode for some GPUs in which a completion does not depend on the rest of the batch, each
+request is seeded by its position, and a continued run equals an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -50,36 +49,36 @@ from rzero_cli.errors import RzeroError, UsageError
 from rzero_cli.method.prompts import Prompt
 from rzero_cli.system.processes import ended_with_us
 
-# How far prompts are read ahead, in prompts that fill the engine once: room for a slow one.
+# Prompts read ahead, in multiples of what fills the engine, so that a slow one blocks nothing.
 _FULL = 16
 _CPU_KV_CACHE = 2 << 30
 _QUIET = {
     "VLLM_LOGGING_LEVEL": "ERROR",
-    "VLLM_NO_USAGE_STATS": "1",  # vLLM reports its use to its makers unless it is told not to
+    "VLLM_NO_USAGE_STATS": "1",  # without it, vLLM reports usage statistics to its developers
     "VLLM_CONFIGURE_LOGGING": "1",
-    # As on the CPU: a fork would copy our threads' locks, and hold the pipes of `ended_with_us`.
+    # As on the CPU: a fork would copy our threads' locks and keep `ended_with_us`'s pipes open.
     "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
     "TOKENIZERS_PARALLELISM": "false",
 }
 _ERROR = re.compile(r"(?:^|\s)(\w*(?:Error|Exception)): (.+)")
-# What only says that a process of vLLM's has failed, not why.
+# Messages that only report that a process of vLLM's has failed, not why.
 _EMPTY_REASONS = ("Engine core init", "WorkerProc init", "EngineCore ", "Engine process failed")
 
 
 class VllmEngine(Engine):
-    """A model in vLLM; see the module for what is particular about it.
+    """A model in vLLM; the module's docstring describes requests and seeds.
 
     Args:
         model: checkpoint or adapter directory, or hub name.
-        batch_size: vLLM's `max_num_seqs`; None leaves it to vLLM.
-        template_args: for the chat template.
+        batch_size: vLLM's `max_num_seqs`; None is vLLM's default.
+        template_args: arguments of the chat template.
         arguments: vLLM's engine arguments, by their own names.
-        seed: of the engine.
-        notify: told once in one line that raw prompts are cut.
+        seed: the engine's seed.
+        notify: called once with a line if raw prompts are truncated.
 
     Raises:
-        UsageError: vLLM has no such argument.
-        RzeroError: vLLM cannot be started with the model; the reason in one line.
+        UsageError: vLLM has no such engine argument.
+        RzeroError: vLLM cannot start with the model; the message is one line.
     """
 
     def __init__(
@@ -114,7 +113,7 @@ class VllmEngine(Engine):
             from rzero_cli.engines.transformers import load_tokenizer
 
             if envs.VLLM_BATCH_INVARIANT and current_platform.is_cpu():
-                raise UsageError("VLLM_BATCH_INVARIANT: vLLM has this on GPUs alone: unset it")
+                raise UsageError("VLLM_BATCH_INVARIANT: vLLM supports it on GPUs only: unset it")
             base = adapter_base(model)
             self._adapter = LoRARequest("adapter", 1, model) if base else None
             made_with = _defaults(model, seed) | arguments
@@ -122,7 +121,7 @@ class VllmEngine(Engine):
                 made_with.setdefault("max_num_seqs", batch_size)
             if base:
                 rank = json.loads((Path(model) / "adapter_config.json").read_text("utf-8"))["r"]
-                # vLLM makes room for these ranks alone.
+                # vLLM accepts only these maximum ranks.
                 room = next((r for r in (8, 16, 32, 64, 128, 256, 320) if r >= rank), 512)
                 made_with = {"enable_lora": True, "max_lora_rank": room} | made_with
                 own = has_tokenizer(Path(model))
@@ -156,7 +155,7 @@ class VllmEngine(Engine):
     def __exit__(self, *exception: object) -> None:
         self._engine.shutdown(timeout=0)
         self._loop.close()
-        # Its finalizer would run when the interpreter is half gone.
+        # Otherwise its finalizer would run during the interpreter's shutdown.
         del self._engine
         gc.collect()
         self._to_close.close()
@@ -171,13 +170,15 @@ class VllmEngine(Engine):
     ) -> Completed[K]:
         """Complete prompts; see `Engine.complete`.
 
-        A conversation that the model's context has no room for gives empty, truncated completions.
+        A conversation that exceeds the model's context gets empty, truncated completions.
+
+        Raises:
+            RzeroError: vLLM fails.
         """
-        # One greedy completion is all there are.
-        drawn = sampling.n if sampling.temperature else 1
+        n = sampling.n if sampling.temperature else 1  # greedy completions are identical
         chats, raws = (
             self._params(
-                n=drawn,
+                n=n,
                 temperature=sampling.temperature,
                 top_p=sampling.top_p,
                 top_k=sampling.top_k,
@@ -191,7 +192,7 @@ class VllmEngine(Engine):
             for raw in (False, True)
         )
 
-        def begin(number: int, prompt: Prompt) -> Future[list[Completion]]:
+        def start(number: int, prompt: Prompt) -> Future[list[Completion]]:
             tokens = chat.encode(self.tokenizer, prompt, self._template_args)
             params = chats
             if isinstance(prompt, str):
@@ -204,8 +205,8 @@ class VllmEngine(Engine):
                 params.seed = derived_seed(sampling.seed, number) & 0x7FFFFFFF
             return self._loop.submit(self._complete(tokens, params))
 
-        times, window = sampling.n // drawn, _FULL * max(1, self._sequences // drawn)
-        yield from as_they_finish(asked, begin, window=window, times=times, done=done, keep=keep)
+        times, window = sampling.n // n, _FULL * max(1, self._sequences // n)
+        yield from as_they_finish(asked, start, window=window, times=times, done=done, keep=keep)
 
     async def _complete(self, tokens: list[int], params: Any) -> list[Completion]:
         if len(tokens) >= self._longest:
@@ -234,17 +235,17 @@ async def _start(made_with: dict[str, Any]) -> Any:
     from vllm import AsyncEngineArgs
     from vllm.v1.engine.async_llm import AsyncLLM
 
-    # A Ctrl-C on the terminal reaches every process of the group. vLLM's end at it, and that would
-    # look like a failure before we have heard of it, or where we go on, as in the background of a
-    # script. They inherit what this thread, which begins them, has blocked, and leave it so. Before
-    # that begins a process that lifts the block when it has been begun.
+    # Ctrl-C reaches every process of the terminal's group. vLLM's processes would end and look like
+    # a failure, perhaps before we handle the signal, or although we ignore it as a background job.
+    # So this thread blocks SIGINT, and the processes it starts inherit that. The resource tracker
+    # starts before: on its own start it would unblock the signal.
     resource_tracker.ensure_running()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     return AsyncLLM.from_engine_args(AsyncEngineArgs(**made_with))
 
 
 def _defaults(model: str, seed: int) -> dict[str, Any]:
-    """What we ask of vLLM where the user does not say otherwise."""
+    """Return the default engine arguments."""
     from vllm.platforms import current_platform
 
     common = {
@@ -253,13 +254,13 @@ def _defaults(model: str, seed: int) -> dict[str, Any]:
         "disable_log_stats": True,
         "use_tqdm_on_load": False,
         "trust_remote_code": False,
-        "load_format": "safetensors",  # "auto" reads pickles where there is nothing else
+        "load_format": "safetensors",  # "auto" falls back to pickles
         "enable_prefix_caching": True,
     }
     if not current_platform.is_cpu():
         return common
-    # As the transformers engine on the CPU: bfloat16 is emulated, slowly, where the processor has
-    # no instructions for it. Compiling takes longer than most runs here.
+    # As in the transformers engine: bfloat16 is slow on processors without instructions for it.
+    # Compiling takes longer than most runs on a CPU.
     on_cpu = {"dtype": "float32", "enforce_eager": True}
     if "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
         on_cpu["kv_cache_memory_bytes"] = _CPU_KV_CACHE
@@ -268,16 +269,19 @@ def _defaults(model: str, seed: int) -> dict[str, Any]:
 
 @contextmanager
 def _printing_to(log: IO[bytes], model: str) -> Iterator[None]:
-    """Keep what vLLM and its processes print off the terminal; a failure is told in one line.
+    """Redirect the output of vLLM and its processes to `log`, and report a failure in one line.
 
-    They write to file descriptors 1 and 2 whatever they are told, and go on doing so to their end,
-    so both lead to `log` while they are started. RZERO_DEBUG leaves them alone.
+    They write to file descriptors 1 and 2 regardless of settings until they exit, so both are
+    redirected while they start. With RZERO_DEBUG nothing is redirected.
+
+    Raises:
+        RzeroError: vLLM cannot start.
     """
     if os.environ.get("RZERO_DEBUG") or "--debug" in sys.argv:
         yield
         return
     kept = {number: os.dup(number) for number in (1, 2)}
-    _lead({1: log.fileno(), 2: log.fileno()})
+    _redirect({1: log.fileno(), 2: log.fileno()})
     try:
         yield
     except RzeroError:
@@ -285,19 +289,19 @@ def _printing_to(log: IO[bytes], model: str) -> Iterator[None]:
     except Exception as error:
         reason = _reason(log) or f"{type(error).__name__}: {error}"
         raise RzeroError(
-            f"vLLM cannot be started with {model}: {' '.join(reason.split())[:400]} "
-            "(RZERO_DEBUG=1 shows all it prints)"
+            f"vLLM cannot start with {model}: {' '.join(reason.split())[:400]} "
+            "(RZERO_DEBUG=1 shows its full output)"
         ) from error
     finally:
-        # In this process it would report its own shutdown as an error.
+        # It would report its normal shutdown as an error.
         logging.getLogger("vllm").setLevel(logging.CRITICAL)
-        _lead(kept)
+        _redirect(kept)
         for number in kept.values():
             os.close(number)
 
 
-def _lead(descriptors: Mapping[int, int]) -> None:
-    """Let each file descriptor lead where another one does, from here on."""
+def _redirect(descriptors: Mapping[int, int]) -> None:
+    """Redirect each file descriptor to another one."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
@@ -306,7 +310,7 @@ def _lead(descriptors: Mapping[int, int]) -> None:
 
 
 def _reason(log: IO[bytes]) -> str | None:
-    """The first error in what vLLM printed that says why."""
+    """Return the first error in vLLM's output that gives a reason."""
     log.seek(0)
     found = _ERROR.findall(log.read().decode("utf-8", "replace"))
     return next(

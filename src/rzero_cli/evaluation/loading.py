@@ -185,8 +185,8 @@ def _load_all(
             if not kinds & set(_ABSENT):
                 raise RzeroError(f"--tasks {name}: cannot be loaded: {reason}") from error
             said = _said(manager, name)
-            files = (said.get("dataset_kwargs") or {}).get("data_files")
-            absent[name] = str(files or said.get("dataset_path") or reason)
+            source = (said.get("dataset_kwargs") or {}).get("data_files")
+            absent[name] = str(source or said.get("dataset_path") or reason)
     if absent:
         what = ", ".join(f"{name} ({source})" for name, source in absent.items())
         line = " ".join(f"--data-file {name}=FILE" for name in absent)
