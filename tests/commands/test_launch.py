@@ -38,7 +38,7 @@ def test_launch_options_are_checked_before_the_launch(
     assert "divide the 96 rollouts" in refuse("--processes", "2")
     assert "shipped: cpu, ddp, fsdp2, fsdp2-nodes, zero3" in refuse("--accelerate", "nothing")
     (tmp_path / "empty.yaml").touch()
-    assert "no accelerate configuration" in refuse("--accelerate", "empty.yaml")
+    assert "not an accelerate configuration" in refuse("--accelerate", "empty.yaml")
     (tmp_path / "bare.yaml").write_text("use_cpu: true\n")
     assert "add --processes" in refuse("--accelerate", "bare.yaml")
     few = ("--per-device", "48", "--processes", "4")

@@ -55,7 +55,7 @@ def test_dry_run_table_reports_layouts_that_do_not_divide(rzero: Rzero) -> None:
     first, second, third, *_ = ended.lines
     assert first == "challenge Qwen/Qwen3-4B-Base: 4,022.5 million parameters"
     assert second.startswith("5 steps x 32 updates = 160 updates; 10,240 rollouts")
-    assert third.endswith("102,400 answers (10 a rollout), at most 419,430,400 tokens")
+    assert third.endswith("102,400 answers (10 per rollout), at most 419,430,400 tokens")
     assert "4 GPUs: --per-device 32 does not divide the 16 rollouts" in ended.stdout
     (row,) = [line.split() for line in ended.lines if line.startswith("weights  ")]
     assert row == ["weights", "15.0"]

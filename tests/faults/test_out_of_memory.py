@@ -102,8 +102,8 @@ def test_training_out_of_memory_continues_with_fewer_rollouts_per_pass(
     command = ["train-solver", "t.jsonl", "--solver", str(small_base), *sizes, *rest, "--quiet"]
     ended = limited(tmp_path, 250, *command, "-o", "out")
     assert ended.status == 1, ended.stderr
-    assert ended.stderr.startswith("rzero: out of memory: lower --per-device or give --gradient-c")
-    assert "--resume goes on from the last saved step" in ended.stderr
+    assert ended.stderr.startswith("rzero: out of memory: lower --per-device or use --gradient-ch")
+    assert "continue from the last saved step with --resume" in ended.stderr
     assert ended.stderr.count("\n") == 1, ended.stderr
     assert (tmp_path / "out.part" / "checkpoints" / "checkpoint-1").is_dir()
 

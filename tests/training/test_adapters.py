@@ -1,4 +1,4 @@
-"""LoRA adapters through a whole chain: real trainings, and every stage on their results."""
+"""LoRA adapters through a chain of real trainings, and every stage on the results."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def log_of(folder: Path) -> list[dict[str, float]]:
 
 
 def started_at_itself(folder: Path) -> bool:
-    """Whether the KL was 0 before the first update, and not for want of being computed."""
+    """Return whether the KL was 0 before the first update, but not throughout."""
     kl = [step["kl"] for step in log_of(folder)]
     return abs(kl[0]) < 1e-6 and max(kl) > 1e-6
 
 
 @pytest.fixture(scope="module")
 def chain(small_base: Path, forks: ForkServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `base`, an adapter `first` on it, one trained on from that, `second`, and all
-    weights trained from `first`, `full`; each trained by the command, in that folder."""
+    """A directory with `base`, an adapter `first` on it, `second`, which continues `first`, and
+    `full`, all weights trained from `first`; each trained by the command in that directory."""
     folder = tmp_path_factory.mktemp("chain")
     (folder / "base").symlink_to(small_base)
     rows = [
@@ -86,7 +86,7 @@ def test_full_training_from_an_adapter_gives_an_ordinary_checkpoint(chain: Path)
     names = {path.name for path in (chain / "full").iterdir()}
     assert {"config.json", "model.safetensors"} <= names
     assert not names & {"start", ".start", "adapter_config.json", "ref"}
-    # It went on from the adapter's weights, not from its base's.
+    # It started from the adapter's weights, not from its base's.
     from rzero_cli.engines.transformers import load_model
 
     merged, trained = load_model(str(chain / "first")).state_dict(), weights(chain / "full")
@@ -97,7 +97,7 @@ def test_full_training_from_an_adapter_gives_an_ordinary_checkpoint(chain: Path)
 
 @pytest.mark.slow
 def test_merged_model_has_the_adapters_logits(rzero, chain: Path, tmp_path: Path) -> None:
-    """They answer with the same logits as peft's own model, and the command leaves a record."""
+    """The logits equal those of peft's model, and the command writes a record."""
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
@@ -123,16 +123,18 @@ def test_merged_model_has_the_adapters_logits(rzero, chain: Path, tmp_path: Path
 
 @pytest.mark.slow
 def test_every_stage_takes_an_adapter(rzero, chain: Path, tmp_path: Path) -> None:
-    """From a folder in which the base has no name; an adapter without its own tokenizer, too."""
+    """In a directory without the base; the adapter may lack its own tokenizer."""
     bare = tmp_path / "bare"
     bare.mkdir()
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         (bare / name).write_bytes((chain / "first" / name).read_bytes())
-    drawn = rzero("sample", "--challenger", bare, "-n", "8", "--preset", "tiny")
-    assert drawn.status == 0, drawn.stderr
+    sampled = rzero("sample", "--challenger", bare, "-n", "8", "--preset", "tiny")
+    assert sampled.status == 0, sampled.stderr
     (tmp_path / "q.jsonl").write_text('{"question": "reverse the digits of 123"}\n')
-    told = rzero("label", "q.jsonl", "--solver", chain / "first", "--m", "4", "--preset", "tiny")
-    assert told.status == 0, told.stderr
+    labelled = rzero(
+        "label", "q.jsonl", "--solver", chain / "first", "--m", "4", "--preset", "tiny"
+    )
+    assert labelled.status == 0, labelled.stderr
     done = rzero(
         *("challenge", "--challenger", chain / "first", "--solver", chain / "second"),
         *("-o", "c", *PLAN, *LORA, "--solver-max-tokens", "24"),
@@ -145,7 +147,7 @@ def test_every_stage_takes_an_adapter(rzero, chain: Path, tmp_path: Path) -> Non
 def test_interrupted_adapter_training_resumes_from_its_own_weights(
     rzero, forks: ForkServer, chain: Path, tmp_path: Path
 ) -> None:
-    """And not from those of the reference beside it, to which the KL stays."""
+    """It does not resume from the reference's copy next to them, which the KL still uses."""
     command = ["train-solver", chain / "train.jsonl", "--solver", chain / "first", *PLAN, *LORA]
     command += ["--steps", "8"]
     assert rzero(*command, "-o", "whole").status == 0
@@ -185,7 +187,7 @@ def test_adapter_errors_are_one_line(
         (adapter / "adapter_config.json").write_text(json.dumps(declared))
         return refused("train-solver", "t", "--solver", "adapter", "-o", "s", *options)
 
-    shape = "an adapter of --lora-r 16 --lora-alpha 32"
+    shape = "an adapter with --lora-r 16 --lora-alpha 32"
     assert shape in refuse("--lora-r", "8")
     assert shape in refuse("--lora-r", "16", "--lora-alpha", "16")
     assert "t: no such file" in refuse("--lora-r", "16")

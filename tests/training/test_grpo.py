@@ -1,4 +1,4 @@
-"""Real TRL trainings of both roles, on a model small enough to train in seconds."""
+"""Real TRL trainings of both roles on a model that trains in seconds."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def train_solver(rzero, base: Path, data: Path, out: Path, *options: str):
 
 @pytest.fixture(scope="module")
 def one_label(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Forty questions of one kind, with their true answers as labels."""
+    """Return forty questions of one kind with their true answers as labels."""
     path = tmp_path_factory.mktemp("labels") / "train.jsonl"
     rows = [
         {"question": f"reverse the digits of {n}", "answer": str(n)[::-1]} for n in range(400, 440)
@@ -79,7 +79,7 @@ def test_solver_reward_rises_in_training(
 def test_step_makes_planned_updates_and_kl_starts_at_zero(
     rzero, small_base: Path, one_label: Path, tmp_path: Path
 ) -> None:
-    """The reference is the model each stage started from, also in the second iteration."""
+    """The reference is the model that each stage started from, in the second iteration, too."""
     plan = ["--steps", "2", "--prompts", "8", "--batch", "2", "--group", "4"]
     model = small_base
     for iteration in (1, 2):
@@ -92,7 +92,7 @@ def test_step_makes_planned_updates_and_kl_starts_at_zero(
             assert done.status == 0, done.stderr
             log = log_of(out)
             assert [step["update"] for step in log] == list(range(1, 2 * 4 + 1))
-            # Rollouts are drawn once a step: their figures come with its first update.
+            # Rollouts are sampled once per step: their metrics come with its first update.
             assert [step["update"] for step in log if "reward" in step] == [1, 5]
             assert abs(log[0]["kl"]) < 1e-6
             assert max(step["kl"] for step in log) > 1e-6
@@ -104,7 +104,7 @@ def test_step_makes_planned_updates_and_kl_starts_at_zero(
 
 def test_step_metrics_are_logged(rzero, small_base: Path, one_label: Path, tmp_path: Path) -> None:
     plan = ["--steps", "2", "--prompts", "4", "--batch", "2", "--group", "4"]
-    plan += ["--report-to", "tensorboard", "--log-file", "figures.jsonl"]
+    plan += ["--report-to", "tensorboard", "--log-file", "metrics.jsonl"]
     assert challenge(rzero, small_base, tmp_path / "c", *plan).status == 0
     step = log_of(tmp_path / "c")[0]
     wanted = {"reward", "valid", "p_hat", "r_unc", "r_rep", "clusters", "largest_cluster"}
@@ -124,26 +124,26 @@ def test_step_metrics_are_logged(rzero, small_base: Path, one_label: Path, tmp_p
         assert len(logged) > 50
         for place, value in logged.items():
             assert reported[place] == pytest.approx(value, rel=1e-5, abs=1e-9), place
-        # The checkpoint is what it is without what is told of it.
+        # Trackers and logs are not part of the checkpoint.
         record = json.loads((tmp_path / name / "rzero.json").read_text())
         assert not record["settings"].keys() & {"report_to", "log_file"}
         shutil.rmtree(tmp_path / name / "tensorboard")
         assert content_hash(tmp_path / name) == record["sha256"]
-    lines = [json.loads(line) for line in (tmp_path / "figures.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["event"] for line in lines] == ["start", *["update"] * 4, "end"] * 2
     for name, stage in zip("cs", (lines[:6], lines[6:]), strict=True):
         assert {line["output"] for line in stage} == {str(tmp_path / name)}
         assert [line["step"] for line in stage[1:-1]] == [1, 1, 2, 2]
-        for update, figures in zip(stage[1:-1], log_of(tmp_path / name), strict=True):
-            assert figures.items() <= update.items()
-            assert (update["done"], update["total"]) == (figures["update"], 4)
+        for update, metrics in zip(stage[1:-1], log_of(tmp_path / name), strict=True):
+            assert metrics.items() <= update.items()
+            assert (update["done"], update["total"]) == (metrics["update"], 4)
         assert {"reward", "kl", "entropy", "zero-variance", "length"} < stage[-1].keys()
         assert stage[-1]["status"] == 0
     assert {"r_unc", "r_rep", "valid"} < lines[5].keys()
 
 
 def scalars_of(folder: Path) -> dict[tuple[str, int], float]:
-    """What TensorBoard itself reads in its folder, by name and update."""
+    """Return the scalars that TensorBoard reads, by name and update."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     read = EventAccumulator(str(folder))
@@ -156,7 +156,7 @@ def scalars_of(folder: Path) -> dict[tuple[str, int], float]:
 
 
 def test_training_reward_equals_rzero_score(rzero, small_base: Path, tmp_path: Path) -> None:
-    """The Challenger's reward function over real completions equals `rzero score` on them."""
+    """The Challenger's reward function equals `rzero score` on the same completions."""
     from types import SimpleNamespace
 
     from rzero_cli.engines import Sampling, derived_seed
@@ -174,8 +174,8 @@ def test_training_reward_equals_rzero_score(rzero, small_base: Path, tmp_path: P
         function = challenger_reward(solver, seed=3, bleu="13a", rule="paper")
         state = SimpleNamespace(global_step=7)
         rewards = function(texts, trainer_state=state, log_metric=seen.__setitem__)
-        asked = [question for question in questions if question is not None]
-        labelled = list(solver.label(asked, seed=derived_seed(3, 7, 0)))
+        valid = [question for question in questions if question is not None]
+        labelled = list(solver.label(valid, seed=derived_seed(3, 7, 0)))
     p_hats = [v.vote.p_hat for v in labelled]
     p_hats.insert(2, None)
     expected = challenger_rewards(questions, p_hats)
@@ -201,7 +201,7 @@ def test_interrupted_training_resumes_to_the_same_weights(
     assert train_solver(rzero, small_base, one_label, whole, *plan).status == 0
 
     command = ["train-solver", one_label, "--solver", small_base, "-o", broken, *FAST]
-    command += ["--beta", "0.001", "--top-p", "1", *plan, "--log-file", tmp_path / "figures"]
+    command += ["--beta", "0.001", "--top-p", "1", *plan, "--log-file", tmp_path / "metrics"]
     errors = tmp_path / "errors"
     running = forks.start(command, cwd=tmp_path, stderr=errors)
     part = tmp_path / "broken.part"
@@ -218,16 +218,16 @@ def test_interrupted_training_resumes_to_the_same_weights(
     again = train_solver(rzero, small_base, one_label, broken, *plan)
     assert again.status == 2
     assert "--resume" in again.stderr
-    # All that is trained depends on how the rollouts are sampled.
+    # Another batch size samples other rollouts, so the weights would differ.
     other = train_solver(
         rzero, small_base, one_label, broken, *plan, "--batch-size", "7", "--resume"
     )
     assert (other.status, "other settings (batch_size)" in other.stderr) == (2, True), other.stderr
-    goes_on = ["--resume", "--log-file", str(tmp_path / "figures")]
-    done = train_solver(rzero, small_base, one_label, broken, *plan, *goes_on)
+    resume = ["--resume", "--log-file", str(tmp_path / "metrics")]
+    done = train_solver(rzero, small_base, one_label, broken, *plan, *resume)
     assert done.status == 0, done.stderr
     assert [s["update"] for s in log_of(broken)] == [s["update"] for s in log_of(whole)]
-    lines = [json.loads(line) for line in (tmp_path / "figures").read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / "metrics").read_text().splitlines()]
     assert [line["status"] for line in lines if line["event"] == "end"] == [130, 0]
     last = lines[[line["event"] for line in lines].index("end") + 2 : -1]
     assert [line["update"] for line in last] == list(range(last[0]["update"], 25))
@@ -258,7 +258,7 @@ def test_trained_checkpoint_is_complete_without_pickles(
     assert train_solver(rzero, small_base, one_label, out, *plan, "--force").status == 0
 
 
-def test_empty_training_set_is_refused_and_a_small_one_repeated(
+def test_empty_training_set_is_an_error_and_a_small_one_is_repeated(
     rzero, small_base: Path, one_label: Path, tmp_path: Path
 ) -> None:
     empty = tmp_path / "empty.jsonl"
@@ -299,14 +299,14 @@ def test_dry_run_prints_the_plan_and_trains_nothing(
 ) -> None:
     done = challenge(rzero, small_base, tmp_path / "c", "--dry-run")
     assert done.status == 0, done.stderr
-    # The paper's Challenger: 5 steps, 32 updates each, 2,048 rollouts a step.
+    # The paper's Challenger: 5 steps, 32 updates each, 2,048 rollouts per step.
     assert "5 steps x 32 updates = 160 updates; 10,240 rollouts" in done.stdout
     assert "peak, checkpointed" in done.stdout
     assert not (tmp_path / "c").exists()
 
 
 def test_allow_empty_copies_the_solver(rzero, small_base: Path, tmp_path: Path) -> None:
-    """So that a baseline whose Challenger asks nothing worth keeping does not end the loop."""
+    """A baseline whose Challenger generates nothing worth keeping must not end the loop."""
     empty, out = tmp_path / "empty.jsonl", tmp_path / "same"
     empty.touch()
     plan = ["--steps", "1", "--prompts", "4", "--batch", "4", "--group", "2"]
@@ -328,7 +328,7 @@ def test_training_uses_template_arguments_and_end_tokens(
     template = base / "chat_template.jinja"
     text = template.read_text().replace("'<eos>'", "'<|solver|>'")
     template.write_text("{% if twice %}1234{% endif %}" + text)
-    (base / "rzero.json").unlink()  # it tells what was there before
+    (base / "rzero.json").unlink()  # it has the hash of the original files
     plan = ["--steps", "1", "--prompts", "2", "--batch", "2", "--group", "4"]
     tokens = {}
     for value in ("false", "true"):
@@ -349,7 +349,7 @@ def test_gradient_checkpointing_trains_the_same_weights(
     rzero, small_base: Path, one_label: Path, tmp_path: Path
 ) -> None:
     plan = ["--steps", "2", "--prompts", "4", "--batch", "2", "--group", "4"]
-    for name, options in (("kept", []), ("again", ["--gradient-checkpointing"])):
+    for name, options in (("kept", []), ("recomputed", ["--gradient-checkpointing"])):
         done = train_solver(
             rzero,
             small_base,
@@ -364,7 +364,7 @@ def test_gradient_checkpointing_trains_the_same_weights(
         settings = json.loads((tmp_path / name / "rzero.json").read_text())["settings"]
         assert settings["gradient_checkpointing"] is (True if options else None)
     one, other, base = (
-        weights(path) for path in (tmp_path / "kept", tmp_path / "again", small_base)
+        weights(path) for path in (tmp_path / "kept", tmp_path / "recomputed", small_base)
     )
     assert all(one[name].allclose(other[name], atol=1e-6) for name in one)
     assert not any(one[name].equal(base[name]) for name in one)
@@ -374,8 +374,8 @@ def test_gradient_checkpointing_option_reaches_trl(tmp_path: Path) -> None:
     from rzero_cli.training.config import trl_config
 
     plan = make_plan(steps=1, prompts=4, batch=4, group=4, max_tokens=8)
-    asked = {None: False, True: True, False: False}  # on a CPU
-    for option, expected in asked.items():
+    cases = {None: False, True: True, False: False}  # on a CPU
+    for option, expected in cases.items():
         hardware = group(Hardware, gradient_checkpointing=option)
         config = trl_config(
             plan, group(Grpo), hardware, group(SamplingOptions), seed=0, states=tmp_path
@@ -394,6 +394,6 @@ def test_optimizer_option_changes_the_weights(
     one, other = weights(tmp_path / "adamw_torch_fused"), weights(tmp_path / "adafactor")
     assert not all(one[name].allclose(other[name], atol=1e-4) for name in one)
     command = ["train-solver", str(one_label), "--solver", str(small_base), "-o", "s", *plan]
-    assert "it knows adamw_8bit" in refused(*command, "--optim", "adam8bit")
+    assert "known: adamw_8bit" in refused(*command, "--optim", "adam8bit")
     if find_spec("bitsandbytes") is None:
         assert "pip install bitsandbytes" in refused(*command, "--optim", "adamw_8bit")

@@ -1,4 +1,4 @@
-"""The estimate of a training's memory: by hand, against autograd, against a real training."""
+"""The memory estimate, compared with a hand calculation, autograd and a real training."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TOY = Model(
 
 
 def parts(model: Model, layout: Layout, **kwargs: Any) -> dict[str, float]:
-    """Bytes."""
+    """Return the estimate in bytes."""
     found = estimate(model, layout, batch_size=4, prompt_tokens=6, **kwargs)
     return {name: size * GIB for name, size in found.items()}
 
@@ -43,8 +43,9 @@ def parts(model: Model, layout: Layout, **kwargs: Any) -> dict[str, float]:
 def test_memory_estimate_by_hand() -> None:
     plan = make_plan(steps=1, prompts=4, batch=4, group=2, max_tokens=2, per_device=2, processes=4)
     found = parts(TOY, Layout(plan))
-    # 2 rollouts of 8 tokens; 26 x 2 + 8 x (4 + 3) + 2 x 8 = 124 bytes a token and block, 8 more for
-    # a checkpoint, 24 for the ends; tiles of 16 x 10, the gradients of the head and of its input.
+    # 2 rollouts of 8 tokens. Bytes per token and block: 26 x 2 + 8 x (4 + 3) + 2 x 8 = 124, and 8
+    # for a checkpoint; 24 for embeddings and the last norm. Tiles of 16 x 10 logits; gradients of
+    # the head and of its input.
     assert found == pytest.approx(
         {
             "weights": 400,
@@ -84,17 +85,17 @@ def test_memory_estimate_of_a_frozen_solver_and_vllm() -> None:
     alone = parts(TOY, Layout(plan))
     served = parts(TOY, Layout(plan), generates=False)
     assert served["rollouts"] == 0
-    beside = parts(TOY, Layout(plan), generates=False, solver=TOY, solver_tokens=10**6, vllm=1.0)
-    assert beside["frozen Solver"] == pytest.approx(200)
-    assert beside["vLLM"] == pytest.approx(GIB)
-    # Its cache is the largest of the phases, and so a part of the peak.
-    assert beside["Solver's answers"] == pytest.approx(4 * (10**6 + 6) * 8)
+    together = parts(TOY, Layout(plan), generates=False, solver=TOY, solver_tokens=10**6, vllm=1.0)
+    assert together["frozen Solver"] == pytest.approx(200)
+    assert together["vLLM"] == pytest.approx(GIB)
+    # Its cache is the largest phase and therefore part of the peak.
+    assert together["Solver's answers"] == pytest.approx(4 * (10**6 + 6) * 8)
     stays = sum(alone[name] for name in ("weights", "gradients", "optimizer", "reference"))
-    assert beside["peak"] == pytest.approx(stays + 200 + GIB + beside["Solver's answers"])
+    assert together["peak"] == pytest.approx(stays + 200 + GIB + together["Solver's answers"])
 
 
 def saved_by_autograd(shape: dict[str, Any], *, autocast: bool, checkpointing: bool) -> float:
-    """Bytes that a pass of TRL's patched model keeps for the backward pass, without weights."""
+    """Return the bytes, without weights, that a pass of TRL's patched model saves for backward."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
     from trl.trainer.utils import add_fused_lm_head
@@ -110,7 +111,9 @@ def saved_by_autograd(shape: dict[str, Any], *, autocast: bool, checkpointing: b
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
         place = tensor.untyped_storage().data_ptr()
-        if place not in owned and tuple(tensor.shape) not in weights:  # nor copies in 16 bits
+        if (
+            place not in owned and tuple(tensor.shape) not in weights
+        ):  # neither weights nor their 16-bit copies
             saved[place] = tensor
         return tensor
 
@@ -143,7 +146,7 @@ def test_activation_estimate_equals_what_autograd_saves(
     )
     layout = Layout(plan, autocast=autocast, checkpointing=checkpointing)
     expected = estimate(model, layout, batch_size=1, prompt_tokens=10)["activations"] * GIB
-    if checkpointing:  # the block that is computed again is not there yet
+    if checkpointing:  # no block is being recomputed yet
         without = Layout(plan, autocast=autocast, checkpointing=False)
         kept = estimate(model, without, batch_size=1, prompt_tokens=10)["activations"] * GIB
         expected -= (kept - ROLLOUTS * TOKENS * 12 * 96) / 5
@@ -153,9 +156,9 @@ def test_activation_estimate_equals_what_autograd_saves(
 
 @pytest.mark.slow
 def test_real_training_takes_the_estimated_memory() -> None:
-    """Two processes, so that DDP's buckets are among it; `make bench` has more sizes.
+    """Two processes, which includes DDP's buckets; `make bench` has more sizes.
 
-    Up to a tenth more is for what is small and not counted.
+    The tolerance covers small allocations that the estimate does not count.
     """
     shape = {"model_type": "qwen3", "hidden_size": 512, "intermediate_size": 1536}
     shape |= {"num_hidden_layers": 8, "num_attention_heads": 8, "num_key_value_heads": 2}
@@ -168,7 +171,7 @@ def test_real_training_takes_the_estimated_memory() -> None:
         command, env=environment, capture_output=True, text=True, check=False, timeout=300
     )
     assert ended.returncode == 0, ended.stderr
-    shares = [json.loads(line) for line in ended.stdout.splitlines() if line.startswith("{")]
-    assert len(shares) == 2
-    for found in shares:
+    estimates = [json.loads(line) for line in ended.stdout.splitlines() if line.startswith("{")]
+    assert len(estimates) == 2
+    for found in estimates:
         assert 0.95 < found["measured"] / found["estimated"] < 1.1, found

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rzero_cli.training.challenger import share_out
+from rzero_cli.training.challenger import split_evenly
 
 HELPERS = Path(__file__).parents[1] / "helpers"
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
@@ -22,7 +22,7 @@ PLAN = ["--prompts", "4", "--batch", "4", "--group", "4", "--learning-rate", "1e
 PLAN += ["--max-tokens", "24", "--beta", "0.001", "--top-p", "1", "--batch-size", "256"]
 
 
-def begin(folder: Path, *command: object) -> subprocess.Popen[str]:
+def start(folder: Path, *command: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*map(str, command)],
         cwd=folder,
@@ -34,13 +34,13 @@ def begin(folder: Path, *command: object) -> subprocess.Popen[str]:
 
 
 def run(folder: Path, *command: object, input: str = "") -> tuple[int, str, str]:
-    running = begin(folder, *command)
+    running = start(folder, *command)
     stdout, stderr = running.communicate(input, timeout=240)
     return running.returncode, stdout, stderr
 
 
 def ours(stderr: str) -> list[str]:
-    """What rzero itself says, of what is on standard error."""
+    """Return rzero's own lines on standard error."""
     names = ("rzero: ", "challenge: ", "train-solver: ")
     return [line for line in stderr.splitlines() if line.startswith(names)]
 
@@ -59,39 +59,39 @@ def labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_questions_are_divided_evenly_among_ranks(
     questions: list[str | None], processes: int
 ) -> None:
-    shares = share_out(questions, processes)
-    asked = [i for i, question in enumerate(questions) if question is not None]
-    assert sorted(chain.from_iterable(shares)) == asked
-    assert all(share == sorted(share) for share in shares)
-    sizes = [len(share) for share in shares]
+    parts = split_evenly(questions, processes)
+    valid = [i for i, question in enumerate(questions) if question is not None]
+    assert sorted(chain.from_iterable(parts)) == valid
+    assert all(part == sorted(part) for part in parts)
+    sizes = [len(part) for part in parts]
     assert max(sizes) - min(sizes) <= 1
-    # A share is longer than another by less than one question of the longest.
-    lengths = [sum(len(questions[i] or "") for i in share) for share in shares]
+    # Total lengths differ by at most the longest question.
+    lengths = [sum(len(questions[i] or "") for i in part) for part in parts]
     assert max(lengths) - min(lengths) <= max((len(q) for q in questions if q), default=0)
 
 
 @pytest.mark.slow
 def test_ranks_reward_the_whole_batch_together(small_base: Path, tmp_path: Path) -> None:
-    """Penalties and clusters are those of the whole batch, and the Solver's work is halved."""
+    """Penalties and clusters cover the whole batch, and each rank answers half the questions."""
     script = [HELPERS / "reward_one_batch.py", small_base, tmp_path]
     for command in ([sys.executable], TORCHRUN):
         status, _, errors = run(tmp_path, *command, *script)
         assert status == 0, errors
-    told = {p.stem: json.loads(p.read_text()) for p in tmp_path.glob("*.json")}
-    one, parts = told["0-of-1"], [told["0-of-2"], told["1-of-2"]]
-    # Three of the eight are one cluster, of which one process has one and the other two.
+    results = {p.stem: json.loads(p.read_text()) for p in tmp_path.glob("*.json")}
+    one, parts = results["0-of-1"], [results["0-of-2"], results["1-of-2"]]
+    # Three of the eight form a cluster; one process has one of them and the other two.
     assert one["figures"]["clusters"] == 3
     assert [one["rewards"][i] for i in (3, 4, 5, 6, 7)] == [-3 / 8, -3 / 8, -1 / 8, -1 / 8, -3 / 8]
     assert [*parts[0]["rewards"], *parts[1]["rewards"]] == one["rewards"]
     assert all(part["figures"] == one["figures"] for part in parts)
-    # One process wrote a single question and the other four: they answer three and two.
+    # One process generated one question and the other four: they answer three and two.
     assert sorted(part["asked"] for part in parts) == [2, 3]
     assert one["asked"] == 5
 
 
 @pytest.mark.slow
 def test_two_ranks_train_the_same_weights_as_one(small_base: Path, tmp_path: Path) -> None:
-    """On the same completions, for both roles."""
+    """Train on the same completions, for both roles."""
     from safetensors.torch import load_file
 
     for name, command in (("one", [sys.executable]), ("two", TORCHRUN)):
@@ -115,9 +115,9 @@ def test_challenge_starts_its_own_processes(rzero, small_base: Path, tmp_path: P
     )
     assert done.status == 0, done.stderr
     assert done.stdout == ""
-    said = done.stderr.splitlines()
-    assert said == ours(done.stderr)  # nothing of a launcher, and each line once
-    assert [line.split(":")[1].split(" ")[1] for line in said] == ["loading", "2", "step", "step"]
+    lines = done.stderr.splitlines()
+    assert lines == ours(done.stderr)  # no line of a launcher, and each line once
+    assert [line.split(":")[1].split(" ")[1] for line in lines] == ["loading", "2", "step", "step"]
     assert sorted(path.name for path in tmp_path.iterdir() if path.name[0] != ".") == ["c"]
     record = json.loads((tmp_path / "c" / "rzero.json").read_text())
     assert record["plan"]["processes"] == record["settings"]["processes"] == 2
@@ -131,10 +131,10 @@ def test_challenge_starts_its_own_processes(rzero, small_base: Path, tmp_path: P
 def test_train_solver_on_two_ranks_reads_a_pipe_and_resumes(
     small_base: Path, labels: Path, tmp_path: Path
 ) -> None:
-    """Begun by itself, continued under torchrun."""
+    """It starts with --processes and is continued under torchrun."""
     command = ["-m", "rzero_cli", "train-solver", "--solver", small_base, "-o", "s", *PLAN]
     command += ["--steps", "12"]
-    running = begin(tmp_path, sys.executable, *command, "--processes", "2")
+    running = start(tmp_path, sys.executable, *command, "--processes", "2")
     assert running.stdin is not None
     running.stdin.write(labels.read_text())
     running.stdin.close()
@@ -173,9 +173,9 @@ def test_error_of_one_rank_names_it_and_ends_all(
     small_base: Path, labels: Path, tmp_path: Path, where: str
 ) -> None:
     script = [HELPERS / "failing_rank.py", where, "train-solver", labels, "--solver", small_base]
-    begun = time.monotonic()
+    started = time.monotonic()
     status, _, stderr = run(tmp_path, *TORCHRUN, *script, "-o", "s", *PLAN, "--steps", "2")
-    assert time.monotonic() - begun < 60
+    assert time.monotonic() - started < 60
     assert status != 0
     reason = "--solver missing" if where == "early" else "no answer from this one"
     assert f"rzero: process 1: {reason}" in stderr

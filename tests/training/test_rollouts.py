@@ -1,4 +1,4 @@
-"""Where rollouts come from, and what TRL is given; choosing and refusing need no GPU."""
+"""The choice of the rollout engine, and TRL's configuration; no GPU is needed."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from rzero_cli.training.settings import Grpo, Hardware
 
 
 def choose(mode: str, *, processes: int = 1, **options: Any) -> Rollouts:
-    asked = {"endpoint": None, "memory": 0.3, "tensor_parallel_size": 1} | options
-    named = {f"rollout_{name}": value for name, value in asked.items()}
+    options = {"endpoint": None, "memory": 0.3, "tensor_parallel_size": 1} | options
+    named = {f"rollout_{name}": value for name, value in options.items()}
     return choose_rollouts(group(Hardware, rollouts=mode, **named), processes)
 
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Pretend a machine: with a GPU or without, vLLM installed or not."""
+    """Return a function that simulates a machine with or without a GPU and vLLM."""
 
     def pretend(*, gpu: bool, vllm: bool) -> None:
         monkeypatch.setattr("torch.cuda.is_available", lambda: gpu)
@@ -46,20 +46,20 @@ def test_auto_rollouts_use_vllm_with_a_gpu(machine) -> None:
     machine(gpu=False, vllm=True)
     chosen = choose("auto")
     assert chosen.mode == "transformers"
-    assert "rollouts come from transformers" in str(chosen.notice)
+    assert "transformers generates the rollouts" in str(chosen.notice)
     machine(gpu=True, vllm=True)
     assert choose("transformers") == Rollouts()
 
 
-def test_unavailable_rollouts_are_refused_with_the_reason(machine) -> None:
+def test_unavailable_rollouts_are_rejected_with_the_reason(machine) -> None:
     machine(gpu=True, vllm=True)
     server = choose("server", endpoint="http://10.0.0.1:8000")
     assert server == Rollouts("server", "http://10.0.0.1:8000", 0.3, 1)
     assert choose("colocate", tensor_parallel_size=2, processes=8).tensor_parallel_size == 2
     for mode, options, reason in (
         ("vllm", {}, "known: auto, transformers, colocate, server"),
-        ("server", {}, "needs --rollout-endpoint"),
-        ("auto", {"endpoint": "http://10.0.0.1:8000"}, "with --rollouts server only"),
+        ("server", {}, "requires --rollout-endpoint"),
+        ("auto", {"endpoint": "http://10.0.0.1:8000"}, "requires --rollouts server, not auto"),
         ("colocate", {"tensor_parallel_size": 2, "processes": 3}, "does not divide the 3"),
     ):
         with pytest.raises(UsageError, match=reason):
@@ -68,7 +68,7 @@ def test_unavailable_rollouts_are_refused_with_the_reason(machine) -> None:
     with pytest.raises(UsageError, match="pip install"):
         choose("colocate")
     machine(gpu=False, vllm=True)
-    with pytest.raises(UsageError, match="cannot take the new weights"):
+    with pytest.raises(UsageError, match="cannot load the new weights"):
         choose("colocate")
     with pytest.raises(UsageError, match="NCCL"):
         choose("server", endpoint="http://10.0.0.1:8000")
@@ -76,8 +76,8 @@ def test_unavailable_rollouts_are_refused_with_the_reason(machine) -> None:
 
 def test_rollout_errors_are_one_line(refused: Callable[..., str], tiny_model: Path) -> None:
     command = ["challenge", "--challenger", str(tiny_model), "--solver", str(tiny_model)]
-    said = refused(*command, "-o", "c", "--preset", "tiny", "--rollouts", "colocate")
-    assert said.startswith("--rollouts colocate: no GPU is here")
+    message = refused(*command, "-o", "c", "--preset", "tiny", "--rollouts", "colocate")
+    assert message.startswith("--rollouts colocate: no GPU, and on a CPU, vLLM cannot load")
 
 
 @pytest.mark.slow
@@ -98,8 +98,8 @@ def test_rollout_settings_reach_trl(tiny_model: Path, tmp_path: Path) -> None:
         for row in rows
     ]
     assert longest == len(as_trl[1]) > len(as_trl[0])
-    told = vllm_config(Rollouts("colocate", None, 0.4, 2), longest + plan.max_tokens)
-    config = trl_config(*options, **how, **told)
+    with_vllm = vllm_config(Rollouts("colocate", None, 0.4, 2), longest + plan.max_tokens)
+    config = trl_config(*options, **how, **with_vllm)
     assert (config.use_vllm, config.vllm_mode) == (True, "colocate")
     assert config.vllm_gpu_memory_utilization == 0.4
     assert config.vllm_tensor_parallel_size == 2
@@ -119,11 +119,11 @@ def test_rollouts_are_batched_for_transformers_only(monkeypatch) -> None:
 
     given: list[int] = []
 
-    def draw(self: Any, prompts: list[list[int]]) -> tuple[list[list[int]], list[float]]:
+    def generate(self: Any, prompts: list[list[int]]) -> tuple[list[list[int]], list[float]]:
         given.append(len(prompts))
         return prompts, [0.0] * len(prompts)
 
-    monkeypatch.setattr(GRPOTrainer, "_generate_single_turn", draw)
+    monkeypatch.setattr(GRPOTrainer, "_generate_single_turn", generate)
     trainer = object.__new__(grpo._Trainer)
     trainer._batch_size = 4
     trainer._tokenizer = SimpleNamespace(chat_template="its own")
@@ -164,5 +164,5 @@ def test_rollouts_on_a_cpu_with_vllm_use_transformers(
     )
     assert done.status == 0, done.stderr
     assert done.stdout == ""
-    assert done.stderr.count("rollouts come from transformers") == 1
+    assert done.stderr.count("transformers generates the rollouts") == 1
     assert (tmp_path / "c" / "model.safetensors").is_file()

@@ -23,8 +23,8 @@ def test_rows_are_laid_out_evenly() -> None:
     assert max(counts) - min(counts) <= 1
     assert laid_out != lay_out_rows(rows, plan, seed=1)
     large = [{"answer": str(i)} for i in range(100)]
-    drawn = lay_out_rows(large, plan, seed=0)
-    assert len({row["answer"] for row in drawn}) == 24
+    used = lay_out_rows(large, plan, seed=0)
+    assert len({row["answer"] for row in used}) == 24
 
 
 def test_shuffle_labels_permutes_the_labels() -> None:
@@ -45,15 +45,15 @@ def test_solver_reward_kinds(kind: str, expected: list[float]) -> None:
         assert reward(texts, ["12"] * 3, log_metric=lambda name, value: None) == expected
 
 
-def test_random_reward_is_repeatable_by_seed_and_update() -> None:
-    figures: dict[str, float] = {}
+def test_random_reward_depends_only_on_seed_and_update() -> None:
+    metrics: dict[str, float] = {}
     with Equivalence() as equivalence:
 
         def tossed(seed: int, update: int) -> list[float]:
             reward = solver_reward_function(equivalence, kind="random", seed=seed)
             state = SimpleNamespace(global_step=update)
             texts, labels = [r"\boxed{12}"] * 400, ["12"] * 400
-            return reward(texts, labels, trainer_state=state, log_metric=figures.__setitem__)
+            return reward(texts, labels, trainer_state=state, log_metric=metrics.__setitem__)
 
         first = tossed(0, 1)
         assert set(first) == {0.0, 1.0}
@@ -61,4 +61,4 @@ def test_random_reward_is_repeatable_by_seed_and_update() -> None:
         assert first == tossed(0, 1)
         assert first != tossed(0, 2)
         assert first != tossed(1, 1)
-    assert figures["agrees_with_label"] == 1, "what is logged is still the truth"
+    assert metrics["agrees_with_label"] == 1, "the logged agreement ignores the random reward"

@@ -1,4 +1,4 @@
-"""GRPO for both roles, by TRL: rewards, rollouts, adapters, processes, memory, checkpoints.
+"""GRPO for both roles with TRL: rewards, rollouts, adapters, processes, memory, checkpoints.
 
-What may live here trains, or plans a training. TRL is imported by the modules that train alone.
+This package trains or plans a training. Only the modules that train import TRL.
 """

@@ -1,9 +1,9 @@
-"""LoRA, by peft: where a training begins, what of it is trained, and what it leaves.
+"""LoRA adapters with peft: loading the initial policy, and cleaning up the checkpoint.
 
-The KL is always to the model that the stage started from. For a new adapter that is its base, which
-TRL reaches by switching the adapter off; for an adapter that is trained on, TRL keeps a copy of it;
-for all weights TRL reads the model a second time from its directory, so that an adapter has to be
-merged into one first.
+The KL's reference is always the model that the stage started from. For a new adapter it is the
+base, which TRL gets by disabling the adapter. For an existing adapter TRL keeps a copy. If all
+weights are trained, TRL loads the reference from the model's directory, so an adapter is merged
+into a copy first.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ _MERGED = "start"
 
 
 def start_of(model: str, part: Path, *, lora: bool) -> str:
-    """The directory to begin from: `model`, or its merged copy where all weights are trained."""
+    """Return the directory to start from: `model`, or for a full training of an adapter, a merged
+    copy in `part`."""
     if lora or adapter_base(model) is None:
         return model
     whole, making = part / _MERGED, part / f".{_MERGED}"
@@ -38,7 +39,11 @@ def start_of(model: str, part: Path, *, lora: bool) -> str:
 
 
 def load_policy(start: str, *, lora: bool) -> Any:
-    """The model to train; with its adapter, trainable, where it is one."""
+    """Load the model to train; an adapter that `lora` continues is loaded as trainable.
+
+    Raises:
+        RzeroError: as `engines.transformers.load_model`.
+    """
     base = adapter_base(start)
     if base is None or not lora:
         return load_model(start, training=True)
@@ -46,7 +51,7 @@ def load_policy(start: str, *, lora: bool) -> Any:
 
 
 def new_adapter(start: str, hardware: Hardware) -> Any:
-    """The configuration of an adapter that is to be made; None where there is nothing to make."""
+    """Return the configuration of a new adapter; None without LoRA, or to continue an adapter."""
     if not hardware.lora_r or adapter_base(start) is not None:
         return None
     from peft import LoraConfig
@@ -63,21 +68,21 @@ def new_adapter(start: str, hardware: Hardware) -> Any:
 
 
 def name_base(policy: Any) -> None:
-    """Name an adapter's base by its whole path, which is found from every folder."""
+    """Store an adapter's base as an absolute path, which works from every directory."""
     config = policy.peft_config["default"]
     if Path(config.base_model_name_or_path).is_dir():
         config.base_model_name_or_path = str(Path(config.base_model_name_or_path).absolute())
 
 
 def adapter_alone(state: Path) -> None:
-    """Take TRL's copy of the reference out of a state that is to be continued: it is made anew, and
-    beside it transformers would not find the adapter itself."""
+    """Remove TRL's copy of the reference from a state to be continued: TRL creates it again, and
+    next to it transformers would not find the adapter itself."""
     on_first(lambda: shutil.rmtree(state / "ref", ignore_errors=True))
 
 
 def tidy(part: Path) -> None:
-    """Take out of a finished checkpoint what the trainers put there beside the model."""
-    for name in ("training_args.bin", "README.md"):  # a pickle; a form that nobody has filled in
+    """Remove everything but the model from a finished checkpoint."""
+    for name in ("training_args.bin", "README.md"):  # a pickle; an empty model card
         (part / name).unlink(missing_ok=True)
-    for name in (_MERGED, "ref"):  # ours; TRL's copy of the adapter that the stage started from
+    for name in (_MERGED, "ref"):  # the merged start; TRL's copy of the initial adapter
         shutil.rmtree(part / name, ignore_errors=True)

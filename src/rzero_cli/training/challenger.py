@@ -1,9 +1,8 @@
-"""`rzero challenge`: the Challenger learns to ask what the frozen Solver is unsure of.
+"""`rzero challenge`: the Challenger learns to generate questions that the Solver is uncertain of.
 
-Paper, section 3.2. The reward is `method.rewards.challenger_rewards`, the very code of `rzero
-score`, over the whole generation batch: with several processes the questions are gathered first, so
-that the repetition penalty sees them all, and shared out again, so that each Solver answers as
-many.
+Paper, section 3.2. The reward is `method.rewards.challenger_rewards`, as in `rzero score`, over the
+whole generation batch. With several processes the questions are gathered first, so that the
+repetition penalty covers all of them, and then split evenly among the processes' Solvers.
 """
 
 from __future__ import annotations
@@ -24,16 +23,16 @@ from rzero_cli.method.rewards import ChallengerReward, challenger_rewards
 def challenger_reward(
     solver: Solver, *, require_boxed: bool = False, seed: int = 0, **rule: Any
 ) -> Callable[..., list[float]]:
-    """The reward function of the Challenger, for TRL.
+    """Return the Challenger's reward function for TRL.
 
     Args:
         solver: the frozen Solver, which answers each question m times.
-        require_boxed: a question without a boxed answer is malformed (`official`).
-        seed: of the Solver's answers, with the update and the process.
+        require_boxed: treat a question without a boxed answer as malformed (`official`).
+        seed: seeds the Solver's answers, together with the update and the process.
         rule: as for `method.rewards.challenger_rewards`.
 
     Returns:
-        A function of this process's completions that returns their rewards.
+        A function from this process's completions to their rewards.
     """
 
     def reward(
@@ -44,45 +43,46 @@ def challenger_reward(
     ) -> list[float]:
         mine = [parse_question(text_of(c), require_boxed=require_boxed)[0] for c in completions]
         questions = gather_object(mine)
-        p_hats = _ask(solver, questions, (seed, trainer_state.global_step))
+        p_hats = _answer(solver, questions, (seed, trainer_state.global_step))
         rewards = challenger_rewards(questions, p_hats, **rule)
-        for name, value in _figures(rewards, p_hats).items():
+        for name, value in _metrics(rewards, p_hats).items():
             log_metric(name, value)
         first = PartialState().process_index * len(mine)
         return [r.reward for r in rewards[first : first + len(mine)]]
 
-    reward.__name__ = "challenger"  # the name TRL logs it under
+    reward.__name__ = "challenger"  # TRL logs it under this name
     return reward
 
 
-def _ask(
+def _answer(
     solver: Solver, questions: Sequence[str | None], place: tuple[int, int]
 ) -> list[float | None]:
-    """p_hat of each question of all processes; None for a malformed one."""
+    """Return p_hat of each question of all processes; None for a malformed one."""
     processes = PartialState()
-    mine = share_out(questions, processes.num_processes)[processes.process_index]
+    mine = split_evenly(questions, processes.num_processes)[processes.process_index]
     labelled = solver.label(
         [str(questions[i]) for i in mine], seed=derived_seed(*place, processes.process_index)
     )
-    told = [(i, answered.vote.p_hat) for i, answered in zip(mine, labelled, strict=True)]
-    p_hats = dict(gather_object(told))
+    answered = [(i, one.vote.p_hat) for i, one in zip(mine, labelled, strict=True)]
+    p_hats = dict(gather_object(answered))
     return [p_hats.get(i) for i in range(len(questions))]
 
 
-def share_out(questions: Sequence[str | None], processes: int) -> list[list[int]]:
-    """The places of the questions that each process has answered, in their order.
+def split_evenly(questions: Sequence[str | None], processes: int) -> list[list[int]]:
+    """Return the indices of the questions for each process, sorted; malformed ones are skipped.
 
-    Each gets as many, give or take one, and about as long ones: the longest go round first.
+    The numbers of questions differ by at most one, and their lengths are similar: the longest are
+    dealt out first.
     """
-    asked = [(len(question), i) for i, question in enumerate(questions) if question is not None]
-    asked.sort(reverse=True)
-    return [sorted(i for _, i in asked[first::processes]) for first in range(processes)]
+    valid = [(len(question), i) for i, question in enumerate(questions) if question is not None]
+    valid.sort(reverse=True)
+    return [sorted(i for _, i in valid[first::processes]) for first in range(processes)]
 
 
-def _figures(
+def _metrics(
     rewards: Sequence[ChallengerReward], p_hats: Sequence[float | None]
 ) -> dict[str, float]:
-    """What a step is watched by: validity, difficulty and repetition."""
+    """Return a step's metrics: validity, difficulty and repetition."""
     valid = [r for r in rewards if r.cluster is not None]
     known = [p for p in p_hats if p is not None]
     sizes = Counter(r.cluster for r in valid)
@@ -98,5 +98,5 @@ def _figures(
 
 
 def text_of(completion: Any) -> str:
-    """The text of a completion as TRL hands it out: messages for chat prompts, else a string."""
+    """Return the text of one of TRL's completions: messages for chat prompts, else a string."""
     return completion if isinstance(completion, str) else str(completion[-1]["content"])

@@ -1,4 +1,4 @@
-"""What of a training's options is checked before anything heavy is loaded."""
+"""Checks of a training's options, before heavy imports."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REPORTERS = ("tensorboard", "trackio", "wandb")
 
 
 def plan_of(grpo: Grpo, max_tokens: int, processes: int) -> Plan:
-    """Return the plan that the options mean. Raises UsageError where the numbers do not divide."""
+    """Return the training plan. Raises UsageError if the numbers do not divide."""
     return make_plan(
         steps=grpo.steps,
         prompts=grpo.prompts,
@@ -33,14 +33,15 @@ def plan_of(grpo: Grpo, max_tokens: int, processes: int) -> Plan:
 
 
 def check_hardware(model: str, hardware: Hardware, *, known_optim: str) -> Rollouts:
-    """Check how a training is to be carried out; returns where its rollouts come from.
+    """Check the hardware options and return how rollouts are generated.
 
     Args:
-        model: what is trained.
-        known_optim: an optimizer that transformers has, so that it need not be imported to ask.
+        model: the model to train.
+        hardware: the options.
+        known_optim: an optimizer that transformers has; it needs no import to be checked.
 
     Raises:
-        UsageError: a value is unknown, or cannot be had on this machine.
+        UsageError: a value is unknown or unavailable on this machine.
     """
     _check_optim(hardware.optim, known=known_optim)
     if hardware.lora_r:
@@ -50,14 +51,14 @@ def check_hardware(model: str, hardware: Hardware, *, known_optim: str) -> Rollo
         r, alpha = own.get("r"), own.get("lora_alpha")
         if (r, alpha) != (hardware.lora_r, hardware.lora_alpha):
             raise UsageError(
-                f"{model} is an adapter of --lora-r {r} --lora-alpha {alpha}: give the same to "
-                "train it on, or `rzero merge` it first"
+                f"{model} is an adapter with --lora-r {r} --lora-alpha {alpha}: use the same to "
+                "continue it, or `rzero merge` it first"
             )
     return choose_rollouts(hardware, processes_of(hardware))
 
 
 def reporters_of(texts: Sequence[str] | None) -> list[str]:
-    """Return where --report-to sends the metrics, by transformers' names.
+    """Return the trackers of --report-to, by transformers' names.
 
     Raises:
         UsageError: one is unknown, or its package is not installed.
@@ -66,14 +67,14 @@ def reporters_of(texts: Sequence[str] | None) -> list[str]:
     for name in names:
         if name not in REPORTERS:
             raise UsageError(f"--report-to {name}: unknown; known: {', '.join(REPORTERS)}")
-        # A folder of that name, as wandb makes one to write to, is taken for a package, too.
+        # A directory of that name, such as wandb's output, looks like a namespace package.
         if (found := find_spec(name)) is None or found.origin is None:
             raise UsageError(f"--report-to {name}: {name} not installed: pip install {name}")
     return names
 
 
 def _check_optim(name: str, *, known: str) -> None:
-    """Refuse an optimizer that transformers does not know, or that needs what is not installed."""
+    """Reject an optimizer that transformers does not know, or whose package is not installed."""
     if name == known:
         return
     from transformers.training_args import OptimizerNames
@@ -81,7 +82,7 @@ def _check_optim(name: str, *, known: str) -> None:
     names = [str(member.value) for member in OptimizerNames]
     if name not in names:
         like = ", ".join(get_close_matches(name, names, cutoff=0.4) or [known])
-        raise UsageError(f"--optim {name}: unknown to transformers; it knows {like}")
+        raise UsageError(f"--optim {name}: unknown to transformers; known: {like}")
     theirs = any(part in name for part in ("bnb", "8bit", "paged", "lion", "ademamix"))
     if theirs and not name.startswith("adamw_torch") and find_spec("bitsandbytes") is None:
         raise UsageError(f"--optim {name}: bitsandbytes not installed: pip install bitsandbytes")

@@ -1,8 +1,7 @@
-"""TRL's configuration of a training: where each option of GRPO is used.
+"""TRL's configuration of a training, which maps each GRPO option to TRL's argument.
 
-What TRL leaves open is decided here: the paper's loss (`grpo`, plain k3 KL to the model that the
-stage started from, constant learning rate), and a plan of steps and updates that is carried out to
-the letter.
+It sets the paper's loss (`grpo`, plain k3 KL to the model that the stage started from, constant
+learning rate) and the exact plan of steps and updates.
 """
 
 from __future__ import annotations
@@ -29,29 +28,29 @@ def trl_config(
     states: Path,
     **others: Any,
 ) -> GRPOConfig:
-    """Return what TRL is told.
+    """Return TRL's configuration.
 
     Args:
         plan: steps and updates.
         grpo, hardware, drawing: the options.
-        seed: of TRL's own random numbers.
-        states: the directory for states that can be continued.
-        others: further arguments of TRL's configuration.
+        seed: of TRL's random numbers.
+        states: directory of the resumable states.
+        others: additional arguments of TRL's configuration.
     """
     gpu = torch.cuda.is_available()
-    asked = hardware.gradient_checkpointing
-    checkpointing = gpu if asked is None else asked
+    wanted = hardware.gradient_checkpointing
+    checkpointing = gpu if wanted is None else wanted
     return GRPOConfig(
         output_dir=str(states),
-        # The plan. generation_batch_size decides when TRL generates; steps_per_generation as well
-        # would be a contradiction to it.
+        # The plan. generation_batch_size decides when TRL generates; TRL rejects
+        # steps_per_generation next to it.
         max_steps=plan.updates,
         per_device_train_batch_size=plan.per_device,
         gradient_accumulation_steps=plan.gradient_accumulation,
         generation_batch_size=plan.rollouts_per_step,
         num_generations=plan.group,
         shuffle_dataset=False,
-        # The loss of the paper: sequence means, group-scaled advantages, plain k3.
+        # The paper's loss: sequence means, group-scaled advantages, plain k3.
         loss_type="grpo",
         scale_rewards="group",
         beta=grpo.beta,
@@ -78,7 +77,7 @@ def trl_config(
         gradient_checkpointing_kwargs={"use_reentrant": False} if checkpointing else None,
         dataloader_pin_memory=gpu,
         ddp_find_unused_parameters=False,
-        # States are kept at whole steps only: in between, TRL's rollouts would be lost.
+        # States are saved at whole steps only: within a step, TRL's rollouts would be lost.
         save_strategy="steps",
         save_steps=grpo.save_every * plan.updates_per_step,
         logging_steps=1,
@@ -90,8 +89,8 @@ def trl_config(
 
 
 def vllm_config(rollouts: Rollouts, length: int) -> dict[str, Any]:
-    """Return what TRL is told where vLLM generates; `length` is that of the longest prompt and
-    completion, in tokens."""
+    """Return TRL's arguments for rollouts from vLLM; `length` is the longest prompt plus completion
+    in tokens."""
     return {
         "use_vllm": True,
         "vllm_mode": rollouts.mode,
@@ -99,8 +98,8 @@ def vllm_config(rollouts: Rollouts, length: int) -> dict[str, Any]:
         "vllm_gpu_memory_utilization": rollouts.memory,
         "vllm_tensor_parallel_size": rollouts.tensor_parallel_size,
         "vllm_max_model_length": length,
-        # TRL would weigh a completion by its probability without top-p over that with it, a product
-        # over all its tokens: at top-p 0.99 a long completion would hardly count. The paper has
-        # no such weight.
+        # TRL would weight a completion by the product over its tokens of the probability without
+        # top-p divided by that with it: at top-p 0.99 a long completion would hardly count. The
+        # paper has no such weight.
         "vllm_importance_sampling_correction": False,
     }

@@ -1,4 +1,4 @@
-"""`--dry-run` of the trainings: what they will do, and what each of 1, 4 and 8 GPUs has to hold."""
+"""`--dry-run` of the trainings: the plan, and memory per GPU on 1, 4 and 8 GPUs."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from rzero_cli.training.settings import Grpo, Hardware
 
 GPUS = (1, 4, 8)
 _GPU_GIB = 80  # of an A100 or H100, where this machine has no GPU
-_MARGIN = 0.9  # of it; CUDA, NCCL and fragmentation take the rest
+_MARGIN = 0.9  # usable fraction; CUDA, NCCL and fragmentation take the rest
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The frozen Solver that `challenge` asks."""
+    """The frozen Solver of `challenge`."""
 
     m: int
-    """Answers a rollout."""
+    """Answers per rollout."""
     max_tokens: int
     model: str | None
-    """None where a server answers."""
+    """None if a server answers."""
     engine: str
     gpu_memory_utilization: float | None
 
@@ -46,16 +46,16 @@ def print_plan(
     asked: Asked | None = None,
     as_json: bool = False,
 ) -> None:
-    """Print the plan and an estimate of memory on standard output.
+    """Print the plan and a memory estimate on standard output.
 
     Args:
         command: the stage.
-        plan: of the processes that are there or asked for.
-        model: what would be trained.
+        plan: for the running or requested number of processes.
+        model: the model to train.
         grpo, hardware: the options.
-        batch_size: rollouts, or the Solver's answers, that transformers generates at a time.
+        batch_size: rollouts, or the Solver's answers, per batch with transformers.
         asked: the frozen Solver, for `challenge`.
-        as_json: for machines.
+        as_json: print JSON instead of tables.
 
     Raises:
         UsageError: --rollouts is unknown.
@@ -119,23 +119,23 @@ def print_plan(
 def _who_generates(
     hardware: Hardware, gpu: float, asked: Asked | None, processes: int
 ) -> dict[str, Any]:
-    """What `estimate` is told of rollouts and of the Solver's answers; `gpu` in GiB.
+    """Return `estimate`'s arguments for rollouts and the Solver's answers; `gpu` is in GiB.
 
-    Several processes have the Solver on transformers each, unless it is served elsewhere.
+    With several processes each loads the Solver with transformers, unless it is on a server.
     """
     installed = find_spec("vllm") is not None
     rollouts = hardware.rollouts
     if rollouts == "auto":
         rollouts = "colocate" if installed else "transformers"
-    share = hardware.rollout_memory if rollouts == "colocate" else 0.0
+    fraction = hardware.rollout_memory if rollouts == "colocate" else 0.0
     where: dict[str, Any] = {"generates": rollouts == "transformers"}
     if asked and asked.model:
         in_vllm = asked.engine == "vllm" or (asked.engine == "auto" and installed)
         if processes == 1 and in_vllm:
-            share += asked.gpu_memory_utilization or 0.0
+            fraction += asked.gpu_memory_utilization or 0.0
         else:
             where |= {"solver": read_model(asked.model), "solver_tokens": asked.max_tokens}
-    return where | {"vllm": share * gpu}
+    return where | {"vllm": fraction * gpu}
 
 
 def _gpu_gib() -> float:
@@ -154,24 +154,24 @@ def _show(record: dict[str, Any], plan: Plan, asked: Asked | None) -> None:
     console.print(plain(f"{record['command']} {record['model']}: {millions} parameters"))
     console.print(plain(plan.describe()))
     if asked:
-        solver = record["solver"] or "elsewhere"
+        solver = record["solver"] or "on a server"
         console.print(
             plain(
-                f"the Solver {solver} gives {record['solver_answers']:,} answers "
-                f"({asked.m} a rollout), at most {record['solver_tokens']:,} tokens"
+                f"the Solver {solver} generates {record['solver_answers']:,} answers "
+                f"({asked.m} per rollout), at most {record['solver_tokens']:,} tokens"
             )
         )
     for adapter in sorted({layout["lora_parameters"] for layout in record["layouts"]}):
         chosen = [x for x in record["layouts"] if x["lora_parameters"] == adapter]
         trained = f"LoRA, {_millions(adapter)} parameters" if adapter else "all weights"
-        console.print(f"\n{trained}, GiB on each GPU:")
+        console.print(f"\n{trained}, GiB per GPU:")
         console.print(_table(chosen, record["gpu_gib"]))
     for reason in record["skipped"]:
         console.print(plain(reason))
     console.print(
-        "\nWith the longest completions and prompts of 256 tokens. The peak is what stays (down to "
-        "vLLM)\nand the largest of rollouts, answers and a pass. CUDA, NCCL and fragmentation come "
-        "on top."
+        "\nFor the longest completions and prompts of 256 tokens. The peak is the resident memory "
+        "(down to\nvLLM) plus the largest of rollouts, answers and a pass. CUDA, NCCL and "
+        "fragmentation come on top."
     )
 
 
@@ -189,7 +189,7 @@ def _table(layouts: list[dict[str, Any]], gpu: float) -> Any:
         table.add_column(f"{layout['gpus']} {kind}", justify="right", no_wrap=True)
     for key, title in (
         ("per_device", "--per-device"),
-        ("gradient_accumulation", "passes an update"),
+        ("gradient_accumulation", "passes per update"),
     ):
         table.add_row(title, *(str(layout[key]) for layout in layouts))
 
@@ -206,6 +206,6 @@ def _table(layouts: list[dict[str, Any]], gpu: float) -> Any:
         else:
             row(part, part)
     fits = [layout["gib"]["peak"] <= _MARGIN * gpu for layout in layouts]
-    title = f"{_MARGIN:.0%} of {gpu:.0f} GiB are enough"
+    title = f"fits in {_MARGIN:.0%} of {gpu:.0f} GiB"
     table.add_row(title, *("yes" if fit else "no" for fit in fits))
     return table

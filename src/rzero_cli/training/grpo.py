@@ -1,7 +1,7 @@
-"""GRPO for either role, by TRL's trainer (paper, sections 2 and 4.1).
+"""GRPO for both roles with TRL's trainer (paper, sections 2 and 4.1).
 
-`config.py` says what TRL is told. Here rows are laid out so that no epoch drops any, rollouts are
-sampled a few at a time, and TRL's metrics are logged.
+`config.py` builds TRL's configuration. This module lays out the rows so that no epoch drops any,
+samples rollouts in small batches, and logs TRL's metrics.
 """
 
 from __future__ import annotations
@@ -48,16 +48,16 @@ _PROJECT = "rzero"
 
 
 def lay_out_rows(rows: Sequence[dict[str, Any]], plan: Plan, seed: int) -> list[dict[str, Any]]:
-    """The rows of a whole stage, one for each prompt of each step, in the order they are used.
+    """Return the rows of a whole stage, one per prompt of each step, in the order of use.
 
-    Every row is used once before any is used again, in an order drawn anew each time. TRL then has
-    exactly one epoch: it would drop what does not fill a step, and silently train nothing on fewer
-    rows than a step needs.
+    Every row is used once before any is repeated, and each round is shuffled again. The result is
+    exactly one epoch for TRL, which would otherwise drop rows that do not fill a step, and silently
+    train nothing if there are fewer rows than a step needs.
 
     Args:
         rows: at least one.
-        plan: `plan.steps` x `plan.prompts` rows are laid out.
-        seed: of the orders.
+        plan: determines the length, `plan.steps` x `plan.prompts`.
+        seed: of the shuffles.
     """
     rng = random.Random(seed)
     wanted = plan.steps * plan.prompts
@@ -85,31 +85,33 @@ def train(
     report_to: Sequence[str] = (),
     run_name: str | None = None,
 ) -> dict[str, Any]:
-    """Run GRPO from `model` and write the trained model, or adapter, into `part`.
+    """Run GRPO from `model` and write the trained model or adapter into `part`.
 
     Args:
-        model: a saved checkpoint or adapter; the KL is to it, so that it is 0 before the first
-            update.
-        rows: from `lay_out_rows`, with the messages under `prompt` and whatever `reward` needs.
-        reward: TRL's reward function: the whole generation batch in, as many floats out.
+        model: a saved checkpoint or adapter. It is the KL's reference, so the KL is 0 before the
+            first update.
+        rows: from `lay_out_rows`, with the messages under `prompt` and the columns `reward` needs.
+        reward: TRL's reward function: from the whole generation batch to as many floats.
         plan: steps and updates.
         grpo, hardware, drawing: the options.
         seed: of rollouts and of the optimizer's random numbers.
-        part: the unfinished directory; its `checkpoints/` continues an interrupted run.
-        batch_size: rollouts that transformers generates at a time.
-        on_update: called with TRL's figures after each update; before the first one with `update`
-            and `tokens` alone, those written before the training was interrupted.
-        rollouts: where rollouts are generated.
+        part: the unfinished directory; an interrupted run continues from its `checkpoints/`.
+        batch_size: rollouts per batch with transformers.
+        on_update: called with TRL's metrics after each update; before the first one only with
+            `update` and `tokens`, the number of updates and tokens of an interrupted run.
+        rollouts: how rollouts are generated.
         template_args: arguments of the model's chat template.
-        report_to: where TRL's figures go beside, by transformers' names ("tensorboard", ...).
-        run_name: what the training is called there.
+        report_to: trackers that also receive the metrics, by transformers' names ("tensorboard",
+            ...).
+        run_name: the training's name in the trackers.
 
     Returns:
-        The figures of the last step, and of the first its KL.
+        `first` and `last`: TRL's metrics of the first and the last update.
 
     Raises:
         UsageError: several GPUs are visible to a single process.
-        RzeroError: the model cannot be loaded; another process of the training has ended.
+        RzeroError: the model cannot be loaded, memory runs out, TRL rejects the options, or another
+            process of the training has ended.
     """
     torch.manual_seed(seed)
     lora = hardware.lora_r > 0
@@ -119,12 +121,12 @@ def train(
         given = list(rows)
         if not tokenizer.chat_template:
             given = [row | {"prompt": plain_text(row["prompt"])} for row in rows]
-        # Before the model is loaded: DeepSpeed's ZeRO-3 shards while loading, if it is known of.
+        # Created before the model, so that DeepSpeed's ZeRO-3 shards the weights while loading.
         others: dict[str, Any] = {"chat_template_kwargs": dict(template_args)}
         if rollouts.mode != "transformers":
             longest = _longest(tokenizer, rows, template_args) + plan.max_tokens
             others |= vllm_config(rollouts, longest)
-            if not tokenizer.chat_template:  # as `cut_at_stop` where transformers generates
+            if not tokenizer.chat_template:  # as `cut_at_stop` for transformers
                 stops = {"stop": list(PLAIN_STOPS), "include_stop_str_in_output": True}
                 others["generation_kwargs"] = stops
         others |= {"report_to": list(report_to), "run_name": run_name, "project": _PROJECT}
@@ -133,11 +135,11 @@ def train(
         )
         if config.n_gpu > 1:
             raise UsageError(
-                f"{config.n_gpu} GPUs are visible to one process: begin one for each (--processes "
+                f"{config.n_gpu} GPUs are visible to one process: start one for each (--processes "
                 f"{config.n_gpu}), or choose one with CUDA_VISIBLE_DEVICES"
             )
         policy = load_policy(start, lora=lora)
-        # TRL ends a completion at these, and at no others.
+        # TRL ends completions only at these tokens.
         policy.generation_config.eos_token_id = end_tokens(
             tokenizer, policy.generation_config.eos_token_id
         )
@@ -152,15 +154,15 @@ def train(
                 peft_config=new_adapter(start, hardware),
                 callbacks=[_Log(part / LOG_NAME, on_update, plan.rollouts_per_step)],
             )
-        trainer.remove_callback(PrinterCallback)  # it prints to standard output
+        trainer.remove_callback(PrinterCallback)  # it would print to standard output
         if lora:
             name_base(trainer.model)
-        # TRL loads its reference model from the configuration's path: it must be ours.
+        # TRL loads the reference from this path.
         elif trainer.beta and (path := trainer.model.config._name_or_path) != start:
             raise RzeroError(f"the KL's reference would be {path} instead of {start}")
         if last := last_state(part):
             adapter_alone(last)
-        with _refused_in_a_line(ImportError):  # an optimizer's package
+        with _refused_in_a_line(ImportError):  # the optimizer's package may be missing
             trainer.train(resume_from_checkpoint=str(last) if last else None)
         if trainer.state.global_step != plan.updates:
             raise RzeroError(
@@ -169,46 +171,46 @@ def train(
         trainer.save_model(str(part))
     if not rank():
         tidy(part)
-    figures = _read_log(part / LOG_NAME)
-    return {"first": figures[0], "last": figures[-1]} if figures else {}
+    metrics = _read_log(part / LOG_NAME)
+    return {"first": metrics[0], "last": metrics[-1]} if metrics else {}
 
 
 class _Trainer(GRPOTrainer):  # type: ignore[misc]
-    """TRL's trainer, drawing rollouts a few at a time.
+    """TRL's trainer, sampling rollouts in small batches.
 
-    Without vLLM it gives `generate` the whole generation batch at once: at the paper's 2,048
-    rollouts of 4,096 tokens no GPU has the memory.
+    Without vLLM, TRL passes the whole generation batch to `generate`; no GPU has the memory for the
+    paper's 2,048 rollouts of 4,096 tokens.
     """
 
     def __init__(self, batch_size: int, **kwargs: Any) -> None:
         self._batch_size = batch_size
         super().__init__(**kwargs)
-        # Where weights are spread over processes, all have to go on until the last row has ended
-        # anywhere, which is a thing between `generate` and its own loop.
+        # With sharded weights every rank must keep stepping until all ranks have finished; only
+        # `generate`'s built-in loop does that.
         if not (self.is_deepspeed_enabled or self.is_fsdp_enabled):
             self.model.generate = partial(self.model.generate, custom_generate=decode)
 
     def _generate_single_turn(
         self, prompt_ids: list[list[int]], *inputs: Any, **kwargs: Any
     ) -> tuple[list[list[int]], Any]:
-        if self.use_vllm:  # which schedules them itself
-            drawn, logprobs = super()._generate_single_turn(prompt_ids, *inputs, **kwargs)
-            return drawn, logprobs
-        drawn = []
+        if self.use_vllm:  # it does its own batching
+            sampled, logprobs = super()._generate_single_turn(prompt_ids, *inputs, **kwargs)
+            return sampled, logprobs
+        sampled = []
         for at in range(0, len(prompt_ids), self._batch_size):
             chunk = prompt_ids[at : at + self._batch_size]
-            drawn += super()._generate_single_turn(chunk, *inputs, **kwargs)[0]
+            sampled += super()._generate_single_turn(chunk, *inputs, **kwargs)[0]
         if self._tokenizer.chat_template:
-            return drawn, None
-        return [cut_at_stop(self._tokenizer, tokens, PLAIN_STOPS) for tokens in drawn], None
+            return sampled, None
+        return [cut_at_stop(self._tokenizer, tokens, PLAIN_STOPS) for tokens in sampled], None
 
 
 def cut_at_stop(tokenizer: Any, tokens: list[int], stops: Sequence[str]) -> list[int]:
-    """A rollout up to where a stop string is written out: what comes after it belongs to a turn
-    that nobody asked for, and is not trained on."""
+    """Return a rollout's tokens up to the end of its first stop string; the rest belongs to a
+    further turn and is not trained on."""
     if not any(stop in tokenizer.decode(tokens, skip_special_tokens=True) for stop in stops):
         return tokens
-    low, high = 1, len(tokens)  # the text of a longer beginning holds that of a shorter one
+    low, high = 1, len(tokens)  # a longer prefix contains the stop string if a shorter one does
     while low < high:
         middle = (low + high) // 2
         text = tokenizer.decode(tokens[:middle], skip_special_tokens=True)
@@ -219,15 +221,15 @@ def cut_at_stop(tokenizer: Any, tokens: list[int], stops: Sequence[str]) -> list
 def _longest(
     tokenizer: Any, rows: Sequence[dict[str, Any]], template_args: Mapping[str, Any]
 ) -> int:
-    """Tokens of the longest prompt."""
+    """Return the number of tokens of the longest prompt."""
     texts = {render(tokenizer, row["prompt"], template_args) for row in rows}
     return max(len(tokenizer(text)["input_ids"]) for text in texts)
 
 
 @contextmanager
 def _reporting(part: Path) -> Iterator[None]:
-    """What those that figures are reported to take from the environment alone, where the user has
-    not said it: their files go with the checkpoint, below it, where nothing is a part of it."""
+    """Set the trackers' environment variables that the user has not set: their files go into the
+    checkpoint's directory, and are not part of the checkpoint."""
     ours = {"TENSORBOARD_LOGGING_DIR": str(part / "tensorboard"), "WANDB_PROJECT": _PROJECT}
     ours = {name: value for name, value in ours.items() if name not in os.environ}
     os.environ.update(ours)
@@ -240,31 +242,32 @@ def _reporting(part: Path) -> Iterator[None]:
 
 @contextmanager
 def _refused_in_a_line(*kinds: type[Exception]) -> Iterator[None]:
-    """What TRL, peft or transformers refuse of our options, as an error of one line."""
+    """Turn an error of TRL, peft or transformers about the options into one line."""
     try:
         yield
     except kinds as error:
-        raise RzeroError(f"this cannot be trained: {' '.join(str(error).split())}") from error
+        raise RzeroError(f"cannot train: {' '.join(str(error).split())}") from error
 
 
 @contextmanager
 def _memory_in_a_line() -> Iterator[None]:
-    """What to lower where memory has run out, of the GPU or of the machine."""
+    """Turn an out-of-memory error of the GPU or the machine into a line with the options to
+    lower."""
     try:
         yield
     except (RuntimeError, MemoryError, OSError) as error:
         if not out_of_memory(error):
             raise
         raise RzeroError(
-            "out of memory: lower --per-device or give --gradient-checkpointing, with which "
-            "--resume goes on from the last saved step; else lower --max-tokens or --group, or "
-            "train an adapter (--lora-r), from the start"
+            "out of memory: lower --per-device or use --gradient-checkpointing, and continue from "
+            "the last saved step with --resume; or start again with a lower --max-tokens or "
+            "--group, or an adapter (--lora-r)"
         ) from error
 
 
 @contextmanager
 def _quiet_trl() -> Iterator[None]:
-    """Keep notices of TRL and accelerate that no user can act on off the terminal."""
+    """Suppress notices of TRL and accelerate that the user cannot act on."""
     import logging
     import warnings
 
@@ -275,7 +278,7 @@ def _quiet_trl() -> Iterator[None]:
 
 
 class _Log(TrainerCallback):  # type: ignore[misc]
-    """Writes TRL's figures, one JSON object an update, and passes them on."""
+    """Logs TRL's metrics, one JSON object per update, and passes them to `on_update`."""
 
     def __init__(
         self, path: Path, on_update: Callable[[dict[str, float]], None], rollouts_per_step: int
@@ -284,7 +287,7 @@ class _Log(TrainerCallback):  # type: ignore[misc]
         self._rollouts_per_step = rollouts_per_step
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Drop the figures of updates that a continued run makes again."""
+        """Drop the metrics of updates that a continued run repeats."""
         if state.is_world_process_zero:
             kept = [line for line in _read_log(self._path) if line["update"] <= state.global_step]
             write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
@@ -292,7 +295,7 @@ class _Log(TrainerCallback):  # type: ignore[misc]
             self._on_update({"update": state.global_step, "tokens": tokens})
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Keep the new state alone, when every process has written its share of it."""
+        """Remove older states after every process has written its part of the new one."""
         wait()
         if state.is_world_process_zero:
             only_state(self._path.parent)
@@ -300,17 +303,17 @@ class _Log(TrainerCallback):  # type: ignore[misc]
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         if not state.is_world_process_zero or "loss" not in logs:
             return
-        figures = {"update": state.global_step} | {
+        metrics = {"update": state.global_step} | {
             name: float(f"{value:.6g}") if isinstance(value, float) else value
             for name, value in logs.items()
         }
         with self._path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(figures) + "\n")
-        self._on_update(figures)
+            stream.write(json.dumps(metrics) + "\n")
+        self._on_update(metrics)
 
 
 def _read_log(path: Path) -> list[dict[str, float]]:
     if not path.is_file():
         return []
     lines = path.read_text("utf-8").split("\n")
-    return [json.loads(line) for line in lines[:-1]]  # the last is empty, or torn by a crash
+    return [json.loads(line) for line in lines[:-1]]  # the last is empty, or incomplete

@@ -1,7 +1,7 @@
-"""`--accelerate` and `--processes`: begin the command again, once for each process.
+"""`--accelerate` and `--processes`: start the command again, once per process.
 
-The options are checked by then, so that a slip of the pen ends with one line and not with that of a
-launcher. On a CPU the launcher is torchrun: accelerate's own begins a single process there.
+The options are checked before, so that a mistake gives one error line and not one per process. On a
+CPU the launcher is torchrun, since accelerate's starts a single process there.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from rzero_cli.system.processes import available_cores, world_size
 from rzero_cli.training.settings import Hardware
 
 _CONFIGS = Path(__file__).parents[1] / "recipes" / "accelerate"
-_BEGUN = "RZERO_LAUNCHED"
-"""Set for what a launcher begins: accelerate leaves a process that is alone without a rank."""
+_LAUNCHED = "RZERO_LAUNCHED"
+"""Set for the started processes: accelerate gives a single process no rank."""
 
 
 def processes_of(hardware: Hardware) -> int:
-    """Return how many processes train: those that are there, or those to be started.
+    """Return the number of training processes, whether running or to be started.
 
     Raises:
-        UsageError: the accelerate configuration cannot be read, or names no number.
+        UsageError: the accelerate configuration cannot be read or has no num_processes.
     """
-    if _is_begun():
+    if _is_launched():
         return world_size()
-    asked, config = hardware.processes, hardware.accelerate
-    if asked or config is None:
-        return asked or 1
+    wanted, config = hardware.processes, hardware.accelerate
+    if wanted or config is None:
+        return wanted or 1
     number = _read_config(config)[1].get("num_processes", -1)
     if not isinstance(number, int) or number < 1:
         raise UsageError(f"--accelerate {config}: no num_processes; add --processes")
@@ -40,35 +40,35 @@ def processes_of(hardware: Hardware) -> int:
 
 
 def relaunch(hardware: Hardware) -> None:
-    """Be the launcher, if several processes are asked for and are not there yet.
+    """Start the processes and wait for them, if they are requested and not running yet.
 
-    It runs in this process, so that there is none more than with torchrun itself, and so that the
-    command ends with the status of the process that failed and without the launcher's traceback.
+    The launcher runs in this process, so there is no additional one, and the command ends with the
+    status of the process that failed, without the launcher's traceback.
 
     Raises:
-        UsageError: as `processes_of`; or the first machine's address is not known, or DeepSpeed is
-            not there, or accelerate does not take the configuration.
+        UsageError: as `processes_of`; or the first machine's address is unknown, DeepSpeed is not
+            installed, or accelerate rejects the configuration.
         RzeroError: a process was killed.
         SystemExit: the processes have ended.
     """
     processes, name = processes_of(hardware), hardware.accelerate
-    if _is_begun() or (name is None and processes == 1):
+    if _is_launched() or (name is None and processes == 1):
         return
     words = ["-m", "rzero_cli", *_without(sys.argv[1:], "--accelerate", "--processes")]
     path, config = _read_config(name) if name else (None, {})
     on_cpu = bool(config.get("use_cpu"))
     if path is None or on_cpu:
-        launch, told = _torchrun, ["--standalone", f"--nproc_per_node={processes}"]
+        launch, options = _torchrun, ["--standalone", f"--nproc_per_node={processes}"]
     elif config.get("distributed_type") == "DEEPSPEED" and find_spec("deepspeed") is None:
         raise UsageError(f"--accelerate {name}: deepspeed not installed: pip install deepspeed")
     else:
-        launch, told = _accelerate, [f"--config_file={path}", f"--num_processes={processes}"]
-        told += _machines(str(name), config)
-    os.environ[_BEGUN] = "1"
+        launch, options = _accelerate, [f"--config_file={path}", f"--num_processes={processes}"]
+        options += _machines(str(name), config)
+    os.environ[_LAUNCHED] = "1"
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, available_cores() // processes)))
     if on_cpu:
         os.environ.update(ACCELERATE_USE_CPU="true", CUDA_VISIBLE_DEVICES="")
-    _run(launch, [*told, *words])
+    _run(launch, [*options, *words])
 
 
 def _torchrun(arguments: list[str]) -> None:
@@ -84,21 +84,21 @@ def _accelerate(arguments: list[str]) -> None:
 
 
 def _run(launch: Callable[[list[str]], None], arguments: list[str]) -> NoReturn:
-    """Begin the processes, wait for them, and end with the status of the one that failed first."""
+    """Start the processes, wait for them, and exit with the status of the first that failed."""
     import logging
     from subprocess import CalledProcessError
 
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-    logging.disable(logging.ERROR)  # the processes say themselves how they end
+    logging.disable(logging.ERROR)  # the processes report their errors themselves
     try:
         launch(arguments)
     except SignalException as error:
         raise SystemExit(128 + error.sigval) from error
-    except ValueError as error:  # of a configuration that accelerate does not take
+    except ValueError as error:  # accelerate rejects the configuration
         raise UsageError(f"--accelerate: {' '.join(str(error).split())}") from error
-    except CalledProcessError as error:  # a process that is alone
+    except CalledProcessError as error:  # a single process
         raise SystemExit(error.returncode) from error
     except ChildFailedError as error:
         number, failure = error.get_first_failure()
@@ -110,12 +110,13 @@ def _run(launch: Callable[[list[str]], None], arguments: list[str]) -> NoReturn:
     raise SystemExit(0)
 
 
-def _is_begun() -> bool:
-    return "RANK" in os.environ or _BEGUN in os.environ
+def _is_launched() -> bool:
+    return "RANK" in os.environ or _LAUNCHED in os.environ
 
 
 def _read_config(name: str) -> tuple[Path, dict[str, Any]]:
-    """An accelerate configuration by its path, which wins, or by the name of one shipped here."""
+    """Return the path and content of an accelerate configuration: a file, else one of rzero's by
+    name."""
     import yaml
 
     path = Path(name)
@@ -123,37 +124,40 @@ def _read_config(name: str) -> tuple[Path, dict[str, Any]]:
         path = _CONFIGS / f"{name}.yaml"
     if not path.is_file():
         shipped = ", ".join(sorted(p.stem for p in _CONFIGS.glob("*.yaml")))
-        raise UsageError(f"--accelerate {name}: no such file; shipped: {shipped}")
+        raise UsageError(f"--accelerate {name}: no such file; included with rzero: {shipped}")
     try:
         config = yaml.safe_load(path.read_text("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"--accelerate {name}: not YAML: {reason}") from error
     if not isinstance(config, dict):
-        raise UsageError(f"--accelerate {name}: no accelerate configuration")
+        raise UsageError(f"--accelerate {name}: not an accelerate configuration")
     return path, config
 
 
 def _machines(name: str, config: Mapping[str, Any]) -> list[str]:
-    """What each of several machines is told: its number, and the first one's address."""
+    """Return accelerate's options for one of several machines: its rank, and the first's address.
+
+    They are read from Slurm's variables, MASTER_ADDR and MASTER_PORT.
+    """
     if config.get("num_machines", 1) == 1:
         return []
-    told = {
+    options = {
         "--num_machines": os.environ.get("SLURM_NNODES"),
         "--machine_rank": os.environ.get("SLURM_NODEID"),
         "--main_process_ip": os.environ.get("MASTER_ADDR"),
         "--main_process_port": os.environ.get("MASTER_PORT"),
     }
-    if not (told["--main_process_ip"] or config.get("main_process_ip")):
+    if not (options["--main_process_ip"] or config.get("main_process_ip")):
         raise UsageError(
-            f"--accelerate {name}: several machines, and no main_process_ip: set MASTER_ADDR to "
-            "the first one's name"
+            f"--accelerate {name}: several machines but no main_process_ip: set MASTER_ADDR to "
+            "the first one's host name"
         )
-    return [f"{option}={value}" for option, value in told.items() if value]
+    return [f"{option}={value}" for option, value in options.items() if value]
 
 
 def _without(words: Sequence[str], *options: str) -> list[str]:
-    """A command line without these options and their values."""
+    """Return a command line without some options and their values."""
     kept: list[str] = []
     source = iter(words)
     for word in source:

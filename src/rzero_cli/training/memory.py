@@ -1,41 +1,42 @@
-"""How much memory a training stage wants on each GPU, estimated from the model's shape.
+"""Memory per GPU of a training stage, estimated from the model's shape.
 
-Bytes, for P parameters of which T are trained, on w processes. s is w where parameters are sharded
-(FSDP2, ZeRO-3), else 1. Training is in float32 under bfloat16 autocast.
+All sizes are in bytes, for P parameters of which T are trained, on w processes. s is w if
+parameters are sharded (FSDP2, ZeRO-3), else 1. Training is in float32 under bfloat16 autocast.
 
-What stays:
+Resident memory:
 
 | part | bytes |
 |---|---|
 | weights | 4 P / s |
-| gradients | 4 T / s; as much again for DDP's buckets, with several processes and nothing sharded |
-| optimizer | 8 T / s for AdamW's two moments, 2 T / s in 8 bits; of others 8 T / s is assumed |
-| reference | 4 P / s; none with beta 0, nor with LoRA, where the adapter is switched off |
+| gradients | 4 T / s; twice that with DDP's buckets, for several processes without sharding |
+| optimizer | 8 T / s for AdamW's two moments, 2 T / s in 8 bits; 8 T / s is assumed for others |
+| reference | 4 P / s; none with beta 0, nor with LoRA, where the adapter is disabled |
 | frozen Solver | 2 P of the Solver |
-| vLLM | its share of the GPU, where it generates beside the training |
+| vLLM | its fraction of the GPU, if it generates next to the training |
 
-What comes and goes, one after the other:
+Memory of the phases, which alternate:
 
 | phase | bytes |
 |---|---|
-| rollouts | KV cache: rollouts at a time x tokens x 4 x layers x K; and 2 P, weights in 16 bits |
+| rollouts | KV cache: rollouts per batch x tokens x 4 x layers x K; and 2 P, weights in 16 bits |
 | Solver's answers | their KV cache |
 | a pass | weights in 16 bits, activations, logits |
 
 H is hidden, I intermediate, Q and K are the widths of all heads and of the key heads, V is the
 vocabulary, L the tokens of a rollout. In a pass of N tokens:
 
-- weights in 16 bits: 2 P, which autocast keeps to the end of the forward pass. Sharded: two
+- weights in 16 bits: 2 P, which autocast keeps until the end of the forward pass. Sharded: two
   gathered blocks and the embeddings in 16 bits, and one block's gradient. With LoRA and
-  checkpointing one block's: autocast does not keep what is not trained.
-- activations of a block: N x (26 H + 8 Q + 8 I + 2 L), which is what autograd saves of a Llama's
-  block; a Qwen3 saves 6 Q + 6 K more for the norms of queries and keys. Checkpointed, a block keeps
-  its input, 4 H, and one block at a time is computed again. Embeddings and the last norm: 12 H.
+  checkpointing one block's weights: autocast does not cache frozen ones.
+- activations of a block: N x (26 H + 8 Q + 8 I + 2 L), which autograd saves in a Llama block; a
+  Qwen3 block saves 6 Q + 6 K more for the norms of queries and keys. Checkpointed, a block keeps
+  its input, 4 H, and one block at a time is recomputed. Embeddings and the last norm: 12 H.
 - logits: TRL computes them in tiles of 4,096 tokens by 32,768 entries and keeps none; the gradients
   of the head, 4 V H, and of its input, 4 N H.
 
-Gradients wait for the next pass of an update; where an update has only one, the peak is lower by
-them or by the activations. Not counted: CUDA, NCCL, fragmentation, and the buffers of kernels.
+Gradients are kept until the next pass of an update; if an update has only one pass, the peak is
+lower by the gradients or by the activations. Not counted: CUDA, NCCL, fragmentation, and kernel
+buffers.
 """
 
 from __future__ import annotations
@@ -46,25 +47,25 @@ from rzero_cli.engines.shapes import Model
 from rzero_cli.method.plan import Plan
 
 GIB = float(1 << 30)
-_TILE = 4096, 32768  # TRL's, tokens by entries of the vocabulary
+_TILE = 4096, 32768  # TRL's: tokens by vocabulary entries
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a training is spread over GPUs, and what it does without."""
+    """The distribution of a training over GPUs, and its memory options."""
 
     plan: Plan
     sharded: bool = False
     """FSDP2 or ZeRO-3; otherwise each process holds everything."""
     checkpointing: bool = True
     adapter: int = 0
-    """Parameters of the LoRA adapter that is trained; 0 trains all weights."""
+    """Parameters of the trained LoRA adapter; 0 trains all weights."""
     eight_bit: bool = False
-    """Whether the optimizer's moments are in 8 bits."""
+    """The optimizer's moments have 8 bits."""
     reference: bool = True
-    """Whether there is a KL, to a model that has to be held."""
+    """There is a KL, which needs a reference model."""
     autocast: bool = True
-    """16 bits in a pass; on a CPU it is float32."""
+    """Passes use 16 bits; on a CPU they use float32."""
 
 
 def estimate(
@@ -78,17 +79,17 @@ def estimate(
     solver: Model | None = None,
     solver_tokens: int = 0,
 ) -> dict[str, float]:
-    """GiB on each GPU, by what it is for, and the peak; see the module for the formulas.
+    """Return the GiB per GPU of each part, and the `peak`; the module's docstring has the formulas.
 
     Args:
-        model: what is trained.
-        layout: how it is spread.
-        batch_size: completions that transformers generates at a time.
+        model: the model to train.
+        layout: its distribution over GPUs.
+        batch_size: completions per batch with transformers.
         prompt_tokens: assumed length of a prompt.
-        generates: whether transformers generates the rollouts.
-        vllm: GiB that vLLM takes beside the training, for the rollouts or for the Solver.
-        solver: the frozen Solver, where transformers answers with it beside the training.
-        solver_tokens: its longest answer.
+        generates: transformers generates the rollouts.
+        vllm: GiB that vLLM takes next to the training, for the rollouts or for the Solver.
+        solver: the frozen Solver, if it answers with transformers next to the training.
+        solver_tokens: token limit of its answers.
     """
     stays = _resident(model, layout)
     if solver is not None:
@@ -123,7 +124,7 @@ def _resident(model: Model, layout: Layout) -> dict[str, float]:
 def _pass(model: Model, layout: Layout, prompt_tokens: int) -> dict[str, float]:
     length = prompt_tokens + layout.plan.max_tokens
     tokens = layout.plan.per_device * length
-    # Of a block, a token: residuals and norms in float32, what feeds a matrix in 16 bits.
+    # Per block and token: residuals and norms in float32, inputs of matrices in 16 bits.
     size = 2 if layout.autocast else 4
     saved = (26 if layout.autocast else 24) * model.hidden + size * length
     saved += 4 * size * (model.query + model.intermediate)

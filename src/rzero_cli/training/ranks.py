@@ -1,4 +1,4 @@
-"""What the processes of one training, begun by torchrun or accelerate, settle among themselves."""
+"""Coordination among the processes of one training, started by torchrun or accelerate."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _LOST = ("gloo", "connection closed by peer", "connection reset by peer", "nccl"
 
 
 def on_first(work: Callable[[], T]) -> T:
-    """What `work` gives in the first process, or its error, in every process.
+    """Run `work` on rank 0 and return its result, or raise its RzeroError, on every rank.
 
-    Files are read from pipes, and made, by one process alone; what goes wrong there goes wrong for
-    all, so that none waits for ever for the others.
+    Only one process may read a pipe or create files; its error ends all of them, so that none waits
+    for ever.
     """
     if world_size() == 1:
         return work()
@@ -43,8 +43,8 @@ def on_first(work: Callable[[], T]) -> T:
 
 @contextmanager
 def _killable() -> Iterator[None]:
-    """Let SIGTERM end this process while it waits: no handler is called inside of a wait for others
-    that have failed, and the launcher would lose patience after half a minute only."""
+    """Let SIGTERM end this process while it waits: Python's handlers do not run while it waits for
+    failed ranks, and the launcher kills it only after half a minute."""
     handler = signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         yield
@@ -53,38 +53,40 @@ def _killable() -> Iterator[None]:
 
 
 def wait() -> None:
-    """Go on when all processes have come here."""
+    """Wait until all processes have arrived."""
     if world_size() > 1:
         _join().wait_for_everyone()
 
 
 @contextmanager
 def together() -> Iterator[None]:
-    """Turn what a process sees of another one's end into one line.
+    """Turn the error that another process's end causes into one line.
 
     Raises:
-        RzeroError: another process has ended, so that there is nobody to exchange figures with.
+        RzeroError: another process has ended.
     """
     try:
         yield
     except RuntimeError as error:
         if world_size() == 1 or not any(word in str(error).lower() for word in _LOST):
             raise
-        raise RzeroError("another process of this training has ended: see what it said") from error
+        raise RzeroError(
+            "another process of this training has ended: see its error message"
+        ) from error
 
 
 @cache
 def _join() -> Any:
-    """Meet the other processes, once; the trainer goes on with the same group."""
+    """Join the process group, once; the trainer uses the same group."""
     import atexit
 
     import torch
     from accelerate import PartialState
 
     gpu = torch.cuda.is_available()
-    if not gpu:  # which accelerate calls cpu:0, and torch finds no such place to load a state to
+    if not gpu:  # accelerate's default is cpu:0, to which torch cannot load a state
         os.environ.setdefault("ACCELERATE_TORCH_DEVICE", "cpu")
     state = PartialState(cpu=not gpu)
-    # Left to the end of the interpreter, gloo's threads abort the process now and then.
+    # At the interpreter's shutdown gloo's threads sometimes abort the process.
     atexit.register(state.destroy_process_group)
     return state

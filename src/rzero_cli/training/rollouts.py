@@ -1,8 +1,8 @@
-"""Where a training's rollouts are generated: by transformers, or by vLLM in TRL's hands.
+"""Selection of the rollout engine: transformers, or vLLM through TRL.
 
-TRL gives vLLM the new weights after every update: in the trainer's own processes (*colocate*), or
-on a server that has GPUs of its own (*server*). Neither is to be had on a CPU: vLLM packs its
-layers there and cannot take weights afterwards, and a server gets them over NCCL.
+TRL sends vLLM the new weights after every update: in the trainer's processes (*colocate*) or on a
+server with separate GPUs (*server*). Both require GPUs: on a CPU, vLLM packs its layers and cannot
+load new weights, and a server receives them over NCCL.
 """
 
 from __future__ import annotations
@@ -14,50 +14,50 @@ from rzero_cli.errors import UsageError
 from rzero_cli.training.settings import MODES, Hardware
 
 _WHY_NOT = {
-    "colocate": "vLLM's layers for the CPU cannot take the new weights of an update",
-    "server": "a server takes the new weights of an update over NCCL, which needs GPUs",
+    "colocate": "on a CPU, vLLM cannot load the new weights after an update",
+    "server": "a server receives the new weights over NCCL, which requires GPUs",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Rollouts:
-    """How rollouts are generated."""
+    """The rollout engine and its settings."""
 
     mode: str = "transformers"
     """Or "colocate", or "server"."""
     endpoint: str | None = None
     """The server's URL."""
     memory: float = 0.3
-    """The share of a GPU's memory that vLLM takes beside the trainer."""
+    """The fraction of a GPU's memory for vLLM, next to the trainer."""
     tensor_parallel_size: int = 1
     notice: str | None = None
-    """What the person should know of the decision."""
+    """A line for the user about the choice."""
 
 
 def check_mode(mode: str) -> None:
-    """Raise UsageError where --rollouts is unknown."""
+    """Raise UsageError if --rollouts is unknown."""
     if mode not in MODES:
         raise UsageError(f"--rollouts {mode}: unknown; known: {', '.join(MODES)}")
 
 
 def choose_rollouts(hardware: Hardware, processes: int) -> Rollouts:
-    """Decide where rollouts come from: "auto" is colocate where vLLM is installed on a GPU machine.
+    """Choose the rollout engine; "auto" is colocate on a GPU machine with vLLM installed.
 
     Args:
         hardware: the options.
-        processes: of the training.
+        processes: number of training processes.
 
     Raises:
-        UsageError: what is asked for is unknown, incomplete, or not to be had on this machine.
+        UsageError: the options are unknown, incomplete, or unavailable on this machine.
     """
     mode, endpoint = hardware.rollouts, hardware.rollout_endpoint
     check_mode(mode)
     if mode == "server" and not endpoint:
         raise UsageError(
-            "--rollouts server needs --rollout-endpoint URL, a `trl vllm-serve` server"
+            "--rollouts server requires --rollout-endpoint URL, a `trl vllm-serve` server"
         )
     if endpoint and mode != "server":
-        raise UsageError(f"--rollout-endpoint is of use with --rollouts server only, not {mode}")
+        raise UsageError(f"--rollout-endpoint requires --rollouts server, not {mode}")
     installed = find_spec("vllm") is not None
     if mode == "transformers" or (mode == "auto" and not installed):
         return Rollouts()
@@ -67,10 +67,10 @@ def choose_rollouts(hardware: Hardware, processes: int) -> Rollouts:
     if mode == "auto":
         mode = "colocate"
         if not gpu:
-            return Rollouts(notice=f"rollouts come from transformers: {_WHY_NOT[mode]}")
+            return Rollouts(notice=f"transformers generates the rollouts: {_WHY_NOT[mode]}")
     if not gpu:
         raise UsageError(
-            f"--rollouts {mode}: no GPU is here, and {_WHY_NOT[mode]}; use --rollouts transformers"
+            f"--rollouts {mode}: no GPU, and {_WHY_NOT[mode]}; use --rollouts transformers"
         )
     if not installed:
         raise UsageError(f"--rollouts {mode}: vllm not installed: pip install 'rzero-cli[vllm]'")

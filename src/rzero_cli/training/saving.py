@@ -1,7 +1,6 @@
-"""The directory a training leaves: unfinished as `DIR.part`, then whole, or not at all.
+"""Checkpoint directories of trainings: `DIR.part` until complete, then renamed to `DIR`.
 
-Its record is written into it last, so that an unfinished directory that has one needs only its
-name.
+The record is written last, so an unfinished directory that has one only needs to be renamed.
 """
 
 from __future__ import annotations
@@ -22,34 +21,40 @@ from rzero_cli.system.write_errors import named
 from rzero_cli.training.ranks import on_first, wait
 
 STATES = "checkpoints"
-"""In the unfinished directory: the trainer's states, to go on from."""
+"""The trainer's resumable states, in the unfinished directory."""
 
 
 @contextmanager
 def open_checkpoint(
     target: Path, *, settings: dict[str, Any], resume: bool, force: bool
 ) -> Iterator[tuple[Path, bool]]:
-    """The unfinished directory `TARGET.part`, which becomes `target` when the block ends well.
+    """Open the directory `TARGET.part` and rename it to `target` when the block succeeds.
 
-    Of several processes the first one makes it, before any of them goes on.
+    Rank 0 creates it before any process continues.
+
+    Args:
+        target: the finished directory.
+        settings: options that a resumed run must share.
+        resume: continue an unfinished directory.
+        force: replace an existing target.
 
     Yields:
-        The directory, and whether an earlier run has finished what is in it.
+        The directory, and whether an earlier run has completed its content.
 
     Raises:
         UsageError: as `data.journal.open_output`.
-        AlreadyDone: with `resume`, when the target is complete.
+        AlreadyDone: with `resume`, if the target is complete.
     """
     part = part_of(target)
 
     def kept() -> str:
-        return "; its last state is kept, --resume goes on" if last_state(part) else ""
+        return "; its last state is kept, continue with --resume" if last_state(part) else ""
 
     with named(part, kept), ExitStack() as stack:
 
         def begin() -> bool:
             stack.enter_context(held_to_make(target, force=force, resume=resume))
-            with named(part, kept):  # here, too: what is not said to the others, they wait for
+            with named(part, kept):  # here, too, or the other ranks would not get the error
                 if can_continue(target, part / SETTINGS, settings, force=force, resume=resume):
                     return _is_finished(part)
                 shutil.rmtree(part, ignore_errors=True)
@@ -64,7 +69,7 @@ def open_checkpoint(
         try:
             yield part, finished
         except BaseException:
-            if not (rank() or last_state(part) or _is_finished(part)):  # nothing to go on from
+            if not (rank() or last_state(part) or _is_finished(part)):  # nothing to resume
                 shutil.rmtree(part, ignore_errors=True)
             raise
         wait()
@@ -75,17 +80,17 @@ def open_checkpoint(
 
 
 def _is_finished(part: Path) -> bool:
-    """The record is written last."""
+    """Return whether the directory is complete: the record is written last."""
     return (part / CHECKPOINT_META).is_file()
 
 
 def last_state(part: Path) -> Path | None:
-    """The newest whole state in an unfinished directory."""
+    """Return the newest complete state in an unfinished directory."""
     return max(filter(_is_whole, _states(part)), key=_step, default=None)
 
 
 def only_state(part: Path) -> None:
-    """Remove all states but the newest, when that is on the disk."""
+    """Remove all states but the newest complete one, after flushing that to disk."""
     if (newest := last_state(part)) is None:
         return
     for path in newest.iterdir():
@@ -106,7 +111,7 @@ def _step(state: Path) -> int:
 
 
 def _is_whole(state: Path) -> bool:
-    """The trainer writes `trainer_state.json` last."""
+    """Return whether a state is complete: the trainer writes `trainer_state.json` last."""
     with suppress(OSError, ValueError):
         written = json.loads((state / "trainer_state.json").read_text("utf-8"))
         return bool(written.get("global_step") == _step(state))
@@ -114,8 +119,13 @@ def _is_whole(state: Path) -> bool:
 
 
 def save_as_it_is(model: str, folder: Path) -> None:
-    """Write `model` into `folder`, untrained; an adapter merged into its base. In float32, like
-    what is trained: bfloat16 would round what the adapter has learned away."""
+    """Write `model` into `folder` untrained, an adapter merged into its base.
+
+    In float32, as in training: bfloat16 would round away what the adapter has learned.
+
+    Raises:
+        RzeroError: as `engines.transformers.load_model`.
+    """
     with importing():
         from rzero_cli.engines.transformers import load_model, load_tokenizer
 

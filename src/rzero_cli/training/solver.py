@@ -1,8 +1,8 @@
 """`rzero train-solver`: the Solver learns from questions and pseudo-labels (paper, section 3.4).
 
-Reward 1 for an answer equivalent to the pseudo-label, else 0. Two null controls reward without a
-look at the label: what a Solver gains from them it has not learned from labels (Shao et al., 2025,
-arXiv 2506.10947, report such gains).
+The reward is 1 for an answer equivalent to the pseudo-label, else 0. Two null controls ignore the
+label; gains under them do not come from the labels (Shao et al., 2025, arXiv 2506.10947, report
+such gains).
 """
 
 from __future__ import annotations
@@ -27,15 +27,18 @@ def solver_reward_function(
     kind: str = "label",
     seed: int = 0,
 ) -> Callable[..., list[float]]:
-    """The reward function of the Solver, for TRL; the rows hold the pseudo-label as `answer`.
+    """Return the Solver's reward function for TRL; rows have the pseudo-label as `answer`.
 
     Args:
-        equivalence: decides whether an answer is the label.
+        equivalence: decides whether an answer is equivalent to the label.
         rule: "paper" (binary) or "official" (0.9 * accuracy + 0.1 * format).
-        read: takes the answer out of a completion.
-        kind: what is rewarded: "label"; or, as null controls, "format" (an answer that can be
-            read, whatever it is) or "random" (0 or 1, both as often, whatever is written).
-        seed: of "random", with the update and the process.
+        read: extracts the answer from a completion.
+        kind: "label", or a null control: "format" rewards any readable answer, "random" rewards 0
+            or 1 with equal probability.
+        seed: seeds "random", together with the update and the process.
+
+    Returns:
+        A function from this process's completions to their rewards.
     """
 
     def reward(
@@ -59,12 +62,12 @@ def solver_reward_function(
             return [float(coin.getrandbits(1)) for _ in texts]
         return [solver_reward(c, text, rule=rule) for c, text in zip(correct, texts, strict=True)]
 
-    reward.__name__ = "solver"  # the name TRL logs it under
+    reward.__name__ = "solver"  # TRL logs it under this name
     return reward
 
 
 def shuffle_labels(rows: Sequence[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
-    """The null control: the same labels, each on another question; nothing to be learned."""
+    """Return the rows with their labels shuffled: a null control without anything to learn."""
     labels = [row["answer"] for row in rows]
     random.Random(seed).shuffle(labels)
     return [row | {"answer": label} for row, label in zip(rows, labels, strict=True)]

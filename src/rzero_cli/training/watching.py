@@ -1,4 +1,4 @@
-"""What a person sees of a training's steps: one line each, and means for the progress bar."""
+"""Progress of a training: one line per step, and means for the progress bar."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ class Watched:
         self._plan = plan
         self._recent: deque[Mapping[str, Any]] = deque(maxlen=plan.updates_per_step)
         self.seen: dict[str, float] = {}
-        """As `progress_display.Look` gives it."""
+        """Current values for `progress_display.Look`."""
 
-    def add(self, figures: Mapping[str, Any]) -> None:
-        """Take in TRL's metrics of an update."""
-        self._recent.append(figures)
-        # Given at the start; of an update, what the rollouts of its step have written.
-        tokens = figures.get("tokens", self.seen.get("tokens", 0))
-        tokens += tokens_written([figures], self._plan.rollouts_per_step)
-        seen = {"done": figures["update"], "tokens": tokens}
+    def add(self, metrics: Mapping[str, Any]) -> None:
+        """Add TRL's metrics of an update."""
+        self._recent.append(metrics)
+        # The first call has the total of the interrupted run; each update adds its rollouts.
+        tokens = metrics.get("tokens", self.seen.get("tokens", 0))
+        tokens += tokens_written([metrics], self._plan.rollouts_per_step)
+        seen = {"done": metrics["update"], "tokens": tokens}
         for key, name in _SHOWN.items():
-            # TRL gives metrics of rollouts with the first update of a step alone.
+            # TRL reports metrics of rollouts only with the first update of a step.
             if values := [update[key] for update in self._recent if key in update]:
                 seen[name] = sum(values) / len(values)
-        self.seen = seen  # at once: another thread reads it
+        self.seen = seen  # replaced as a whole: another thread reads it
 
 
 _SHOWN = {
@@ -51,12 +51,12 @@ _SHOWN = {
 }
 
 
-def line_of(figures: Mapping[str, Any], plan: Plan) -> str:
-    """Return one step as a line of text."""
-    shown = [f"{name} {figures[key]:.3g}" for key, name in _SHOWN.items() if key in figures]
-    return f"step {step_of(figures, plan)}/{plan.steps}: {', '.join(shown)}"
+def line_of(metrics: Mapping[str, Any], plan: Plan) -> str:
+    """Return a line of text with a step's metrics."""
+    shown = [f"{name} {metrics[key]:.3g}" for key, name in _SHOWN.items() if key in metrics]
+    return f"step {step_of(metrics, plan)}/{plan.steps}: {', '.join(shown)}"
 
 
-def step_of(figures: Mapping[str, Any], plan: Plan) -> int:
-    """Return the number of the step, from 1, that an update belongs to."""
-    return (int(figures["update"]) - 1) // plan.updates_per_step + 1
+def step_of(metrics: Mapping[str, Any], plan: Plan) -> int:
+    """Return the number, from 1, of the step that an update belongs to."""
+    return (int(metrics["update"]) - 1) // plan.updates_per_step + 1
