@@ -1,4 +1,4 @@
-"""What several tests of evaluation share: a tiny model of characters, and data caches."""
+"""Fixtures of the evaluation tests: a tiny character-level model, and data caches."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def equivalence() -> Iterator[Equivalence]:
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A random Llama that reads and writes characters, and `\\boxed{` as one of them."""
+    """A random Llama whose tokens are characters, and `\\boxed{`."""
     import torch
     from tokenizers import Regex, Tokenizer
     from tokenizers.decoders import Fuse
@@ -65,7 +65,7 @@ def engine(checkpoint: str) -> Iterator[TransformersEngine]:
 
 @pytest.fixture
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Data caches of one's own, and no hub."""
+    """Use a separate data cache and no hub."""
     import datasets
 
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
@@ -75,7 +75,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def own_gsm8k(tmp_path: Path) -> str:
-    """A folder with lm-eval's own task for GSM8K, found without reading lm-eval's whole index."""
+    """A directory with lm-eval's GSM8K task, which loads without lm-eval's whole index."""
     import lm_eval
 
     source = Path(lm_eval.__file__).parent / "tasks" / "gsm8k" / "gsm8k.yaml"

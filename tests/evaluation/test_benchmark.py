@@ -1,4 +1,4 @@
-"""Evaluation of a file of questions: scores by hand on scripted answers, then a real tiny model."""
+"""Evaluation of a file of questions: hand-calculated scores, then a real tiny model."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def test_benchmark_scores_by_hand(equivalence: Equivalence) -> None:
     assert samples["h"]["correct"] == [True, False, True, False]
     assert samples["s"]["answers"] == ["7", "8", "8", None]
     assert [s["greedy"] for s in samples.values()] == [True, False, False, True]
-    # A tie goes to the smallest canonical key: 3, which is right once and wrong once.
+    # A tie goes to the smallest canonical key: 3, which is right for one question only.
     assert [s["majority"] for s in samples.values()][2:] == ["3", "3"]
     assert [s["maj"] for s in samples.values()] == [True, False, True, False]
 
     assert result["greedy"]["score"] == 2 / 4
     assert result["mean_at_k"]["score"] == (2 / 4 + 1 / 4 + 2 / 4 + 2 / 4) / 4
     assert result["maj_at_k"]["score"] == 2 / 4
-    # Wilson's interval of 2 in 4.
+    # Wilson's interval for 2 of 4.
     assert result["greedy"]["ci95"] == pytest.approx([0.1500, 0.8500], abs=1e-4)
     assert (result["n"], result["k"], result["tokens"]) == (4, 4, 20 * 5)
     assert result["unreadable"] == 3 / 20
@@ -167,7 +167,7 @@ def test_results_table_shows_scores_groups_and_intervals(equivalence: Equivalenc
 
 
 def run(engine: TransformersEngine, equivalence: Equivalence, **changes: Any) -> dict[str, Any]:
-    """An evaluation of the tiny model, with its journal as "log", its completions as "shown"."""
+    """Evaluate the tiny model; add its journal as "log" and its completions as "shown"."""
     log: dict[int, dict[str, Any]] = {}
     shown: list[dict[str, Any]] = []
     how = DEFAULTS | {"log": log.__setitem__, "report": shown.append} | changes
@@ -182,8 +182,8 @@ def texts(result: dict[str, Any], which: str) -> list[list[str]]:
 
 def test_k_samples_are_different(engine: TransformersEngine, equivalence: Equivalence) -> None:
     result = run(engine, equivalence)
-    assert [len(drawn) for drawn in texts(result, "greedy")] == [1] * 5
-    assert [len(set(drawn)) for drawn in texts(result, "sampled")] == [4] * 5
+    assert [len(answers) for answers in texts(result, "greedy")] == [1] * 5
+    assert [len(set(answers)) for answers in texts(result, "sampled")] == [4] * 5
 
 
 def test_repeated_question_is_sampled_twice(
@@ -197,7 +197,7 @@ def test_repeated_question_is_sampled_twice(
     assert len({*sampled_1, *sampled_2}) == 8
 
 
-def test_evaluation_depends_on_the_seed_alone(
+def test_evaluation_depends_only_on_the_seed(
     engine: TransformersEngine, equivalence: Equivalence
 ) -> None:
     first = run(engine, equivalence)
@@ -229,9 +229,9 @@ def test_token_counts_and_truncation_match_the_completions(
     engine: TransformersEngine, equivalence: Equivalence
 ) -> None:
     result = run(engine, equivalence, max_tokens=3)
-    cut = [t for record in result["log"].values() for t in record["truncated"]]
+    truncated = [t for record in result["log"].values() for t in record["truncated"]]
     assert result["tokens"] == sum(t for record in result["log"].values() for t in record["tokens"])
-    assert result["truncated"] == sum(cut) / 25
+    assert result["truncated"] == sum(truncated) / 25
     assert result["truncated"] > 0
 
 
@@ -240,7 +240,7 @@ def test_progress_covers_every_answer(engine: TransformersEngine, equivalence: E
     result = run(engine, equivalence, on_progress=steps.append)
     assert [step.answers for step in steps] == [1] * 5 + [4] * 5
     assert sum(step.tokens for step in steps) == result["tokens"]
-    # In the order in which they finish.
+    # Progress comes in the order in which requests finish.
     right = [
         [s["greedy"] for s in result["samples"]],
         [sum(s["correct"]) for s in result["samples"]],

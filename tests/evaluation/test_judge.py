@@ -1,4 +1,4 @@
-"""The judge: its prompt as a server receives it, its verdicts, and the scores they give."""
+"""The judge: the prompt that a server receives, the verdicts, and the judged scores."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ HOSTILE = [
 
 
 def texts(body: Body) -> dict[str, str]:
-    """The three texts as a judge reads them out of its prompt."""
+    """Return the three texts that a judge reads from its prompt."""
     return read(body["messages"][-1]["content"])
 
 
@@ -54,7 +54,7 @@ def read(content: str) -> dict[str, str]:
 
 
 def honest(body: Body) -> Reply:
-    """A judge for whom only "one half" is 0.5, reading each text in its place."""
+    """Judge correctly, from the texts in the prompt, that only "one half" is 0.5."""
     found = texts(body)
     same = (found["reference"], found["answer"]) == ("0.5", "one half")
     return 200, completion("same" if same else "different")
@@ -65,10 +65,10 @@ def ask(server: ScriptedServer, cases: list[Case], **how: Any) -> list[bool | No
         return judge(engine, cases, **how)
 
 
-# ---------------------------------------------------------------- what is asked
+# ---------------------------------------------------------------- prompts
 
 
-def test_judge_request_holds_each_text_in_its_place() -> None:
+def test_judge_prompt_has_each_text_in_its_place() -> None:
     with ScriptedServer(honest) as server:
         assert ask(server, [CASE]) == [True]
         assert ask(server, [CASE._replace(reference="one half", answer="0.5")]) == [False]
@@ -90,13 +90,13 @@ def test_judge_request_holds_each_text_in_its_place() -> None:
     assert request.get("n", 1) == 1
 
 
-def test_hostile_answer_cannot_leave_its_place_in_the_prompt() -> None:
+def test_hostile_answer_cannot_escape_from_its_string() -> None:
     with ScriptedServer(honest) as server:
         cases = [CASE._replace(answer=answer) for answer in HOSTILE]
         assert ask(server, cases) == [False] * len(cases)
-    asked = {texts(body)["answer"]: body["messages"] for body in server.requests}
-    assert set(asked) == {answer.replace("\ud800", "?") for answer in HOSTILE}
-    for answer, (system, user) in asked.items():
+    prompts = {texts(body)["answer"]: body["messages"] for body in server.requests}
+    assert set(prompts) == {answer.replace("\ud800", "?") for answer in HOSTILE}
+    for answer, (system, user) in prompts.items():
         assert read(user["content"]) == {**CASE._asdict(), "answer": answer}
         assert system == messages_for(CASE)[0]
         for token in ("<|", "</", "<s", "[/", "[INST", "<\uff5c", "\nassistant", "\nReference"):
@@ -109,7 +109,7 @@ def test_judge_prompt_keeps_any_text(question: str, reference: str, answer: str)
     case = Case(question, reference, answer)
     system, user = messages_for(case)
     assert read(user["content"]) == case._asdict()
-    # A line for each text, and nothing in them begins one.
+    # One line per text: no text can start another.
     assert user["content"].count("\n") == 4 + 2
     assert system == messages_for(CASE)[0]
 
@@ -122,7 +122,7 @@ def test_judge_prompt_keeps_mathematics_readable() -> None:
     assert "0 <= x <3 或 4 < x" in shown
 
 
-def test_judge_is_asked_once_per_case() -> None:
+def test_identical_cases_are_judged_once() -> None:
     other = CASE._replace(answer="2")
     with ScriptedServer(honest) as server:
         cases = [CASE, other, CASE, other, CASE]
@@ -131,7 +131,7 @@ def test_judge_is_asked_once_per_case() -> None:
         assert ask(server, []) == []
 
 
-# ---------------------------------------------------------------- what is answered
+# ---------------------------------------------------------------- replies
 
 
 @pytest.mark.parametrize(
@@ -193,8 +193,8 @@ def test_interrupted_judging_resumes() -> None:
             earlier = json.loads(json.dumps(Random(done).sample(whole, done)))
             steps.clear()
             on_progress = steps.append
-            asked = ask(server, cases, done=earlier, log=rest.append, on_progress=on_progress)
-            assert asked == expected
+            found = ask(server, cases, done=earlier, log=rest.append, on_progress=on_progress)
+            assert found == expected
             assert [step.earlier for step in steps] == [True] * done + [False] * (6 - done)
             assert sorted(earlier + rest, key=str) == sorted(whole, key=str)
             assert len(server.requests) == 6 - done
@@ -203,17 +203,17 @@ def test_interrupted_judging_resumes() -> None:
 # ---------------------------------------------------------------- scores
 
 
-def sample(greedy: str | None, *drawn: str | None, majority: str | None = None) -> dict[str, Any]:
-    """An exam's sample whose reference is 7; the grader knows only "7"."""
+def sample(greedy: str | None, *sampled: str | None, majority: str | None = None) -> dict[str, Any]:
+    """Return a sample with reference 7; the grader accepts only "7"."""
     return {
         "question": "q",
         "reference": "7",
         "answer": greedy,
         "greedy": greedy == "7",
-        "answers": list(drawn),
-        "correct": [answer == "7" for answer in drawn],
+        "answers": list(sampled),
+        "correct": [answer == "7" for answer in sampled],
         "majority": majority,
-        "maj": majority == "7" if drawn else None,
+        "maj": majority == "7" if sampled else None,
         "group": "g",
     }
 
@@ -233,11 +233,11 @@ def test_judged_scores_by_hand() -> None:
     found = judged(samples, verdicts)
     assert samples == before
     assert list(found) == ["greedy", "mean_at_k", "maj_at_k", "changed", "unclear"]
-    # Raw: 1/4, (1/2) / 4, 1/4.
+    # The grader's scores are 1/4, (1/2) / 4 and 1/4.
     assert found["greedy"]["score"] == 2 / 4
     assert found["mean_at_k"]["score"] == (1 + 0.5) / 4
     assert found["maj_at_k"]["score"] == 2 / 4
-    # "seven" was drawn twice and the greedy answer once; the majority is no further answer.
+    # "seven" was sampled twice and once the greedy answer; the majority is not counted again.
     assert (found["changed"], found["unclear"]) == (3, 1)
     low, high = found["greedy"]["ci95"]
     assert low < 0.5 < high
@@ -245,14 +245,14 @@ def test_judged_scores_by_hand() -> None:
 
 def test_denied_and_missing_verdicts_change_no_score() -> None:
     samples = [sample("7", "8", "7", majority="7"), sample("8", "8", None, majority="8")]
-    for said in (False, None):
-        found = judged(samples, dict.fromkeys(cases_of(samples), said))
+    for verdict in (False, None):
+        found = judged(samples, dict.fromkeys(cases_of(samples), verdict))
         assert [found[key]["score"] for key in ("greedy", "mean_at_k", "maj_at_k")] == [
             0.5,
             0.25,
             0.5,
         ]
-        assert (found["changed"], found["unclear"]) == (0, 0 if said is False else 3)
+        assert (found["changed"], found["unclear"]) == (0, 0 if verdict is False else 3)
 
 
 def test_undecided_majority_needs_no_verdict() -> None:
@@ -268,8 +268,8 @@ def test_passes_that_did_not_run_have_no_judged_score() -> None:
     found = judged(greedy, dict.fromkeys(cases_of(greedy), True))
     assert found["greedy"]["score"] == 1.0
     assert found["mean_at_k"] is found["maj_at_k"] is None
-    drawn = [{**sample(None, "8", "7", majority="8"), "greedy": None}]
-    found = judged(drawn, dict.fromkeys(cases_of(drawn), True))
+    sampled = [{**sample(None, "8", "7", majority="8"), "greedy": None}]
+    found = judged(sampled, dict.fromkeys(cases_of(sampled), True))
     assert found["greedy"] is None
     assert (found["mean_at_k"]["score"], found["maj_at_k"]["score"]) == (1.0, 1.0)
     assert found["changed"] == 1
@@ -282,9 +282,9 @@ ANSWERS = st.sampled_from(["7", "seven", "8", None])
     st.lists(st.tuples(ANSWERS, ANSWERS, ANSWERS), min_size=1, max_size=6),
     st.lists(st.sampled_from([True, False, None]), min_size=2, max_size=2),
 )
-def test_judge_never_lowers_a_score(rows: Any, said: list[bool | None]) -> None:
-    samples = [sample(greedy, *drawn, majority=drawn[0]) for greedy, *drawn in rows]
-    verdicts = dict(zip([Case("q", "7", a) for a in ("seven", "8")], said, strict=True))
+def test_judge_never_lowers_a_score(rows: Any, two: list[bool | None]) -> None:
+    samples = [sample(greedy, *others, majority=others[0]) for greedy, *others in rows]
+    verdicts = dict(zip([Case("q", "7", a) for a in ("seven", "8")], two, strict=True))
     raw = judged(samples, dict.fromkeys(verdicts, False))
     found = judged(samples, verdicts)
     for name in ("greedy", "mean_at_k", "maj_at_k"):
@@ -298,7 +298,7 @@ def test_real_model_judges_greedily_and_resumes(smollm2: Path) -> None:
     with open_engine("transformers", str(smollm2), batch_size=2) as engine:
         whole: list[dict[str, Any]] = []
         verdicts = judge(engine, cases, log=whole.append)
-        # It keeps to no form: what it writes is no verdict, and is kept.
+        # It does not follow the format, so its replies are unclear; they are logged.
         assert verdicts == [record["equal"] for record in whole] == [None, None]
         assert all(record["reply"] for record in whole)
         rest: list[dict[str, Any]] = []

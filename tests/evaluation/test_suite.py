@@ -1,4 +1,4 @@
-"""The paper's benchmarks as tasks: verdicts, prompts, averages."""
+"""The paper's benchmarks as tasks: grading, prompts, averages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rzero_cli.options.presets import preset_value  # noqa: E402
 pytestmark = pytest.mark.usefixtures("own_cache")
 
 
-# --- verdicts -------------------------------------------------------------------------------------
+# --- grading --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -79,13 +79,13 @@ RECORDED = Path(__file__).with_name("recorded_outputs.jsonl")
 
 
 def test_recorded_outputs_get_their_known_verdicts() -> None:
-    """No wrong answer is right; the right ones that are not seen are these."""
+    """No wrong answer is graded right; the listed right ones are graded wrong."""
     rows = [json.loads(line) for line in RECORDED.read_text("utf-8").splitlines()]
-    said = [grade(row, [row["completion"]])["score"] == 1 for row in rows]
-    errors = [row for row, right in zip(rows, said, strict=True) if right != row["correct"]]
+    graded = [grade(row, [row["completion"]])["score"] == 1 for row in rows]
+    errors = [row for row, right in zip(rows, graded, strict=True) if right != row["correct"]]
     assert [(row["correct"], row["reference"]) for row in errors] == [
-        (True, "18"),  # a sentence within the box
-        (True, "\\frac{3}{4}"),  # 75 %, where the sign is dropped
+        (True, "18"),  # a sentence in the box
+        (True, "\\frac{3}{4}"),  # 75 %: the sign is dropped
         (True, "5"),  # a number in words
         (True, "\\sqrt{51}"),  # an empty box after the right one
     ]
@@ -95,7 +95,7 @@ def test_recorded_outputs_get_their_known_verdicts() -> None:
 
 
 def test_task_files_give_lm_eval_the_prompts_and_settings_of_rzero(tmp_path: Path) -> None:
-    """With lm-eval alone they give the same prompt, draws and lengths."""
+    """With lm-eval alone the prompt, the sampling and the token limits are the same."""
     from lm_eval.tasks import TaskManager
 
     manager = TaskManager(include_path=str(FOLDER), include_defaults=False)
@@ -119,18 +119,18 @@ def test_task_files_give_lm_eval_the_prompts_and_settings_of_rzero(tmp_path: Pat
             chat_template=lambda messages, add_generation_prompt: json.dumps(messages),
         )
         assert json.loads(context) == prompt_for(SOLVER, text)
-        drawn = task.config.generation_kwargs
-        assert drawn["max_gen_toks"] == preset_value("eval", "max_tokens")
+        settings = task.config.generation_kwargs
+        assert settings["max_gen_toks"] == preset_value("eval", "max_tokens")
         if task.config.repeats > 1:
-            assert drawn["temperature"] == preset_value("eval", "temperature")
-            assert drawn["top_p"] == preset_value("eval", "top_p")
+            assert settings["temperature"] == preset_value("eval", "temperature")
+            assert settings["top_p"] == preset_value("eval", "top_p")
 
 
 # --- averages -------------------------------------------------------------------------------------
 
 
 def test_averages_reproduce_the_papers_tables() -> None:
-    """Qwen3-4B-Base and its third iteration in the paper's table of general reasoning."""
+    """Qwen3-4B-Base and its third iteration, from the paper's table of general reasoning."""
     for maths, general, overall in (
         (42.58, (37.38, 20.88, 7.57), 27.10),
         (49.07, (51.53, 27.55, 10.42), 34.64),

@@ -1,4 +1,4 @@
-"""The data of the paper's benchmarks: columns of the hubs, local files, what is refused."""
+"""The data of the paper's benchmarks: hub columns, local files, errors."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_real_benchmark_files_are_read(
     assert float(questions[-1].reference) == float(last)
 
 
-# --- what is wrong --------------------------------------------------------------------------------
+# --- errors ---------------------------------------------------------------------------------------
 
 
 def test_error_names_all_tasks_without_data_and_their_options(benchmarks: Path) -> None:
@@ -143,20 +143,20 @@ def test_error_names_all_tasks_without_data_and_their_options(benchmarks: Path) 
         (
             "rzero_mmlu_pro",
             {"question": "q", "options": ["x", None, "z"], "answer": "C"},
-            "the options are no list of 2 to 26",
+            "the options are not a list of 2 to 26",
         ),
         (
             "rzero_mmlu_pro",
             {"question": "q", "options": ["x"] * 27, "answer": "C"},
-            "the options are no list of 2 to 26",
+            "the options are not a list of 2 to 26",
         ),
     ],
 )
-def test_data_that_would_be_graded_wrongly_is_refused(
+def test_data_that_would_be_graded_wrongly_is_rejected(
     tmp_path: Path, name: str, row: dict[str, Any], message: str
 ) -> None:
     path = jsonl(tmp_path / "data.jsonl", row)
-    with pytest.raises(DataError, match=rf"data\.jsonl: not the data of {name}: row 1") as caught:
+    with pytest.raises(DataError, match=rf"data\.jsonl: not data for {name}: row 1") as caught:
         load(name, path)
     assert message in str(caught.value)
 
@@ -169,9 +169,9 @@ def test_malformed_data_file_error_names_the_line(tmp_path: Path) -> None:
             load("rzero_math500", str(tmp_path / "data.jsonl"))
 
 
-def test_lm_eval_task_data_with_other_columns_is_refused(own_gsm8k: str, tmp_path: Path) -> None:
+def test_lm_eval_task_data_with_other_columns_is_rejected(own_gsm8k: str, tmp_path: Path) -> None:
     path = jsonl(tmp_path / "data.jsonl", {"text": "q"})
-    with pytest.raises(DataError, match=r"data\.jsonl: not the data of own_gsm8k"):
+    with pytest.raises(DataError, match=r"data\.jsonl: not data for own_gsm8k"):
         load_tasks(
             ["own_gsm8k"],
             include_path=own_gsm8k,
@@ -180,7 +180,7 @@ def test_lm_eval_task_data_with_other_columns_is_refused(own_gsm8k: str, tmp_pat
         )
 
 
-def test_data_file_of_an_unnamed_task_is_refused(tmp_path: Path) -> None:
+def test_data_file_of_an_unnamed_task_is_rejected(tmp_path: Path) -> None:
     path = jsonl(tmp_path / "data.jsonl", ROWS["rzero_math500"][0])
     with pytest.raises(UsageError, match="--tasks does not name rzero_gsm8k"):
         load_tasks(["rzero_math500"], data_files={"rzero_math500": path, "rzero_gsm8k": path})
@@ -196,11 +196,11 @@ def test_lm_eval_task_takes_local_data_and_names_missing_splits(
         how = {"include_path": own_gsm8k, "num_fewshot": num_fewshot}
         return load_tasks(["own_gsm8k"], data_files=named, **how).others["tasks"]["own_gsm8k"]
 
-    with pytest.raises(UsageError, match="--data-file own_gsm8k:train=FILE, or show none with"):
+    with pytest.raises(UsageError, match="--data-file own_gsm8k:train=FILE, or use none with"):
         load_own(own_gsm8k=test)
     assert len(load_own(0, own_gsm8k=test).eval_docs) == 1319
     assert load_own(own_gsm8k=test, own_gsm8k_train=test).config.num_fewshot == 5
-    with pytest.raises(UsageError, match="own_gsm8k=FILE is missing, with what is examined"):
+    with pytest.raises(UsageError, match="own_gsm8k=FILE is missing: the split to evaluate on"):
         load_own(own_gsm8k_train=test)
     with pytest.raises(RzeroError, match=r"no data for own_gsm8k .*--data-file own_gsm8k=FILE"):
         load_own()

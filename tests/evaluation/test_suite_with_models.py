@@ -1,4 +1,4 @@
-"""The paper's benchmarks with real models, and against lm-eval itself."""
+"""The paper's benchmarks with real models, compared with lm-eval."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def test_whole_suite_runs_on_local_files(rzero: Rzero, tmp_path: Path, tiny_mode
         assert results["n-samples"][name] == {"original": 3, "effective": 2}
         assert task["as_defined"] is False
     assert results["origin"]["settings"]["k"] is None
-    drawn = [r for r in log if r["pass"] == "sampled"]
-    assert {r["task"] for r in drawn} == {"rzero_amc23", "rzero_aime24", "rzero_aime25"}
-    assert all(len(r["completions"]) == 32 and len(set(r["completions"])) > 24 for r in drawn)
+    sampled = [r for r in log if r["pass"] == "sampled"]
+    assert {r["task"] for r in sampled} == {"rzero_amc23", "rzero_aime24", "rzero_aime25"}
+    assert all(len(r["completions"]) == 32 and len(set(r["completions"])) > 24 for r in sampled)
     assert "rzero_overall" in ended.stderr
 
 
@@ -87,16 +87,16 @@ N = 4  # questions of GSM8K that the real model answers
 
 @pytest.fixture(scope="module")
 def gsm8k(benchmarks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """GSM8K's file under a name without spaces, for commands."""
+    """GSM8K's file at a path without spaces, for commands."""
     path = tmp_path_factory.mktemp("gsm8k") / "test.jsonl"
     path.write_bytes((benchmarks / "gsm8k_test.jsonl").read_bytes())
     return path
 
 
 def test_grader_agrees_with_lm_eval_on_the_same_outputs(own_gsm8k: str, gsm8k: Path) -> None:
-    """The 1,319 worked solutions as outputs, each for its own question and for the next one.
+    """Grade the 1,319 solutions as outputs for their own questions, and for the next ones.
 
-    lm-eval's filter, the last number, takes the answer out for both graders.
+    lm-eval's filter, the last number, extracts the answer for both graders.
     """
     how: dict[str, Any] = {"include_path": own_gsm8k, "num_fewshot": 0}
     found = load_tasks(["own_gsm8k"], data_files={"own_gsm8k": str(gsm8k)}, **how)
@@ -131,16 +131,16 @@ def test_gsm8k_runs_with_a_real_model(
     _, results, log = evaluate(rzero, tmp_path, smollm2, *more, "--max-tokens", "64")
     task = results["tasks"]["rzero_gsm8k"]
     assert (task["n"], len(log), results["n-samples"]["rzero_gsm8k"]["effective"]) == (N, N, N)
-    # It writes of the question's own matter, and no boxes.
+    # The model writes about the question, but without boxes.
     assert "eggs" in log[0]["completions"][0]
     assert task["unreadable"] > 0.5
 
 
 @pytest.mark.slow
-def test_lm_evals_gsm8k_gives_the_numbers_of_lm_eval(
+def test_lm_evals_gsm8k_has_the_same_scores_as_in_lm_eval(
     rzero: Rzero, tmp_path: Path, smollm2: Path, gsm8k: Path
 ) -> None:
-    """The same task by lm-eval with its own model class and by `rzero eval`, as chats."""
+    """Run one task with lm-eval's model class and with `rzero eval`, as chats."""
     source = Path(lm_eval.__file__).parent / "tasks" / "gsm8k" / "gsm8k.yaml"
     own_task(tmp_path, f"{source}", gsm8k, "training_split: null\nfewshot_split: null\n")
     how = ["--tasks", "own", "--include-path", "tasks", "--limit", str(N), "--max-tokens", "48"]
@@ -149,13 +149,13 @@ def test_lm_evals_gsm8k_gives_the_numbers_of_lm_eval(
     for name in ("strict-match", "flexible-extract"):
         for key in (f"exact_match,{name}", f"exact_match_stderr,{name}"):
             assert ours["results"]["own"][key] == theirs["results"]["own"][key]
-    # Not by both being zero alone: the outputs are the same.
+    # Equal scores could both be zero, so the outputs are compared, too.
     rows = [row for row in theirs["samples"]["own"] if row["filter"] == "strict-match"]
     assert [record["completions"][0] for record in log] == [row["resps"][0][0] for row in rows]
 
 
 def own_task(folder: Path, source: str, data: Path, more: str = "") -> None:
-    """A task `own` in `folder/tasks`: that of a file, on local data, without examples."""
+    """Write the task `own` into `folder/tasks`: a task file with local data and no examples."""
     (folder / "tasks").mkdir()
     (folder / "tasks" / "own.yaml").write_text(
         f"include: {source}\ntask: own\ndataset_path: json\ndataset_name: null\n"
@@ -189,7 +189,7 @@ with open("theirs.json", "w") as stream:
 def lm_eval_alone(
     folder: Path, model: Path, *, limit: int, max_gen_toks: int, apply_chat_template: bool = False
 ) -> dict[str, Any]:
-    """What lm-eval itself makes of the task `own`."""
+    """Return lm-eval's results for the task `own`."""
     arguments = [str(model), str(limit), str(max_gen_toks), str(apply_chat_template)]
     done = subprocess.run(
         [sys.executable, "-c", ALONE, *arguments],

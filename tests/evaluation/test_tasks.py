@@ -64,7 +64,7 @@ TASK_DEFAULTS: dict[str, Any] = {
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A folder with tasks on a local file, and a data cache of its own."""
+    """A directory with tasks on a local file, with a separate data cache."""
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
     data = tmp_path / "held.jsonl"
     data.write_text("".join(json.dumps(line.record) + "\n" for line in QUESTIONS[:4]), "utf-8")
@@ -104,7 +104,7 @@ def test_custom_task_is_evaluated(folder: str, engine: TransformersEngine) -> No
         assert sample["greedy"] == (record["completions"][0][-1:] == record["reference"])
 
 
-def test_tasks_depend_on_the_seed_alone(folder: str, engine: TransformersEngine) -> None:
+def test_tasks_depend_only_on_the_seed(folder: str, engine: TransformersEngine) -> None:
     def outputs(seed: int) -> list[Any]:
         log: list[dict[str, Any]] = []
         tasks = load(["rzero_sums"], include_path=folder)
@@ -118,7 +118,7 @@ def test_tasks_depend_on_the_seed_alone(folder: str, engine: TransformersEngine)
 
 def test_mean_at_k_of_a_task_by_hand(folder: str) -> None:
     # Sampled answers 0, 0, 1 / 2, 2, 2 / 5, 5, 4 / 0, 1, 2 against 0, 2, 4, 6.
-    drawn = {"0 + 0?": "001", "1 + 1?": "222", "2 + 2?": "554", "3 + 3?": "012"}
+    sampled = {"0 + 0?": "001", "1 + 1?": "222", "2 + 2?": "554", "3 + 3?": "012"}
 
     class Turning(Scripted):
         def complete(self, asked: Any, sampling: Sampling, **more: Any) -> Any:
@@ -126,7 +126,7 @@ def test_mean_at_k_of_a_task_by_hand(folder: str) -> None:
             for item, messages in asked:
                 question = messages[-1]["content"]
                 turn = seen[question] = seen.get(question, -1) + 1
-                text = drawn[question][turn] if sampling.temperature > 0 else "2"
+                text = sampled[question][turn] if sampling.temperature > 0 else "2"
                 yield item, [Completion(f"= {text}", 3, False)]
 
     tasks = load(["rzero_sums"], include_path=folder)
@@ -142,7 +142,7 @@ def test_mean_at_k_of_a_task_by_hand(folder: str) -> None:
 def test_tasks_resume_from_a_journal(
     folder: str, engine: TransformersEngine, finished: int
 ) -> None:
-    """Generated answers, sampled ones too, and log-likelihoods; 32 requests in all."""
+    """The journal has 32 requests: greedy and sampled answers, and log-likelihoods."""
     shown: list[dict[str, Any]] = []
 
     def once(done: dict[int, Any]) -> tuple[dict[str, Any], dict[int, Any]]:
@@ -224,7 +224,7 @@ def test_log_likelihoods_with_the_transformers_engine(
     assert found["rzero_sums"]["k"] == 3
 
 
-def test_unsupported_log_likelihoods_are_refused_before_generation(folder: str) -> None:
+def test_unsupported_log_likelihoods_are_rejected_before_generation(folder: str) -> None:
     engine = Scripted({})
     tasks = load(["rzero_sums", "rzero_choice"], include_path=folder)
     with pytest.raises(RzeroError, match="task rzero_choice needs log-likelihoods"):
@@ -254,7 +254,7 @@ def test_evaluate_tasks_prints_nothing(
 
 
 def test_lm_evals_bar_of_prompts_is_hidden(folder: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """Once lm-eval draws none, or has an argument for it, `quiet` need not replace its `tqdm`."""
+    """If lm-eval drops the bar or gets an option for it, `quiet` need not replace its `tqdm`."""
     task = load(["rzero_sums"], include_path=folder)["tasks"]["rzero_sums"]
     task.build_all_requests()
     assert "4/4" in capfd.readouterr().err
@@ -271,8 +271,8 @@ def test_task_without_data_is_one_line(folder: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_tasks_that_run_generated_code_are_refused(folder: str) -> None:
-    with pytest.raises(UsageError, match="rzero_unsafe: it runs code"):
+def test_tasks_that_run_generated_code_are_rejected(folder: str) -> None:
+    with pytest.raises(UsageError, match="rzero_unsafe: the task runs code"):
         load_tasks(["rzero_unsafe"], include_path=folder)
 
 

@@ -1,5 +1,5 @@
-"""What a model can do: held-out questions, the paper's benchmarks, lm-eval's tasks, a judge.
+"""Evaluation: held-out questions, the paper's benchmarks, lm-eval's tasks, a judge.
 
-What may live here turns completions into scores and protocols. The benchmarks' tasks are data, in
+This package turns completions into scores and protocols. The benchmarks' task files are in
 `suite/`.
 """

@@ -1,4 +1,4 @@
-"""Benchmarks: questions with known answers, and how the answers to them become a score."""
+"""Benchmarks: questions with known answers, and the passes that evaluate them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from rzero_cli.errors import DataError
 from rzero_cli.method.question import question_id
 
 GREEDY, SAMPLED = "greedy", "sampled"
-"""The passes in which a benchmark is answered."""
+"""The passes of a benchmark."""
 _METRIC = {GREEDY: "greedy", SAMPLED: "mean_at_k"}
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question with its true answer."""
+    """A question and its true answer."""
 
     id: Any
     text: str
@@ -31,46 +31,46 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """Questions, and how the answers to them become a score."""
+    """Questions, the number of answers to each, and the metric of the score."""
 
     name: str
     questions: Sequence[Question]
     k: int
-    """Sampled answers of a question; 0 is none."""
+    """Sampled answers per question; 0 is none."""
     greedy: bool = True
-    """Answer greedily, too."""
+    """Add a greedy pass."""
     metric: str = GREEDY
-    """What the score is: "greedy" or "mean_at_k"."""
+    """The metric of the score: "greedy" or "mean_at_k"."""
     choices: bool = False
     """The answer is the letter of an option."""
     version: float | None = None
     config: Mapping[str, Any] | None = None
-    """Of the task file that says all this, where one does."""
+    """The configuration of its task file, if it has one."""
     original: int | None = None
-    """How many questions there are, where these are only the first of them."""
+    """The number of all questions, if these are only the first of them."""
     changed: bool = False
-    """Its questions are asked in another way than the task file says."""
+    """Its passes differ from the task file's."""
 
     def with_k(self, k: int) -> Benchmark:
-        """The same with another k; without draws its answers are greedy, and so is its score."""
+        """Return a copy with another k; with k = 0, pass and score are greedy."""
         metric = self.metric if k else GREEDY
         other = metric != self.metric or (metric == "mean_at_k" and k != self.k)
         changed = self.changed or (self.config is not None and other)
         return replace(self, k=k, greedy=self.greedy or not k, metric=metric, changed=changed)
 
     def as_defined(self) -> bool:
-        """Whether all its questions are asked as the task file says."""
+        """Return whether it has all questions and the passes of its task file."""
         return not self.changed and self.original in (None, len(self.questions))
 
     def data_sha256(self) -> str:
-        """Names the questions and references, wherever they were read."""
+        """Return a hash of the questions and references, independent of their source."""
         pairs = [[question.text, question.reference] for question in self.questions]
         return sha256(json.dumps(pairs).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """A benchmark answered greedily or by sampling."""
+    """One pass over a benchmark: greedy or sampled."""
 
     benchmark: Benchmark
     which: str
@@ -78,15 +78,15 @@ class Pass:
 
     @property
     def name(self) -> str:
-        """The benchmark's own name for its first pass."""
+        """The pass's name as a task: for the first pass, the benchmark's name."""
         second = self.which == SAMPLED and self.benchmark.greedy
         name = self.benchmark.name
         return f"{name}, {self.benchmark.k} draws" if second else name
 
     @property
     def metric(self) -> str:
-        """What lm-eval calls the share that is right: `score`, as in the task files, for the pass
-        that the benchmark's score is of."""
+        """The metric's name in lm-eval's results: `score`, as in the task files, for the pass of
+        the benchmark's score."""
         metric = _METRIC[self.which]
         return "score" if metric == self.benchmark.metric else metric
 
@@ -100,10 +100,10 @@ def benchmark_of(
     reference_key: str = "reference",
     group_key: str = "group",
 ) -> Benchmark:
-    """The benchmark of a file's records; arguments as for `evaluate_data`.
+    """Return the benchmark of a file's records; arguments as for `evaluate_data`.
 
     Raises:
-        DataError: a record lacks a key or has one of the wrong type; or there are no records.
+        DataError: a record lacks a key or has a value of the wrong type, or there are no records.
     """
     questions = []
     for line in lines:

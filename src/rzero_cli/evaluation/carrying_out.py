@@ -1,4 +1,4 @@
-"""An evaluation carried out: everything answered, scored, and judged where that was asked for."""
+"""A whole evaluation: benchmarks and lm-eval tasks, answered, scored, and optionally judged."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rzero_cli.system.progress import means
 from rzero_cli.system.progress_display import Look
 
 Watch = Callable[[int | None, Look, str | None], AbstractContextManager[Any]]
-"""Shows how far the work is: of a total, by a look, under a title."""
+"""Opens a progress display: from a total, a `Look` and a title."""
 
 
 def evaluate(
@@ -45,22 +45,27 @@ def evaluate(
     report: Any,
     watch: Watch,
 ) -> dict[str, Any]:
-    """Answer and score everything.
+    """Evaluate a model on benchmarks and on lm-eval's tasks.
 
     Args:
         engine: the model.
-        judge_engine: the judge; None where none is asked for.
-        benchmarks, others: the questions, and the tasks that are lm-eval's own.
-        drawing, seed, stop: how answers are sampled.
-        rules, prompt: how they are read, and asked for.
-        own_k, own_max_tokens: of lm-eval's tasks; None is as each task says.
-        num_fewshot, limit, chat: of lm-eval's tasks.
-        journal: what an interrupted evaluation is continued by.
-        report: takes the records of --log-samples; None where none is wanted.
-        watch: shows how far the work is.
+        judge_engine: the judge's engine; None without a judge.
+        benchmarks: rzero's benchmarks.
+        others: lm-eval's tasks, `loading.Named.others`.
+        drawing, seed, stop: sampling of the answers.
+        rules: extract answers from completions.
+        prompt: the Solver's prompt, for the benchmarks.
+        own_k, own_max_tokens: for lm-eval's tasks; None keeps each task's own.
+        num_fewshot, limit, chat: for lm-eval's tasks, as in `tasks.evaluate_tasks`.
+        journal: the journal that an interrupted evaluation continues from.
+        report: called with the records of --log-samples; None for none.
+        watch: opens the progress display.
 
     Returns:
-        Results by task, and averages.
+        lm-eval's results with `tasks`, results by task, and `averages`.
+
+    Raises:
+        UsageError, RzeroError: as `tasks.evaluate_tasks`; or an engine fails.
     """
     seen = _Answers()
     how: dict[str, Any] = {
@@ -92,7 +97,7 @@ def evaluate(
                     )
                 )
         if others.get("tasks"):
-            from rzero_cli.evaluation.tasks import evaluate_tasks  # takes lm-eval and datasets
+            from rzero_cli.evaluation.tasks import evaluate_tasks  # imports lm-eval and datasets
 
             parts.append(
                 evaluate_tasks(
@@ -117,7 +122,7 @@ def evaluate(
 
 
 class _Answers:
-    """What there is so far, for the person who waits."""
+    """Counts of the answers so far, for the progress display."""
 
     def __init__(self) -> None:
         self.done = self.before = self.tokens = self.graded = self.right = 0
@@ -136,18 +141,22 @@ class _Answers:
 
 
 def open_judge(name: str | None, endpoints: Sequence[str]) -> AbstractContextManager[Any]:
-    """Open the judge's engine, before anything is answered; None where none is asked for."""
+    """Open the judge's engine; without endpoints there is no judge, and the engine is None.
+
+    Raises:
+        UsageError, RzeroError: as `engines.open_engine`, with the judge's options.
+    """
     if not endpoints:
         return nullcontext()
     try:
         return open_engine("openai", name, endpoints=endpoints, notify=say)
-    except RzeroError as error:  # it speaks of the model's own server
+    except RzeroError as error:  # its message names the options of the model's server
         message = str(error).replace("--endpoint", "--judge-endpoint")
         raise type(error)(message.replace("--model", "--judge-model")) from error
 
 
 def judged_by(engine: Any) -> dict[str, Any]:
-    """Return what a journal has to have been begun with: it holds the judge's verdicts, too."""
+    """Return the judge's settings, which a journal must share: it contains the verdicts."""
     if engine is None:
         return {}
     return {"judge": engine.model, "judge_prompt": prompt_sha256()}
@@ -159,7 +168,7 @@ def _judge_answers(
     journal: Journal,
     watch: Watch,
 ) -> None:
-    """Put the scores that a judge would give next to those of the grader, which stay."""
+    """Add the scores with the judge's verdicts next to the grader's scores."""
     cases = [case for result in results for case in cases_of(result["samples"])]
     seen = _Answers()
     earlier = [record for record in journal.values() if "reply" in record]
@@ -169,17 +178,17 @@ def _judge_answers(
             cases,
             on_progress=seen.add,
             done=earlier,
-            # After those of all requests.
+            # Numbered after all requests.
             log=lambda record: journal.write(len(journal), record),
         )
-    said = dict(zip(cases, verdicts, strict=True))
+    verdict_of = dict(zip(cases, verdicts, strict=True))
     for result in results:
         samples = result.pop("samples")
         by = {"model": engine.model, "prompt_sha256": prompt_sha256()}
-        result["judged"] = by | judged(samples, said)
+        result["judged"] = by | judged(samples, verdict_of)
         result["samples"] = samples
 
 
 def name_of(engine: Any) -> str:
-    """Return the name of an engine, also of one that `auto` has chosen."""
+    """Return an engine's name, such as "vllm", also of one that "auto" has selected."""
     return type(engine).__name__.removesuffix("Engine").lower()

@@ -1,8 +1,8 @@
-"""lm-eval's view of an engine: the one way from its tasks to whatever engine is open.
+"""An adapter from lm-eval's model interface to any engine.
 
-lm-eval hands a model strings. A raw prompt goes to the engine as it is; a conversation comes as
-JSON, which keeps the rendering (chat template, server) with the engine. A request lm-eval repeats
-comes back as so many different draws: its copies become one prompt with `Sampling.n`.
+lm-eval passes strings to a model. A raw prompt goes to the engine unchanged. A conversation is
+encoded as JSON, so that the engine renders it (chat template, server). The copies of a repeated
+request become one prompt with `Sampling.n`, so they are different samples.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
 
     from rzero_cli.method.prompts import Messages, Prompt
 
-# lm-eval's own limit where a task names none.
+# lm-eval's limit for tasks without one.
 DEFAULT_MAX_TOKENS = 256
 _KNOWN_SETTINGS = {"do_sample", "temperature", "top_p", "top_k", "max_gen_toks", "until"}
 _SCORED_AT_ONCE = 256
-"""Log-likelihoods between two entries in the journal."""
+"""Log-likelihoods computed before they are written to the journal."""
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep what lm-eval and its tasks print off standard output, and its notices to itself."""
+    """Redirect the output of lm-eval and its tasks to standard error, and suppress its notices."""
     loggers = [logging.getLogger(name) for name in ("lm_eval", "datasets")]
     levels, data_bars = [one.level for one in loggers], not datasets.are_progress_bars_disabled()
     for logger, level in zip(loggers, (logging.ERROR, logging.CRITICAL), strict=True):
@@ -60,7 +60,7 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def _without_bar_of_prompts() -> Iterator[None]:
-    """Have lm-eval build prompts without a bar: they take no time, and no argument turns it off."""
+    """Disable the progress bar for building prompts, which takes no time; lm-eval has no option."""
     bar = lm_eval.api.task.tqdm
     lm_eval.api.task.tqdm = partial(bar, disable=True)
     try:
@@ -69,18 +69,18 @@ def _without_bar_of_prompts() -> Iterator[None]:
         lm_eval.api.task.tqdm = bar
 
 
-class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
+class EngineLM(LM):  # type: ignore[misc] # lm-eval is untyped
     """An engine as an lm-eval model.
 
-    Generation is any engine's; log-likelihoods are those of lm-eval's `HFLM` on the model that the
-    transformers engine has loaded.
+    Any engine can generate. Log-likelihoods need the transformers engine: lm-eval's `HFLM` computes
+    them with the model that the engine has loaded.
 
     Args:
         engine: an open engine.
-        seed: of all draws.
-        chats: the contexts are JSON: messages, or a text that is to stay as it is. Otherwise they
-            are raw text.
-        journal: the further arguments of `Answers`.
+        seed: of all samples.
+        chats: contexts are JSON, either messages or a text that stays unchanged; otherwise they are
+            raw text.
+        journal: other arguments of `Answers`.
     """
 
     def __init__(self, engine: Engine, *, seed: int, chats: bool = True, **journal: Any) -> None:
@@ -92,10 +92,10 @@ class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
         """Complete requests.
 
         Returns:
-            One text per request, ended by its stop strings.
+            One text per request, up to its stop strings.
 
         Raises:
-            RzeroError: a request asks for a generation setting engines do not have.
+            RzeroError: a request has a generation setting that engines do not support.
         """
         repeats = [list(copies) for _, copies in groupby(requests, key=id)]
         batches: dict[Sampling, list[int]] = {}
@@ -109,10 +109,9 @@ class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
             ]
             answered = self.answers.complete(requested, sampling)
             for i, completions in zip(places, answered, strict=True):
-                # Greedy answers do not differ, so one is drawn for all repeats.
-                drawn = [completion.text for completion in completions]
-                texts[i] = drawn * (len(repeats[i]) // sampling.n)
-        return [text for drawn in texts for text in drawn]
+                # Greedy answers do not differ, so one is generated for all repeats.
+                texts[i] = [c.text for c in completions] * (len(repeats[i]) // sampling.n)
+        return [text for copies in texts for text in copies]
 
     def _prompt(self, context: str) -> Prompt:
         return json.loads(context) if self.chats else context
@@ -121,7 +120,7 @@ class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
         settings = normalize_gen_kwargs(request.args[1], DEFAULT_MAX_TOKENS)
         if unknown := sorted(set(settings) - _KNOWN_SETTINGS):
             raise RzeroError(
-                f"task {request.task_name} sets {', '.join(unknown)}, which this engine cannot do"
+                f"task {request.task_name} sets {', '.join(unknown)}, which engines do not support"
             )
         temperature = settings.get("temperature", 1.0) if settings["do_sample"] else 0.0
         return Sampling(
@@ -137,29 +136,29 @@ class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
     def apply_chat_template(
         self, chat_history: Messages, add_generation_prompt: bool = True
     ) -> str:
-        """A conversation as JSON, which the engine renders.
+        """Return a conversation as JSON, which the engine renders.
 
-        Where the task begins the model's answer itself, it is rendered here, and goes on from
-        there as raw text.
+        If the task starts the model's answer, the conversation is rendered here and continues as
+        raw text.
 
         Raises:
-            RzeroError: the engine has no tokenizer to do that with.
+            RzeroError: the task starts the model's answer, and the engine has no tokenizer.
         """
         if add_generation_prompt:
             return json.dumps(chat_history)
         if (tokenizer := getattr(self.engine, "tokenizer", None)) is None:
-            raise RzeroError("a task begins the model's answer, which a server's chats cannot do")
+            raise RzeroError("a task starts the model's answer, which a server's chats cannot do")
         return json.dumps(
             tokenizer.apply_chat_template(chat_history, tokenize=False, continue_final_message=True)
         )
 
     @property
     def tokenizer_name(self) -> str:
-        """Names lm-eval's request cache, which is not used."""
+        """The name for lm-eval's request cache, which is not used."""
         return ""
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
-        """How likely each continuation is, and whether it is the greedy one.
+        """Return the log-likelihood of each continuation and whether it is the greedy one.
 
         Raises:
             RzeroError: the engine only generates.
@@ -167,7 +166,7 @@ class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
         return [(value, bool(greedy)) for value, greedy in self._score("loglikelihood", requests)]
 
     def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
-        """How likely each text is.
+        """Return the log-likelihood of each text.
 
         Raises:
             RzeroError: the engine only generates.
@@ -178,30 +177,30 @@ class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
         if self._hf is None:
             raise no_loglikelihood(str(requests[0].task_name))
         scorer = getattr(self._hf, method)
-        asked = [Request(str(one.task_name), one.doc_id, one.args[0]) for one in requests]
-        known = self.answers.earlier(asked)
+        wanted = [Request(str(one.task_name), one.doc_id, one.args[0]) for one in requests]
+        known = self.answers.earlier(wanted)
         scores = {place: record["scores"] for place, record in known.items()}
         for start in range(0, len(requests), _SCORED_AT_ONCE):
             places = range(start, min(start + _SCORED_AT_ONCE, len(requests)))
             if not known.keys() >= set(places):
-                # A whole block, so that what an interrupted run had of it does not change the rest.
-                began = time.monotonic()
+                # A whole block, so that results do not depend on where a run was interrupted.
+                started = time.monotonic()
                 block = [self._rendered(requests[place]) for place in places]
                 values = scorer(block, disable_tqdm=True)
-                seconds = (time.monotonic() - began) / len(block)
+                seconds = (time.monotonic() - started) / len(block)
                 for place, value in zip(places, values, strict=True):
-                    spent = self.answers.spent.setdefault(asked[place].task, Spent())
+                    spent = self.answers.spent.setdefault(wanted[place].task, Spent())
                     spent.seconds += seconds
                     if place not in known:
                         scores[place] = list(value) if isinstance(value, tuple) else [value]
-                        self.answers.tell(place, asked[place], scores=scores[place])
+                        self.answers.record(place, wanted[place], scores=scores[place])
             for place in places:
                 if self.answers.on_progress is not None:
                     self.answers.on_progress(Answered(1, 0, None, earlier=place in known))
                 yield scores[place]
 
     def _rendered(self, request: Instance) -> Instance:
-        """The request as `HFLM` wants it: its context as text."""
+        """Return the request for `HFLM`, with its context as text."""
         if not self.chats or len(request.args) < 2:
             return request
         prompt = self._prompt(request.args[0])
@@ -227,8 +226,8 @@ class EngineLM(LM):  # type: ignore[misc] # lm-eval has no types
 
 
 def no_loglikelihood(task: str) -> RzeroError:
-    """The error of a task that cannot be served by generating."""
+    """Return the error for a task that needs log-likelihoods from an engine without them."""
     return RzeroError(
-        f"task {task} needs log-likelihoods, which this engine does not give: "
+        f"task {task} needs log-likelihoods, which this engine does not compute: "
         "use --engine transformers"
     )

@@ -1,7 +1,7 @@
-"""Tasks by name, with their data: the paper's suites, a folder of one's own, lm-eval's 14,000.
+"""Loading of tasks and their data: the paper's suites, a directory of your own, lm-eval's 14,000.
 
-Tasks of the suites (`suite/`) become benchmarks (`benchmark.py`); any other is run as its authors
-define it (`tasks.py`).
+Tasks of the suites (`suite/`) become benchmarks (`benchmark.py`); all others are run as their
+authors define them (`tasks.py`).
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from rzero_cli.evaluation.results import joined
 from rzero_cli.evaluation.suite import FOLDER, SUITES
 
 Tasks = dict[str, Any]
-"""What lm-eval loads: `{"tasks": {name: Task}, "groups": {name: Group}, "group_map": ...}`."""
+"""Tasks loaded by lm-eval: `{"tasks": {name: Task}, "groups": {name: Group}, "group_map": ...}`."""
 
 _BUILDERS = {".parquet": "parquet", ".csv": "csv"}
-"""By the end of a file's name, what `datasets` reads it with; anything else is JSON lines."""
+"""Builders of `datasets` by file extension; all other files are JSON lines."""
 _ABSENT = ("ConnectionError", "OfflineModeIsEnabled", "DatasetNotFoundError", "FileNotFoundError")
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What `--tasks` names: benchmarks, and tasks to be run as their authors say."""
+    """The tasks of `--tasks`: benchmarks, and tasks that are run as their authors define them."""
 
     benchmarks: list[Benchmark]
     others: Tasks
@@ -52,16 +52,17 @@ def load_tasks(
 
     Args:
         names: registered names, or paths of task YAML files.
-        include_path: a folder with task YAML files of one's own. If all names are tasks in there
-            or of the suites, lm-eval's own, whose index takes some ten seconds, are left alone.
-        data_files: by the name of a task, or `TASK:SPLIT`, a local file (JSON lines, Parquet, CSV)
-            with its hub's columns.
-        num_fewshot: examples in the prompt; None is as the task says, and a task's 0 stays.
-        limit: the first questions of each benchmark only.
+        include_path: a directory with your own task YAML files. lm-eval's index, which takes ten
+            seconds to load, is skipped if all names are tasks in it or in the suites.
+        data_files: a local file (JSON lines, Parquet, CSV) with the columns of the hub's data, by
+            task name or `TASK:SPLIT`.
+        num_fewshot: examples in the prompt; None is the task's number, and 0 of a task is kept.
+        limit: use only the first questions of each benchmark.
 
     Raises:
-        UsageError: a name is unknown, or a task runs code that the model has written.
-        RzeroError: a task's data is neither given nor cached nor within reach, or cannot be read.
+        UsageError: a name is unknown, a task runs code that the model has written, or the data
+            files do not fit the tasks.
+        RzeroError: a task's data is neither given nor cached nor reachable, or cannot be loaded.
     """
     names = [leaf for name in names for leaf in SUITES.get(name, (name,))]
     given: dict[str, dict[str | None, str]] = {}  # files by task and split; None is the default
@@ -78,7 +79,7 @@ def load_tasks(
         for name in given:
             _check_known("--data-file", name, manager.all_subtasks)
         for name in names:
-            _check_safe(name, _said(manager, name).get("unsafe_code"))
+            _check_safe(name, _config(manager, name).get("unsafe_code"))
         for name, files in given.items():
             entry = manager.task_index[name]
             overlay = _overlay(name, entry, files, num_fewshot, Path(overlays))
@@ -101,11 +102,11 @@ def load_tasks(
 
 def _check_safe(name: str, unsafe: object) -> None:
     if unsafe:
-        raise UsageError(f"--tasks {name}: it runs code that the model has written")
+        raise UsageError(f"--tasks {name}: the task runs code that the model has written")
 
 
-def _said(manager: TaskManager, name: str) -> Mapping[str, Any]:
-    """A task's configuration as its file has it; empty where it is a group, or a program."""
+def _config(manager: TaskManager, name: str) -> Mapping[str, Any]:
+    """Return the configuration in a task's file; empty for a group or a Python task."""
     return getattr(manager.task_index.get(name), "cfg", None) or {}
 
 
@@ -127,29 +128,31 @@ def _overlay(
     num_fewshot: int | None,
     folder: Path,
 ) -> Path:
-    """A task file that is the task's own, but for where its data lies."""
+    """Write a task file that overrides only the location of the task's data; return its path."""
     if entry.yaml_path is None or (entry.cfg or {}).get("class"):
-        raise UsageError(f"--data-file {name}=...: the task is a program that fetches its own data")
-    said = entry.cfg
-    examined = said.get("test_split") or said.get("validation_split")
-    paths = {split or examined: str(Path(path).absolute()) for split, path in files.items()}
+        raise UsageError(f"--data-file {name}=...: the task is a program that loads its own data")
+    config = entry.cfg
+    evaluated = config.get("test_split") or config.get("validation_split")
+    paths = {split or evaluated: str(Path(path).absolute()) for split, path in files.items()}
     builders = {_BUILDERS.get(Path(path).suffix, "json") for path in paths.values()}
     if len(builders) > 1:
-        raise UsageError(f"--data-file {name}=...: its files are of several kinds")
+        raise UsageError(f"--data-file {name}=...: its files have different formats")
     for path in paths.values():
-        # A line that is no JSON is named before `datasets` meets it.
+        # Report malformed JSON lines by number before `datasets` reads the file.
         if Path(path).suffix in (".jsonl", ".ndjson") and not sum(1 for _ in read_lines([path])):
             raise DataError(f"{path}: no questions")
-    if examined not in paths:
-        raise UsageError(f"--data-file {name}=FILE is missing, with what is examined ({examined})")
-    shots = said.get("num_fewshot") or 0
+    if evaluated not in paths:
+        raise UsageError(
+            f"--data-file {name}=FILE is missing: the split to evaluate on ({evaluated})"
+        )
+    shots = config.get("num_fewshot") or 0
     shots = num_fewshot if num_fewshot is not None and shots != 0 else shots
-    examples = said.get("fewshot_split") or said.get("training_split")
-    own = (said.get("fewshot_config") or {}).get("samples")
+    examples = config.get("fewshot_split") or config.get("training_split")
+    own = (config.get("fewshot_config") or {}).get("samples")
     if shots and examples and examples not in paths and not own:
         raise UsageError(
-            f"--tasks {name}: its prompts show {shots} examples of its split {examples!r}: give it "
-            f"with --data-file {name}:{examples}=FILE, or show none with --num-fewshot 0"
+            f"--tasks {name}: its prompts have {shots} examples from split {examples!r}: give it "
+            f"with --data-file {name}:{examples}=FILE, or use none with --num-fewshot 0"
         )
     splits = ("training_split", "validation_split", "test_split", "fewshot_split")
     overlay = {
@@ -158,11 +161,12 @@ def _overlay(
         "dataset_path": builders.pop(),
         "dataset_name": None,
         "dataset_kwargs": {"data_files": paths},
-        # A split that is not there must not be asked for.
-        **{key: None for key in splits if said.get(key) and said[key] not in paths},
+        # Unset the splits without a file.
+        **{key: None for key in splits if config.get(key) and config[key] not in paths},
     }
-    if isinstance(config := said.get("fewshot_config"), dict) and config.get("split") not in paths:
-        overlay["fewshot_config"] = {k: v for k, v in config.items() if k != "split"} or None
+    fewshot = config.get("fewshot_config")
+    if isinstance(fewshot, dict) and fewshot.get("split") not in paths:
+        overlay["fewshot_config"] = {k: v for k, v in fewshot.items() if k != "split"} or None
     target = folder / f"{len(list(folder.iterdir()))}.yaml"
     target.write_text(yaml.safe_dump(overlay), "utf-8")
     return target
@@ -171,28 +175,26 @@ def _overlay(
 def _load_all(
     manager: TaskManager, names: Sequence[str], given: Mapping[str, Mapping[str | None, str]]
 ) -> list[Tasks]:
-    """Load all, or name at once all that have no data."""
+    """Load all tasks, or raise one error that names all that lack data."""
     loaded, absent = [], {}
     for name in dict.fromkeys(names):
         try:
             loaded.append(dict(manager.load([name])))
-        except Exception as error:  # tasks are other people's code and raise anything
+        except Exception as error:  # tasks are third-party code and raise anything
             kinds = {type(cause).__name__ for cause in _causes(error)}
             reason = " ".join(str(error).split()) or type(error).__name__
             if name in given:
                 files = ", ".join(given[name].values())
-                raise DataError(f"{files}: not the data of {name}: {reason}") from error
+                raise DataError(f"{files}: not data for {name}: {reason}") from error
             if not kinds & set(_ABSENT):
                 raise RzeroError(f"--tasks {name}: cannot be loaded: {reason}") from error
-            said = _said(manager, name)
-            source = (said.get("dataset_kwargs") or {}).get("data_files")
-            absent[name] = str(source or said.get("dataset_path") or reason)
+            config = _config(manager, name)
+            source = (config.get("dataset_kwargs") or {}).get("data_files")
+            absent[name] = str(source or config.get("dataset_path") or reason)
     if absent:
         what = ", ".join(f"{name} ({source})" for name, source in absent.items())
         line = " ".join(f"--data-file {name}=FILE" for name in absent)
-        raise RzeroError(
-            f"no data for {what}: neither cached nor within reach; give it with {line}"
-        )
+        raise RzeroError(f"no data for {what}: neither cached nor reachable; give it with {line}")
     return loaded
 
 

@@ -1,12 +1,11 @@
-"""Evaluate benchmarks as the paper does, with one grader: in a greedy pass, a sampled one, or both.
+"""Evaluation of benchmarks as in the paper, with a greedy pass, a sampled one, or both.
 
-Each question is put into the Solver's own prompt. The answer is the last `\\boxed{}` of a
-completion, or the option's letter in it, and is right if it is equivalent to the reference; an
-unreadable one is wrong. Nothing a model wrote is ever evaluated as code. A question may be answered
-greedily (pass@1), by k different samples (mean@k, maj@k), or both; the mean@32 of the authors' code
-was 32 copies at temperature 0.
+Each question is put into the Solver's prompt. The answer is the last `\\boxed{}` of a completion,
+or the option's letter in it. It is right if it is equivalent to the reference; an unreadable one is
+wrong. Nothing that a model wrote is executed. A greedy pass gives pass@1, a pass with k different
+samples gives mean@k and maj@k. (The mean@32 of the authors' code used 32 copies at temperature 0.)
 
-The results have lm-eval's form as well, without lm-eval: a pass is a task there.
+The results are also returned in lm-eval's format, with each pass as a task, without using lm-eval.
 """
 
 from __future__ import annotations
@@ -40,21 +39,23 @@ def evaluate_data(
     group_key: str = "group",
     **how: Any,
 ) -> dict[str, Any]:
-    """Answer every question once greedily and k times by sampling, and compare with its reference.
+    """Answer every question once greedily and k times by sampling, and grade the answers.
 
     Args:
         engine: an open engine.
-        lines: records with a question and its true answer, and perhaps `id` and a group.
-        k: sampled answers per question. 0, or a temperature of 0, leaves greedy alone.
+        lines: records with a question and its true answer, and optionally `id` and a group.
+        k: sampled answers per question. With 0, or a temperature of 0, there is only the greedy
+            pass.
         temperature: of the sampled answers.
-        question_key, reference_key, group_key: names of the records' keys.
-        how: the other arguments of `evaluate_benchmarks`.
+        question_key, reference_key, group_key: the records' keys.
+        how: other arguments of `evaluate_benchmarks`.
 
     Returns:
-        The result of the one benchmark, see `evaluate_benchmarks`.
+        The result of the benchmark, as in `tasks` of `evaluate_benchmarks`.
 
     Raises:
-        DataError: a record lacks a key or has one of the wrong type; or there are no records.
+        DataError: a record lacks a key or has a value of the wrong type, or there are no records.
+        RzeroError: the engine fails.
     """
     keys = {"question_key": question_key, "reference_key": reference_key, "group_key": group_key}
     benchmark = benchmark_of(lines, "data", k if temperature > 0 else 0, **keys)
@@ -81,34 +82,40 @@ def evaluate_benchmarks(
     done: Mapping[int, Mapping[str, Any]] = {},
     report: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
-    """Answer the questions of all benchmarks, and compare with the references.
+    """Answer the questions of all benchmarks and grade the answers.
 
     Args:
         engine: an open engine.
-        benchmarks: with names of their own.
-        temperature, top_p, top_k: of the sampled answers; greedy ones do not depend on them.
-        max_tokens: the longest completion.
-        seed: the same one gives the same result.
-        equivalence: an open one, with the conventions of `rules`.
-        rules: take the answer out of a completion.
-        prompt: what the question is put into.
-        stop: texts that end a completion.
+        benchmarks: with distinct names.
+        temperature, top_p, top_k: of the sampled answers; the greedy pass ignores them.
+        max_tokens: token limit of a completion.
+        seed: of the samples.
+        equivalence: an open grader with the conventions of `rules`.
+        rules: extract the answer from a completion.
+        prompt: the Solver's prompt.
+        stop: strings that end a completion.
         on_progress: called for each question and pass.
-        log, done: the journal, see `Answers`.
-        report: called in the end for each question and pass: `{"task", "pass", "id", "prompt",
-            "reference", "completions", "answers", "correct", "tokens", "truncated"}`, pass being
-            "greedy" or "sampled" and the last five lists.
+        log, done: the journal, as for `Answers`.
+        report: called at the end for each question and pass: `{"task", "pass", "id", "prompt",
+            "reference", "completions", "answers", "correct", "tokens", "truncated"}`; `pass` is
+            "greedy" or "sampled", and the last five are lists.
 
     Returns:
-        Results in lm-eval's form with `tasks`: for each benchmark `scores.summarize`'s scores and
-        `metric`, `score`, `stderr`, `ci95`, `version`, `as_defined` (all questions, and the task
-        file's k), `truncated` and `unreadable` (shares of all completions), `timeouts`
-        (comparisons given up), `tokens` (generated), `seconds`, `data_sha256`, `protocol` (what
-        the score depends on next to questions and model) and `samples`: per question, in order,
-        `{"id", "question", "reference", "group", "answer", "greedy", "answers", "correct",
-        "majority", "maj"}`: the greedy answer and whether it is right, the k answers and whether
-        each is right, their majority and whether it is right.
-        Unreadable answers are None; so is what was not asked for.
+        Results in lm-eval's format, with `tasks`: for each benchmark the scores of
+        `scores.summarize`, and
+        `metric`, `score`, `stderr`, `ci95`, `version`;
+        `as_defined`: all questions, and the task file's k;
+        `truncated` and `unreadable`: fractions of all completions;
+        `timeouts`: comparisons that ran into the time limit;
+        `tokens` (generated), `seconds`, `data_sha256`;
+        `protocol`: the settings that the score depends on;
+        `samples`: per question, in order, `{"id", "question", "reference", "group", "answer",
+        "greedy", "answers", "correct", "majority", "maj"}`: the greedy answer and whether it is
+        right, the k answers and whether each is right, their majority and whether it is right.
+        Unreadable answers are None, and so are the values of a pass that was not run.
+
+    Raises:
+        RzeroError: the engine fails, or the journal is of other questions.
     """
     limits: dict[str, Any] = {"max_tokens": max_tokens, "seed": seed, "stop": tuple(stop or ())}
     passes = []
@@ -116,9 +123,9 @@ def evaluate_benchmarks(
         if benchmark.greedy:
             passes.append(Pass(benchmark, GREEDY, Sampling(1, 0.0, 1.0, 0, **limits)))
         if benchmark.k:
-            drawn = Sampling(benchmark.k, temperature, top_p, top_k, **limits)
-            passes.append(Pass(benchmark, SAMPLED, drawn))
-    asked = {one.name: one.benchmark for one in passes}
+            sampled = Sampling(benchmark.k, temperature, top_p, top_k, **limits)
+            passes.append(Pass(benchmark, SAMPLED, sampled))
+    benchmark_of_pass = {one.name: one.benchmark for one in passes}
     timeouts = dict.fromkeys((benchmark.name for benchmark in benchmarks), 0)
     verdicts_of: dict[tuple[str, str], bool] = {}
 
@@ -126,7 +133,7 @@ def evaluate_benchmarks(
         return choice_letter(rules.read(text)) if benchmark.choices else rules.read(text)
 
     def equal(answer: str | None, reference: str) -> bool:
-        """Asked while the answers come in, and again when all are there."""
+        """Grade one answer; called for the progress and again for the result."""
         if answer is None:
             return False
         if (answer, reference) not in verdicts_of:
@@ -134,7 +141,7 @@ def evaluate_benchmarks(
         return verdicts_of[answer, reference]
 
     def right(request: Request, completions: Sequence[Completion]) -> int:
-        benchmark = asked[request.task]
+        benchmark = benchmark_of_pass[request.task]
         before, reference = equivalence.timeouts, benchmark.questions[request.number].reference
         count = sum(equal(read(benchmark, c.text), reference) for c in completions)
         timeouts[benchmark.name] += equivalence.timeouts - before
@@ -152,13 +159,13 @@ def evaluate_benchmarks(
         return verdict
 
     answered = Answers(engine, log=log, done=done, on_progress=on_progress, right=right)
-    alike: dict[Sampling, list[Pass]] = {}
+    by_sampling: dict[Sampling, list[Pass]] = {}
     for one in passes:
-        alike.setdefault(one.sampling, []).append(one)
-    for sampling, together in alike.items():
+        by_sampling.setdefault(one.sampling, []).append(one)
+    for sampling, same in by_sampling.items():
         requests = [
             Request(one.name, number, prompt_for(prompt, question.text))
-            for one in together
+            for one in same
             for number, question in enumerate(one.benchmark.questions)
         ]
         answered.complete(requests, sampling)

@@ -1,7 +1,7 @@
-"""Requests of an evaluation, answered by an engine and kept in its journal.
+"""Requests of an evaluation, answered by an engine and kept in a journal.
 
-Whatever an engine has answered is told to `log` at once, so that an interrupted evaluation, sampled
-ones included, goes on from there.
+Each answer is passed to `log` at once, so that an interrupted evaluation, even a sampled one, can
+continue.
 """
 
 from __future__ import annotations
@@ -26,21 +26,22 @@ class Request:
 
     task: str
     number: int
-    """Of the question in its task."""
+    """Index of the question in its task."""
     prompt: Prompt
 
 
 @dataclass(slots=True)
 class Spent:
-    """What the answers of one task came to."""
+    """The completions of one task and the time they took."""
 
     completions: list[list[Completion]] = field(default_factory=list)
-    """In the order of the requests; none for log-likelihoods."""
+    """In the order of the requests; empty for log-likelihoods."""
     seconds: float = 0.0
 
 
 def cost(spent: Iterable[Spent]) -> dict[str, Any]:
-    """The tokens and seconds of several passes, and the share of completions that are truncated."""
+    """Return the tokens and seconds of several passes, and the fraction of truncated
+    completions."""
     spent = list(spent)
     completions = [c for one in spent for drawn in one.completions for c in drawn]
     return {
@@ -51,18 +52,18 @@ def cost(spent: Iterable[Spent]) -> dict[str, Any]:
 
 
 class Answers:
-    """The answers of an engine, and of its journal, to requests in a fixed order.
+    """Answers to requests in a fixed order, from an engine and its journal.
 
     Args:
         engine: an open engine.
-        log: called with each finished request: its number among all, and `{"task", "id",
-            "completions", "tokens", "truncated"}`, the last three lists, or `{"task", "id",
-            "scores"}`.
-        done: what `log` was given in an interrupted run of the same requests, by number; it is
-            neither answered nor logged again.
+        log: called with each finished request: its number among all requests, and `{"task", "id",
+            "completions", "tokens", "truncated"}`, the last three of which are lists, or
+            `{"task", "id", "scores"}`.
+        done: records that `log` got in an interrupted run of the same requests, by number; they
+            are neither answered nor logged again.
         first: number of the first request.
         on_progress: called for each request.
-        right: how many of the completions of a request are right.
+        right: returns how many completions of a request are right.
     """
 
     def __init__(
@@ -78,13 +79,17 @@ class Answers:
         self.engine, self.log, self.on_progress = engine, log, on_progress
         self._done, self._first, self._next, self._right = done, first, first, right
         self.spent: dict[str, Spent] = {}
-        """By the name of the task."""
+        """By task name."""
 
     def complete(self, requests: Sequence[Request], sampling: Sampling) -> list[list[Completion]]:
-        """Return `sampling.n` completions for each request."""
+        """Return `sampling.n` completions for each request, in order.
+
+        Raises:
+            RzeroError: the engine fails, or the journal is of other requests.
+        """
         known = self.earlier(requests)
-        asked = ((place, request.prompt) for place, request in enumerate(requests))
-        new = self.engine.complete(asked, sampling, done=known)
+        prompts = ((place, request.prompt) for place, request in enumerate(requests))
+        new = self.engine.complete(prompts, sampling, done=known)
         results, now = dict[int, list[Completion]](), time.monotonic()
         for place, completions in chain(
             ((place, _completions(record)) for place, record in known.items()), new
@@ -93,7 +98,7 @@ class Answers:
             request, results[place] = requests[place], completions
             self.spent.setdefault(request.task, Spent()).seconds += now - before
             if place not in known:
-                self.tell(
+                self.record(
                     place,
                     request,
                     completions=[c.text for c in completions],
@@ -109,11 +114,10 @@ class Answers:
         return [results[place] for place in range(len(requests))]
 
     def earlier(self, requests: Sequence[Request]) -> dict[int, Mapping[str, Any]]:
-        """Give the next requests their numbers, and return what the journal has of them, by their
-        places.
+        """Number the next requests and return their records in the journal by index.
 
         Raises:
-            RzeroError: it is of others: the hub's data has changed in between.
+            RzeroError: the journal is of other requests, because the hub's data has changed.
         """
         self._first, self._next = self._next, self._next + len(requests)
         found = {}
@@ -122,14 +126,14 @@ class Answers:
                 continue
             if (record.get("task"), record.get("id")) != (request.task, request.number):
                 raise RzeroError(
-                    f"the journal has question {record.get('id')} of {record.get('task')} where "
-                    f"{request.number} of {request.task} is asked: begin again with --force"
+                    f"the journal has question {record.get('id')} of {record.get('task')} instead "
+                    f"of {request.number} of {request.task}: start again with --force"
                 )
             found[place] = record
         return found
 
-    def tell(self, place: int, request: Request, **answer: Any) -> None:
-        """Put the answer to the request at a place into the journal."""
+    def record(self, place: int, request: Request, **answer: Any) -> None:
+        """Write the answer to the request with this index to the journal."""
         if self.log is not None:
             self.log(self._first + place, {"task": request.task, "id": request.number, **answer})
 

@@ -1,4 +1,4 @@
-"""From verdicts to what `rzero eval` writes: lm-eval's results, and ours beside them."""
+"""The results that `rzero eval` writes, built from verdicts: lm-eval's, and rzero's in `tasks`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NAMES = ("name", "alias")
 
 
 class Verdict(NamedTuple):
-    """The answers read from the completions of one question, and whether each is right."""
+    """The answers extracted from one question's completions, and whether each is right."""
 
     answers: list[str | None]
     correct: list[bool]
@@ -33,7 +33,7 @@ def result_of(
     timeouts: int,
     protocol: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The result of one benchmark, as `passes.evaluate_benchmarks` describes it."""
+    """Return the result of one benchmark, as `passes.evaluate_benchmarks` describes it."""
     none = [Verdict([], [])] * len(benchmark.questions)
     samples = [
         {
@@ -78,7 +78,7 @@ def result_of(
 def reports(
     one: Pass, prompt: Messages, verdicts: Sequence[Verdict], spent: Spent
 ) -> Iterable[dict[str, Any]]:
-    """A record of each question in one pass, as `passes.evaluate_benchmarks` describes it."""
+    """Yield a record of each question in one pass, as `passes.evaluate_benchmarks` describes it."""
     benchmark = one.benchmark
     for question, verdict, completions in zip(
         benchmark.questions, verdicts, spent.completions, strict=True
@@ -102,7 +102,7 @@ def as_lm_eval(
     passes: Sequence[Pass],
     verdicts: Mapping[str, Sequence[Verdict]],
 ) -> dict[str, Any]:
-    """What lm-eval's `evaluate` would return of the benchmarks, all passes of one as one task."""
+    """Return the benchmarks' results in the format of lm-eval's `evaluate`, each as one task."""
     names = [benchmark.name for benchmark in benchmarks]
     size = {benchmark.name: len(benchmark.questions) for benchmark in benchmarks}
     results: dict[str, dict[str, Any]] = {
@@ -118,7 +118,7 @@ def as_lm_eval(
         if one.which == SAMPLED:
             values["maj_at_k"] = [float(bool(v.maj)) for v in found]
         for metric, each in values.items():
-            error = score(each)["stderr"]  # lm-eval gives none for a single question
+            error = score(each)["stderr"]  # None for a single question, "N/A" in lm-eval
             results[name][f"{metric},none"] = sum(each) / len(each)
             results[name][f"{metric}_stderr,none"] = "N/A" if error is None else error
             better[name][metric] = metric != "unreadable"
@@ -139,18 +139,18 @@ def as_lm_eval(
 
 
 def _config(one: Pass) -> dict[str, Any]:
-    """How lm-eval would describe a pass."""
+    """Return the configuration of a pass in lm-eval's format."""
     sampling = one.sampling
-    drawn = {"do_sample": False, "temperature": 0.0}
+    settings = {"do_sample": False, "temperature": 0.0}
     if one.which == SAMPLED:
-        drawn = {"do_sample": True, "temperature": sampling.temperature}
-        drawn |= {"top_p": sampling.top_p, "top_k": sampling.top_k}
+        settings = {"do_sample": True, "temperature": sampling.temperature}
+        settings |= {"top_p": sampling.top_p, "top_k": sampling.top_k}
     limits = {"max_gen_toks": sampling.max_tokens, "until": list(sampling.stop)}
     first = {"function": "take_first_k", "k": sampling.n}
     return {
         "output_type": "generate_until",
         "num_fewshot": 0,
-        "generation_kwargs": drawn | limits,
+        "generation_kwargs": settings | limits,
         "repeats": sampling.n,
         "filter_list": [{"name": "none", "filter": [first]}],
         "task": one.benchmark.name,
@@ -158,11 +158,11 @@ def _config(one: Pass) -> dict[str, Any]:
 
 
 def merged(found: Mapping[str, Any], owners: Mapping[str, str]) -> dict[str, Any]:
-    """lm-eval's results with the passes of one task as one task.
+    """Return lm-eval's results with all passes of a task merged into one.
 
     Args:
-        found: what lm-eval's `evaluate` returns.
-        owners: by the name of a pass, the task whose pass it is.
+        found: the result of lm-eval's `evaluate`.
+        owners: task names by pass name.
     """
     results: dict[str, dict[str, Any]] = {}
     better: dict[str, dict[str, Any]] = {}
@@ -181,9 +181,9 @@ def merged(found: Mapping[str, Any], owners: Mapping[str, str]) -> dict[str, Any
 
 
 def _plain(value: Any) -> Any:
-    """A task's configuration as JSON has it: functions by name, since addresses change.
+    """Return a task's configuration for JSON, with names in place of functions.
 
-    Where its file lay is left out: a task whose data was given lay in a file of the moment.
+    The path of its file is removed, since the file of a task with --data-file is temporary.
     """
     if callable(value):
         return f"{value.__module__.rpartition('/')[2]}.{value.__qualname__}"
@@ -195,7 +195,7 @@ def _plain(value: Any) -> Any:
 
 
 def joined(parts: list[dict[str, Any]]) -> dict[str, Any]:
-    """What several calls of lm-eval's load or give, of different tasks, as one."""
+    """Merge the loaded tasks, or the results, of several calls of lm-eval with different tasks."""
     whole: dict[str, Any] = {}
     for part in parts:
         for key, value in part.items():
@@ -204,17 +204,17 @@ def joined(parts: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def averages(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The suites' averages as the paper forms them, where all their tasks were evaluated.
+    """Return the paper's averages of those suites whose tasks were all evaluated.
 
     Args:
-        tasks: results by the task's name.
+        tasks: results by task name.
 
     Returns:
         `rzero_math`, the mean of its seven benchmarks; `rzero_general`, of its three; and
-        `rzero_overall`, which is the paper's "Overall AVG": the mean of the first and of the three
-        of the second, four numbers. Each is a score (`intervals.average`) with `of`, the names it
-        is the mean of, and `paper`, the version meant, or None where a task was not evaluated as
-        it is defined: in part, or with another k.
+        `rzero_overall`, the paper's "Overall AVG": the mean of four numbers, `rzero_math` and the
+        three benchmarks of `rzero_general`. Each is a score (`intervals.average`) with `of`, the
+        names it averages; `as_defined`; and `paper`, the version of the paper, or None if a task
+        was not evaluated as defined: in part, or with another k.
     """
     found: dict[str, Any] = {}
     for name, members in (

@@ -1,14 +1,14 @@
-"""From verdicts on single questions to scores: means over questions, with 95 % intervals.
+"""Scores computed from verdicts: means over questions with 95 % intervals.
 
-| score     | per question                                       |
-|-----------|----------------------------------------------------|
-| greedy    | is the greedy answer right (pass@1)                |
-| mean_at_k | share of k independently sampled answers that are right |
-| maj_at_k  | is the majority of those k answers right           |
+| score     | per question                                              |
+|-----------|-----------------------------------------------------------|
+| greedy    | is the greedy answer right (pass@1)                       |
+| mean_at_k | fraction of k independently sampled answers that are right |
+| maj_at_k  | is the majority of those k answers right                  |
 
 A score is `{"score": mean, "stderr": standard error, "ci95": [low, high]}`. The standard error is
-lm-eval's, that of a mean over questions; see `analysis.intervals` for the interval, which is not
-the mean and two of them: it holds for few questions and near 0 and 1, too.
+lm-eval's, of a mean over questions. The interval (`analysis.intervals`) is not the mean plus or
+minus two of them: it is also valid for few questions and near 0 and 1.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ Sample = Mapping[str, Any]
 
 
 class Answered(NamedTuple):
-    """A request more that is answered, for whoever waits."""
+    """Progress by one answered request."""
 
     answers: int
     tokens: int
     right: int | None
-    """Of the answers; None where only the whole task can tell."""
+    """How many answers are right; None if they are graded only with the whole task."""
     earlier: bool
-    """It was an interrupted run that answered."""
+    """It was answered in an interrupted run."""
 
 
 def score(values: Sequence[float]) -> dict[str, Any]:
-    """The mean of one value in [0, 1] per question, its standard error and its 95 % interval.
+    """Return the mean of one value in [0, 1] per question, its standard error and 95 % interval.
 
-    The standard error of a single question is None.
+    The standard error is None for a single question.
     """
     mean, low, high = mean_interval(values)
     error = stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
@@ -46,15 +46,15 @@ def score(values: Sequence[float]) -> dict[str, Any]:
 
 
 def summarize(samples: Sequence[Sample], k: int) -> dict[str, Any]:
-    """All scores of n >= 1 questions, over all of them and over those of each group.
+    """Return all scores of n >= 1 questions, overall and by group.
 
     Args:
-        samples: one per question; `group` may be None, for no group; `greedy` is None in all of
-            them where nothing was answered greedily.
-        k: sampled answers per question; 0 leaves `mean_at_k` and `maj_at_k` None.
+        samples: one per question; `group` may be None; `greedy` is None in all samples if there was
+            no greedy pass.
+        k: sampled answers per question; with 0, `mean_at_k` and `maj_at_k` are None.
 
     Returns:
-        `{"n", "k", "greedy", "mean_at_k", "maj_at_k", "groups": {group: the same, but "k"}}`.
+        `{"n", "k", "greedy", "mean_at_k", "maj_at_k", "groups": {group: the same, without "k"}}`.
     """
     members: dict[str, list[Sample]] = {}
     for sample in samples:

@@ -1,4 +1,4 @@
-"""Results of `eval` as a table for the terminal."""
+"""Tables of `rzero eval`'s results for the terminal."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ def results_table(
     *,
     width: int | None = None,
 ) -> Table:
-    """One row per task and one, indented, per group, then the averages: scores in % with 95 %
-    intervals.
+    """Return a table of scores in % with 95 % intervals.
+
+    It has a row per task, an indented one per group, and then the averages.
 
     Args:
-        tasks: results by name, `tasks` of what `eval` writes.
-        averages: `averages` of it.
-        width: of the terminal: one too narrow for the shares of answers cut off and unreadable
-            goes without.
+        tasks: results by task name, `tasks` in `eval`'s output.
+        averages: `averages` in `eval`'s output.
+        width: the terminal's width in characters; in a narrow one, the fractions of truncated and
+            unreadable answers are left out.
     """
     if width is not None:
         whole = results_table(tasks, averages)
@@ -49,27 +50,26 @@ def results_table(
 
 
 _SCORES = {"greedy": "greedy", "mean_at_k": "mean@{k}", "maj_at_k": "maj@{k}"}
-_SHARES = {"truncated": "cut off", "unreadable": "unreadable"}
+_FRACTIONS = {"truncated": "truncated", "unreadable": "unreadable"}
 
 
 def _columns(
-    results: list[Result], rows: list[Result], shares: bool
+    results: list[Result], rows: list[Result], fractions: bool
 ) -> Iterator[tuple[str, list[str]]]:
-    """The columns that some result has something for, but for the first, the names; each with its
-    title and what it has of every row."""
-    drawn = sorted({result["k"] for result in results if result["k"]})
+    """Yield the title and cells of each column after the names, without empty columns."""
+    ks = sorted({result["k"] for result in results if result["k"]})
     scores = [key for key in _SCORES if any(result.get(key) for result in results)]
     yield "n", [str(row["n"]) for row in rows]
     for key in scores:
-        title = _SCORES[key].format(k=drawn[0] if len(drawn) == 1 else "k")
+        title = _SCORES[key].format(k=ks[0] if len(ks) == 1 else "k")
         yield title, [_percent(row.get(key)) for row in rows]
         if any("judged" in result for result in results):
             yield "judged", [_percent((row.get("judged") or {}).get(key)) for row in rows]
-    if not scores:  # none is a share of right answers
+    if not scores:  # no score is a fraction of right answers
         yield "score", [f"{row['score']:.4g}" for row in rows]
-    if len(drawn) > 1:
+    if len(ks) > 1:
         yield "k", [str(row.get("k") or "") for row in rows]
-    for key, title in _SHARES.items() if shares else ():
+    for key, title in _FRACTIONS.items() if fractions else ():
         yield title, [f"{row[key]:.1%}" if key in row else "" for row in rows]
 
 

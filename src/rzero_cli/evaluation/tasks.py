@@ -1,8 +1,7 @@
-"""Tasks of lm-eval's, run as their authors define them: prompts, examples, filters, metrics.
+"""lm-eval's tasks, run as their authors define them: prompts, examples, filters, metrics.
 
-The answers come from whatever engine is open. For mean@k a task is given to lm-eval k times more,
-with sampling switched on: `repeats` would need each task's filters and metrics to know about it,
-and most look at the first answer alone.
+Any engine answers them. For mean@k, lm-eval gets k more copies of a task with sampling enabled.
+lm-eval's `repeats` would not do: most tasks' filters and metrics use only the first answer.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ from rzero_cli.evaluation.results import merged
 from rzero_cli.evaluation.scores import Answered, score
 
 Rows = list[dict[str, Any]]
-"""lm-eval's record of one task: a row per document and filter."""
+"""lm-eval's samples of one task: a row per document and filter."""
 
 _RESAMPLES = 1000
-"""For the standard errors of metrics that have no closed form (perplexity, F1)."""
+"""Bootstrap samples for standard errors without a closed form (perplexity, F1)."""
 
 
 def evaluate_tasks(
@@ -52,38 +51,43 @@ def evaluate_tasks(
     first: int = 0,
     report: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
-    """Run lm-eval's tasks once as they are defined, and the generating ones k times by sampling.
+    """Run lm-eval's tasks once as they are defined, and generating tasks k more times by sampling.
 
     Args:
         engine: an open engine.
         tasks: `Named.others`.
-        k: sampled answers per question. 0, or a temperature of 0, leaves the defined run alone.
+        k: sampled answers per question. With 0, or a temperature of 0, there is only the run as
+            defined.
         temperature, top_p, top_k: of the sampled answers.
-        seed: of the draws and the few-shot examples.
-        max_tokens: the longest completion; None is as the task says.
-        num_fewshot: examples in the prompt; None is as the task says, and a task's 0 stays.
-        limit: take the first questions of each task only.
-        chat: put prompts into the chat template. None is what comes naturally: lm-eval's raw
-            prompts, but chats with a server, where those are all that many have.
+        seed: of the samples and the few-shot examples.
+        max_tokens: token limit of a completion; None is the task's.
+        num_fewshot: examples in the prompt; None is the task's number, and 0 of a task is kept.
+        limit: use only the first questions of each task.
+        chat: use the chat template. None is lm-eval's default, raw prompts, except with a server:
+            many accept only chats.
         on_progress: called for each answer.
-        log, done, first: the journal, see `Answers`.
-        report: called in the end with the raw outputs of each question and run:
-            `{"task", "pass", "id", "prompt", "reference", "completions", ...}` and the task's
-            metrics; log-likelihoods are `outputs`.
+        log, done, first: the journal, as for `Answers`.
+        report: called at the end with the raw outputs of each question and run: `{"task", "pass",
+            "id", "prompt", "reference", "completions", ...}` and the task's metrics;
+            log-likelihoods are in `outputs`.
 
     Returns:
-        lm-eval's results with `tasks`: for each `metric` (the task's first metric and filter),
-        `score`, `stderr`, `ci95`, `version`, `k`, `n`, `greedy` and `mean_at_k` (scores of that
-        metric), `maj_at_k` (None), `metrics` (all metrics, aggregated by lm-eval), `protocol`,
-        `truncated`, `tokens`, `seconds`, `data_sha256` and `samples`: per question `{"id",
-        "question", "reference", "greedy", "correct"}`, the metric's value and its k sampled values.
-        `greedy` is the task as defined, which is greedy unless its authors chose otherwise. For a
-        metric that is no share per question (perplexity, F1), the scores are None, `score` is
-        lm-eval's number and `samples` is empty.
+        lm-eval's results with `tasks`, for each task:
+        `metric`: its first metric and filter, with `score`, `stderr`, `ci95`;
+        `version`, `k`, `n`;
+        `greedy` and `mean_at_k`: scores of that metric; `greedy` is the task as defined, which is
+        greedy unless its authors chose otherwise; `maj_at_k` is None;
+        `metrics`: all metrics, aggregated by lm-eval;
+        `protocol`, `truncated`, `tokens`, `seconds`, `data_sha256`;
+        `samples`: per question `{"id", "question", "reference", "greedy", "correct"}`, the metric's
+        value and its k sampled values.
+        If the metric is not a fraction per question (perplexity, F1), the scores are None, `score`
+        is lm-eval's number and `samples` is empty.
 
     Raises:
-        UsageError: `chat` is not what the engine or the model can do.
-        RzeroError: a task needs what the engine cannot give; said before anything is generated.
+        UsageError: the model has no chat template for `chat`.
+        RzeroError: the engine does not support a task (raised before anything is generated), it
+            fails, or the journal is of other questions.
     """
     k = k if temperature > 0 else 0
     chat = _check_chat(engine, chat)
@@ -92,7 +96,7 @@ def evaluate_tasks(
             raise no_loglikelihood(name)
         _configure(task, seed, num_fewshot, max_tokens)
     how = {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": top_k}
-    draws = {
+    copies = {
         name: {f"{name}, draw {j}": _sampling(task, f"{name}, draw {j}", how) for j in range(k)}
         for name, task in tasks["tasks"].items()
         if task.OUTPUT_TYPE == "generate_until"
@@ -100,27 +104,27 @@ def evaluate_tasks(
     lm = EngineLM(
         engine, seed=seed, chats=chat, log=log, done=done, first=first, on_progress=on_progress
     )
-    every_draw = {draw: task for sampled in draws.values() for draw, task in sampled.items()}
-    found = _run(lm, tasks | {"tasks": tasks["tasks"] | every_draw}, limit, chat)
+    all_copies = {one: task for sampled in copies.values() for one, task in sampled.items()}
+    found = _run(lm, tasks | {"tasks": tasks["tasks"] | all_copies}, limit, chat)
     samples = found.pop("samples")
     results = {}
     for name, task in tasks["tasks"].items():
-        sampled = draws.get(name, {})
+        sampled = copies.get(name, {})
         spent = [lm.answers.spent.get(one, Spent()) for one in (name, *sampled)]
         defined = found["results"][name]
         results[name] = {
-            **_result(task, samples[name], [samples[draw] for draw in sampled], defined),
+            **_result(task, samples[name], [samples[one] for one in sampled], defined),
             **cost(spent),
             "protocol": _protocol(task, chat, how if sampled else {}),
         }
         results[name]["samples"] = results[name].pop("samples")
         if report is not None:
             _report(report, name, "greedy", samples[name], spent[0], chat)
-            for draw, one in zip(sampled, spent[1:], strict=True):
-                _report(report, name, "sampled", samples[draw], one, chat)
-    for draw in every_draw:
-        del found["results"][draw]
-    owners = {draw: name for name, sampled in draws.items() for draw in sampled}
+            for one, used in zip(sampled, spent[1:], strict=True):
+                _report(report, name, "sampled", samples[one], used, chat)
+    for one in all_copies:
+        del found["results"][one]
+    owners = {one: name for name, sampled in copies.items() for one in sampled}
     return {**merged(found, owners), "tasks": results}
 
 
@@ -142,7 +146,7 @@ def _configure(task: Task, seed: int, num_fewshot: int | None, max_tokens: int |
 
 
 def _sampling(task: Task, name: str, how: dict[str, Any]) -> Task:
-    """The same task, over the same data, under another name and answered by sampling once."""
+    """Return a copy of a task with the same data, another name, and one sampled answer."""
     twin = copy.copy(task)
     twin._config = copy.copy(task.config)
     twin._config.task, twin._config.repeats = name, 1
@@ -151,7 +155,7 @@ def _sampling(task: Task, name: str, how: dict[str, Any]) -> Task:
 
 
 def _run(lm: EngineLM, tasks: Tasks, limit: int | None, chat: bool) -> dict[str, Any]:
-    # Resampling would fork this process, with an engine's threads in it.
+    # Bootstrapping would fork this process, which contains an engine's threads.
     os.environ.setdefault("DISABLE_MULTIPROC", "1")
     try:
         with quiet():
@@ -169,17 +173,17 @@ def _run(lm: EngineLM, tasks: Tasks, limit: int | None, chat: bool) -> dict[str,
 
 
 def _result(
-    task: Task, defined: Rows, draws: Sequence[Rows], aggregated: Mapping[str, Any]
+    task: Task, defined: Rows, runs: Sequence[Rows], aggregated: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Scores and per-question values of a task's first metric under its first filter."""
+    """Return scores and per-question values of a task's first metric with its first filter."""
     metric, first = defined[0]["metrics"][0], defined[0]["filter"]
     rows = [row for row in defined if row["filter"] == first]
     greedy, *sampled = (
         {row["doc_id"]: row[metric] for row in rows if row["filter"] == first}
-        for rows in (defined, *draws)
+        for rows in (defined, *runs)
     )
     values = [v for run in (greedy, *sampled) for v in run.values()]
-    metrics = {  # lm-eval's numbers alone
+    metrics = {  # only lm-eval's numbers
         key: float(v) for key, v in aggregated.items() if "," in key and not isinstance(v, str)
     }
     result: dict[str, Any] = {
@@ -188,7 +192,7 @@ def _result(
         "stderr": metrics.get(f"{metric}_stderr,{first}"),
         "ci95": None,
         "version": task.VERSION,
-        "k": len(draws),
+        "k": len(runs),
         "n": len(greedy),
         "greedy": None,
         "mean_at_k": None,
@@ -209,21 +213,21 @@ def _result(
         }
         for row in rows
     ]
-    shares = [sum(s["correct"]) / len(draws) for s in samples if draws]
+    fractions = [sum(s["correct"]) / len(runs) for s in samples if runs]
     defined_score = score(list(greedy.values()))
     return result | {
         **defined_score,
         "greedy": defined_score,
-        "mean_at_k": score(shares) if draws else None,
+        "mean_at_k": score(fractions) if runs else None,
         "samples": samples,
     }
 
 
-def _protocol(task: Task, chat: bool, drawn: Mapping[str, Any]) -> dict[str, Any]:
-    """What the score depends on beside questions and model: the task's own words, and ours."""
-    said = {key: task.get_config(key) for key in ("num_fewshot", "description", "output_type")}
+def _protocol(task: Task, chat: bool, sampling: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that the score depends on: the task's and rzero's."""
+    own = {key: task.get_config(key) for key in ("num_fewshot", "description", "output_type")}
     settings = dict(task.get_config("generation_kwargs") or {})
-    return {"chat": chat, **said, "generation_kwargs": settings, **drawn}
+    return {"chat": chat, **own, "generation_kwargs": settings, **sampling}
 
 
 def _report(
@@ -245,12 +249,12 @@ def _report(
             "reference": str(row["target"]),
         }
         if spent.completions:
-            drawn = spent.completions[number]
+            completions = spent.completions[number]
             record |= {
-                "completions": [c.text for c in drawn],
+                "completions": [c.text for c in completions],
                 "answers": row["filtered_resps"],
-                "tokens": [c.tokens for c in drawn],
-                "truncated": [c.truncated for c in drawn],
+                "tokens": [c.tokens for c in completions],
+                "truncated": [c.truncated for c in completions],
             }
         else:
             record["outputs"] = [list(resp[0]) if isinstance(resp[0], tuple) else resp[0]

@@ -1,10 +1,10 @@
-"""From the columns of a benchmark's hub to questions with references, and verdicts on answers.
+"""Functions of the task files: questions and references from hub columns, and grading of answers.
 
-The task files beside this one name these functions. `rzero eval` runs the tasks with its own
-prompt, draws and verdicts; with these functions `lm-eval --include_path` runs them, too.
+`rzero eval` runs the tasks with its own prompt, sampling and grader; `lm-eval --include_path` runs
+them with these functions.
 
-A benchmark lies on its hub under several names, whose columns are called differently; what is
-looked for is stated in `QUESTION` and `ANSWER`, first come, first served.
+A benchmark is on the hub under several names with different column names. `QUESTION` and `ANSWER`
+list the known ones; the first column that a row has is used.
 """
 
 from __future__ import annotations
@@ -34,7 +34,15 @@ Row = Mapping[str, Any]
 
 
 def questions(data: datasets.Dataset) -> datasets.Dataset:
-    """Questions of mathematics, or with answers that are words: MATH-500, Minerva, AMC, BBEH."""
+    """Read MATH-500, Minerva, AMC or BBEH: a question and an answer in plain columns.
+
+    Returns:
+        A dataset with the string columns `id`, `question`, `reference` and `group`, as do all
+        functions for `process_docs`.
+
+    Raises:
+        DataError: a row lacks a question or an answer, or there are no rows; as for all of them.
+    """
     return _read(
         data,
         lambda row: (_question(row), _answer(row)),
@@ -43,12 +51,12 @@ def questions(data: datasets.Dataset) -> datasets.Dataset:
 
 
 def aime(data: datasets.Dataset) -> datasets.Dataset:
-    """AIME: some hubs give the answer in the solution's box alone."""
+    """Read AIME; in some versions the answer is only in the box of the solution."""
     return _read(data, lambda row: (_question(row), _answer(row, boxed="solution")))
 
 
 def gsm8k(data: datasets.Dataset) -> datasets.Dataset:
-    """GSM8K: the answer stands behind `####` at the end of a worked solution."""
+    """Read GSM8K; the answer follows `####` at the end of a solution."""
 
     def read(row: Row) -> tuple[str, str]:
         solution, mark, answer = _answer(row).rpartition("####")
@@ -58,19 +66,19 @@ def gsm8k(data: datasets.Dataset) -> datasets.Dataset:
 
 
 def olympiad(data: datasets.Dataset) -> datasets.Dataset:
-    """OlympiadBench: what is mathematics, in English, of text alone, and has a final answer.
+    """Read OlympiadBench: mathematics in English, without images, with a final answer.
 
-    Where a hub's columns do not say so, its rows are all taken: it has selected them already.
+    Rows are not filtered by columns that a version lacks: it has been filtered already.
     """
 
     def wanted(row: Row) -> bool:
-        said = {name: str(row[name]).lower() for name in ("subject", "language", "modality")
+        kind = {name: str(row[name]).lower() for name in ("subject", "language", "modality")
                 if row.get(name)}  # fmt: skip
         images = [value for name, value in row.items() if name.startswith("image")]
         return (
-            said.get("subject", "math").startswith("math")
-            and said.get("language", "en").startswith("en")
-            and said.get("modality", "text-only").startswith("text")
+            kind.get("subject", "math").startswith("math")
+            and kind.get("language", "en").startswith("en")
+            and kind.get("modality", "text-only").startswith("text")
             and not any(images)
             and bool(row.get("final_answer") or row.get("answer"))
         )
@@ -84,14 +92,18 @@ def olympiad(data: datasets.Dataset) -> datasets.Dataset:
 
 
 def choices(data: datasets.Dataset) -> datasets.Dataset:
-    """MMLU-Pro and SuperGPQA: the options stand below the question, by letters."""
+    """Read MMLU-Pro or SuperGPQA; the options are listed below the question, with letters.
+
+    Raises:
+        DataError: as `questions`; or a row has no 2 to 26 options, or no right one.
+    """
 
     def read(row: Row) -> tuple[str, str]:
         options = list(_first(row, OPTIONS, "the options"))
-        while options and options[-1] is None:  # a table's way to have fewer
+        while options and options[-1] is None:  # padding of a fixed-width table
             options.pop()
         if not 1 < len(options) <= len(ascii_uppercase) or None in options:
-            raise DataError(f"the options are no list of 2 to 26: {options}")
+            raise DataError(f"the options are not a list of 2 to 26: {options}")
         letter = _letter(row, [str(option) for option in options])
         lines = (f"{name}. {o}" for name, o in zip(ascii_uppercase, options, strict=False))
         instruction = "Put only the letter of the one right option into the box."
@@ -101,7 +113,7 @@ def choices(data: datasets.Dataset) -> datasets.Dataset:
 
 
 def _letter(row: Row, options: list[str]) -> str:
-    """The right option's letter: given as such, as a number from 0, or as the option's text."""
+    """Return the right option's letter, given as a letter, index from 0, or option text."""
     letters = ascii_uppercase[: len(options)]
     for name in LETTER:
         value = row.get(name)
@@ -137,7 +149,7 @@ def _read(
         rows["reference"].append(reference)
         rows["group"].append(str(group(row) or ""))
     if not rows["id"]:
-        raise DataError("no question is left")
+        raise DataError("no questions")
     return type(data).from_dict(rows)
 
 
@@ -146,11 +158,11 @@ def _question(row: Row) -> str:
 
 
 def _answer(row: Row, boxed: str | None = None) -> str:
-    """The reference as text; several answers are a list with commas, which compares as a set."""
+    """Return the reference as text; several answers are joined by commas and compare as a set."""
     if boxed and not any(row.get(name) is not None for name in ANSWER):
         found = extract_boxed(str(row.get(boxed)))
         if found is None:
-            raise DataError(f"no answer, and no box in {boxed!r}; columns: {', '.join(row)}")
+            raise DataError(f"no answer, and no boxed one in {boxed!r}; columns: {', '.join(row)}")
         return found
     value = _first(row, ANSWER, "the answer")
     if isinstance(value, (list, tuple)):
@@ -167,11 +179,11 @@ def _first(row: Row, names: tuple[str, ...], what: str) -> Any:
     raise DataError(f"no column for {what} ({', '.join(names)}); columns: {', '.join(row)}")
 
 
-# --- verdicts ------------------------------------------------------------------------------------
+# --- grading -------------------------------------------------------------------------------------
 
 _DRESS = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|boldsymbol)(?![a-zA-Z])|[{}$*]+")
-# A letter, in brackets or not; the option's text may follow where a mark separates them, so that
-# the article of "A train" is none.
+# A letter, in brackets or not. The option's text may follow only after a mark: "A train" has no
+# letter, but an article.
 _CHOICE = re.compile(
     r"(?:(?:option|answer|choice)\b:?\s*)?"
     r"(?:([A-Z])[.:)]?|\(([A-Z])\)[.:]?|([A-Z])[.:)]\s.*|\(([A-Z])\)[.:]?\s.*)",
@@ -179,14 +191,14 @@ _CHOICE = re.compile(
 )
 
 
-# After a letter what may name a second one, "(A) or (B)", "A. and C".
+# Text after a letter that may name a second one: "(A) or (B)", "A. and C".
 _ANOTHER = re.compile(r"[.:)\s]*(?:and\b|or\b|[,&/;+]|.*\([A-Z]\))", re.IGNORECASE | re.DOTALL)
 
 
 def choice_letter(boxed: str | None) -> str | None:
-    """The option's letter in a box: `C`, `(C)`, `\\text{C}`, `C. 12 m`; None if there is none.
+    """Return the option's letter in a box: `C`, `(C)`, `\\text{C}`, `C. 12 m`; None if none.
 
-    Never a guess: an answer that names no letter is unreadable, and so wrong.
+    It never guesses: an answer that names no letter is unreadable, and therefore wrong.
     """
     if boxed is None:
         return None
@@ -201,23 +213,26 @@ def choice_letter(boxed: str | None) -> str | None:
 
 
 def grade(doc: Row, results: list[Any]) -> dict[str, float]:
-    """lm-eval's `process_results`: the boxed answer against the reference.
+    """Grade boxed answers; lm-eval's `process_results`.
 
     Args:
-        doc: a row of `questions` and its like.
-        results: one completion, or the list of the k that the filter `take_first_k` passes on.
+        doc: a row of `questions` or of another reader.
+        results: one completion, or the list of k from the filter `take_first_k`.
+
+    Returns:
+        `score` (fraction of right answers), `maj_at_k` and `unreadable`, all in [0, 1].
     """
     return _grade(doc, results, extract_boxed)
 
 
 def grade_choice(doc: Row, results: list[Any]) -> dict[str, float]:
-    """As `grade`, of questions with options: the boxed letter."""
+    """Grade boxed letters of questions with options; otherwise as `grade`."""
     return _grade(doc, results, lambda text: choice_letter(extract_boxed(text)))
 
 
 def _grade(doc: Row, results: list[Any], read: Callable[[str], str | None]) -> dict[str, float]:
-    (drawn,) = results
-    texts = [drawn] if isinstance(drawn, str) else list(drawn)
+    (given,) = results
+    texts = [given] if isinstance(given, str) else list(given)
     answers, reference = [read(text) for text in texts], str(doc["reference"])
     equivalence = _equivalence()
     right = [a is not None and equivalence.equal(a, reference) for a in answers]
@@ -231,7 +246,7 @@ def _grade(doc: Row, results: list[Any], read: Callable[[str], str | None]) -> d
 
 @lru_cache(maxsize=1)
 def _equivalence() -> Equivalence:
-    """Open as long as the process: lm-eval says nobody when it has ended."""
+    """Return a grader that stays open until the process exits: lm-eval does not signal its end."""
     import atexit
 
     opened = Equivalence()
