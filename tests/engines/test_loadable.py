@@ -108,9 +108,9 @@ def test_damaged_checkpoint_is_reported_before_any_work(
         ("--solver", "challenge", "--challenger", str(tiny_model), "-o", "out"),
         ("--model", "eval", "--data", "nowhere", "-o", "out"),
     ):
-        said = refused(*command, option, "model")
-        assert said.startswith(f"{option} model: ")
-        assert message in said
+        error = refused(*command, option, "model")
+        assert error.startswith(f"{option} model: ")
+        assert message in error
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 

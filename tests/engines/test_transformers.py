@@ -83,12 +83,12 @@ def test_completed_batches_are_not_sampled_again(
         return sample(prompts, *rest)
 
     monkeypatch.setattr(engine, "_sample", counted)
-    asked = list(enumerate(PROMPTS[:8]))  # two prompts with 4 completions each fill a batch
+    prompts = list(enumerate(PROMPTS[:8]))  # two prompts with 4 completions each fill a batch
     sampling = Sampling(n=4, max_tokens=2)
-    in_order = [number for number, _ in engine.complete(asked, sampling)]
+    in_order = [number for number, _ in engine.complete(prompts, sampling)]
     assert sizes == [8] * 4
     sizes.clear()
-    (last, _), (before, _) = engine.complete(asked, sampling, done=in_order[:6])
+    (last, _), (before, _) = engine.complete(prompts, sampling, done=in_order[:6])
     assert {last, before} == set(in_order[6:])
     assert sizes == [8]
 

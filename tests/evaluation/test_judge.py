@@ -60,7 +60,7 @@ def honest(body: Body) -> Reply:
     return 200, completion("same" if same else "different")
 
 
-def ask(server: ScriptedServer, cases: list[Case], **how: Any) -> list[bool | None]:
+def judge_with(server: ScriptedServer, cases: list[Case], **how: Any) -> list[bool | None]:
     with open_engine("auto", None, endpoints=[server.url]) as engine:
         return judge(engine, cases, **how)
 
@@ -70,8 +70,8 @@ def ask(server: ScriptedServer, cases: list[Case], **how: Any) -> list[bool | No
 
 def test_judge_prompt_has_each_text_in_its_place() -> None:
     with ScriptedServer(honest) as server:
-        assert ask(server, [CASE]) == [True]
-        assert ask(server, [CASE._replace(reference="one half", answer="0.5")]) == [False]
+        assert judge_with(server, [CASE]) == [True]
+        assert judge_with(server, [CASE._replace(reference="one half", answer="0.5")]) == [False]
     request, swapped = server.requests
     assert texts(request) == {
         "question": "What is half of 1?",
@@ -93,7 +93,7 @@ def test_judge_prompt_has_each_text_in_its_place() -> None:
 def test_hostile_answer_cannot_escape_from_its_string() -> None:
     with ScriptedServer(honest) as server:
         cases = [CASE._replace(answer=answer) for answer in HOSTILE]
-        assert ask(server, cases) == [False] * len(cases)
+        assert judge_with(server, cases) == [False] * len(cases)
     prompts = {texts(body)["answer"]: body["messages"] for body in server.requests}
     assert set(prompts) == {answer.replace("\ud800", "?") for answer in HOSTILE}
     for answer, (system, user) in prompts.items():
@@ -126,9 +126,9 @@ def test_identical_cases_are_judged_once() -> None:
     other = CASE._replace(answer="2")
     with ScriptedServer(honest) as server:
         cases = [CASE, other, CASE, other, CASE]
-        assert ask(server, cases) == [True, False, True, False, True]
+        assert judge_with(server, cases) == [True, False, True, False, True]
         assert sorted(texts(body)["answer"] for body in server.requests) == ["2", "one half"]
-        assert ask(server, []) == []
+        assert judge_with(server, []) == []
 
 
 # ---------------------------------------------------------------- replies
@@ -167,7 +167,7 @@ def test_verdict_is_one_word_alone(reply: str, verdict: bool | None) -> None:
 def test_reply_that_repeats_the_answer_is_no_verdict() -> None:
     cases = [CASE._replace(answer=answer) for answer in (*HOSTILE, "one half", "different")]
     with ScriptedServer(lambda body: (200, completion(texts(body)["answer"]))) as server:
-        assert ask(server, cases) == [None] * len(cases)
+        assert judge_with(server, cases) == [None] * len(cases)
 
 
 def test_answer_that_says_same_can_only_be_judged_different() -> None:
@@ -181,7 +181,7 @@ def test_interrupted_judging_resumes() -> None:
     whole: list[dict[str, Any]] = []
     steps: list[Answered] = []
     with ScriptedServer(honest) as server:
-        expected = ask(server, cases, log=whole.append, on_progress=steps.append)
+        expected = judge_with(server, cases, log=whole.append, on_progress=steps.append)
         assert {record["answer"] for record in whole} == {case.answer for case in cases}
         keys = ["question", "reference", "answer", "reply", "equal"]
         assert all(list(record) == keys for record in whole)
@@ -193,7 +193,9 @@ def test_interrupted_judging_resumes() -> None:
             earlier = json.loads(json.dumps(Random(done).sample(whole, done)))
             steps.clear()
             on_progress = steps.append
-            found = ask(server, cases, done=earlier, log=rest.append, on_progress=on_progress)
+            found = judge_with(
+                server, cases, done=earlier, log=rest.append, on_progress=on_progress
+            )
             assert found == expected
             assert [step.earlier for step in steps] == [True] * done + [False] * (6 - done)
             assert sorted(earlier + rest, key=str) == sorted(whole, key=str)

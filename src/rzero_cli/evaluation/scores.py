@@ -30,7 +30,7 @@ class Answered(NamedTuple):
     answers: int
     tokens: int
     right: int | None
-    """How many answers are right; None if they are graded only with the whole task."""
+    """The number of right answers; None if they are graded only with the whole task."""
     earlier: bool
     """It was answered in an interrupted run."""
 

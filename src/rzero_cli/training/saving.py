@@ -52,7 +52,7 @@ def open_checkpoint(
 
     with named(part, kept), ExitStack() as stack:
 
-        def begin() -> bool:
+        def start() -> bool:
             stack.enter_context(held_to_make(target, force=force, resume=resume))
             with named(part, kept):  # here, too, or the other ranks would not get the error
                 if can_continue(target, part / SETTINGS, settings, force=force, resume=resume):
@@ -65,7 +65,7 @@ def open_checkpoint(
                 new.replace(part)  # never there without its settings
                 return False
 
-        finished = on_first(begin)
+        finished = on_first(start)
         try:
             yield part, finished
         except BaseException:
