@@ -48,25 +48,18 @@ def quiet() -> Iterator[None]:
     for logger, level in zip(loggers, (logging.ERROR, logging.CRITICAL), strict=True):
         logger.setLevel(level)
     datasets.disable_progress_bars()
+    # No option of lm-eval disables its bar for building prompts, which takes no time.
+    bar = lm_eval.api.task.tqdm
+    lm_eval.api.task.tqdm = partial(bar, disable=True)
     try:
-        with redirect_stdout(sys.stderr), _without_bar_of_prompts():
+        with redirect_stdout(sys.stderr):
             yield
     finally:
+        lm_eval.api.task.tqdm = bar
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
         if data_bars:
             datasets.enable_progress_bars()
-
-
-@contextmanager
-def _without_bar_of_prompts() -> Iterator[None]:
-    """Disable the progress bar for building prompts, which takes no time; lm-eval has no option."""
-    bar = lm_eval.api.task.tqdm
-    lm_eval.api.task.tqdm = partial(bar, disable=True)
-    try:
-        yield
-    finally:
-        lm_eval.api.task.tqdm = bar
 
 
 class EngineLM(LM):  # type: ignore[misc] # lm-eval is untyped

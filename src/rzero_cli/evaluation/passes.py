@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
@@ -19,7 +20,7 @@ from rzero_cli.answers.equivalence import Equivalence
 from rzero_cli.answers.rules import PAPER, Rules
 from rzero_cli.data.jsonl import Line
 from rzero_cli.engines import Completion, Engine, Sampling
-from rzero_cli.evaluation.benchmark import GREEDY, SAMPLED, Benchmark, Pass, Question, benchmark_of
+from rzero_cli.evaluation.benchmark import GREEDY, SAMPLED, Benchmark, Pass, benchmark_of
 from rzero_cli.evaluation.requests import Answers, Request
 from rzero_cli.evaluation.results import Verdict, as_lm_eval, reports, result_of
 from rzero_cli.evaluation.scores import Answered
@@ -125,40 +126,29 @@ def evaluate_benchmarks(
         if benchmark.k:
             sampled = Sampling(benchmark.k, temperature, top_p, top_k, **limits)
             passes.append(Pass(benchmark, SAMPLED, sampled))
-    benchmark_of_pass = {one.name: one.benchmark for one in passes}
+    pass_named = {one.name: one for one in passes}
     timeouts = dict.fromkeys((benchmark.name for benchmark in benchmarks), 0)
-    verdicts_of: dict[tuple[str, str], bool] = {}
+    graded: dict[tuple[str, int], Verdict] = {}
 
-    def read(benchmark: Benchmark, text: str) -> str | None:
-        return choice_letter(rules.read(text)) if benchmark.choices else rules.read(text)
-
+    @cache
     def equal(answer: str | None, reference: str) -> bool:
-        """Grade one answer; called for the progress and again for the result."""
-        if answer is None:
-            return False
-        if (answer, reference) not in verdicts_of:
-            verdicts_of[answer, reference] = equivalence.equal(answer, reference)
-        return verdicts_of[answer, reference]
+        return answer is not None and equivalence.equal(answer, reference)
 
-    def right(request: Request, completions: Sequence[Completion]) -> int:
-        benchmark = benchmark_of_pass[request.task]
-        before, reference = equivalence.timeouts, benchmark.questions[request.number].reference
-        count = sum(equal(read(benchmark, c.text), reference) for c in completions)
-        timeouts[benchmark.name] += equivalence.timeouts - before
-        return count
-
-    def grade(one: Pass, question: Question, completions: Sequence[Completion]) -> Verdict:
-        before = equivalence.timeouts
-        answers = [read(one.benchmark, c.text) for c in completions]
-        correct = [equal(answer, question.reference) for answer in answers]
-        verdict = Verdict(answers, correct)
+    def grade(request: Request, completions: Sequence[Completion]) -> int:
+        one, before = pass_named[request.task], equivalence.timeouts
+        reference = one.benchmark.questions[request.number].reference
+        answers = [rules.read(completion.text) for completion in completions]
+        if one.benchmark.choices:
+            answers = [choice_letter(answer) for answer in answers]
+        verdict = Verdict(answers, [equal(answer, reference) for answer in answers])
         if one.which == SAMPLED:
             majority = vote(answers, equivalence).answer
-            verdict = Verdict(answers, correct, majority, equal(majority, question.reference))
+            verdict = verdict._replace(majority=majority, maj=equal(majority, reference))
         timeouts[one.benchmark.name] += equivalence.timeouts - before
-        return verdict
+        graded[request.task, request.number] = verdict
+        return sum(verdict.correct)
 
-    answered = Answers(engine, log=log, done=done, on_progress=on_progress, right=right)
+    answered = Answers(engine, log=log, done=done, on_progress=on_progress, grade=grade)
     by_sampling: dict[Sampling, list[Pass]] = {}
     for one in passes:
         by_sampling.setdefault(one.sampling, []).append(one)
@@ -171,12 +161,7 @@ def evaluate_benchmarks(
         answered.complete(requests, sampling)
     spent = answered.spent
     verdicts = {
-        one.name: [
-            grade(one, question, completions)
-            for question, completions in zip(
-                one.benchmark.questions, spent[one.name].completions, strict=True
-            )
-        ]
+        one.name: [graded[one.name, number] for number in range(len(one.benchmark.questions))]
         for one in passes
     }
     results = {}

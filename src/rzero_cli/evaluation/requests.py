@@ -63,7 +63,7 @@ class Answers:
             are neither answered nor logged again.
         first: number of the first request.
         on_progress: called for each request.
-        right: returns how many completions of a request are right.
+        grade: called with each request and its completions; returns how many are right.
     """
 
     def __init__(
@@ -74,10 +74,10 @@ class Answers:
         done: Mapping[int, Mapping[str, Any]] = {},
         first: int = 0,
         on_progress: Callable[[Answered], None] | None = None,
-        right: Callable[[Request, Sequence[Completion]], int] | None = None,
+        grade: Callable[[Request, Sequence[Completion]], int] | None = None,
     ) -> None:
         self.engine, self.log, self.on_progress = engine, log, on_progress
-        self._done, self._first, self._next, self._right = done, first, first, right
+        self._done, self._first, self._next, self._grade = done, first, first, grade
         self.spent: dict[str, Spent] = {}
         """By task name."""
 
@@ -105,8 +105,8 @@ class Answers:
                     tokens=[c.tokens for c in completions],
                     truncated=[c.truncated for c in completions],
                 )
+            right = self._grade(request, completions) if self._grade else None
             if self.on_progress is not None:
-                right = self._right(request, completions) if self._right else None
                 tokens = sum(c.tokens for c in completions)
                 self.on_progress(Answered(len(completions), tokens, right, place in known))
         for place, request in enumerate(requests):
