@@ -90,11 +90,20 @@ def evaluate_tasks(
             fails, or the journal is of other questions.
     """
     k = k if temperature > 0 else 0
-    chat = _check_chat(engine, chat)
+    if (tokenizer := getattr(engine, "tokenizer", None)) is None:
+        chat = chat is not False
+    elif chat and not tokenizer.chat_template:
+        raise UsageError("--chat: the model has no chat template, so its tasks use raw prompts")
+    chat = bool(chat)
     for name, task in tasks["tasks"].items():
-        if not isinstance(engine, TransformersEngine) and task.OUTPUT_TYPE != "generate_until":
+        generates = task.OUTPUT_TYPE == "generate_until"
+        if not (generates or isinstance(engine, TransformersEngine)):
             raise no_loglikelihood(name)
-        _configure(task, seed, num_fewshot, max_tokens)
+        task.set_fewshot_seed(seed)
+        if num_fewshot is not None and task.config.num_fewshot != 0:
+            task.set_config("num_fewshot", num_fewshot)
+        if max_tokens is not None and generates:
+            task.set_config("generation_kwargs", {"max_gen_toks": max_tokens}, update=True)
     how = {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": top_k}
     copies = {
         name: {f"{name}, draw {j}": _sampling(task, f"{name}, draw {j}", how) for j in range(k)}
@@ -126,23 +135,6 @@ def evaluate_tasks(
         del found["results"][one]
     owners = {one: name for name, sampled in copies.items() for one in sampled}
     return {**merged(found, owners), "tasks": results}
-
-
-def _check_chat(engine: Engine, chat: bool | None) -> bool:
-    tokenizer = getattr(engine, "tokenizer", None)
-    if tokenizer is None:
-        return chat is not False
-    if chat and not tokenizer.chat_template:
-        raise UsageError("--chat: the model has no chat template, so its tasks take raw prompts")
-    return bool(chat)
-
-
-def _configure(task: Task, seed: int, num_fewshot: int | None, max_tokens: int | None) -> None:
-    task.set_fewshot_seed(seed)
-    if num_fewshot is not None and task.config.num_fewshot != 0:
-        task.set_config("num_fewshot", num_fewshot)
-    if max_tokens is not None and task.OUTPUT_TYPE == "generate_until":
-        task.set_config("generation_kwargs", {"max_gen_toks": max_tokens}, update=True)
 
 
 def _sampling(task: Task, name: str, how: dict[str, Any]) -> Task:

@@ -124,7 +124,7 @@ def _read_config(name: str) -> tuple[Path, dict[str, Any]]:
         path = _CONFIGS / f"{name}.yaml"
     if not path.is_file():
         shipped = ", ".join(sorted(p.stem for p in _CONFIGS.glob("*.yaml")))
-        raise UsageError(f"--accelerate {name}: no such file; included with rzero: {shipped}")
+        raise UsageError(f"--accelerate {name}: no such file; shipped: {shipped}")
     try:
         config = yaml.safe_load(path.read_text("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

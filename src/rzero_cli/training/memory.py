@@ -91,7 +91,16 @@ def estimate(
         solver: the frozen Solver, if it answers with transformers next to the training.
         solver_tokens: token limit of its answers.
     """
-    stays = _resident(model, layout)
+    shards = layout.plan.processes if layout.sharded else 1
+    trained = layout.adapter or model.parameters
+    buckets = 2 if layout.plan.processes > shards else 1
+    reference = layout.reference and not layout.adapter
+    stays = {
+        "weights": 4 * (model.parameters + layout.adapter) / shards,
+        "gradients": 4 * trained * buckets / shards,
+        "optimizer": (2 if layout.eight_bit else 8) * trained / shards,
+        "reference": 4 * model.parameters / shards if reference else 0.0,
+    }
     if solver is not None:
         stays["frozen Solver"] = 2 * solver.parameters
     stays["vLLM"] = vllm * GIB
@@ -108,19 +117,6 @@ def estimate(
     return {name: size / GIB for name, size in (parts | {"peak": peak}).items()}
 
 
-def _resident(model: Model, layout: Layout) -> dict[str, float]:
-    shards = layout.plan.processes if layout.sharded else 1
-    trained = layout.adapter or model.parameters
-    buckets = 2 if layout.plan.processes > shards else 1
-    reference = layout.reference and not layout.adapter
-    return {
-        "weights": 4 * (model.parameters + layout.adapter) / shards,
-        "gradients": 4 * trained * buckets / shards,
-        "optimizer": (2 if layout.eight_bit else 8) * trained / shards,
-        "reference": 4 * model.parameters / shards if reference else 0.0,
-    }
-
-
 def _pass(model: Model, layout: Layout, prompt_tokens: int) -> dict[str, float]:
     length = prompt_tokens + layout.plan.max_tokens
     tokens = layout.plan.per_device * length
@@ -133,17 +129,16 @@ def _pass(model: Model, layout: Layout, prompt_tokens: int) -> dict[str, float]:
     kept = 4 * model.hidden * model.layers + saved if layout.checkpointing else saved * model.layers
     tile = min(tokens, _TILE[0]) * min(model.vocabulary, _TILE[1])
     head = 0 if layout.adapter else 4 * model.vocabulary * model.hidden
-    return {
-        "weights in 16 bits": _copies(model, layout),
-        "activations": tokens * (kept + 12 * model.hidden),
-        "logits": size * tile + head + 4 * tokens * model.hidden,
-    }
-
-
-def _copies(model: Model, layout: Layout) -> float:
     if layout.sharded:
         embeddings = model.parameters - model.layers * model.block
         gradient = 0 if layout.adapter else 4 * model.block
-        return 2 * (2 * model.block + embeddings) + gradient
-    one_block = layout.adapter and layout.checkpointing
-    return (2 if layout.autocast else 0) * (model.block if one_block else model.parameters)
+        copies = 2 * (2 * model.block + embeddings) + gradient
+    else:
+        one_block = layout.adapter and layout.checkpointing
+        copies = model.block if one_block else model.parameters
+        copies *= 2 if layout.autocast else 0
+    return {
+        "weights in 16 bits": copies,
+        "activations": tokens * (kept + 12 * model.hidden),
+        "logits": size * tile + head + 4 * tokens * model.hidden,
+    }

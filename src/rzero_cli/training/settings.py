@@ -65,7 +65,7 @@ class Hardware:
         "GPUs that share colocate's model.", min=1, recorded=False
     )
     accelerate: str | None = option(
-        "Start under accelerate with this configuration: a file, or the name of an included one.",
+        "Start under accelerate with this configuration: a file, or the name of a shipped one.",
         metavar="CONFIG",
         recorded=False,
     )
