@@ -263,8 +263,12 @@ class OpenAIEngine(Engine):
     def _refuse(
         self, endpoint: Endpoint, error: openai.APIStatusError, wanted: int
     ) -> list[Completion]:
-        """Return empty completions for a prompt that exceeds the context; otherwise, or if no
-        request has ever been answered, raise RzeroError."""
+        """Return empty completions for a prompt that exceeds the context.
+
+        Raises:
+            RzeroError: the request was rejected for another reason, or `_HOPELESS` prompts exceed
+                the context and none was answered.
+        """
         message = error_line(error)
         if error.status_code in (401, 403):
             raise RzeroError(f"{endpoint.url}: {message}: {KEY}") from error

@@ -344,7 +344,7 @@ class TransformersEngine(Engine):
         stops = chat.stop_strings(self.tokenizer, sampling.stop, raw=raw)
         ends = chat.end_tokens(self.tokenizer, self._declared, sampling.stop, raw=raw)
         padded = self.tokenizer.pad({"input_ids": list(prompts)})
-        # Not by transformers, which reports a lack of memory here as malformed prompts.
+        # If memory ran out while transformers created these, it would report malformed prompts.
         tensors = {name: torch.tensor(rows) for name, rows in padded.items()}
         width = tensors["input_ids"].shape[1]
         warped = {

@@ -182,8 +182,8 @@ def _first(row: Row, names: tuple[str, ...], what: str) -> Any:
 # --- grading -------------------------------------------------------------------------------------
 
 _DRESS = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|boldsymbol)(?![a-zA-Z])|[{}$*]+")
-# A letter, in brackets or not. The option's text may follow only after a mark: "A train" has no
-# letter, but an article.
+# A letter, in brackets or not. The option's text may follow only after a mark: the "A" of "A train"
+# is an article.
 _CHOICE = re.compile(
     r"(?:(?:option|answer|choice)\b:?\s*)?"
     r"(?:([A-Z])[.:)]?|\(([A-Z])\)[.:]?|([A-Z])[.:)]\s.*|\(([A-Z])\)[.:]?\s.*)",
