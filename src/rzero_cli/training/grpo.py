@@ -48,7 +48,7 @@ _PROJECT = "rzero"
 
 
 def lay_out_rows(rows: Sequence[dict[str, Any]], plan: Plan, seed: int) -> list[dict[str, Any]]:
-    """Return the rows of a whole stage, one per prompt of each step, in the order of use.
+    """Return the rows of a whole stage, one per prompt of each step, in order.
 
     Every row is used once before any is repeated, and each round is shuffled again. The result is
     exactly one epoch for TRL, which would otherwise drop rows that do not fill a step, and silently
