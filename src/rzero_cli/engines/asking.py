@@ -11,7 +11,7 @@ from rzero_cli.method.prompts import CHALLENGER, Messages, prompt_for
 from rzero_cli.method.question import parse_question, question_id
 
 
-class Sampled(NamedTuple):
+class Drawn(NamedTuple):
     """One sample: its completion, and {id, question, proposed_answer} or None if malformed."""
 
     record: dict[str, Any] | None
@@ -26,7 +26,7 @@ def sample_questions(
     prompt: Messages = CHALLENGER,
     require_boxed: bool = False,
     keep_malformed: bool = False,
-) -> Iterator[Sampled]:
+) -> Iterator[Drawn]:
     """Sample `n` completions of the Challenger and parse the question in each.
 
     Args:
@@ -43,7 +43,7 @@ def sample_questions(
         record = question_record(
             completion.text, require_boxed=require_boxed, keep_malformed=keep_malformed
         )
-        yield Sampled(record, completion)
+        yield Drawn(record, completion)
 
 
 def question_record(
