@@ -1,11 +1,11 @@
 """rzero: self-evolving language models as Unix-style stages (R-Zero, arXiv 2508.05004).
 
-The functions behind the commands, for use in your own scripts. Each is imported when it is first
-asked for, so that those without torch stay light:
+The functions behind the commands, for use in your own scripts. Each is imported on first access, so
+functions that do not need torch stay light:
 
     from rzero_cli import Equivalence, challenger_rewards, vote
 
-`docs/api.md` has an example in a TRL script of one's own.
+`docs/api.md` shows them in a TRL script.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The `rzero` command: its subcommands, and every ending turned into a status and a line."""
+"""The `rzero` command: its subcommands, and one exit status and error line for every failure."""
 
 from __future__ import annotations
 
@@ -25,53 +25,45 @@ from rzero_cli.system.terminal import printable
 
 
 class Command(NamedTuple):
-    """A subcommand; its module is imported only when it is asked for."""
+    """A subcommand; its module is imported only when the command is run."""
 
     name: str
     panel: str
     summary: str
-    """The first line of its help, for the list of all."""
+    """The first line of its help, for the list of commands."""
 
 
 _PANELS = {
     "The loop": {
-        "challenge": "Train the Challenger with GRPO to ask what the frozen Solver is unsure of.",
-        "sample": "Draw N completions from a Challenger and keep the questions.",
-        "label": "Let the Solver answer each question m times and take the majority as the label.",
-        "filter": "Keep the questions the Solver is unsure of; drop the easy and the hopeless.",
+        "challenge": (
+            "Train the Challenger with GRPO to generate questions the Solver is uncertain about."
+        ),
+        "sample": "Sample N completions from a Challenger and keep the questions.",
+        "label": "Sample m Solver answers per question and take the majority as the label.",
+        "filter": "Keep the questions the Solver is uncertain about; drop easy and hopeless ones.",
         "train-solver": "Train the Solver with GRPO on questions and their pseudo-labels.",
-        "eval": "Examine a model: pass@1 greedy, mean@k by sampling, maj@k, with 95 % intervals.",
+        "eval": "Evaluate a model: greedy pass@1, mean@k and maj@k, with 95 % intervals.",
     },
     "Single stages for other pipelines": {
-        "score": "Give each question the reward its Challenger would get, part by part.",
-        "vote": "Label without a model: the majority over the answers that are there already.",
-        "grade": "Say of each answer whether it is equivalent to the reference.",
-        "oracle": (
-            "Add the true answer of each question: from a file, a stronger model, or computed."
-        ),
-        "merge": (
-            "Write an adapter into its base: an ordinary checkpoint, for what takes no adapters."
-        ),
+        "score": "Compute the Challenger's reward for each question, with its components.",
+        "vote": "Label questions by majority vote over existing answers, without a model.",
+        "grade": "Check whether each answer is equivalent to its reference.",
+        "oracle": "Add true answers to questions: from a file, from a stronger model, or computed.",
+        "merge": "Merge a LoRA adapter into its base model, for tools that cannot load adapters.",
     },
-    "Looking": {
-        "stats": "Show how difficult and how different questions and labels are, file beside file.",
+    "Analysis": {
+        "stats": "Report the difficulty and diversity of questions and labels, file by file.",
         "compare": (
             "Compare evaluations question by question: differences, intervals, McNemar's test."
         ),
-        "report": "Show what happened in a run: scores with intervals, labels, difficulty, time.",
-        "guard": "Say whether a run has begun to collapse, and which of its Solvers to ship.",
-        "lineage": (
-            "Show where an artefact came from, back to the base model, and what has changed since."
-        ),
+        "report": "Summarize a run: scores with intervals, label accuracy, difficulty, time.",
+        "guard": "Check whether a run has started to collapse, and which Solver to ship.",
+        "lineage": "Trace an artefact back to the base model and list what has changed since.",
     },
-    "Setting up": {
-        "tiny-base": (
-            "Make a small base model by pre-training it here, with its held-out questions."
-        ),
-        "init": (
-            "Write the loop's Makefile and an rzero.toml into a folder, to run and to recompose."
-        ),
-        "env": "Show the versions, devices, engines and settings that rzero finds here.",
+    "Setup": {
+        "tiny-base": "Pre-train a small base model on this machine, with held-out questions.",
+        "init": "Write the loop's Makefile and an rzero.toml into a folder, to run and adapt.",
+        "env": "Show the versions, devices, engines and settings that rzero finds.",
     },
 }
 COMMANDS = tuple(
@@ -82,9 +74,9 @@ COMMANDS = tuple(
 
 
 def build(wanted: str | None = None) -> typer.Typer:
-    """The application: with `wanted` in full and the others by name alone, or all in full.
+    """Build the application: only `wanted` in full, the others by name; without it, all in full.
 
-    What is imported and converted for one command would take longer than `filter` does.
+    Importing and converting every command would take longer than `filter` runs.
     """
     app = typer.Typer(
         name="rzero",
@@ -105,9 +97,9 @@ def build(wanted: str | None = None) -> typer.Typer:
 
 
 def _load(command: Command) -> tuple[Callable[..., None], str]:
-    """Return a subcommand's function, and its docstring without the breaks inside paragraphs.
+    """Return a subcommand's function, and its docstring without line breaks inside paragraphs.
 
-    It has its module's name, with a `_` behind where that is a name of Python's own.
+    The function is named after its module, with a trailing `_` if that is a Python builtin.
     """
     name = command.name.replace("-", "_")
     module = import_module(f"rzero_cli.commands.{name}")
@@ -117,7 +109,7 @@ def _load(command: Command) -> tuple[Callable[..., None], str]:
 
 
 def _by_name_alone() -> None:
-    raise AssertionError("this command was listed, and another one asked for")
+    raise AssertionError("only the requested command is built in full")
 
 
 def _print_version(wanted: bool) -> None:
@@ -143,9 +135,9 @@ def _root(
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command; returns its exit status: 0, 1, 2, 130 or 143."""
+    """Run one command and return its exit status: 0, 1, 2, 130 or 143."""
     debug = "--debug" in arguments or bool(os.environ.get("RZERO_DEBUG"))
-    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as of what nohup or `&` has begun
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # ignored under nohup or `&`
         signal.signal(signal.SIGINT, _end)
     signal.signal(signal.SIGTERM, _end)
     named = next((word for word in arguments if not word.startswith("-")), "")
@@ -154,14 +146,14 @@ def run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except SystemExit as end:
-        # Typer's own ending when whoever reads the help has left.
+        # Typer exits this way if the reader of the help has closed the pipe.
         if isinstance(end.__context__, BrokenPipeError):
             return 0
         raise
     except MemoryError:
         if debug:
             _show_traceback()
-        return _report(RzeroError("out of memory: give it less at a time, or a machine with more"))
+        return _report(RzeroError("out of memory: use a smaller batch or input, or more memory"))
     except (RzeroError, typer.TyperException, OSError) as error:
         if debug:
             _show_traceback()
@@ -173,13 +165,13 @@ def run(arguments: list[str]) -> int:
 
 
 _OTHERS_END = 10.0
-"""Seconds in which the launcher has ended the other processes after the failure of one."""
+"""Seconds within which the launcher ends the other ranks after one has failed."""
 
 
 def _report(error: Exception) -> int:
-    """Print the one line that an error is worth; returns its exit status."""
+    """Print an error as one line and return its exit status."""
     if isinstance(error, OSError):
-        # Whatever writes to a file says its name.
+        # Writes to a file set `filename`: an unnamed full disk is standard output's.
         unnamed = "standard output: " if error.errno == errno.ENOSPC else ""
         where = f"{error.filename}: " if error.filename else unnamed
         message, code = f"{where}{error.strerror or error}", 1
@@ -189,18 +181,18 @@ def _report(error: Exception) -> int:
         formatter = getattr(error, "format_message", None)
         message, code = formatter() if formatter else str(error), 2
     if rank() and code:
-        # Of processes begun together the first one talks. What all have met ends this one while it
-        # waits, since the launcher ends all when one has failed; what it met alone it says itself.
+        # Rank 0 reports errors that all ranks hit: the launcher then ends this rank while it waits.
+        # An error that only this rank hit is still unreported after the wait.
         time.sleep(_OTHERS_END)
         message = f"process {rank()}: {message}"
     if message and (code or not rank()):
-        with suppress(OSError):  # it may be standard error that is full
+        with suppress(OSError):  # standard error may be on the full disk
             print(f"rzero: {printable(redact(message))}", file=sys.stderr, flush=True)
     return code
 
 
 def _show_traceback() -> None:
-    """Print the traceback of what is being handled: it can quote what others have written."""
+    """Print the current traceback, redacted and escaped: it may quote keys or model output."""
     import traceback
 
     text = redact(traceback.format_exc())
@@ -208,9 +200,9 @@ def _show_traceback() -> None:
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
-    """End as an exception, so that journals are closed and children ended on the way out.
+    """Raise instead of exiting, so that journals are closed and children ended.
 
-    Another SIGTERM, as `timeout` sends, does not disturb that; another Ctrl-C ends at once.
+    A second SIGTERM, as `timeout` sends, is ignored; a second Ctrl-C ends the process at once.
     """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -218,30 +210,32 @@ def _end(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _open_closed_streams() -> None:
-    """Give the number of a closed standard stream to nothing: the next file that is opened would
-    have it, and what is printed there would go among its records."""
+    """Point closed standard streams at /dev/null.
+
+    Otherwise the next opened file would get their number, and prints would end up in its records.
+    """
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
             os.set_inheritable(descriptor, True)
     if sys.stderr is None:
-        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115 # as long as the process
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115 # open until exit
 
 
 def main() -> None:
-    """Run the command that this process was begun with."""
+    """Run the command line of this process."""
     _open_closed_streams()
-    # TRL tells the hub of every training; it is read when the hub's library is imported.
+    # TRL reports every training to the hub; the hub's library reads this when imported.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     status = run(sys.argv[1:])
-    # All is done or kept: from now on a signal has nobody to disturb.
+    # All output is complete: ignore signals while the interpreter shuts down.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     if "vllm" in sys.modules:
-        gc.unfreeze()  # its libraries print a report of all that is not collected at the end
-    else:  # the interpreter would look for garbage among all that was imported, for a second
+        gc.unfreeze()  # its libraries print a report of every object left uncollected at exit
+    else:  # saves the second that collecting all imported objects takes at exit
         gc.freeze()
     sys.exit(status)

@@ -1,33 +1,33 @@
-"""The errors that end a command: one line for the person, one status for the shell."""
+"""The errors that end a command: one line for the user, one exit status for the shell."""
 
 from __future__ import annotations
 
 
 class RzeroError(Exception):
-    """Something went wrong while working. Exit status 1."""
+    """A failure at run time. Exit status 1."""
 
     exit_code = 1
 
 
 class UsageError(RzeroError):
-    """An option or a path is wrong; nothing has been done yet. Exit status 2."""
+    """A wrong option or path, found before any work. Exit status 2."""
 
     exit_code = 2
 
 
 class DataError(RzeroError):
-    """The input is wrong; the message names file, line and key. Exit status 2."""
+    """Bad input; the message names file, line and key. Exit status 2."""
 
     exit_code = 2
 
 
 class ClosedPipe(RzeroError):
-    """Whoever read our output has enough, as in `| head`. Quiet, exit status 0."""
+    """The reader closed the pipe, as `| head` does. No message, exit status 0."""
 
     exit_code = 0
 
 
 class AlreadyDone(RzeroError):
-    """`--resume` was given and nothing is left to do. Exit status 0."""
+    """`--resume` found the work already finished. Exit status 0."""
 
     exit_code = 0

@@ -1,9 +1,9 @@
-"""How a field of a settings dataclass becomes an option: what its mark says.
+"""Declarations of command-line options as dataclass fields.
 
-A *group* is a frozen dataclass of options that belong together; its PANEL is their heading in
-`--help`. It lives where its values are used (`training/settings.py`, `options/`), and each of its
-fields is declared once, with `option` or `argument`. `options/command.py` turns groups into a
-command line; what a record of origin holds and what `--resume` compares follow from the marks, too.
+A *group* is a frozen dataclass of related options; its PANEL is their heading in `--help`. It lives
+where its values are used (`training/settings.py`, `options/`). Each field is declared once, with
+`option` or `argument`, which attach a `Mark`. `options/command.py` turns groups into a command
+line; the marks also decide what a record of origin holds and what `--resume` compares.
 """
 
 from __future__ import annotations
@@ -13,37 +13,37 @@ from collections.abc import Callable
 from typing import Any
 
 PRESET: Any = object()
-"""Stands for a default that the presets give (`options/presets.toml`)."""
+"""Marks an option whose default comes from the presets (`options/presets.toml`)."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Mark:
-    """What is to be known of one option."""
+    """The properties of one option."""
 
     help: str | Callable[[], str]
-    """A function where it takes reading a file."""
+    """The help text; a function if it needs to read a file."""
     flags: tuple[str, ...]
-    """As typed, such as ("-o", "--output"); of none, the field's name makes one."""
+    """The flags as typed, such as ("-o", "--output"); if empty, derived from the field's name."""
     panel: str | None
     """Heading in `--help`, instead of the group's."""
     shown: str | bool
-    """Default as `--help` shows it; True is the value itself, False shows none."""
+    """Default shown in `--help`: a text, True for the value itself, False for none."""
     more: dict[str, Any]
     """Further arguments of typer's Option or Argument: min, max, envvar, metavar, callback."""
     is_argument: bool = False
     preset: bool = False
-    """Whether the value comes from the preset where nothing else gives one."""
+    """The default comes from the preset."""
     recorded: bool | Callable[[Any], bool] = True
-    """Whether a result's record has it: whether the result depends on it. A function decides by the
-    group's values."""
+    """The result depends on this option, so the record of origin includes it. A function decides
+    from the group's values."""
     compared: bool = True
-    """Whether `--resume` refuses another value. Only memory and speed depend on those that are
-    recorded and not compared."""
+    """`--resume` refuses a different value. An option that is recorded but not compared affects
+    only memory and speed."""
     resamples: bool = False
-    """Whether `--resume` accepts another value where records are sampled one by one, and says so:
-    which samples come depends on it, and nothing else."""
+    """`--resume` accepts a different value and reports it, in stages that sample records one by
+    one: the option changes only which samples come next."""
     is_file: bool = False
-    """Whether it names a file whose content the result depends on."""
+    """The option names a file whose content affects the result."""
 
 
 def option(
@@ -61,15 +61,15 @@ def option(
     """Declare a field that is an option.
 
     Args:
-        help: one line for `--help`, or what returns it.
-        flags: as typed; by default the field's name with dashes.
-        default: the value where nothing else gives one; left out, it is the preset's. With
-            `dataclasses.MISSING` the option must be given.
+        help: one line for `--help`, or a function that returns it.
+        flags: the flags as typed; by default the field's name with dashes.
+        default: the default value; if omitted, the preset's. `dataclasses.MISSING` makes the
+            option required.
         panel: heading in `--help`, instead of the group's.
-        unset: what `--help` shows as the default of an option that has none, such as "off"; True
-            for the value itself.
+        unset: the default shown in `--help` if the option has no value, such as "off"; True shows
+            the value itself.
         recorded, compared, resamples, is_file: as in `Mark`.
-        more: min, max, envvar, metavar, callback, is_eager, as typer takes them.
+        more: min, max, envvar, metavar, callback, is_eager, passed to typer.
     """
     preset = default is PRESET
     shown = unset if unset is not None else ("off" if preset else False)
@@ -91,7 +91,7 @@ def option(
 
 
 def argument(help: str, *, metavar: str, default: Any = dataclasses.MISSING) -> Any:
-    """Declare a field that is a positional argument; without a default it must be given."""
+    """Declare a field that is a positional argument, required unless it has a default."""
     mark = Mark(help, (), None, False, {"metavar": metavar}, is_argument=True)
     return dataclasses.field(default=default, metadata={_MARK: mark})
 
@@ -100,6 +100,6 @@ _MARK = "rzero_option"
 
 
 def mark_of(field: dataclasses.Field[Any]) -> Mark:
-    """Return the mark of a group's field."""
+    """Return the mark of a field."""
     mark: Mark = field.metadata[_MARK]
     return mark

@@ -101,8 +101,8 @@ def test_evaluation_of_other_questions_is_refused(
     ("arguments", "message"),
     [
         (["."], "no questions in difficulty: run `make difficulty`"),
-        (["run", "run"], "--difficulty is of one run"),
-        (["run", "-o", "d.png"], "--difficulty can be written as .json and .txt"),
+        (["run", "run"], "--difficulty takes a single run"),
+        (["run", "-o", "d.png"], "-o d.png: --difficulty can only be written as .json or .txt"),
         (["other"], "other/difficulty/iter-1/base.json: of other questions or answers than other/"),
         (["none"], "none/difficulty/iter-1/base.json: not a greedy result of `rzero eval --data"),
         (["bad"], "bad/difficulty/iter-1/base.json: cannot be read"),

@@ -98,4 +98,4 @@ def test_compare_errors_are_one_line(
 
 
 def test_compare_needs_two_files(refused: Refused) -> None:
-    assert refused("compare", "a.json").startswith("compare needs two files or more")
+    assert refused("compare", "a.json").startswith("compare requires at least two files")

@@ -33,13 +33,13 @@ ROWS = [
         (["-o", "out.json", "--data", "q.jsonl", "--model", ""], "--model is missing"),
         (["-o", "out.json"], "give either --data FILE or --tasks NAMES"),
         (["-o", "out.json", "--data", "q.jsonl", "--tasks", "gsm8k"], "give either --data FILE or"),
-        (["-o", "out.json", "--data", "q.jsonl", "--chat"], "--chat goes with --tasks"),
-        (["-o", "out.json", "--data", "q.jsonl", "--num-fewshot", "0"], "--num-fewshot goes with"),
-        (["-o", "out.json", "--tasks", "x", "--data-file", "x"], "--data-file x: expected TASK="),
+        (["-o", "out.json", "--data", "q.jsonl", "--chat"], "--chat requires --tasks"),
+        (["-o", "out.json", "--data", "q.jsonl", "--num-fewshot", "0"], "--num-fewshot requires"),
+        (["-o", "out.json", "--tasks", "x", "--data-file", "x"], "--data-file x: must be TASK="),
         (["-o", "out.json", "--tasks", "x", "--data-file", "x=no"], "--data-file x=no: no such"),
         (
             ["-o", "out.json", "--tasks", "x", *["--data-file", "x=q.jsonl"] * 2],
-            "--data-file x: named twice",
+            "--data-file x: given twice",
         ),
         (["-o", "out.json", "--data", "q.jsonl", "--prompt-file", "taken"], "needs {question}"),
         (["-o", "out.json", "--data", "nowhere.jsonl"], "nowhere.jsonl: no such file"),
@@ -121,6 +121,6 @@ def test_judge_with_nothing_to_judge_is_refused(
 def test_judge_options_need_a_server(refused: Refused, tmp_path: Path, tiny_model: Path) -> None:
     (tmp_path / "q.jsonl").write_text(jsonl(ROWS))
     command = ["eval", "--model", tiny_model, "--data", "q.jsonl", "-o", "out.json"]
-    assert "--judge-model needs --judge-endpoint" in refused(*command, "--judge-model", "x")
+    assert "--judge-model requires --judge-endpoint" in refused(*command, "--judge-model", "x")
     message = refused(*command, "--judge-endpoint", "nonsense")
     assert "--judge-endpoint nonsense: not a URL" in message

@@ -126,7 +126,7 @@ def test_filter_applies_delta_low_and_high(rzero: Rzero, options: list[str], kep
         (["--delta", "1e-999999999"], "--delta 1e-999999999: more than 1000 decimal places"),
         (["--low", "0.8", "--high", "0.3"], "--low 0.8 is above --high 0.3"),
         (["--high", "1.1"], "--high 1.1: must be between 0 and 1"),
-        (["--delta", "0.2", "--low", "0.3"], "give --delta, or --low and --high, not both"),
+        (["--delta", "0.2", "--low", "0.3"], "give either --delta or --low and --high, not both"),
     ],
 )
 def test_filter_refuses_impossible_bounds(

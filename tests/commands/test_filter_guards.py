@@ -56,7 +56,7 @@ def test_filter_guards_keep_the_first_of_each_kind(
 ) -> None:
     ended = rzero("filter", *options.split(), input="".join(LINES).encode())
     assert kept(ended) == expected
-    more = f"; of these dropped: {said}" if said else ""
+    more = f"; dropped by guards: {said}" if said else ""
     assert ended.stderr == f"filter: kept {len(expected)} of 8 (0.25 <= p_hat <= 0.75){more}\n"
 
 
@@ -131,9 +131,9 @@ def test_guarded_filter_streams(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ("--dedup fuzzy", "--dedup fuzzy: must be exact or near"),
-        ("--dedup-against a.jsonl", "--dedup-against a.jsonl: needs --dedup exact or --dedup near"),
+        ("--dedup-against a.jsonl", "--dedup-against a.jsonl: requires --dedup exact or --dedup near"),
         ("--dedup exact --dedup-against no.jsonl", "no.jsonl: no such file"),
-        ("--dedup exact --dedup-against -", "--dedup-against -: standard input is for the labels"),
+        ("--dedup exact --dedup-against -", "--dedup-against -: stdin is for the labels"),
         ("--dedup near --bleu latin", "--bleu latin: unknown; known: 13a"),
         ("--max-per-answer 0", "Invalid value for '--max-per-answer': 0 is not in the range"),
     ],

@@ -40,30 +40,30 @@ def test_url_with_a_key_is_refused_without_showing_the_key(
     (tmp_path / "t").write_text('{"question": "a", "answer": "1", "p_hat": 0.5}\n')
     words = [str(tiny_model) if word == "M" else word for word in command.split()]
     said = refused(*words, url.format(KEY))
-    assert said == f"{words[-1]}: a key belongs into OPENAI_API_KEY, not into the URL\n"
+    assert said == f"{words[-1]}: put the API key in OPENAI_API_KEY, not in the URL\n"
 
 
 @pytest.mark.parametrize(
     ("arguments", "config", "said"),
     [
-        (["--engine-arg", f"api_key={KEY}"], "", "--engine-arg api_key: a key belongs into"),
+        (["--engine-arg", f"api_key={KEY}"], "", "--engine-arg api_key: put API keys in"),
         (
             ["--engine", "vllm", "--engine-arg", f"hf_token={KEY}"],
             "",
-            "--engine-arg hf_token: a key",
+            "--engine-arg hf_token: put API keys",
         ),
-        (["--engine-arg", f'extra_headers={{"X": "{KEY}"}}'], "", "--engine-arg extra_headers: a"),
+        (["--engine-arg", f'extra_headers={{"X": "{KEY}"}}'], "", "--engine-arg extra_headers: put API keys"),
         (
             ["--engine-arg", f'x={{"y": [{{"Authorization": "{KEY}"}}]}}'],
             "",
-            "Authorization: a key",
+            "Authorization: put API keys",
         ),
-        (["--chat-template-arg", f"api_key={KEY}"], "", "--chat-template-arg api_key: a key"),
-        ([], f'api_key = "{KEY}"', "rzero.toml: api_key: a key belongs into the environment"),
-        ([], f'[label]\nopenai-api-key = "{KEY}"', "rzero.toml: openai_api_key: a key"),
-        ([], f'[sample]\nhf_token = "{KEY}"', "rzero.toml: hf_token: a key"),
-        ([], f'engine-arg = "api_key={KEY}"', "--engine-arg api_key: a key belongs into"),
-        ([], f'[label]\nendpoint = "http://h?key={KEY}"', "--endpoint: a key belongs into"),
+        (["--chat-template-arg", f"api_key={KEY}"], "", "--chat-template-arg api_key: put API keys"),
+        ([], f'api_key = "{KEY}"', "rzero.toml: api_key: put API keys in the environment"),
+        ([], f'[label]\nopenai-api-key = "{KEY}"', "rzero.toml: openai_api_key: put API keys"),
+        ([], f'[sample]\nhf_token = "{KEY}"', "rzero.toml: hf_token: put API keys"),
+        ([], f'engine-arg = "api_key={KEY}"', "--engine-arg api_key: put API keys in"),
+        ([], f'[label]\nendpoint = "http://h?key={KEY}"', "--endpoint: put the API key in"),
     ],
 )
 def test_option_named_like_a_key_is_refused(

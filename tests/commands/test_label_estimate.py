@@ -55,4 +55,4 @@ def test_label_dry_run_counts_exactly_with_a_local_tokenizer(
 
 
 def test_json_is_refused_without_dry_run(refused, questions: Path) -> None:
-    assert "--json goes with --dry-run" in refused("label", str(questions), *ELSEWHERE, "--json")
+    assert "--json requires --dry-run" in refused("label", str(questions), *ELSEWHERE, "--json")

@@ -42,11 +42,11 @@ def test_lineage_names_changed_and_missing_parents(files: Path) -> None:
     ended = lineage(files, "run/train.jsonl")
     assert ended.status == 0
     assert [line.partition("  [")[2] for line in ended.lines] == ["", "changed since]", "missing]"]
-    assert ended.stderr == "lineage: since then: 1 changed, 1 missing\n"
+    assert ended.stderr == "lineage: since it was made: 1 changed, 1 missing\n"
     assert lineage(files, "--quiet", "run/train.jsonl").stderr == ""
     verified = lineage(files, "--verify", "run/train.jsonl")
     assert (verified.status, verified.stdout) == (1, ended.stdout)
-    expected = "rzero: run/train.jsonl: not as recorded: 1 changed, 1 missing\n"
+    expected = "rzero: run/train.jsonl: differs from its record: 1 changed, 1 missing\n"
     assert verified.stderr == expected
     # The artefact itself, too.
     ended = lineage(files, "run/labeled.jsonl")

@@ -126,7 +126,7 @@ def test_input_of_bad_lines_only_is_an_error(
     ended = rzero(*command, "in.jsonl", "--on-error", "skip", "-o", "out.jsonl")
     assert ended.status == 2
     assert ended.stderr == (
-        "rzero: no good line in in.jsonl: 2 of 2 lines rejected: out.jsonl.rejects.jsonl\n"
+        "rzero: no valid line in in.jsonl: 2 of 2 lines rejected: out.jsonl.rejects.jsonl\n"
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "in.jsonl",

@@ -194,7 +194,7 @@ def test_interrupted_oracle_server_run_resumes(rzero: Rzero, tmp_path: Path) -> 
 
 # ---------------------------------------------------------------- what is wrong
 
-ONE = "give one of --oracle-data, --oracle-endpoint, --world"
+ONE = "give exactly one source of true answers: --oracle-data, --oracle-endpoint, --world"
 
 
 @pytest.mark.parametrize(
@@ -203,9 +203,9 @@ ONE = "give one of --oracle-data, --oracle-endpoint, --world"
         ([], ONE),
         (["--world", "--oracle-data", "truth.jsonl"], ONE),
         (["--world", "--oracle-endpoint", "http://127.0.0.1:1/v1"], ONE),
-        (["--world", "--oracle-model", "m"], "--oracle-model goes with --oracle-endpoint"),
+        (["--world", "--oracle-model", "m"], "--oracle-model requires --oracle-endpoint"),
         (["--oracle-endpoint", "nowhere"], "--oracle-endpoint nowhere: not a URL"),
-        (["--oracle-endpoint", "http://k:y@h/v1"], "--oracle-endpoint: a key belongs into OPENAI"),
+        (["--oracle-endpoint", "http://k:y@h/v1"], "--oracle-endpoint: put the API key in OPENAI"),
         (["--oracle-data", "nowhere"], "nowhere: no such file"),
         (["--world", "--extract", "x"], "--extract x: unknown"),
         (["--world", "--m", "0"], "--m"),

@@ -155,14 +155,14 @@ def test_resume_accepts_another_batch_size_and_says_so(rzero: Rzero, tmp_path: P
         assert "was made with other settings (top_k): give the same" in other.stderr
         again = rzero(*command, "--batch-size", "4", "--resume", "--quiet")
         assert (again.status, again.stderr.count("\n")) == (1, 1)
-        assert "another --batch-size" not in rzero(*command, "--batch-size", "4", "--resume").stderr
+        assert "--batch-size differs" not in rzero(*command, "--batch-size", "4", "--resume").stderr
         broken, before = False, len(server.requests)
         ended = rzero(*command, "--batch-size", "2", "--resume")
         assert ended.status == 0, ended.stderr
         asked = {question(body) for body in server.requests[before:]}
     first, *_ = ended.stderr.splitlines()
     assert first == (
-        "label: another --batch-size than before: what is not finished yet may be sampled "
+        "label: --batch-size differs from the interrupted run: the remaining records may be sampled "
         "differently"
     )
     assert "3" in asked

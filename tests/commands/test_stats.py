@@ -133,7 +133,7 @@ def test_label_accuracy_from_a_reference_file(rzero: Rzero, tmp_path: Path) -> N
     assert (found["with_reference"], found["label_accuracy"]) == (3, pytest.approx(1 / 3))
     assert ended.stderr == ""
     other = rzero("stats", "--oracle-data", "truth.jsonl", input=jsonl({"question": "q9"}))
-    assert other.stderr == "stats: truth.jsonl has the true answer of none of these questions\n"
+    assert other.stderr == "stats: truth.jsonl has no true answer to any of these questions\n"
 
 
 def test_label_accuracy_of_two_files_side_by_side(rzero: Rzero, tmp_path: Path) -> None:
@@ -178,11 +178,11 @@ def test_missing_keys_give_no_metrics(rzero: Rzero) -> None:
 def test_unknown_question_key_is_reported(rzero: Rzero, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(jsonl({"prompt": "a", "answer": "1"}, {"prompt": "b"}))
     assert rzero("stats", "a.jsonl").stderr == "", "labels alone are figures, too"
-    told = "name the key of the questions with --question-key; keys here: prompt, answer\n"
+    told = "set --question-key; keys in the file: prompt, answer\n"
     ended = rzero("stats", "a.jsonl", "--question-key", "text")
     assert ended.stderr == f'stats: a.jsonl: no record has "text": {told}'
     (tmp_path / "b.jsonl").write_text(jsonl({"prompt": "a"}))
-    told = "name the key of the questions with --question-key; keys here: prompt\n"
+    told = "set --question-key; keys in the file: prompt\n"
     assert rzero("stats", "b.jsonl").stderr == f'stats: b.jsonl: no record has "question": {told}'
 
 

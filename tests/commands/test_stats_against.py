@@ -41,7 +41,7 @@ def test_planted_benchmark_question_is_found_among_real_ones(
     assert [hit["question"] for hit in hits] == [asked[number] for number in planted]
     assert [(hit["records"], hit["lines"]) for hit in hits] == [(1, [6]), (2, [32, 33])]
     assert ended.stderr == (
-        f"stats: train.jsonl: 2 of the 1,319 questions of {gsm8k} occur in it\n"
+        f"stats: train.jsonl: contains 2 of the 1,319 questions of {gsm8k}\n"
     )
 
 
@@ -57,7 +57,7 @@ def test_no_false_hit_between_real_benchmarks(rzero: Rzero, benchmarks: Path) ->
         assert rows[at + 1] == "found in it 0 (0.0%)"
     # Their stock phrase about relatively prime integers is longer than an n-gram.
     both = rzero("stats", files["aime24"], "--question-key", "problem", "--against", files["amc23"])
-    assert "occur in it" not in both.stderr
+    assert "contains" not in both.stderr
 
 
 def test_stats_against_names_the_first_hits_and_their_lines(rzero: Rzero, tmp_path: Path) -> None:
@@ -75,9 +75,9 @@ def test_stats_against_names_the_first_hits_and_their_lines(rzero: Rzero, tmp_pa
     lines = ", ".join(map(str, [1, *range(9, 9 + MOST_LINES - 1)]))
     assert named[0] == f"  line 1 (q0) in line {lines}, ...: {LONG[:60]}"
     assert len(named) == 6
-    assert named[-1] == "  and 3 more: --json has all"
+    assert named[-1] == "  and 3 more: --json lists all"
     assert ended.stderr.startswith(
-        "stats: train.jsonl: 8 of the 8 questions of bench.jsonl occur in it\n"
+        "stats: train.jsonl: contains 8 of the 8 questions of bench.jsonl\n"
     )
     assert "occur" not in rzero("stats", "train.jsonl", "--against", "bench.jsonl", "-q").stderr
     figures = json.loads(rzero("stats", "train.jsonl", "--against", "bench.jsonl", "--json").stdout)
@@ -124,14 +124,14 @@ def test_records_without_questions_are_not_reported_as_clean(rzero: Rzero, tmp_p
     ended = rzero("stats", "chat.jsonl", "--against", "bench.jsonl")
     assert ended.status == 2
     assert 'chat.jsonl: no question under "question"' in ended.stderr
-    assert ended.stderr.endswith("name its key with --question-key; keys here: messages\n")
+    assert ended.stderr.endswith("set --question-key; keys in the file: messages\n")
     assert "--against" not in rzero("stats", "chat.jsonl").stderr
     ended = rzero("stats", "bench.jsonl", "--against", "empty.jsonl")
     assert (ended.status, "--against empty.jsonl: no questions" in ended.stderr) == (2, True)
     ended = rzero("stats", "bench.jsonl", *["--against", "bench.jsonl"] * 2)
-    assert (ended.status, "--against bench.jsonl: named twice" in ended.stderr) == (2, True)
+    assert (ended.status, "--against bench.jsonl: given twice" in ended.stderr) == (2, True)
     ended = rzero("stats", "bench.jsonl", "--against", "bench.jsonl", "--against", "./bench.jsonl")
-    assert (ended.status, "--against ./bench.jsonl: named twice" in ended.stderr) == (2, True)
+    assert (ended.status, "--against ./bench.jsonl: given twice" in ended.stderr) == (2, True)
 
 
 def test_records_without_question_are_counted(rzero: Rzero, tmp_path: Path) -> None:
@@ -141,10 +141,10 @@ def test_records_without_question_are_counted(rzero: Rzero, tmp_path: Path) -> N
     ended = rzero("stats", "mixed.jsonl", "--against", "bench.jsonl", "--json")
     assert json.loads(ended.stdout)["questions"] == 1
     assert ended.stderr == (
-        'stats: mixed.jsonl: 1 of 3 records have no "question": no benchmark was looked for in '
-        "them\n"
+        'stats: mixed.jsonl: 1 of 3 records have no "question" and were not searched for '
+        "benchmark questions\n"
     )
-    assert "no benchmark" not in rzero("stats", "mixed.jsonl").stderr
+    assert "not searched" not in rzero("stats", "mixed.jsonl").stderr
 
 
 def test_benchmark_from_standard_input(rzero: Rzero, tmp_path: Path) -> None:
@@ -172,9 +172,9 @@ def test_bad_keys_that_the_search_does_not_need_are_ignored(rzero: Rzero, tmp_pa
     found = json.loads(ended.stdout)
     assert (found["questions"], found["labelled"], found["p_hat_mean"]) == (2, 1, 0.5)
     assert (found["with_reference"], found["label_accuracy"]) == (1, 1.0)
-    said = "is of the wrong type: left out of the other figures"
+    said = "has the wrong type in 1 records: left out of the other metrics"
     assert ended.stderr.splitlines() == [
-        f'stats: train.jsonl: "{key}" of 1 records {said}'
+        f'stats: train.jsonl: "{key}" {said}'
         for key in ("answer", "reference", "p_hat", "answers")
     ]
     alone = rzero("stats", "train.jsonl")

@@ -102,7 +102,7 @@ def test_second_tiny_base_is_copied_from_the_cache(
 
 @pytest.mark.slow
 def test_tiny_base_made_again_has_the_same_weights(folder: Path, anew: Ended) -> None:
-    assert "tiny-base: made in " in anew.stderr
+    assert "tiny-base: trained in " in anew.stderr
     assert "copied" not in anew.stderr
     weights = [folder / name / "model.safetensors" for name in ("base", "taken")]
     assert weights[0].read_bytes() == weights[1].read_bytes()

@@ -74,4 +74,4 @@ def test_dry_run_of_another_hub_name_needs_the_hub(
     assert said.startswith("--rollouts x: unknown")
     empty_checkpoint(tmp_path / "model")
     said = refused("train-solver", "--solver", "model", "-o", "out", "--json")
-    assert said.startswith("--json prints the plan for machines: it needs --dry-run")
+    assert said.startswith("--json requires --dry-run")

@@ -73,7 +73,7 @@ def test_vllm_labels_with_a_real_llm_and_prints_only_records(smollm2: Path, tmp_
     assert all(len(record["answers"]) == 4 for record in records)
     for text in done.stdout.splitlines():
         assert json.loads(text)["answer"] is not None
-    assert "answers cut off at 48 tokens" in done.stderr
+    assert "answers truncated at 48 tokens" in done.stderr
 
 
 def start_label(

@@ -78,9 +78,9 @@ def test_model_from_flag_environment_or_file(refused: Refused, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("deltta = 0.1\n", "rzero.toml: no option 'deltta' that commands share"),
+        ("deltta = 0.1\n", "rzero.toml: no command shares an option 'deltta'"),
         ("[filter]\ndeltta = 0.1\n", "rzero.toml: [filter] has no option 'deltta'"),
-        ("[filtre]\ndelta = 0.1\n", "rzero.toml: [filtre] is no command"),
+        ("[filtre]\ndelta = 0.1\n", "rzero.toml: [filtre] is not a command"),
         ("delta = \n", "rzero.toml: not TOML"),
         ('preset = "x"\n', "unknown preset 'x'; known: paper, official, tiny"),
         ('[filter]\ndelta = "wide"\n', "--delta wide: not a number"),
@@ -103,7 +103,7 @@ def test_keys_of_other_commands_are_ignored(rzero: Rzero, tmp_path: Path) -> Non
 def test_error_names_the_configuration_file(refused: Refused, tmp_path: Path) -> None:
     (tmp_path / "other.toml").write_text("deltta = 0.1\n")
     said = refused("filter", "--config", "other.toml")
-    assert said.startswith("other.toml: no option 'deltta'")
+    assert said.startswith("other.toml: no command shares an option 'deltta'")
 
 
 def test_missing_configuration_file_is_refused(refused: Refused) -> None:

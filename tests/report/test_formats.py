@@ -103,7 +103,7 @@ def test_existing_report_files_are_replaced_only_by_force(
     ("arguments", "message"),
     [
         (["run", "--format", "pdf"], "--format pdf: unknown; known: html, md"),
-        (["run", "run", "--format", "md"], "several runs can be written as .json and .txt"),
+        (["run", "run", "--format", "md"], "several runs can only be written as .json or .txt"),
         (["nowhere", "--format", "html"], "nowhere: not the folder of a run"),
     ],
 )

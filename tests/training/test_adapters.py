@@ -196,4 +196,4 @@ def test_adapter_errors_are_one_line(
     assert "gone: no such directory" in refuse()
     del declared["base_model_name_or_path"]
     assert "names no base_model_name_or_path" in refuse()
-    assert "no adapter there" in refused("merge", str(tiny_model), "-o", "m")
+    assert "not an adapter" in refused("merge", str(tiny_model), "-o", "m")

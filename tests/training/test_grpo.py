@@ -266,7 +266,7 @@ def test_empty_training_set_is_an_error_and_a_small_one_is_repeated(
     plan = ["--steps", "1", "--prompts", "4", "--batch", "4", "--group", "2"]
     refused = train_solver(rzero, small_base, empty, tmp_path / "none", *plan)
     assert refused.status == 2
-    assert "no question to train on" in refused.stderr
+    assert "no questions to train on" in refused.stderr
     assert not (tmp_path / "none").exists()
     one = tmp_path / "one.jsonl"
     one.write_text(one_label.read_text().splitlines()[0] + "\n")

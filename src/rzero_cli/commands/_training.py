@@ -1,4 +1,4 @@
-"""What `challenge` and `train-solver` share: their options, and the training itself."""
+"""The options and the training run that `challenge` and `train-solver` share."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ from rzero_cli.training.watching import Watched, line_of, step_of
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Rollout(PromptFile, SamplingOptions):
-    """How rollouts are sampled, and from which prompt."""
+    """The prompt and the sampling settings of rollouts."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Training(Json):
-    """What is done with the plan and with the metrics."""
+    """The options of the dry run and of metric reporting."""
 
     dry_run: bool = option(
-        "Print the plan and an estimate of memory, and stop; with --json for machines.",
+        "Print the plan and a memory estimate, then stop; --json prints them as JSON.",
         default=False,
         recorded=False,
     )
     report_to: list[str] | None = option(
-        f"Send the figures of each update to {', '.join(REPORTERS)}, too. May be repeated.",
+        f"Also log each update's metrics to {', '.join(REPORTERS)}. May be repeated.",
         default=None,
         metavar="NAME",
         recorded=False,
@@ -57,7 +57,7 @@ class Training(Json):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Trained:
-    """A training: what is trained, the plan of it, and its options."""
+    """A training: its model, plan and options."""
 
     call: Call
     model: str
@@ -71,22 +71,22 @@ class Trained:
     target: Checkpoint
 
     def ready(self, asked: Asked | None = None) -> Rollouts | None:
-        """Check the options of scale and the output, before anything heavy is loaded.
+        """Check the hardware options and the output before anything heavy is loaded.
 
         Args:
             asked: the frozen Solver, for `challenge`.
 
         Returns:
-            Where rollouts come from; None after a dry run, which prints the plan.
+            The source of rollouts; None after a dry run, which prints the plan.
 
         Raises:
-            UsageError: an option is unknown, or cannot be had here; the output exists.
+            UsageError: an option is unknown or unavailable here, or the output exists.
         """
         require("train", "torch", "transformers", "trl", "accelerate")
         template_args(self.batching)
         if self.hardware.rollout_endpoint:
             check_url(self.hardware.rollout_endpoint, "--rollout-endpoint")
-        if self.training.dry_run:  # the plan may be for another machine than this
+        if self.training.dry_run:  # the plan may be for another machine
             if not rank():
                 print_plan(
                     self.call.command,
@@ -100,7 +100,7 @@ class Trained:
                 )
             return None
         if self.training.as_json:
-            raise UsageError("--json prints the plan for machines: it needs --dry-run")
+            raise UsageError("--json requires --dry-run")
         reporters_of(self.training.report_to)
         known = self.call.preset("optim")
         rollouts = check_hardware(self.model, self.hardware, known_optim=known)
@@ -121,13 +121,13 @@ def run_training(
     parents: list[dict[str, Any]],
     rejected: Mapping[str, int] = {},
 ) -> None:
-    """Train a model and leave the checkpoint in the output directory, with its record of origin."""
+    """Train a model and write the checkpoint, with its record of origin."""
     with importing():
         from rzero_cli.training.grpo import lay_out_rows, train
         from rzero_cli.training.saving import open_checkpoint, save_as_it_is
 
     call, model, plan, output = options.call, options.model, options.plan, options.target.output
-    # As many as there are, however they were asked for.
+    # Recorded here because a launcher can set it without any option.
     processes = {"processes": plan.processes}
     watched = Watched(plan)
 
@@ -148,15 +148,15 @@ def run_training(
             plan.updates,
             lambda: watched.seen,
             unit="updates",
-            # A step samples its rollouts before the first of its updates.
+            # Each step samples its rollouts before its first update.
             points=2 * plan.updates_per_step + 1,
             settings=processes,
         ) as tell,
     ):
-        if finished:  # but for its name
+        if finished:  # except for the rename
             return
         if not rows:
-            call.say("nothing to train on, the model stays as it is")
+            call.say("no questions to train on: the model is saved unchanged")
             if not rank():
                 save_as_it_is(model, part)
                 write_record(part, {"trained": False, **rejected})
@@ -167,7 +167,7 @@ def run_training(
 
         def on_update(figures: dict[str, Any]) -> None:
             watched.add(figures)
-            if "loss" not in figures:  # nothing is trained yet
+            if "loss" not in figures:  # no update has run yet
                 return
             tell({"step": step_of(figures, plan)} | figures)
             if "reward" in figures:

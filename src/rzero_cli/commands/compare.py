@@ -1,4 +1,4 @@
-"""`rzero compare`: evaluations of the same questions, paired (`analysis/comparison.py`)."""
+"""`rzero compare`: paired comparison of evaluations (`analysis/comparison.py`)."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Results:
-    """The evaluations that are compared."""
+    """The evaluations to compare."""
 
     files: list[str] = argument(
-        "Results of rzero eval: the baseline, then what is compared with it; - is stdin.",
+        "Results of `rzero eval`: the baseline first, then one or more to compare; - is stdin.",
         metavar="FILE",
     )
 
@@ -37,10 +37,10 @@ class Results:
 def compare(call: Call, results: Results, seeded: Seed, form: Json) -> None:
     """Compare evaluations question by question: differences, intervals, McNemar's test.
 
-    The first file is the baseline; every other one is compared with it, on the tasks and questions
-    that are in both. The interval is of the difference, by a bootstrap over questions; b questions
-    are right in the baseline alone, c in the other alone. What else differs (protocol, data,
-    versions) is said on standard error.
+    The first file is the baseline; each other file is compared with it on the tasks and questions
+    that both contain. The interval of the difference is a bootstrap over questions. In McNemar's
+    test, b counts the questions that only the baseline answers correctly, c those that only the
+    other does. Other differences (protocol, data, versions) are reported on standard error.
 
     [bold]Examples[/]
 
@@ -50,7 +50,7 @@ def compare(call: Call, results: Results, seeded: Seed, form: Json) -> None:
     """
     files = results.files
     if len(files) < 2:
-        raise UsageError("compare needs two files or more: the baseline first")
+        raise UsageError("compare requires at least two files, the baseline first")
     baseline, *others = [(name, _read(name)) for name in files]
     comparisons = []
     for name, other in others:
@@ -82,7 +82,7 @@ def _read(name: str) -> dict[str, Any]:
     except DataError as error:
         raise DataError(f"{name}: {error}") from error
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{name}: not JSON: give a file that `rzero eval -o` wrote") from error
+        raise DataError(f"{name}: not JSON: give a file written by `rzero eval -o`") from error
 
 
 def _as_text(baseline: str, comparisons: list[dict[str, Any]]) -> str:
@@ -101,7 +101,7 @@ def _as_text(baseline: str, comparisons: list[dict[str, Any]]) -> str:
 
 
 def _table(found: dict[str, Any]) -> Table:
-    """A row for each score of each task and for each average: in %, differences in points."""
+    """Return one row per score and average: scores in %, differences in percentage points."""
     from rich import box
     from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""`rzero env`: versions, devices and engines found, for a bug report and for a first look."""
+"""`rzero env`: versions, devices and engines found, for bug reports and a first check."""
 
 from __future__ import annotations
 
@@ -51,15 +51,15 @@ KEYS = ("OPENAI_API_KEY", "HF_TOKEN")
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Form:
-    """Output for machines."""
+    """The output format."""
 
     PANEL: ClassVar = None
-    as_json: bool = option("Print JSON, for machines.", "--json", default=False)
+    as_json: bool = option("Print JSON.", "--json", default=False)
 
 
 @command("env")
 def env(form: Form) -> None:
-    """Show the versions, devices, engines and settings that rzero finds here.
+    """Show the versions, devices, engines and settings that rzero finds.
 
     [bold]Examples[/]
 
@@ -103,7 +103,7 @@ def _found() -> dict[str, dict[str, Any]]:
 
 
 def _value(variable: str) -> str | None:
-    """An environment variable as it can go into a bug report."""
+    """Return an environment variable without credentials, fit for a bug report."""
     text = os.environ.get(variable)
     return without_userinfo(text) if text and "://" in text else text
 
@@ -116,7 +116,7 @@ def _version(package: str) -> str | None:
 
 
 def _engine(*needed: tuple[str, ...]) -> str:
-    """Whether an engine has what it needs: of each of `needed` one package."""
+    """Return "ready", or the missing packages; one of each tuple in `needed` is enough."""
     missing = [names[0] for names in needed if not any(map(_version, names))]
     return f"needs {', '.join(missing)}" if missing else "ready"
 

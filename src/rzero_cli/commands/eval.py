@@ -1,4 +1,4 @@
-"""`rzero eval`: what a model can do, with intervals (`evaluation/`)."""
+"""`rzero eval`: evaluation of a model, with intervals (`evaluation/`)."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from rzero_cli.system.stdout import protect_stdout
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Evaluated:
-    """The model that is evaluated."""
+    """The model to evaluate."""
 
     PANEL: ClassVar = MODEL
     model: str | None = model_option("model")
@@ -53,50 +53,50 @@ class Evaluated:
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Asked(ReferenceKey, QuestionKey):
-    """The questions: a file's, or those of benchmarks."""
+    """The questions: those of a file or of benchmarks."""
 
     data: str | None = option(
-        "JSONL questions with their true answers.", default=None, unset=True, metavar="FILE"
+        "JSONL file of questions with true answers.", default=None, unset=True, metavar="FILE"
     )
     tasks: str | None = option(
-        "rzero_math, rzero_general, or tasks of lm-eval's, with commas between.",
+        "Benchmarks: rzero_math, rzero_general or lm-eval tasks, separated by commas.",
         default=None,
         unset=True,
         metavar="NAMES",
     )
     include_path: str | None = option(
-        "A folder of lm-eval task files of your own.", default=None, unset=True, metavar="DIR"
+        "Folder of additional lm-eval task files.", default=None, unset=True, metavar="DIR"
     )
     data_file: list[str] | None = option(
-        "A task's data: a local file with its hub's columns.",
+        "Local file to use as a task's data, with the same columns as on the hub. May be repeated.",
         default=None,
         unset=True,
         metavar="TASK=PATH",
     )
     num_fewshot: int | None = option(
-        "Examples in the prompts of lm-eval's tasks.",
+        "Few-shot examples in the prompts of lm-eval tasks.",
         default=None,
-        unset="as the task says",
+        unset="the task's own",
         min=0,
     )
     chat: bool | None = option(
-        "Put the prompts of lm-eval's tasks into the chat template.",
+        "Apply the chat template to the prompts of lm-eval tasks.",
         "--chat/--no-chat",
         default=None,
         unset="with servers only",
     )
-    group_key: str = option("Key that holds the group, where there is one.", default="group")
+    group_key: str = option("Key of the question's group, if it has one.", default="group")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Sampled(Completions):
-    """How often and how each question is answered."""
+    """The number of samples per question and their sampling settings."""
 
     k: int = option(
-        "Samples of a question; 0 is greedy alone. Typed, in place of a task's own.", min=0
+        "Samples per question; 0 is greedy only. If given, it replaces a task's own k.", min=0
     )
     log_samples: str | None = option(
-        "Write every raw completion here, as JSONL.",
+        "Write every raw completion to this JSONL file.",
         default=None,
         unset=True,
         panel=OUTPUT,
@@ -107,15 +107,15 @@ class Sampled(Completions):
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Judged:
-    """A model that looks at wrong answers."""
+    """The judge model."""
 
     PANEL: ClassVar = ANSWERS
     judge_endpoint: list[str] | None = servers_option(
-        "Base URL of a server whose model looks at wrong answers, for scores of its own.",
+        "Base URL of a server whose model judges wrong answers, reported as separate scores.",
         unset=True,
     )
     judge_model: str | None = option(
-        "The judge's name at its server; one that has a single model need not be asked.",
+        "Model name of the judge; not needed if its server has only one model.",
         default=None,
         unset=True,
         metavar="NAME",
@@ -124,9 +124,9 @@ class Judged:
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ResultsFile(Resuming):
-    """The results of an evaluation."""
+    """The results file of an evaluation."""
 
-    output: str = output_option("Write the results here.", "FILE", default=MISSING)
+    output: str = output_option("JSON file for the results.", "FILE", default=MISSING)
 
 
 @command("eval", Logged)
@@ -143,12 +143,12 @@ def eval_(
     target: ResultsFile,
     form: Json,
 ) -> None:
-    """Examine a model: pass@1 greedy, mean@k by sampling, maj@k, with 95 % intervals.
+    """Evaluate a model: greedy pass@1, mean@k and maj@k, with 95 % intervals.
 
-    --data takes questions with a `reference`; with a `group` key there is a line for each group.
-    --tasks rzero_math and rzero_general are the paper's benchmarks by the paper's protocol. An
-    answer is the last box of a completion; one that cannot be read is wrong. Any other task of
-    lm-eval's is prompted and scored as lm-eval does it.
+    --data takes questions with a `reference`; if they have a `group`, each group gets its own row.
+    --tasks rzero_math and rzero_general are the paper's benchmarks with the paper's protocol. The
+    answer is the last box of a completion; an unreadable answer counts as wrong. All other lm-eval
+    tasks are prompted and scored by lm-eval.
 
     [bold]Examples[/]
 
@@ -169,13 +169,13 @@ def eval_(
         raise UsageError(f"--include-path {asked.include_path}: no such folder")
     files = _data_files(asked.data_file or [])
     if judging.judge_model and not judging.judge_endpoint:
-        raise UsageError("--judge-model needs --judge-endpoint URL")
+        raise UsageError("--judge-model requires --judge-endpoint URL")
     judges = None
     if judging.judge_endpoint:
         judges = choose_servers(call, engine, "--judge-endpoint", judging.judge_endpoint)
     if sampled.log_samples:
         if Path(sampled.log_samples).absolute() == output.absolute():
-            raise UsageError(f"--log-samples {sampled.log_samples}: is the results' own file")
+            raise UsageError(f"--log-samples {sampled.log_samples}: is also the -o file")
         check_new_file(Path(sampled.log_samples), force=force or target.resume)
     prompt = sampled.prompt(SOLVER)
     # Each task has its own k.
@@ -214,7 +214,7 @@ def eval_(
             rules=rules,
             prompt=prompt,
             stop=sampled.stop,
-            # A task of lm-eval's has its own, unless somebody has said something else.
+            # An lm-eval task uses its own values unless the user gave others.
             own_k=sampled.k if "k" in call.chosen else None,
             own_max_tokens=sampled.max_tokens if "max_tokens" in call.chosen else None,
             num_fewshot=asked.num_fewshot,
@@ -229,7 +229,7 @@ def eval_(
         scores = {name: task["score"] for name, task in results["tasks"].items()}
         record = origin_of(call, target.output, parents, scores, unset)
         record |= records.rejected
-        config = {  # lm-eval's record of how it was run
+        config = {  # the run configuration, as lm-eval records it
             "model": name_of(loaded),
             "model_args": {"pretrained": model},
             "batch_size": engine.batch_size,
@@ -250,20 +250,20 @@ def eval_(
 
 
 def _check_asked(asked: Asked, source: Lines) -> None:
-    """Raise UsageError where options of --data and of --tasks are mixed."""
+    """Raise UsageError if options of --data and --tasks are mixed."""
     if (asked.data is None) == (asked.tasks is None):
         raise UsageError("give either --data FILE or --tasks NAMES")
     for name in ("include_path", "data_file", "num_fewshot", "chat"):
         if asked.data is not None and getattr(asked, name) is not None:
-            raise UsageError(f"--{name.replace('_', '-')} goes with --tasks")
+            raise UsageError(f"--{name.replace('_', '-')} requires --tasks")
     if asked.data is None and source.on_error != "stop":
-        raise UsageError("--on-error goes with --data")
+        raise UsageError("--on-error requires --data")
 
 
 def _records(
     call: Call, asked: Asked, source: Lines, target: ResultsFile
 ) -> tuple[Input, list[Line]]:
-    """Read the lines of --data, before what takes long to import."""
+    """Read the lines of --data, before the slow imports."""
     question_key, reference_key = asked.question_key, asked.reference_key
 
     def check(line: Line) -> object:
@@ -278,7 +278,7 @@ def _records(
 
 
 def _own_tasks(folder: str | None) -> str | None:
-    """A hash of the task files in --include-path: other tasks do not go on with a journal."""
+    """Return a hash of the task files in --include-path, so that --resume refuses changed ones."""
     if folder is None:
         return None
     digest = hashlib.sha256()
@@ -289,16 +289,16 @@ def _own_tasks(folder: str | None) -> str | None:
 
 
 def _data_files(given: list[str]) -> dict[str, str]:
-    """By TASK or TASK:SPLIT, the file with its data. Raises UsageError."""
+    """Return the data file for each TASK or TASK:SPLIT. Raises UsageError."""
     files = {}
     for text in given:
         name, sign, path = text.partition("=")
         if not (name and sign and path):
-            raise UsageError(f"--data-file {text}: expected TASK=PATH")
+            raise UsageError(f"--data-file {text}: must be TASK=PATH")
         if not Path(path).is_file():
             raise UsageError(f"--data-file {text}: no such file")
         if name in files:
-            raise UsageError(f"--data-file {name}: named twice")
+            raise UsageError(f"--data-file {name}: given twice")
         files[name] = path
     return files
 
@@ -311,7 +311,7 @@ def _questions(
     files: dict[str, str],
     lines: list[Line],
 ) -> tuple[list[Any], dict[str, Any]]:
-    """Return the benchmarks, one of the `lines` of --data; and the tasks that are lm-eval's own."""
+    """Return the benchmarks (for --data one, made of `lines`) and the tasks left to lm-eval."""
     drawn = sampled.k if sampled.temperature > 0 else 0
     if asked.data is not None:
         from rzero_cli.evaluation.benchmark import benchmark_of
@@ -340,16 +340,19 @@ def _questions(
         for name in ("prompt_file", "stop"):
             if getattr(sampled, name):
                 others = ", ".join(named.others["tasks"])
-                raise UsageError(f"--{name.replace('_', '-')}: {others}: has its own")
-    # A task says itself how often it is answered, unless somebody has typed something else.
+                option_name = f"--{name.replace('_', '-')}"
+                raise UsageError(f"{option_name}: cannot be set for the lm-eval tasks {others}")
+    # A task has its own k unless the user gave one.
     typed = "k" in call.chosen or not drawn
     return [one.with_k(drawn) if typed else one for one in named.benchmarks], named.others
 
 
 def _check_judged(call: Call, benchmarks: list[Any], others: dict[str, Any]) -> None:
-    """Say what is not judged: where an option's letter is the answer there is nothing to be lenient
-    about, and the metrics of lm-eval's own tasks are theirs. Raises UsageError where nothing is
-    left."""
+    """Report which tasks are not judged: multiple choice, which is exact, and lm-eval's own tasks.
+
+    Raises:
+        UsageError: no task is left to judge.
+    """
     left = [one.name for one in benchmarks if one.choices] + list(others.get("tasks", {}))
     if all(one.choices for one in benchmarks):
         raise UsageError(f"--judge-endpoint: nothing to judge in {', '.join(left)}")
@@ -359,7 +362,7 @@ def _check_judged(call: Call, benchmarks: list[Any], others: dict[str, Any]) -> 
 
 @contextmanager
 def _log(path: str | None) -> Iterator[Any]:
-    """Takes the records of --log-samples, whose file appears whole; None where none is wanted."""
+    """Open the file of --log-samples, written whole or not at all; None without the option."""
     if path is None:
         yield None
         return

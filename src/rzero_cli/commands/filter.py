@@ -1,5 +1,5 @@
-"""`rzero filter`: keep the questions the Solver is uncertain of (`method/filtering.py`), and none
-that repeats another (`analysis/repetition.py`)."""
+"""`rzero filter`: keep the questions the Solver is uncertain about (`method/filtering.py`) and drop
+repetitions (`analysis/repetition.py`)."""
 
 from __future__ import annotations
 
@@ -36,38 +36,39 @@ Guard = Callable[[str, str], str | None]
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Guards(Distance):
-    """Guards against repetition among the kept questions."""
+    """The guards against repetition among the kept questions."""
 
     PANEL: ClassVar = "Guards against repetition"
     dedup: str | None = option(
-        "Drop a question that was kept before: exact (white space and case apart) or near "
-        "(near-duplicates, too).",
+        "Drop duplicates of kept questions: exact (ignoring white space and case) or near "
+        "(near-duplicates as well).",
         metavar="exact|near",
     )
     dedup_against: list[str] | None = option(
-        "... or that is in this JSONL, such as an earlier iteration's. May be repeated.",
+        "Also drop duplicates of questions in this JSONL file, e.g. an earlier iteration's. "
+        "May be repeated.",
         unset="none",
         metavar="FILE",
     )
-    max_per_answer: int | None = option("Keep so many questions with one answer.", min=1)
+    max_per_answer: int | None = option("Maximum kept questions with the same answer.", min=1)
     max_per_cluster: int | None = option(
-        "Keep so many questions that are near one that was kept.", min=1
+        "Maximum kept questions per cluster of near-duplicates.", min=1
     )
 
     def check(self) -> None:
-        """Raise UsageError unless the options go together."""
+        """Raise UsageError if the options contradict each other."""
         if self.dedup not in (None, "exact", "near"):
             raise UsageError(f"--dedup {self.dedup}: must be exact or near")
         super().check()
         for name in self.dedup_against or ():
             if self.dedup is None:
-                raise UsageError(f"--dedup-against {name}: needs --dedup exact or --dedup near")
+                raise UsageError(f"--dedup-against {name}: requires --dedup exact or --dedup near")
             if name == "-":
-                raise UsageError("--dedup-against -: standard input is for the labels: name a file")
+                raise UsageError("--dedup-against -: stdin is for the labels: give a file")
 
     def reasons(self) -> list[str]:
-        """Return the reasons for which the guards that were asked for drop a question
-        (`analysis/repetition.py`)."""
+        """Return the reasons for which the enabled guards drop questions, as in
+        `analysis/repetition.py`."""
         asked = {
             "duplicates": self.dedup,
             "near_duplicates": self.dedup == "near",
@@ -86,15 +87,16 @@ def filter_(
     key: QuestionKey,
     target: Target,
 ) -> None:
-    """Keep the questions the Solver is unsure of; drop the easy and the hopeless.
+    """Keep the questions the Solver is uncertain about; drop easy and hopeless ones.
 
-    Copies lines byte for byte, in constant memory. A record without a label (`answer` null) is
-    always dropped. Reads what `label` writes.
+    Reads the output of `label` and copies lines byte for byte, in constant memory. Records without
+    a label (`answer` null) are always dropped.
 
-    Self-play tends to ask the same again. The guards look at what is kept so far, first come first
-    kept: with them memory grows, by 0.1 kB for a kept question, and by 2 kB for one that is near no
-    other (--dedup near, --max-per-cluster) or, with --dedup near, in the files of --dedup-against.
-    With --shard they look at the whole, and each part writes its own.
+    Self-play tends to repeat questions. The guards compare each question with those kept so far, in
+    input order. They need memory: 0.1 kB per kept question. With --dedup near or --max-per-cluster,
+    each question that is near no other takes 2 kB; with --dedup near, so does each question in the
+    --dedup-against files. With --shard the guards see the whole input, and each part writes its own
+    questions.
 
     [bold]Examples[/]
 
@@ -115,7 +117,7 @@ def filter_(
     batches = read_batches(names)
     earlier = read_lines(against, strict=source.strict) if against else iter(())
     read = kept = 0
-    # What each guard that was asked for has dropped.
+    # Questions dropped, by enabled guard.
     dropped = dict.fromkeys(guarding.reasons(), 0)
 
     def at_end(finished: Path) -> None:
@@ -145,11 +147,11 @@ def filter_(
             how["question_key"] = key.question_key if looks_at_question else None
         given.good, kept = _copy(batches, out, wanted, part, dropped, **how)
         read = part.size(given.good)
-    told = [
+    counts = [
         f"{count} {name.replace('over_', 'over --').replace('_', '-')}"
         for name, count in dropped.items()
     ]
-    more = f"; of these dropped: {', '.join(told)}" if told else ""
+    more = f"; dropped by guards: {', '.join(counts)}" if counts else ""
     call.say(f"kept {kept} of {read} ({wanted[0]} <= p_hat <= {wanted[1]}){more}")
 
 
@@ -166,12 +168,12 @@ def _copy(
     guard: Guard | None = None,
     question_key: str | None = None,
 ) -> tuple[int, int]:
-    """Copy the lines to keep; returns how many good ones were read, and how many were kept.
+    """Copy the lines to keep, and return how many valid lines were read and how many kept.
 
     Args:
-        dropped: counts what the guard drops of this part.
-        guard: says of a question and its answer why not to keep it, if it is not to be kept.
-        question_key: where the question is that the guard looks at; None if at answers alone.
+        dropped: updated with the questions of this part that the guard drops, by reason.
+        guard: returns the reason to drop a question, given it and its answer, or None.
+        question_key: key of the question for the guard; None if the guard needs only answers.
     """
     parse, decide = quick_parser(strict=strict), quick_keep(within)
     how: dict[str, Any] = {"exact": True, "strict": strict}
@@ -191,13 +193,13 @@ def _copy(
                     wanted = None
             except (ValueError, RecursionError, KeyError):
                 wanted = None
-            if wanted is None:  # read it exactly, or say what is wrong with it
+            if wanted is None:  # parse it exactly, or report the error
                 line = parse_line(source, number, raw, check=check, reject=reject, **how)
                 if line is None:
                     continue
                 raw, record, wanted = line.raw, line.record, keep(*_labelled(line), within)
             if wanted and guard:
-                # All parts of a whole decide alike, and each writes its own.
+                # All parts make the same decisions; each part writes its own lines.
                 question = record[question_key] if question_key is not None else ""
                 if (reason := guard(question, record["answer"])) is not None:
                     wanted = False
@@ -208,18 +210,18 @@ def _copy(
             read += 1
             if read == limit:
                 return read, kept
-        out.flush()  # whoever reads our pipe should not wait for a full buffer
+        out.flush()  # so that the next stage of a pipe need not wait for a full buffer
     return read, kept
 
 
 def _labelled(line: Line) -> tuple[str | None, Decimal]:
-    """What `keep` looks at. Raises DataError."""
+    """Return the label and p_hat, as `keep` takes them. Raises DataError."""
     return line.text_or_none("answer"), p_hat_of(line)
 
 
 def _interval(call: Call, given: Keep) -> Band:
-    """Return the interval of p_hat to keep: --low and --high, unless --delta was typed itself."""
+    """Return the interval of p_hat to keep; a typed --delta overrides --low and --high."""
     typed = call.typed & {"delta", "low", "high"}
     if "delta" in typed and len(typed) > 1:
-        raise UsageError("give --delta, or --low and --high, not both")
+        raise UsageError("give either --delta or --low and --high, not both")
     return (replace(given, low=None, high=None) if "delta" in typed else given).interval()

@@ -1,4 +1,4 @@
-"""`rzero grade`: is an answer right?"""
+"""`rzero grade`: check answers against references."""
 
 from __future__ import annotations
 
@@ -33,18 +33,16 @@ from rzero_cli.system.progress import means
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Graded:
-    """Where a record has what is graded, and whether the truth is computed."""
+    """The keys of the graded answers, and the source of the references."""
 
     PANEL: ClassVar = INPUT
-    answer_key: str = option("Key that holds the answer.", default="answer", unset=True)
+    answer_key: str = option("Key of the answer.", default="answer", unset=True)
     completion_key: str = option(
-        "Key of a raw completion, read where there is no answer.",
+        "Key of the raw completion, used if a record has no answer.",
         default="completion",
         unset=True,
     )
-    truth: bool = option(
-        "Compute the reference of questions in the world of tiny-base.", default=False
-    )
+    truth: bool = option("Compute the references of tiny-base questions.", default=False)
 
 
 @command("grade", Logged)
@@ -58,12 +56,11 @@ def grade(
     pool: Workers,
     target: ResumableTarget,
 ) -> None:
-    r"""Say of each answer whether it is equivalent to the reference.
+    r"""Check whether each answer is equivalent to its reference.
 
-    Adds `extracted` (the answer that was compared: `answer`, or what --extract finds in
-    `completion`) and `correct`. An answer that cannot be read is wrong, and so is one whose
-    comparison takes too long. Runs on all cores. With --truth the reference comes from the
-    computable world of `rzero tiny-base`, so that pseudo-labels can be checked.
+    Adds `extracted` (the compared answer: `answer`, or the one --extract finds in `completion`) and
+    `correct`. Unreadable answers and comparisons that time out count as wrong. --truth computes the
+    references of `rzero tiny-base` questions, to check pseudo-labels. Runs on all cores.
 
     [bold]Examples[/]
 
@@ -96,7 +93,7 @@ def grade(
             for number, line in enumerate(lines):
                 if number in out.done:
                     continue
-                # Before the truth takes its place, should they have one name.
+                # Read first: the reference may replace it under the same key.
                 answer, raw = _answer(line, graded)
                 if graded.truth:
                     from rzero_cli.world.questions import truth
@@ -117,7 +114,7 @@ def grade(
 
 
 def _answer(line: Line, keys: Graded) -> tuple[str | None, bool]:
-    """Return the answer of a record, and whether it is a raw completion."""
+    """Return a record's answer, and True if it is a raw completion."""
     if keys.answer_key not in line.record and keys.completion_key in line.record:
         return line.text(keys.completion_key), True
     return line.text_or_none(keys.answer_key), False
@@ -130,7 +127,7 @@ def _metrics(lines: Iterable[Line]) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """An answer and whether it equals its reference."""
+    """A graded answer."""
 
     extracted: str | None
     correct: bool
@@ -139,7 +136,7 @@ class Verdict:
 
 @contextmanager
 def open_grader(rules: Rules) -> Iterator[Callable[[tuple[str | None, bool, str]], Verdict]]:
-    """A function of (answer, whether it is a raw completion, reference) that grades it."""
+    """Open a grader: a function of (text, is a raw completion, reference)."""
     with Equivalence(conventions=rules.conventions) as equivalence:
 
         def work(argument: tuple[str | None, bool, str]) -> Verdict:

@@ -1,4 +1,4 @@
-"""`rzero guard`: is it time to stop, and which Solver to ship (`analysis/collapse.py`)."""
+"""`rzero guard`: detect collapse and pick the Solver to ship (`analysis/collapse.py`)."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ from rzero_cli.system.terminal import printable
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Guarded:
-    """A run, and what to look at in it."""
+    """A run and the guards to apply."""
 
     PANEL: ClassVar = None
-    run: str = argument("The folder of a run.", metavar="RUN_DIR")
+    run: str = argument("Folder of the run.", metavar="RUN_DIR")
     guard: str = option(
-        f"What to look at: {' or '.join(GUARDS)}, or both with a comma.",
+        f"Guard to apply: {' or '.join(GUARDS)}, or both separated by a comma.",
         default=GUARDS[0],
         unset=True,
     )
     iteration: int | None = option(
-        "Look at the iterations up to this one.",
+        "Last iteration to include.",
         default=None,
-        unset="all that are there",
+        unset="the last in RUN_DIR",
         min=1,
     )
     least_fall: float = option(
-        "probe: below the best score by more than this, a share of 1, and by more than its noise.",
+        "probe: minimum drop below the best score, from 0 to 1; it must also exceed the noise.",
         default=LEAST_FALL,
         unset=True,
         min=0.0,
         max=1.0,
     )
     least_share: float = option(
-        "diversity: so much must be left of what differed in the first iteration.",
+        "diversity: minimum fraction of iteration 1's distinct answers and questions.",
         default=LEAST_DISTINCT,
         unset=True,
         min=0.0,
@@ -64,13 +64,13 @@ def guard(
     form: Json,
     target: Target,
 ) -> None:
-    """Say whether a run has begun to collapse, and which of its Solvers to ship.
+    """Check whether a run has started to collapse, and which Solver to ship.
 
-    The loop's Makefile calls it after each iteration where GUARD is set. `probe`: the Solver's
-    score on a held-out file, iter-K/probe.json, fell below the best one before by more than the
-    noise of their difference, paired by question. `diversity`: iter-K/labeled.jsonl has fewer
-    different answers or questions than that of iteration 1, as `rzero stats` warns of it, or none.
-    Prints one line; ends with status 0 either way.
+    The loop's Makefile calls it after each iteration if GUARD is set. `probe` trips if the Solver's
+    score on a held-out file (iter-K/probe.json) falls below the best earlier score by more than the
+    noise of their paired difference. `diversity` trips if iter-K/labeled.jsonl has fewer distinct
+    answers or questions than iteration 1, by the thresholds of `rzero stats`, or none at all.
+    Prints one line; the exit status is 0 either way.
 
     [bold]Examples[/]
 

@@ -1,4 +1,4 @@
-"""`rzero init`: the package's own recipes, to recompose."""
+"""`rzero init`: copies of the package's recipes, to edit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rzero_cli.fields import argument
 from rzero_cli.options.command import Call, command
 from rzero_cli.options.file_groups import Quiet, Replacing
 
-# What lies in the package -> what it is called in the user's folder.
+# Name in the package -> name in the user's folder.
 FILES = {"loop.mk": "Makefile", "rzero.toml": "rzero.toml"} | {
     name: name for name in ("slurm/array.sbatch", "slurm/serve.sbatch", "slurm/train.sbatch")
 }
@@ -19,16 +19,16 @@ FILES = {"loop.mk": "Makefile", "rzero.toml": "rzero.toml"} | {
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Folder(Replacing):
-    """Where the recipes go."""
+    """The folder for the recipes."""
 
-    folder: Path = argument("Made if it is not there.", metavar="DIR")
+    folder: Path = argument("Folder to write into; created if missing.", metavar="DIR")
 
 
 @command("init", Quiet)
 def init(call: Call, made: Folder) -> None:
-    """Write the loop's Makefile and an rzero.toml into a folder, to run and to recompose.
+    """Write the loop's Makefile and an rzero.toml into a folder, to run and adapt.
 
-    It is the Makefile that this package's own demo runs on. The scripts in slurm/ are for clusters.
+    rzero's own demo runs the same Makefile. The scripts in slurm/ are for clusters.
 
     [bold]Examples[/]
 

@@ -31,14 +31,14 @@ from rzero_cli.system.progress import means
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Labelling:
-    """What of the answers is asked for and kept."""
+    """The number of answers, and the output options."""
 
     PANEL: ClassVar = OUTPUT
-    m: int = option("Answers a question.", panel=DRAWING, min=1)
+    m: int = option("Answers per question.", panel=DRAWING, min=1)
     dry_run: bool = option(
-        "Print the tokens it would take, and stop.", default=False, recorded=False
+        "Print an estimate of the tokens needed, then stop.", default=False, recorded=False
     )
-    keep_completions: bool = option("Write the raw answers too, as `completions`.", default=False)
+    keep_completions: bool = option("Also write the raw answers, as `completions`.", default=False)
 
 
 @command("label", Logged)
@@ -56,11 +56,11 @@ def label(
     target: ResumableTarget,
     form: Json,
 ) -> None:
-    """Let the Solver answer each question m times and take the majority as the label.
+    """Sample m Solver answers per question and take the majority as the label.
 
-    Adds `answer` (the pseudo-label, or null), `p_hat` (its share of m), `m`, `majority`, `answers`
-    and `votes`; other keys pass through. Answers count as equal when they are mathematically; one
-    that cannot be read counts in m and never in the majority.
+    Adds `answer` (the pseudo-label, or null), `p_hat` (its fraction of the m answers), `m`,
+    `majority`, `answers` and `votes`; other keys are kept. Answers are equal if they are
+    mathematically equivalent. An unreadable answer counts in m but never in the majority.
 
     [bold]Examples[/]
 
@@ -97,7 +97,7 @@ def label(
         print_json(found) if form.as_json else _show(found, m, completions.max_tokens)
         return
     if form.as_json:
-        raise UsageError("--json goes with --dry-run")
+        raise UsageError("--json requires --dry-run")
     total = given.count()
     seed = part_seed(seeded.seed, part)
     sampling = completions.sampling(labelling.m, seed)
@@ -138,16 +138,16 @@ def label(
         out.tokens = tokens
         call.say(
             f"{count} questions x {labelling.m} answers, {unlabelled} without a readable one, "
-            f"{truncated} answers cut off at {completions.max_tokens} tokens, "
+            f"{truncated} answers truncated at {completions.max_tokens} tokens, "
             f"{opened.equivalence.timeouts} comparisons timed out"
         )
 
 
 def _show(found: dict[str, Any], m: int, max_tokens: int) -> None:
-    """Print an estimate for people."""
+    """Print the token estimate as text."""
     number = found["questions"]
     typer.echo(f"{number:,} questions x {m} answers of at most {max_tokens:,} tokens")
-    title = "prompts, once each" if found["prompt_tokens_exact"] else "prompts, about"
+    title = "prompts, once each" if found["prompt_tokens_exact"] else "prompts, estimated"
     typer.echo(f"{title:<28}{found['prompt_tokens']:>18,} tokens")
     for name, tokens in zip(SHARES, found["completion_tokens"], strict=True):
         typer.echo(f"{f'answers, {name}':<28}{tokens:>18,} tokens")

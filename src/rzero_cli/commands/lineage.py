@@ -1,4 +1,4 @@
-"""`rzero lineage`: where an artefact came from (`data/ancestry.py`)."""
+"""`rzero lineage`: the origin of an artefact (`data/ancestry.py`)."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Artefact:
-    """What the lineage is of."""
+    """The artefact to trace."""
 
     PANEL: ClassVar = None
     path: str = argument(
-        "A checkpoint directory, a JSONL file made with -o, or results of rzero eval.",
+        "Checkpoint directory, JSONL file written with -o, or results of `rzero eval`.",
         metavar="PATH",
     )
     verify: bool = option(
-        "Hash the weights of checkpoints, too; status 1 if something is not as recorded.",
+        "Also hash checkpoint weights; exit status 1 if anything differs from its record.",
         default=False,
     )
 
 
 @command("lineage", Quiet)
 def lineage(call: Call, artefact: Artefact, form: Json) -> None:
-    """Show where an artefact came from, back to the base model, and what has changed since.
+    """Trace an artefact back to the base model and list what has changed since.
 
-    A tree: below each artefact what it was made from, with stage, hash, seed, preset and end. What
-    occurs again is expanded once. Files are hashed and compared with what was recorded of them;
-    checkpoints only with --verify, else their own records are believed. A run's folder may have
-    been moved or copied.
+    Prints a tree: below each artefact its parents, with stage, hash, seed, preset and finishing
+    time. Repeated artefacts are expanded once. Files are hashed and compared with their records;
+    checkpoints only with --verify, otherwise their own records are trusted. The run's folder may
+    have been moved or copied.
 
     [bold]Examples[/]
 
@@ -58,12 +58,12 @@ def lineage(call: Call, artefact: Artefact, form: Json) -> None:
         stdout.write(shown.encode())
     found = Counter(node["state"] for node in nodes(tree))
     wrong = {state: found[state] for state in ("changed", "missing")}
-    wrong["without a record that can be read"] = sum(bool(node["note"]) for node in nodes(tree))
+    wrong["without a readable record"] = sum(bool(node["note"]) for node in nodes(tree))
     counts = [f"{count} {what}" for what, count in wrong.items() if count]
     if artefact.verify and counts:
-        raise RzeroError(f"{artefact.path}: not as recorded: {', '.join(counts)}")
+        raise RzeroError(f"{artefact.path}: differs from its record: {', '.join(counts)}")
     if counts:
-        call.say(f"since then: {', '.join(counts)}")
+        call.say(f"since it was made: {', '.join(counts)}")
 
 
 def _as_text(tree: Node) -> str:
@@ -77,14 +77,14 @@ def _as_text(tree: Node) -> str:
         waiting += [(parent, branch.add(_line(parent))) for parent in node["parents"]]
     console = Console(highlight=False)
     if not console.is_terminal:
-        console.width = 10_000  # a line for each artefact, however deep
+        console.width = 10_000  # one line per artefact, however deep
     with console.capture() as capture:
         console.print(drawn)
     lines = capture.get().replace("\N{NO-BREAK SPACE}", " ").splitlines()  # rich's indent
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
-_SAID = {"changed": "changed since", "unchecked": "not hashed: --verify does", "unchanged": ""}
+_SAID = {"changed": "changed since", "unchecked": "not hashed; use --verify", "unchanged": ""}
 
 
 def _line(node: Node) -> Text:

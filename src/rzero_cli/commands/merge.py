@@ -1,4 +1,4 @@
-"""`rzero merge`: an adapter and its base become an ordinary checkpoint."""
+"""`rzero merge`: merge a LoRA adapter into its base model."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from rzero_cli.system.stdout import protect_stdout
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Adapter:
-    """The adapter that is merged."""
+    """The adapter to merge."""
 
-    adapter: str = argument("Directory that a training with LoRA left.", metavar="ADAPTER")
+    adapter: str = argument("Adapter directory written by a LoRA training.", metavar="ADAPTER")
 
 
 @command("merge", Quiet)
 def merge(call: Call, merged: Adapter, target: NewCheckpoint) -> None:
-    """Write an adapter into its base: an ordinary checkpoint, for what takes no adapters.
+    """Merge a LoRA adapter into its base model, for tools that cannot load adapters.
 
-    In float32: bfloat16 would round away what an adapter has learned in small steps.
+    The checkpoint is in float32: bfloat16 would round away the adapter's small updates.
 
     [bold]Examples[/]
 
@@ -39,11 +39,11 @@ def merge(call: Call, merged: Adapter, target: NewCheckpoint) -> None:
     adapter, output = merged.adapter, Path(target.output)
     model = check_model("ADAPTER", adapter)
     if (base := adapter_base(model)) is None:
-        raise UsageError(f"{adapter}: no adapter there (no adapter_config.json)")
+        raise UsageError(f"{adapter}: not an adapter: no adapter_config.json")
     require("train", "torch", "transformers", "peft")
     check_new_directory(output, force=target.force)
     check_part(part_of(output), force=target.force, resume=False)
-    call.say(f"{adapter} into {base}")
+    call.say(f"merging {adapter} into {base}")
     from rzero_cli.training.saving import save_as_it_is
 
     with protect_stdout(), open_directory(output) as part:

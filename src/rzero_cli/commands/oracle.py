@@ -1,4 +1,4 @@
-"""`rzero oracle`: the true answers of questions, where known (`data/references.py`)."""
+"""`rzero oracle`: add true answers to questions (`data/references.py`)."""
 
 from __future__ import annotations
 
@@ -37,41 +37,41 @@ from rzero_cli.options.target import open_records
 from rzero_cli.system.progress import means
 
 Asked = tuple[int, Line]
-"""A question: its number and its record."""
+"""The number and the record of a question."""
 Ask = Callable[[Iterable[tuple[Asked, str]], Output], Iterator[tuple[Asked, str | None, int]]]
-"""Of questions and their texts, and the output that may have some of them, gives each of the others
-with its true answer and the tokens it took."""
+"""Takes questions with their texts, and the output; yields each question that the output lacks,
+with its true answer and the tokens generated for it."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Oracle(OracleData):
-    """Whoever knows the true answers."""
+    """The source of the true answers."""
 
     oracle_question_key: str = option(
-        "Key of a question in --oracle-data.", default="question", unset=True
+        "Key of the question in --oracle-data.", default="question", unset=True
     )
     oracle_reference_key: str = option(
-        "Key of a true answer in --oracle-data.", default="reference", unset=True
+        "Key of the true answer in --oracle-data.", default="reference", unset=True
     )
     oracle_endpoint: list[str] | None = servers_option(
-        "Base URL of a server whose model knows better; several share the work.", panel=MODEL
+        "Base URL of a server with a stronger model; repeat it to balance the load.", panel=MODEL
     )
     oracle_model: str | None = option(
-        "The name of that model there; it can be left out where it is the only one.",
+        "Model name at --oracle-endpoint; not needed if the server has only one.",
         default=None,
         panel=MODEL,
         metavar="NAME",
     )
     world: bool = option(
-        "Compute the answers of questions in the world of tiny-base.", default=False, panel=INPUT
+        "Compute the true answers of tiny-base questions.", default=False, panel=INPUT
     )
     m: int = option(
-        "Answers the model gives; the majority of several counts, one is greedy.",
+        "Answers per question: 1 is greedy, more are sampled and the majority counts.",
         panel=DRAWING,
         min=1,
     )
     known: bool = option(
-        "Leave out the questions whose true answer is not known, as `rzero eval` needs.",
+        "Drop questions without a known true answer, as `rzero eval` requires.",
         default=False,
         panel=OUTPUT,
     )
@@ -90,12 +90,12 @@ def oracle(
     seeded: Seed,
     target: ResumableTarget,
 ) -> None:
-    """Add the true answer of each question: from a file, a stronger model, or computed.
+    """Add true answers to questions: from a file, from a stronger model, or computed.
 
-    Adds `reference`, null where it is not known: the question is not in --oracle-data, or no answer
-    of the model at --oracle-endpoint can be read. Then `rzero stats` says how many labels are true,
-    and `rzero eval --data` how hard the questions are for a Solver. --limit 200 is the paper's
-    sample.
+    Adds `reference`; it is null if the question is not in --oracle-data, or if no answer of the
+    model at --oracle-endpoint is readable. `rzero stats` then reports how many labels are true, and
+    `rzero eval --data` how hard the questions are for a Solver. --limit 200 is the paper's sample
+    size.
 
     [bold]Examples[/]
 
@@ -111,18 +111,18 @@ def oracle(
         "--world": knows.world,
     }
     if sum(map(bool, sources.values())) != 1:
-        raise UsageError(f"give one of {', '.join(sources)}: whoever knows the true answers")
+        raise UsageError(f"give exactly one source of true answers: {', '.join(sources)}")
     servers = None
     if knows.oracle_endpoint:
         servers = choose_servers(call, engine, "--oracle-endpoint", knows.oracle_endpoint)
     if knows.oracle_model and not servers:
-        raise UsageError("--oracle-model goes with --oracle-endpoint")
+        raise UsageError("--oracle-model requires --oracle-endpoint")
     part = parse_shard(source.shard)
     names = call.stdin_or_help(source.files)
     question_key, reference_key = questions.question_key, references.reference_key
     given = Input(call, names, source, lambda line: line.text(question_key), target=target)
     rules, prompt = reading.rules(), completions.prompt(SOLVER)
-    # One answer is the likeliest; several have to differ.
+    # A single answer is greedy; a majority needs samples.
     temperature = None if knows.m > 1 else 0.0
     sampling = completions.sampling(knows.m, part_seed(seeded.seed, part), temperature=temperature)
     data = [knows.oracle_data] if knows.oracle_data else []
@@ -158,14 +158,14 @@ def oracle(
         )
         for (number, line), reference, spent in ask(asked, out):
             record = line.record
-            # One oracle after another: what an earlier one knew stays.
+            # Keep the reference an earlier oracle added if this one has none.
             reference = record.get(reference_key) if reference is None else reference
             record |= {reference_key: reference}
             out.write(number, None if knows.known and reference is None else record)
             count, unknown = count + 1, unknown + (reference is None)
             tokens += spent
     count += out.earlier
-    if output and out.earlier:  # the file has those of the earlier run, too
+    if output and out.earlier:  # the file also has those of the interrupted run
         unknown = count - _metrics(reference_key, count, read_lines([output]))["known"]
     call.say(f"{count} questions, {unknown} without a known answer")
 
@@ -179,9 +179,14 @@ def _open(
     rules: Rules,
     strict: bool,
 ) -> Iterator[tuple[Ask, dict[str, str]]]:
-    """Open whoever knows the true answers; and say what a journal has to have been begun with
-    besides the settings: the model of a server that was not asked for one by name. Raises DataError
-    for --oracle-data that is wrong."""
+    """Open the source of true answers.
+
+    Also yields what the journal must match besides the settings: the server's model, which
+    --oracle-model need not name.
+
+    Raises:
+        DataError: --oracle-data is malformed.
+    """
     if servers is not None:
         with servers.open_solver(knows.oracle_model, sampling, prompt, rules) as solver:
             served: Any = solver.engine

@@ -1,4 +1,4 @@
-"""`rzero report`: what happened in a run, as a table, a picture, a page (`report/summary.py`)."""
+"""`rzero report`: the summary of a run, as a table, a picture or a page (`report/summary.py`)."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ PAGES = (".html", ".md")
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Shown:
-    """Which runs are shown, and where."""
+    """The runs to report on, and the output files."""
 
     PANEL: ClassVar = None
-    runs: list[Path] = argument("The folder of a run, or of several.", metavar="RUN_DIR")
+    runs: list[Path] = argument("Folders of one or more runs.", metavar="RUN_DIR")
     output: list[Path] | None = option(
-        f"Write it here, as the ending says: {', '.join(ENDINGS)}. May be repeated.",
+        f"Output file; its ending sets the format: {', '.join(ENDINGS)}. May be repeated.",
         "-o",
         "--output",
         default=None,
@@ -45,27 +45,27 @@ class Shown:
         metavar="FILE",
     )
     form: str | None = option(
-        "Write the page or its Markdown as report.html or report.md into RUN_DIR.",
+        "Write the full report into RUN_DIR, as report.html or report.md.",
         "--format",
         default=None,
         unset=True,
         metavar="html|md",
     )
     difficulty: bool = option(
-        "Show how hard each iteration's questions are for every Solver instead.", default=False
+        "Report how hard each iteration's questions are for every Solver instead.", default=False
     )
 
 
 @command("report", Quiet)
 def report(call: Call, shown: Shown, replacing: Replacing, form: Json) -> None:
-    """Show what happened in a run: scores with intervals, labels, difficulty, time.
+    """Summarize a run: scores with intervals, label accuracy, difficulty, time.
 
-    Several runs give means over runs, their spread, and the paired differences to the base model
-    and to the base-Challenger baseline. FILE.html is one page that needs nothing else: accuracy,
-    difficulty, training, questions with their votes, signs of collapse, time, lineage. FILE.md is
-    that in brief, with its pictures as SVG files beside it. Both show what is there of an
-    unfinished or damaged run, and say what is not. --difficulty shows what `make difficulty` found:
-    the greedy score of every Solver on each iteration's questions, and how many labels are true.
+    Several runs give the mean and spread over runs, and the paired differences to the base model
+    and to the base-Challenger baseline. FILE.html is a self-contained page: accuracy, difficulty,
+    training, questions with their votes, signs of collapse, time, lineage. FILE.md is a shorter
+    version, with its pictures as SVG files next to it. Both also work for an unfinished or damaged
+    run and list what is missing. --difficulty shows the results of `make difficulty`: the greedy
+    score of every Solver on each iteration's questions, and the fraction of labels that are true.
 
     [bold]Examples[/]
 
@@ -92,11 +92,11 @@ def report(call: Call, shown: Shown, replacing: Replacing, form: Json) -> None:
         if not any(target.suffix == f".{shown.form}" for target in targets):
             targets.append(runs[0] / f"report.{shown.form}")
     for target in targets:
-        if target.parent.is_dir():  # of RUN_DIR something else may be said
+        if target.parent.is_dir():  # a missing RUN_DIR gets its own error
             check_new_file(target, force=force)
     if shown.difficulty:
         if len(runs) > 1:
-            raise UsageError("--difficulty is of one run")
+            raise UsageError("--difficulty takes a single run")
         with Equivalence() as equivalence:
             result = difficulty_of(runs[0], equivalence)
         table = _table_of_difficulty(result)
@@ -116,7 +116,7 @@ def report(call: Call, shown: Shown, replacing: Replacing, form: Json) -> None:
         for target in targets:
             if target.suffix not in (".json", ".txt"):
                 what = "--difficulty" if shown.difficulty else "several runs"
-                raise UsageError(f"{what} can be written as .json and .txt")
+                raise UsageError(f"-o {target}: {what} can only be written as .json or .txt")
     for target in targets:
         _write(target, result, table, force=force)
         call.say(str(target))
@@ -127,7 +127,7 @@ def report(call: Call, shown: Shown, replacing: Replacing, form: Json) -> None:
 
 
 def _write_pages(call: Call, targets: list[Path], folder: Path, *, force: bool) -> dict[str, Any]:
-    """Write what is there of a run, however broken; returns its summary, as far as there is one."""
+    """Write the pages of a run, even a damaged one, and return its (possibly partial) summary."""
     require("report", "matplotlib", "jinja2")
     from rzero_cli.report.content import report_of
     from rzero_cli.report.run_folder import read_run
@@ -169,7 +169,7 @@ def _write(target: Path, result: dict[str, Any], table: Table, *, force: bool) -
 
 def _write_file(target: Path, content: str | bytes, *, force: bool) -> None:
     if isinstance(content, str):
-        content = content.encode(errors="backslashreplace")  # a file's name may bring surrogates
+        content = content.encode(errors="backslashreplace")  # file names may contain surrogates
     with open_copy(str(target), force=force) as stream:
         stream.write(content)
 
@@ -187,10 +187,10 @@ def _interval(row: dict[str, Any]) -> str:
 
 
 def _columns(summary: dict[str, Any]) -> dict[str, list[str]]:
-    """The table of one run, by column."""
+    """Return the table of one run, by column."""
     rows = summary["rows"]
     k = next((row["k"] for row in rows if row["k"]), 0)
-    # Tasks have protocols of their own: some are greedy, some sampled.
+    # Each task has its own protocol: some are greedy, some sampled.
     sampled = k and all(row["score"] == row["mean_at_k"] for row in rows)
     named = f"mean@{k} %" if sampled else "score %"
 
@@ -212,7 +212,7 @@ def _columns(summary: dict[str, Any]) -> dict[str, list[str]]:
 
 
 def _table_of_difficulty(result: dict[str, Any]) -> Table:
-    """A row for each set of questions, a column for each Solver's greedy score on it."""
+    """Return a row per set of questions with a column for each Solver's greedy score on it."""
     rows = result["rows"]
     scores = {
         f"{solver} %": [percent(row["scores"].get(solver, {}).get("score")) for row in rows]
@@ -224,7 +224,7 @@ def _table_of_difficulty(result: dict[str, Any]) -> Table:
             "questions": [str(row["n"]) for row in rows],
             **scores,
             "p_hat": ["-" if r["p_hat_mean"] is None else f"{r['p_hat_mean']:.2f}" for r in rows],
-            # Of all that were asked about, where a run's own table has those that were kept.
+            # Over all sampled questions; the table of a run has the kept ones.
             "true labels, all %": [percent(row["label_accuracy"]) for row in rows],
         }
     )

@@ -28,12 +28,12 @@ from rzero_cli.system.progress import means
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Draws:
-    """How many completions are sampled, and which are written."""
+    """The number of completions, and which are written."""
 
     PANEL: ClassVar = DRAWING
-    n: int = option("Completions to draw.", "-n", "--n", min=1)
+    n: int = option("Completions to sample.", "-n", "--n", min=1)
     keep_malformed: bool = option(
-        "Write malformed completions too, with question null and the raw completion.",
+        "Also write malformed completions, with `question` null and the raw completion.",
         default=False,
         panel=OUTPUT,
     )
@@ -51,10 +51,11 @@ def sample(
     seeded: Seed,
     target: ResumableTarget,
 ) -> None:
-    """Draw N completions from a Challenger and keep the questions.
+    """Sample N completions from a Challenger and keep the questions.
 
-    Writes `id`, `question` and `proposed_answer` (the Challenger's own, or null) a line.
-    Completions without a non-blank <question>...</question> are malformed: counted on stderr.
+    Writes one record per question: `id`, `question` and `proposed_answer` (the Challenger's own
+    answer, or null). Completions without a non-blank <question>...</question> are malformed; their
+    number is reported on stderr.
 
     [bold]Examples[/]
 
@@ -68,18 +69,18 @@ def sample(
     prompt = prompt_for(completions.prompt(CHALLENGER))
     n, seed = part.size(draws.n), part_seed(seeded.seed, part)
     sampling = completions.sampling(1, seed)
-    drawn = malformed = truncated = tokens = 0
+    sampled = malformed = truncated = tokens = 0
 
     def look() -> dict[str, float]:
-        figures = means(drawn, valid=drawn - malformed, truncated=truncated)
-        return {"done": out.earlier + drawn, "tokens": tokens, **figures}
+        figures = means(sampled, valid=sampled - malformed, truncated=truncated)
+        return {"done": out.earlier + sampled, "tokens": tokens, **figures}
 
     with (
         open_records(
             call, target, *choice.parents(model), metrics=lambda lines: _metrics(n, lines)
         ) as out,
         choice.open(model, seed=derived_seed(seed, out.earlier)) as loaded,
-        progress(call, n, look, unit="draws", out=out),
+        progress(call, n, look, unit="completions", out=out),
     ):
         prompts = enumerate(repeat(prompt, n))
         for number, (completion,) in loaded.complete(prompts, sampling, done=out.done):
@@ -92,11 +93,11 @@ def sample(
             malformed += record is None or record["question"] is None
             truncated += completion.truncated
             tokens += completion.tokens
-            drawn += 1
+            sampled += 1
         out.tokens = tokens
     call.say(
-        f"{drawn - malformed} questions of {drawn} draws, {malformed} malformed, "
-        f"{truncated} cut off at {completions.max_tokens} tokens"
+        f"{sampled - malformed} questions from {sampled} completions, {malformed} malformed, "
+        f"{truncated} truncated at {completions.max_tokens} tokens"
     )
 
 

@@ -1,4 +1,4 @@
-"""`rzero score`: the Challenger's reward of any questions, part by part (`method/rewards.py`)."""
+"""`rzero score`: the Challenger's reward for any questions (`method/rewards.py`)."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ from rzero_cli.system.progress import means
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Scoring:
-    """The batch, and the answers to questions without p_hat."""
+    """The batch size, and the answers to questions without p_hat."""
 
     PANEL: ClassVar = REWARD
     batch: int | None = option(
-        "Questions among which repetition is looked for: B. Default: the whole input. "
+        "Questions per batch (B) for the repetition penalty. Default: the whole input. "
         "Memory grows with its square: 0.9 GiB at 8,192.",
         default=None,
         min=1,
     )
-    m: int = option("Answers a question.", panel=DRAWING, min=1)
+    m: int = option("Answers per question.", panel=DRAWING, min=1)
 
 
 @command("score", Logged)
@@ -60,11 +60,11 @@ def score(
     seeded: Seed,
     target: ResumableTarget,
 ) -> None:
-    """Give each question the reward its Challenger would get, part by part.
+    """Compute the Challenger's reward for each question, with its components.
 
-    Adds `r_unc` (how unsure the Solver is), `r_rep` (how much of the batch is alike), `cluster` and
-    `reward`. Questions that have `p_hat` need no model; the others are labelled by --solver first.
-    A null question is a malformed one: it counts in the batch.
+    Adds `r_unc` (the Solver's uncertainty), `r_rep` (the repetition penalty), `cluster` and
+    `reward`. Questions with `p_hat` need no model; --solver first labels the others. A null
+    question is malformed and counts in the batch.
 
     [bold]Examples[/]
 
@@ -75,7 +75,7 @@ def score(
     choice = choose_engine(call, engine)
     part, batch = parse_shard(source.shard), scoring.batch
     if part != WHOLE and batch is None:
-        raise UsageError("--shard needs --batch: repetition is looked for within a whole batch")
+        raise UsageError("--shard requires --batch: the repetition penalty needs whole batches")
     names = call.stdin_or_help(source.files)
     rule.check()
     rules = reading.rules()
@@ -94,7 +94,7 @@ def score(
     given_rewards = _Sums()
 
     def look() -> dict[str, float]:
-        # Of a batch whose rewards are not there yet, those are done that have their p_hat.
+        # In the current batch, questions with a p_hat count as done.
         figures = given_rewards.means() | means(answered, p_hat=p_hat_sum)
         return {"done": max(out.earlier, done, ready), "tokens": tokens, **figures}
 
@@ -112,7 +112,7 @@ def score(
         for number, lines in part.of(enumerate(_batches(lines_in, batch))):
             first = done
             earlier = [out.done.get(first + i) or out.kept(first + i) for i in range(len(lines))]
-            if all(isinstance(value, dict) for value in earlier):  # they have their rewards
+            if all(isinstance(value, dict) for value in earlier):  # already rewarded
                 done += len(lines)
                 continue
             records = [
@@ -149,12 +149,12 @@ def score(
                 done += 1
             given_rewards.add(rewards)
         out.tokens = tokens
-    cut = f", {truncated} answers cut off at {completions.max_tokens} tokens" if asks else ""
+    cut = f", {truncated} answers truncated at {completions.max_tokens} tokens" if asks else ""
     call.say(f"{done} questions{cut}")
 
 
 class _Sums:
-    """Of the rewards so far and their parts, which malformed questions have not."""
+    """Running sums of the rewards and of their components, which malformed questions lack."""
 
     def __init__(self) -> None:
         self.reward = self.r_unc = self.r_rep = 0.0
@@ -173,26 +173,29 @@ class _Sums:
 
 
 def _has_to_be_asked(line: Line, question_key: str, asks: bool) -> bool:
-    """Whether the Solver has to answer a question. DataError if none is there to ask."""
+    """Return True if the Solver must answer the question. Raises DataError without a Solver."""
     if line.text_or_none(question_key) is None:
         return False
     if line.record.get("p_hat") is not None:
         p_hat_of(line)
         return False
     if not asks:
-        raise line.error('no "p_hat": give --solver MODEL to have the questions answered')
+        raise line.error('no "p_hat": give --solver MODEL to label the questions')
     return True
 
 
 def _as_it_was(value: Any, line: Line, question_key: str) -> dict[str, Any]:
-    """The record of a line with what a journal has of it: all of it, written with its reward; or,
-    kept until its batch was answered, the question and what `label` adds to it."""
+    """Return the record of a line, completed from the journal.
+
+    `value` is a whole record, already written with its reward; or the question and its label,
+    kept while the batch was being answered.
+    """
     if isinstance(value, dict):
         return value
     question, added = value or (None, {})
     if isinstance(added, dict) and added and question == line.record[question_key]:
         return line.record | added
-    return line.record  # answers without a vote are the Solver's matter
+    return line.record  # answers without a vote: the Solver continues them
 
 
 def _batches(lines: Iterable[Line], size: int | None) -> Iterator[list[Line]]:

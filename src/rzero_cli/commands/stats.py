@@ -35,27 +35,27 @@ Figures = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class LookedFor:
-    """What is counted as kept, and the benchmarks whose questions are looked for."""
+    """The interval of kept questions, and the benchmarks to search for."""
 
     PANEL: ClassVar = INPUT
     delta: str | None = option(
-        "Count as kept what filter keeps with this.",
+        "Count questions as kept by `rzero filter` with this --delta.",
         default=None,
-        unset="what it keeps with this preset and configuration",
+        unset="filter's interval in this preset and configuration",
     )
     against: list[str] | None = option(
-        "Look for the questions of this benchmark's JSONL. May be repeated.",
+        "Benchmark JSONL whose questions to search for (contamination). May be repeated.",
         default=None,
         unset=True,
         metavar="FILE",
     )
     against_key: str | None = option(
-        "Key of a benchmark's question.",
+        "Key of the question in --against files.",
         default=None,
         unset="question, problem, prompt or input",
     )
     ngram: int = option(
-        "Words in a row that a benchmark's question and ours must share.",
+        "Length, in words, of the n-grams that count as a match with a benchmark question.",
         default=NGRAM,
         unset=True,
         min=1,
@@ -72,20 +72,20 @@ def stats(
     oracle: OracleData,
     form: Json,
 ) -> None:
-    """Show how difficult and how different questions and labels are, file beside file.
+    """Report the difficulty and diversity of questions and labels, file by file.
 
-    Self-play can fail quietly: p_hat stays near one half while the questions become a few
-    templates. Distinct questions and answers, the share of the commonest answers, near-duplicates,
-    self-BLEU, clusters and openings show it, and a line on standard error warns where they fall
-    from the first file to a later one. Reads any JSONL with questions, `answer` or `p_hat`, in
-    bounded memory; what is an estimate has its error beside it. --limit holds for each file.
+    Self-play can collapse silently: p_hat stays near one half while the questions become a few
+    templates. Distinct questions and answers, the most common answers, near-duplicates, self-BLEU,
+    clusters and openings reveal it; a warning on standard error reports if they fall from the first
+    file to a later one. Reads any JSONL with questions, `answer` or `p_hat`, in bounded memory;
+    estimates are shown with their error. --limit applies to each file.
 
-    The order of the files matters: each is held against the first, and what was asked in one before
-    has been seen. A shell's * puts iter-10 before iter-2, `ls -v` does not.
+    The order of the files matters: each is compared with the first, and `seen before` counts the
+    questions of earlier files. A shell's * sorts iter-10 before iter-2; `ls -v` does not.
 
-    Where records have a `reference` (`rzero oracle`, `rzero grade --truth`) or --oracle-data has
-    it, so many labels are true, and so often the Solver that labelled was right. --against looks
-    for the questions of benchmarks in the files, by the n-grams of words that they share.
+    With a `reference` in the records (`rzero oracle`, `rzero grade --truth`) or in --oracle-data,
+    it also reports the accuracy of the labels and of the Solver that gave them. --against searches
+    the files for benchmark questions, by shared word n-grams.
 
     [bold]Examples[/]
 
@@ -115,11 +115,11 @@ def stats(
     delta = looked_for.delta
     how["band"] = interval_of_filter(call) if delta is None else interval(delta)
     how["earlier"] = Distinct()
-    # Asked before standard output is led away.
+    # Checked before standard output is redirected.
     terminal = sys.stdout is not None and sys.stdout.isatty()
     total = given.at_most if limit is None else None
     shown: AbstractContextManager[Any] = nullcontext()
-    if not (as_json and terminal):  # a bar would stand between the lines
+    if not (as_json and terminal):  # a bar would break up the lines
         shown = progress(call, total, lambda: {"done": given.good}, unit="records")
     with (
         given.rejecting(),
@@ -142,8 +142,8 @@ def stats(
                 found = {"file": name} | statistics(chain([first] if first else [], lines), **how)
                 if overlap and not found.get("questions"):
                     raise DataError(
-                        f'{name}: no question under "{question_key}" to look for the benchmark\'s '
-                        f"in: name its key with --question-key; keys here: "
+                        f'{name}: no questions under "{question_key}" to search for benchmark '
+                        "questions: set --question-key; keys in the file: "
                         f"{', '.join(overlap.keys[:8]) or 'none'}"
                     )
                 overlaps.append(overlap)
@@ -172,51 +172,52 @@ def stats(
 
 
 def _graded(figures: list[Figures], oracle: str | None, timeouts: int) -> Iterator[str]:
-    """What became of the comparisons with true answers."""
+    """Report problems with the comparisons with true answers."""
     if timeouts:
         yield f"{timeouts} comparisons timed out"
     if oracle and not any(figure.get("with_reference") for figure in figures):
-        yield f"{oracle} has the true answer of none of these questions"
+        yield f"{oracle} has no true answer to any of these questions"
 
 
 def _found_in(figures: list[Figures]) -> Iterator[str]:
-    """How many questions of which benchmark are in which file."""
+    """Report how many benchmark questions each file contains."""
     for figure, benchmark in _contaminated(figures):
         yield (
-            f"{figure['file']}: {benchmark['found']:,} of the {benchmark['questions']:,} questions "
-            f"of {benchmark['file']} occur in it"
+            f"{figure['file']}: contains {benchmark['found']:,} of the {benchmark['questions']:,} "
+            f"questions of {benchmark['file']}"
         )
 
 
 def _no_questions(
     figures: list[Figures], keys: list[list[str]], question_key: str, chosen: bool
 ) -> Iterator[str]:
-    """Which files have none, where they were asked for or nothing else is there."""
+    """Report files without questions, if their key was given or no other metric applies."""
     for figure, there in zip(figures, keys, strict=True):
         if there and "questions" not in figure and (chosen or not figure.keys() - _OF_ANY):
             yield (
-                f'{figure["file"]}: no record has "{question_key}": name the key of the questions '
-                f"with --question-key; keys here: {', '.join(there)}"
+                f'{figure["file"]}: no record has "{question_key}": set --question-key; keys in '
+                f"the file: {', '.join(there)}"
             )
 
 
 def _fallen(figures: list[Figures]) -> Iterator[str]:
-    """What of the diversity has fallen from the first file to a later one."""
+    """Report the diversity metrics that fell from the first file to a later one."""
     for figure in figures[1:]:
         for warning in figure["warnings"]:
             yield f"{figures[0]['file']} -> {figure['file']}: {warning}"
 
 
 def _index(files: list[str], *, n: int, key: str | None, strict: bool) -> Index:
-    """The benchmarks of --against.
+    """Index the benchmarks of --against.
 
     Raises:
-        UsageError, DataError: a file is named twice, or has no questions; or as `index_benchmarks`.
+        UsageError: a file is given twice.
+        DataError: a file has no questions; or as `index_benchmarks`.
     """
     seen: set[Path] = set()
     for name in files:
         if (path := Path(name).resolve()) in seen:
-            raise UsageError(f"--against {name}: named twice")
+            raise UsageError(f"--against {name}: given twice")
         seen.add(path)
     index = index_benchmarks(read_lines(files, strict=strict), n=n, key=key)
     sources = {entry.source for entry in index.entries}
@@ -227,17 +228,17 @@ def _index(files: list[str], *, n: int, key: str | None, strict: bool) -> Index:
 
 
 def _not_looked_at(figure: Figures, overlap: Overlap, question_key: str) -> Iterator[str]:
-    """What of a file the search for benchmarks passed over, or the other figures had to."""
+    """Report the records that the benchmark search or the other metrics skipped."""
     without = figure["records"] - figure["questions"] - figure["malformed"]
     if without:
         yield (
             f"{figure['file']}: {without:,} of {figure['records']:,} records have no "
-            f'"{question_key}": no benchmark was looked for in them'
+            f'"{question_key}" and were not searched for benchmark questions'
         )
     for key, count in overlap.left_out.items():
         yield (
-            f'{figure["file"]}: "{key}" of {count:,} records is of the wrong type: left out of the '
-            "other figures"
+            f'{figure["file"]}: "{key}" has the wrong type in {count:,} records: left out of the '
+            "other metrics"
         )
 
 
@@ -274,22 +275,20 @@ _NAMES = {
     "words_quantiles": "words, 5-50-95 %",
 }
 _OF = {"near_duplicates": "compared", "clusters": "sampled"}
-"""Figures that grow with how many questions were compared: that is said where not all were."""
+"""Metrics that depend on the number of questions compared, shown if not all were."""
 _LABEL, _COLUMN = 21, 19
-"""Columns of a terminal that a figure's name and a file's figures need, the space between them
-included."""
+"""Terminal columns for a metric's name and for a file's values, including the gap."""
 _OPENINGS = 3  # in the table
 _MOST_NAMED = 5  # benchmark questions in the table's lines
 _BARS = " ▁▂▃▄▅▆▇█"
 
 
 def _table(figures: list[Figures], kept: Band, *, terminal: bool) -> str:
-    """A column for each file, a row for each figure that some file has; where there is not room for
-    all, in several tables, one below the other.
+    """Return a table with a column per file and a row per metric, split into several if too wide.
 
     Args:
-        kept: what of p_hat counts as kept.
-        terminal: is it to be read on one, with its colours and width?
+        kept: the interval of p_hat that counts as kept.
+        terminal: format for a terminal, with its colours and width.
     """
     from rich.console import Console
 
@@ -306,7 +305,7 @@ def _table(figures: list[Figures], kept: Band, *, terminal: bool) -> str:
 
 
 def _columns(figures: list[Figures], kept: Band) -> Any:
-    """The table of as many files as stand side by side."""
+    """Return the table of the files that fit side by side."""
     from rich.table import Table
 
     table = Table(box=None)
@@ -336,7 +335,7 @@ def _columns(figures: list[Figures], kept: Band) -> Any:
 
 
 def _cell(figure: dict[str, Any], key: str, form: str) -> str:
-    """A figure with its error, or with how many it is of, where that has to be said."""
+    """Return a metric as text, with its error or its sample size if it has one."""
     value, error = figure[key], figure.get("approximate", {}).get(key)
     if key == "words_quantiles":
         return "-".join(f"{length:,}" for length in value)
@@ -350,7 +349,7 @@ def _cell(figure: dict[str, Any], key: str, form: str) -> str:
 
 
 def _short(names: list[str]) -> list[str]:
-    """File names without the folders that all are in."""
+    """Return the file names without their common folder."""
     absolute = {name.startswith("/") for name in names}
     shared = os.path.commonpath(names) if len(set(names)) > 1 and len(absolute) == 1 else ""
     if not all(name.startswith(shared + "/") for name in names):
@@ -360,7 +359,7 @@ def _short(names: list[str]) -> list[str]:
 
 
 def _contaminated(figures: list[Figures]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Each file with each benchmark of which something was found in it."""
+    """Yield each file with each benchmark found in it."""
     for figure in figures:
         for benchmark in figure.get("benchmarks", []):
             if benchmark["found"]:
@@ -368,7 +367,7 @@ def _contaminated(figures: list[Figures]) -> Iterator[tuple[dict[str, Any], dict
 
 
 def _found(figures: list[Figures]) -> str:
-    """The first few benchmark questions that were found, a line each."""
+    """List the first benchmark questions found, one per line."""
     text = ""
     for figure, benchmark in _contaminated(figures):
         text += f"\n{printable(benchmark['file'])} in {printable(figure['file'])}:\n"
@@ -379,11 +378,11 @@ def _found(figures: list[Figures]) -> str:
             question = printable(" ".join(hit["question"].split())[:60])
             text += f"  line {hit['line']}{id} in line {lines}{more}: {question}\n"
         if (rest := benchmark["found"] - _MOST_NAMED) > 0:
-            text += f"  and {rest:,} more: --json has all\n"
+            text += f"  and {rest:,} more: --json lists all\n"
     return text
 
 
 def _bars(bins: list[int]) -> str:
-    """A histogram in a line of characters; what is there at all is seen."""
+    """Return a histogram as a line of characters; every non-empty bin is visible."""
     most = max(bins, default=0) or 1
     return "".join(_BARS[0 if not n else max(1, round(n / most * 8))] for n in bins)

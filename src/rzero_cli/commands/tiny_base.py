@@ -1,4 +1,4 @@
-"""`rzero tiny-base`: a base model made on this machine, for trying things out (`world/`)."""
+"""`rzero tiny-base`: a small base model trained on this machine (`world/`)."""
 
 from __future__ import annotations
 
@@ -28,28 +28,30 @@ SIZES = ("small", "demo")
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Base:
-    """Which base is made."""
+    """The size and seeds of the base model."""
 
     PANEL: ClassVar = None
     size: str = option(
-        "small (seconds, for tests) or demo (two minutes).", default="demo", unset=True
+        "Model size: small (seconds, for tests) or demo (two minutes).", default="demo", unset=True
     )
     heldout_seed: int | None = option(
-        "Draw held-out questions by this seed instead of --seed.", default=None
+        "Seed of the held-out questions, instead of --seed.", default=None
     )
-    no_cache: bool = option("Make it anew even if the same one was made before.", default=False)
-    seed: int = option("Another seed is another base.", default=0, unset=True, envvar="RZERO_SEED")
+    no_cache: bool = option("Train again even if this base is in the cache.", default=False)
+    seed: int = option(
+        "Seed of the base and its questions.", default=0, unset=True, envvar="RZERO_SEED"
+    )
 
 
 @command("tiny-base", Messages)
 def tiny_base(call: Call, base: Base, target: NewCheckpoint) -> None:
-    """Make a small base model by pre-training it here, with its held-out questions.
+    """Pre-train a small base model on this machine, with held-out questions.
 
-    An ordinary Hugging Face checkpoint of a Llama with a chat template: it writes questions about
-    the digits of numbers and answers them, some well, some about half the time, some badly.
-    DIR/heldout.jsonl holds questions it was not trained on, with true answers, DIR/probe.jsonl
-    others for the loop to stop by. Another --seed gives another base and other draws of both. Made
-    once, a base is kept in $RZERO_CACHE (by default ~/.cache/rzero) and copied from there.
+    The base is a Hugging Face checkpoint of a small Llama with a chat template. It generates and
+    answers questions about the digits of numbers: some well, some about half the time, some badly.
+    DIR/heldout.jsonl has held-out questions with true answers, and DIR/probe.jsonl has others for
+    early stopping. A different --seed gives a different base and different questions. A base is
+    cached in $RZERO_CACHE (default ~/.cache/rzero) and copied from there next time.
 
     [bold]Examples[/]
 
@@ -72,7 +74,7 @@ def tiny_base(call: Call, base: Base, target: NewCheckpoint) -> None:
             _make(call, base, target.output, part)
             with suppress(OSError):  # a cache is never required
                 _keep(part, cached)
-            call.say(f"made in {call.seconds:.0f} s")
+            call.say(f"trained in {call.seconds:.0f} s")
 
 
 def _make(call: Call, base: Base, output: str, part: Path) -> None:
@@ -100,13 +102,13 @@ def _make(call: Call, base: Base, output: str, part: Path) -> None:
 
 
 def cache_folder() -> Path:
-    """Where things made once are kept: $RZERO_CACHE, or rzero in the user's cache folder."""
+    """Return the cache folder: $RZERO_CACHE, or rzero in the user's cache folder."""
     user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return Path(os.environ.get("RZERO_CACHE") or user / "rzero")
 
 
 def _fingerprint() -> str:
-    """What a base depends on beside its seeds: the code that makes it, and torch."""
+    """Return a hash of what else a base depends on: the code that makes it, and torch."""
     digest = hashlib.sha256(version("torch").encode())
     for source in sorted(files("rzero_cli.world").iterdir(), key=lambda f: f.name):
         if source.name.endswith(".py"):
@@ -115,7 +117,7 @@ def _fingerprint() -> str:
 
 
 def _keep(made: Path, kept: Path) -> None:
-    """Copy into the cache under a name of our own first, since another run may do the same."""
+    """Copy into the cache under a unique name, then rename: another run may do the same."""
     mine = kept.with_name(f"{kept.name}.{os.getpid()}")
     shutil.copytree(made, mine)
     try:

@@ -33,17 +33,17 @@ class SolverReward:
     """The Solver's reward."""
 
     PANEL: ClassVar = REWARD
-    rule: str = option("Reward: paper (right or wrong) or official (0.9 right + 0.1 format).")
+    rule: str = option("Reward rule: paper (0 or 1) or official (0.9 correct + 0.1 format).")
     reward: str = option(
-        "What is rewarded: label; or, as null controls, format (any answer that can be "
-        "read) or random (the toss of a coin).",
+        "What is rewarded: label (agreement with it), or as null controls format (any readable "
+        "answer) or random (a coin toss).",
         default="label",
         unset=True,
         metavar="label|format|random",
     )
 
     def check(self) -> None:
-        """Raise UsageError where a name is unknown."""
+        """Raise UsageError if a name is unknown."""
         check_rule(self.rule)
         if self.reward not in REWARDED:
             raise UsageError(f"--reward {self.reward}: unknown; known: {', '.join(REWARDED)}")
@@ -51,15 +51,16 @@ class SolverReward:
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class TrainingSet:
-    """The questions and labels that are trained on."""
+    """The training set."""
 
     PANEL: ClassVar = INPUT
-    answer_key: str = option("Key that holds the pseudo-label.", default="answer")
+    answer_key: str = option("Key of the pseudo-label.", default="answer")
     shuffle_labels: bool = option(
-        "Null control: give each question the label of another.", default=False
+        "Null control: shuffle the labels between questions.", default=False
     )
     allow_empty: bool = option(
-        "With nothing to train on, write the Solver as it is instead of failing.", default=False
+        "If the training set is empty, save the Solver unchanged instead of failing.",
+        default=False,
     )
 
 
@@ -82,8 +83,9 @@ def train_solver(
 ) -> None:
     """Train the Solver with GRPO on questions and their pseudo-labels.
 
-    Reward 1 for an answer equivalent to the label, else 0. Every question is used once before any
-    is used again, until the plan's steps are filled, so a small set trains as long as a large one.
+    The reward is 1 for an answer equivalent to the label, else 0. Every question is used once
+    before any is repeated, until all steps are done, so a small training set trains as long as a
+    large one.
 
     [bold]Examples[/]
 
@@ -117,7 +119,7 @@ def train_solver(
         with given.rejecting():
             return [_row(line, prompt, question_key, answer_key) for line in given.lines()]
 
-    # Processes that were started together have one standard input between them.
+    # The ranks share one standard input, so only the first reads.
     rows = on_first(read)
     if rows or not training_set.allow_empty:
         _check_size(call, names, rows, plan)
@@ -146,20 +148,21 @@ def _row(line: Line, prompt: Messages, question_key: str, answer_key: str) -> di
 
 
 def _check_size(call: Call, names: list[str], rows: list[dict[str, Any]], plan: Plan) -> None:
-    """Refuse nothing to train on; say how often few are repeated, and how many of many are used."""
+    """Refuse an empty training set; report how often few questions are repeated, or how many are
+    left out."""
     wanted = plan.steps * plan.prompts
     if not rows:
         raise DataError(
-            f"{', '.join(names)}: no question to train on; widen `rzero filter --delta`, or sample "
+            f"{', '.join(names)}: no questions to train on; widen `rzero filter --delta` or sample "
             "more questions"
         )
     if len(rows) < plan.prompts:
         call.say(
-            f"{len(rows)} questions are fewer than the {plan.prompts} of a step: "
+            f"{len(rows)} questions are fewer than the {plan.prompts} prompts of a step: "
             f"each is used about {wanted / len(rows):.0f} times in {plan.steps} steps"
         )
     elif len(rows) > wanted:
         call.say(
             f"{plan.steps} steps x {plan.prompts} prompts use {wanted} of the "
-            f"{len(rows)} questions, drawn at random"
+            f"{len(rows)} questions, sampled at random"
         )

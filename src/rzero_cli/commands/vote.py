@@ -1,4 +1,4 @@
-"""`rzero vote`: pseudo-labels from answers that are there already."""
+"""`rzero vote`: pseudo-labels from existing answers."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from rzero_cli.system.progress import means
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class AnswersKeys:
-    """Where a record has its answers."""
+    """The keys of the answers."""
 
     PANEL: ClassVar = INPUT
     answers_key: str = option("Key of the answers.", default="answers", unset=True)
     completions_key: str = option(
-        "Key of raw completions, read where there are no answers.",
+        "Key of the raw completions, used if a record has no answers.",
         default="completions",
         unset=True,
     )
@@ -51,10 +51,10 @@ def vote(
     pool: Workers,
     target: ResumableTarget,
 ) -> None:
-    """Label without a model: the majority over the answers that are there already.
+    """Label questions by majority vote over existing answers, without a model.
 
-    Reads `answers` (a list of texts, null for an unreadable one) or raw `completions`, and adds
-    what `label` adds: `answer`, `p_hat`, `m`, `majority`, `answers` and `votes`. The outcome does
+    Reads `answers` (a list of texts, null for an unreadable one) or raw `completions`, and adds the
+    same keys as `label`: `answer`, `p_hat`, `m`, `majority`, `answers` and `votes`. The result does
     not depend on the order of the answers. Runs on all cores.
 
     [bold]Examples[/]
@@ -101,7 +101,7 @@ def vote(
 
 
 def _answers(line: Line, keys: AnswersKeys) -> tuple[Sequence[str | None], bool]:
-    """Return the answers of a record, and whether they are raw completions. Raises DataError."""
+    """Return a record's answers, and True if they are raw completions. Raises DataError."""
     raw = keys.answers_key not in line.record and keys.completions_key in line.record
     return texts_of(line, keys.completions_key if raw else keys.answers_key), raw
 
@@ -113,14 +113,14 @@ class Voted:
     vote: Vote
     answers: list[str | None]
     timeouts: int
-    """Comparisons that were given up."""
+    """Comparisons that timed out."""
 
 
 @contextmanager
 def open_voter(
     rules: Rules,
 ) -> Iterator[Callable[[tuple[Sequence[str | None], bool]], Voted]]:
-    """A function of (answers, whether they are raw completions) that takes their vote."""
+    """Open a voter: a function of (texts, are raw completions)."""
     with Equivalence(conventions=rules.conventions) as equivalence:
 
         def work(argument: tuple[Sequence[str | None], bool]) -> Voted:

@@ -1,5 +1,5 @@
-"""The options of the commands: typed groups, presets, `rzero.toml`, and which value wins.
+"""The options of the commands: typed groups, presets, `rzero.toml` and their precedence.
 
-A group is a dataclass whose fields say everything about their options. Only commands import this
-folder; what lies below them takes the groups' values.
+A group is a dataclass whose fields declare its options. Only commands import this folder; they pass
+the groups' values to the code below.
 """

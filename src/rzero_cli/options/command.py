@@ -1,10 +1,9 @@
-"""`@command`: a function of groups becomes a command line, and a command line a call of it.
+"""`@command`: turns a function of option groups into a typer command.
 
-What it leaves makes the command for typer when it is called, and only then are presets read.
-
-Every parameter of a command is a group (`fields.py`), but for one of type `Call`. The fields of all
-groups become typer's options; typer reads them, `precedence.py` has set their defaults, and the
-function gets the groups back.
+Every parameter of a command is a group (`fields.py`), except one of type `Call`. The fields of all
+groups become typer options. `precedence.py` sets their defaults, typer parses the command line, and
+the function receives the groups with their values. The decorated function builds the typer command
+when it is called, so presets are read only then.
 """
 
 from __future__ import annotations
@@ -34,60 +33,60 @@ G = TypeVar("G")
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a command: what it is called, and what is known of its options as a whole."""
+    """One invocation of a command: its name and its options as a whole."""
 
     command: str
     groups: Mapping[str, Any]
-    """Its groups with their values, by parameter."""
+    """The option groups with their values, by parameter name."""
     general: Quiet | None
-    """Its group of what commands have in general."""
+    """The group of general options, if the command has one."""
     output: str | None
-    """What -o says, where the command writes one file."""
+    """The value of -o, if the command writes a single file."""
     typed: frozenset[str]
     """The options given on the command line."""
     chosen: frozenset[str]
-    """The options given there, in the environment or in rzero.toml: not by the preset alone."""
+    """The options given on the command line, in the environment or in rzero.toml."""
     layers: list[presets.Layer]
-    """The presets and rzero.toml, the weaker first."""
+    """The presets and rzero.toml, lowest precedence first."""
     help: Callable[[], str]
     at_end: ExitStack
-    """Left when the command has ended, however it did."""
+    """Closed when the command ends, even by an error."""
     began: float = dataclasses.field(default_factory=time.monotonic)
 
     @property
     def quiet(self) -> bool:
-        """Whether errors alone are printed."""
+        """True if only errors are printed."""
         return self.general is not None and self.general.quiet
 
     @property
     def log_file(self) -> str | None:
-        """The log of the stage, where it has one."""
+        """The path of the metrics log, if one is written."""
         return self.general.log_file if isinstance(self.general, LogFile) else None
 
     @property
     def seconds(self) -> float:
-        """Since the command began."""
+        """Seconds since the command started."""
         return time.monotonic() - self.began
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """Every option that the result depends on, for the record of origin."""
+        """The options that the result depends on, for the record of origin."""
         return self._settings(lambda mark: True)
 
     @cached_property
     def compared(self) -> dict[str, Any]:
-        """Those of them that `--resume` insists on."""
+        """The settings that must be unchanged for `--resume`."""
         return self._settings(lambda mark: mark.compared)
 
     def refused(self, names: list[str]) -> list[str]:
-        """Return which settings, of those that differ from an unfinished output's, forbid to go on
-        with it; say it where none does."""
+        """Return which of these changed settings forbid `--resume`; report the others if none
+        does."""
         accepted = self._settings(lambda mark: mark.resamples)
         wrong = [name for name in names if name not in accepted]
         for name in [] if wrong else names:
             self.say(
-                f"another --{name.replace('_', '-')} than before: what is not finished yet may be "
-                "sampled differently"
+                f"--{name.replace('_', '-')} differs from the interrupted run: the remaining "
+                "records may be sampled differently"
             )
         return wrong
 
@@ -97,7 +96,7 @@ class Call:
             for name, field, kind in fields_of(type(group)):
                 mark, value = mark_of(field), getattr(group, name)
                 if value is None and kind == list[str] | None:
-                    value = []  # an option that may be repeated, and was given no time
+                    value = []  # a repeatable option that was not given
                 recorded = mark.recorded
                 if not (recorded(group) if callable(recorded) else recorded) or not wanted(mark):
                     continue
@@ -107,27 +106,27 @@ class Call:
         return found | contents
 
     def group(self, kind: type[G], command: str) -> G:
-        """Return the values that the presets and rzero.toml give another command's group."""
+        """Return a group with the values that the presets and rzero.toml set for `command`."""
         given = presets.merge(self.layers, command)
         values = {}
         for name, field, kind_of in fields_of(kind):
             default = None if mark_of(field).preset else field.default
             value = given.get(name, default)
-            # A number in TOML is exact as text: 0.25 is "0.25".
+            # As text a TOML number stays exact: 0.25 becomes "0.25".
             is_text = value is not None and kind_of in (str, str | None)
             values[name] = str(value) if is_text else value
         return kind(**values)
 
     def preset(self, name: str) -> Any:
-        """Return the value that the default preset gives one of the command's options."""
+        """Return an option's value in the default preset."""
         return presets.preset_value(self.command, name)
 
     def say(self, message: str) -> None:
-        """Tell the person one line, with the command's name before it, unless `--quiet`."""
+        """Print one line to standard error, prefixed with the command's name, unless `--quiet`."""
         say(f"{self.command}: {message}", quiet=self.quiet)
 
     def naming(self, path: Path, *, but: str) -> str | None:
-        """Return the name of an option, another one than `but`, that names the file `path`."""
+        """Return the name of an option, other than `but`, whose value is the file `path`."""
         for group in self.groups.values():
             for name, value in dataclasses.asdict(group).items():
                 for text in value if isinstance(value, (list, tuple)) else [value]:
@@ -136,7 +135,7 @@ class Call:
         return None
 
     def stdin_or_help(self, files: list[str] | None) -> list[str]:
-        """Return the input files; where that would be a keyboard, print the help and stop."""
+        """Return the input files; if that would be a terminal, print the help and exit."""
         if not files and sys.stdin is not None and sys.stdin.isatty():
             typer.echo(self.help())
             raise typer.Exit(2)
@@ -169,10 +168,10 @@ def fields_of(kind: type) -> Iterator[tuple[str, dataclasses.Field[Any], Any]]:
 def command(
     name: str, general: type[Quiet] | None = None
 ) -> Callable[[Callable[..., None]], Callable[[], Callable[..., None]]]:
-    """Make a function of groups one that makes the command called `name`, as typer takes it.
+    """Decorate a function of option groups as the command `name`.
 
     Args:
-        general: a group that the function is not given: what `Call` knows of it is enough.
+        general: a group of options that the function reads through `Call` instead of a parameter.
     """
 
     def make(function: Callable[..., None]) -> Callable[..., None]:
@@ -220,7 +219,7 @@ def command(
 def _parameter(
     command: str, group: Any, name: str, field: dataclasses.Field[Any], kind: Any
 ) -> inspect.Parameter:
-    """One option or argument as typer declares it."""
+    """Return one option or argument as typer declares it."""
     mark = mark_of(field)
     default = None if mark.preset else field.default
     text = mark.help() if callable(mark.help) else mark.help

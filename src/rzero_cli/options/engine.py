@@ -1,4 +1,4 @@
-"""Which engine a command opens, decided and checked before anything heavy is loaded."""
+"""The choice of a command's engine, checked before anything heavy is loaded."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EngineChoice:
-    """An engine that is to be opened: the arguments of `engines.open_engine`."""
+    """An engine to open: the arguments of `engines.open_engine`."""
 
     name: str
     endpoints: list[str]
@@ -38,9 +38,9 @@ class EngineChoice:
         return bool(self.endpoints)
 
     def check(self, option: str, model: str | None, *, shape_only: bool = False) -> str | None:
-        """Check a MODEL that is to be opened.
+        """Check a MODEL before it is opened.
 
-        A server calls its models as it likes, and need not be asked for one where it has only one.
+        A server's model names are not checked, and the name may be omitted if there is only one.
 
         Raises:
             UsageError, RzeroError: as `engines.models.check_model`.
@@ -52,7 +52,7 @@ class EngineChoice:
         return check_model(option, model, shape_only=shape_only, engine=self.name)
 
     def parents(self, model: str | None) -> list[str]:
-        """Return what a record of origin calls the model."""
+        """Return the model's name in a record of origin."""
         if self.is_server:
             return [f"{model or 'the only model'} at {self.endpoints[0]}"]
         return [str(model)]
@@ -96,15 +96,15 @@ _VLLM_OPTIONS = (
 
 
 def choose_engine(call: Call, engine: AnyEngine) -> EngineChoice:
-    """Return the engine that the options mean.
+    """Return the engine that the options select.
 
-    A preset's option that is not the engine's is left out; one that was typed is refused.
+    An option that the engine does not have is ignored if a preset sets it, and refused if typed.
 
     Raises:
-        UsageError: an engine or endpoint cannot be, or an option is not one of the engine's.
+        UsageError: an engine, an endpoint or an option of the engine is invalid.
     """
     typed = call.typed
-    # An engine that was typed wins over a server that the environment names.
+    # A typed engine wins over a server named in the environment.
     takes_servers = engine.engine in ("auto", "openai") or engine.ENDPOINT in typed
     option = "--" + engine.ENDPOINT.replace("_", "-")
     endpoints = [_url(text, option) for text in (engine.servers if takes_servers else None) or ()]
@@ -119,7 +119,7 @@ def choose_engine(call: Call, engine: AnyEngine) -> EngineChoice:
     for key in foreign:
         if key in given or key in typed:
             option = f"--engine-arg {key}" if key in given else "--" + key.replace("_", "-")
-            raise UsageError(f"{option} goes with --engine vllm, not {name}")
+            raise UsageError(f"{option} requires --engine vllm, not {name}")
     if name == "openai":
         _check_fields(given)
     arguments = {k: v for k, v in (own | dtype | given).items() if k not in foreign}
@@ -132,7 +132,7 @@ def choose_servers(
     """Return the servers that one option of a command names.
 
     Raises:
-        UsageError: an endpoint cannot be, or the packages are not installed.
+        UsageError: an endpoint is invalid, or a package is missing.
     """
     given = key_values("--engine-arg", engine.engine_arg)
     _check_fields(given)
@@ -149,13 +149,13 @@ def _choice(
 
 
 def _check_fields(given: Mapping[str, Any]) -> None:
-    """Refuse fields of a request that are ours to fill. Raises UsageError."""
+    """Raise UsageError for request fields that rzero sets itself."""
     for name in given:
         if name in ("n", "stream", "model", "messages", "prompt"):
-            raise UsageError(f"--engine-arg {name}: is not for a request of rzero's to change")
+            raise UsageError(f"--engine-arg {name}: is set by rzero itself")
 
 
-# What `apply_chat_template` takes itself.
+# Parameters of `apply_chat_template` itself.
 _TEMPLATES_OWN = {
     *("conversation", "messages", "tools", "documents", "chat_template", "add_generation_prompt"),
     *("continue_final_message", "tokenize", "padding", "truncation", "max_length"),
@@ -164,18 +164,18 @@ _TEMPLATES_OWN = {
 
 
 def template_args(engine: Batching) -> dict[str, Any]:
-    """Return what --chat-template-arg says. Raises UsageError."""
+    """Return the values of --chat-template-arg. Raises UsageError."""
     found = key_values("--chat-template-arg", engine.chat_template_arg)
     for name in _TEMPLATES_OWN & found.keys():
-        raise UsageError(f"--chat-template-arg {name}: is not the template's, but rzero's to say")
+        raise UsageError(f"--chat-template-arg {name}: is set by rzero, not by the template")
     return found
 
 
 def key_values(option: str, texts: Sequence[str] | None) -> dict[str, Any]:
-    """Return KEY=VALUE options as a dictionary; a value that is JSON is what it says, else text.
+    """Return KEY=VALUE options as a dictionary; values are parsed as JSON if possible, else text.
 
     Raises:
-        UsageError: there is no `=`, or a key of a service, which `ps` and records would show.
+        UsageError: `=` is missing, or the option holds an API key, which `ps` would show.
     """
     found = {}
     for text in texts or ():
@@ -192,19 +192,19 @@ def key_values(option: str, texts: Sequence[str] | None) -> dict[str, Any]:
 
 
 def _url(text: str, option: str) -> str:
-    """Return the base URL of a server; one without a path gets /v1. Raises UsageError."""
+    """Return the base URL of a server, with /v1 if it has no path. Raises UsageError."""
     parts = check_url(text, option)
     return text if parts.path.strip("/") else text.rstrip("/") + "/v1"
 
 
 def check_url(text: str, option: str) -> SplitResult:
-    """Return the parts of a server's URL, which holds no key. Raises UsageError."""
+    """Return the parts of a server's URL, which must not contain a key. Raises UsageError."""
     if any(sign in text for sign in "@?#"):
-        raise UsageError(f"{option}: a key belongs into OPENAI_API_KEY, not into the URL")
+        raise UsageError(f"{option}: put the API key in OPENAI_API_KEY, not in the URL")
     try:
         parts = urlsplit(text)
         good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:  # of the port, or of an address in brackets
+    except ValueError:  # a bad port, or a bad address in brackets
         good = False
     if not good:
         raise UsageError(f"{option} {text}: not a URL such as http://127.0.0.1:8000/v1")

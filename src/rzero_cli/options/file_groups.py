@@ -1,4 +1,4 @@
-"""The options of records in and out, of messages and of the log."""
+"""The options of input and output files, messages and the metrics log."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from rzero_cli.options.panels import INPUT, OUTPUT
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Lines:
-    """Which lines of a file are read, and what becomes of the bad ones."""
+    """The lines to read, and the handling of bad ones."""
 
     PANEL: ClassVar = INPUT
-    limit: int | None = option("Read only this many records.", default=None, min=1)
-    # Which lines are skipped depends on it.
+    limit: int | None = option("Read only the first N records.", default=None, min=1)
+    # It affects the result only if bad lines are skipped.
     strict: bool = option(
-        "Refuse a record that has a key twice.",
+        "Reject records with duplicate keys.",
         default=False,
         recorded=lambda lines: lines.on_error == "skip",
     )
     on_error: str = option(
-        "At a bad line stop, or skip it: it goes into the file of --rejects.",
+        "What to do at a bad line: stop, or skip it and write it to the --rejects file.",
         default="stop",
         metavar="stop|skip",
     )
     rejects: str | None = option(
-        "Skipped lines, each with what is wrong with it. Default: OUTPUT.rejects.jsonl.",
+        "File for skipped lines, with the reason for each. Default: OUTPUT.rejects.jsonl.",
         default=None,
         metavar="FILE",
         recorded=False,
@@ -42,7 +42,7 @@ class Files:
 
     PANEL: ClassVar = INPUT
     files: list[str] | None = argument(
-        "JSONL files, read one after the other; none or - is stdin.", metavar="FILE", default=None
+        "JSONL files, read in order; none or - is stdin.", metavar="FILE", default=None
     )
 
 
@@ -53,11 +53,11 @@ class Source(Lines, Files):
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Shard:
-    """One part of the work, of many."""
+    """One part of the work."""
 
     PANEL: ClassVar = INPUT
     shard: str | None = option(
-        "Do only the I-th of N parts of the work, I from 0 to N-1; `cat` puts them together.",
+        "Do only part I of N (I from 0 to N-1); join the outputs with `cat`.",
         default=None,
         metavar="I/N",
     )
@@ -65,23 +65,23 @@ class Shard:
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ShardedSource(Shard, Source):
-    """Records of which several jobs may do a part each."""
+    """Records that several jobs can share."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class QuestionKey:
-    """Where a record has its question."""
+    """The key of the question."""
 
     PANEL: ClassVar = INPUT
-    question_key: str = option("Key that holds the question.", default="question")
+    question_key: str = option("Key of the question.", default="question")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ReferenceKey:
-    """Where a record has its true answer."""
+    """The key of the true answer."""
 
     PANEL: ClassVar = INPUT
-    reference_key: str = option("Key that holds the true answer.", default="reference")
+    reference_key: str = option("Key of the true answer.", default="reference")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -90,14 +90,14 @@ class OracleData:
 
     PANEL: ClassVar = INPUT
     oracle_data: str | None = option(
-        "JSONL with the true answers (`question`, `reference`), found by exact question.",
+        "JSONL of true answers (`question`, `reference`), matched by exact question.",
         default=None,
         metavar="FILE",
     )
 
 
 class Written(Protocol):
-    """What every group of an output says."""
+    """The interface of all output groups."""
 
     @property
     def output(self) -> str | None: ...
@@ -114,33 +114,35 @@ def output_option(help: str, metavar: str, **more: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Replacing:
-    """Whether an output that exists is replaced."""
+    """The replacement of an existing output."""
 
     PANEL: ClassVar = OUTPUT
-    force: bool = option("Replace the output if it exists.", default=False, recorded=False)
+    force: bool = option("Overwrite the output if it exists.", default=False, recorded=False)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Resuming(Replacing):
-    """Whether an interrupted run is continued."""
+    """The continuation of an interrupted run."""
 
     resume: bool = option(
-        "Continue an interrupted run; nothing to do if it is done.", default=False, recorded=False
+        "Continue an interrupted run; exits at once if it is finished.",
+        default=False,
+        recorded=False,
     )
 
 
 def _records() -> Any:
-    return output_option("Write here instead of stdout.", "FILE", default=None)
+    return output_option("Output file, instead of stdout.", "FILE", default=None)
 
 
 def _checkpoint() -> Any:
-    help = "Checkpoint directory to make; it appears whole or not at all."
+    help = "Checkpoint directory to write; it appears complete or not at all."
     return output_option(help, "DIR", default=MISSING)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Target(Replacing):
-    """Records written to a file or to standard output, faster than resuming would pay."""
+    """Records for a file or standard output, written too fast to need resuming."""
 
     resume: ClassVar[bool] = False
     output: str | None = _records()
@@ -148,7 +150,7 @@ class Target(Replacing):
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ResumableTarget(Resuming):
-    """Records whose interrupted file can be continued."""
+    """Records for a file, which can be resumed, or standard output."""
 
     output: str | None = _records()
 
@@ -162,47 +164,47 @@ class NewCheckpoint(Replacing):
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Checkpoint(Resuming):
-    """A checkpoint directory whose interrupted training can be continued."""
+    """A checkpoint directory whose training can be resumed."""
 
     output: str = _checkpoint()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Json:
-    """Output for machines."""
+    """The output format."""
 
     PANEL: ClassVar = OUTPUT
-    as_json: bool = option("Print JSON, for machines.", "--json", default=False, recorded=False)
+    as_json: bool = option("Print JSON.", "--json", default=False, recorded=False)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Seed:
-    """The seed."""
+    """The random seed."""
 
     PANEL: ClassVar = OUTPUT
-    seed: int = option("Seed of everything drawn.", envvar="RZERO_SEED")
+    seed: int = option("Random seed.", envvar="RZERO_SEED")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Workers:
-    """How many processes read and compare answers."""
+    """The number of worker processes."""
 
     PANEL: ClassVar = OUTPUT
-    workers: int | None = option("Processes. Default: one for each core.", default=None, min=1)
+    workers: int | None = option("Worker processes. Default: one per core.", default=None, min=1)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Quiet:
-    """Whether anything but errors is printed."""
+    """The verbosity of messages."""
 
     PANEL: ClassVar = OUTPUT
     quiet: bool = option("Print errors only.", "--quiet", "-q", default=False, recorded=False)
 
 
 def _check_log_file(value: str | None) -> str | None:
-    """Refuse what no line can be appended to, before any work. Raises UsageError."""
+    """Check before any work that the log can be appended to. Raises UsageError."""
     if value == "-":
-        raise UsageError("--log-file -: standard output is for records: give a file")
+        raise UsageError("--log-file -: stdout is for records: give a file")
     from rzero_cli.system.progress import check_log_file  # `filter` starts without
 
     if value and (reason := check_log_file(Path(value))):
@@ -212,11 +214,11 @@ def _check_log_file(value: str | None) -> str | None:
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class LogFile:
-    """A log of the stage while it works."""
+    """The metrics log."""
 
     PANEL: ClassVar = OUTPUT
     log_file: str | None = option(
-        "Append the figures of the stage here, as JSONL, while it works.",
+        "Append the stage's metrics to this JSONL file as it runs.",
         default=None,
         envvar="RZERO_LOG_FILE",
         metavar="FILE",
@@ -227,4 +229,4 @@ class LogFile:
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Messages(Quiet, LogFile):
-    """What a person and a log are told."""
+    """Messages and the metrics log."""

@@ -1,4 +1,4 @@
-"""The options that every command has."""
+"""The general options of commands."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from rzero_cli.options.precedence import config_given, preset_given
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Defaults:
-    """Where the values of options come from that are not given."""
+    """The sources of default values."""
 
     PANEL: ClassVar = OUTPUT
     preset: str = option(
-        lambda: f"Defaults: {', '.join(presets.preset_names())}; or several with commas.",
+        lambda: f"Preset of defaults: {', '.join(presets.preset_names())}; combine with commas.",
         default=None,
         unset=presets.BASE_PRESET,
         envvar="RZERO_PRESET",
@@ -38,9 +38,9 @@ class Defaults:
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class General(Defaults, Quiet):
-    """What every command has that reads presets."""
+    """The general options of commands that read presets."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Logged(Defaults, Messages):
-    """What every long stage has."""
+    """The general options of long stages."""

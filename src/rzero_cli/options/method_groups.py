@@ -20,7 +20,7 @@ from rzero_cli.options.panels import ANSWERS, DRAWING, REWARD
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class PromptFile:
-    """The prompt that completions answer."""
+    """The prompt of completions."""
 
     PANEL: ClassVar = DRAWING
     prompt_file: str | None = option(
@@ -31,20 +31,20 @@ class PromptFile:
     )
 
     def prompt(self, built_in: Messages) -> Messages:
-        """Return the prompt. Raises UsageError where the file cannot be used."""
+        """Return the prompt. Raises UsageError if the file is unusable."""
         return load_prompt(self.prompt_file, built_in)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Completions(PromptFile, SamplingOptions):
-    """How completions are sampled, from which prompt, and where they end."""
+    """The prompt, sampling settings and stop sequences of completions."""
 
     stop: list[str] | None = option(
-        "End a completion where it writes this. May be repeated.", default=None, metavar="TEXT"
+        "Stop sequence of completions. May be repeated.", default=None, metavar="TEXT"
     )
 
     def sampling(self, n: int, seed: int, *, temperature: float | None = None) -> Sampling:
-        """Return the settings of an engine: `n` completions a prompt. Raises as `checked_stops`."""
+        """Return an engine's settings for `n` completions per prompt. Raises as `checked_stops`."""
         return Sampling(
             n,
             self.temperature if temperature is None else temperature,
@@ -57,7 +57,7 @@ class Completions(PromptFile, SamplingOptions):
 
 
 def checked_stops(texts: list[str] | None) -> tuple[str, ...]:
-    """Return what --stop says. Raises UsageError for an empty one: it would end everything."""
+    """Return the stop sequences. Raises UsageError for an empty one, which would match at once."""
     if "" in (texts or ()):
         raise UsageError("--stop: must not be empty")
     return tuple(texts or ())
@@ -65,17 +65,17 @@ def checked_stops(texts: list[str] | None) -> tuple[str, ...]:
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Reading:
-    """How answers are read from completions and compared."""
+    """The extraction and comparison of answers."""
 
     PANEL: ClassVar = ANSWERS
     extract: str = option(
-        f"Where a completion's answer is, tried in turn: {', '.join(EXTRACTIONS)}."
+        f"Answer formats, tried in order, separated by commas: {', '.join(EXTRACTIONS)}."
     )
-    units: str = option("drop: `60 mph` is 60; keep: a unit is part of the answer.")
-    percent: str = option("drop: `50%` is 50; fraction: it is 1/2.")
+    units: str = option("Units: drop (`60 mph` is 60) or keep (as part of the answer).")
+    percent: str = option("Percentages: drop (`50%` is 50) or fraction (`50%` is 1/2).")
 
     def rules(self, rule: str = "paper") -> Rules:
-        """Return the rules by which answers are read and compared; `rule` is the vote's.
+        """Return the rules for extracting and comparing answers; `rule` is that of the vote.
 
         Raises:
             UsageError: a value is unknown.
@@ -102,10 +102,10 @@ def check_rule(rule: str) -> None:
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class VoteRule:
-    """The variant of the vote."""
+    """The rule of the vote."""
 
     PANEL: ClassVar = ANSWERS
-    rule: str = option("p_hat divides by m (paper), or by m less the empty boxes (official).")
+    rule: str = option("Divisor of p_hat: m (paper), or m minus the empty boxes (official).")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -113,8 +113,10 @@ class Distance:
     """The distance between questions."""
 
     PANEL: ClassVar = REWARD
-    bleu: str = option(f"Tokenizer of the distance: {', '.join(BLEU_TOKENIZERS)}; or nltk.")
-    tau_bleu: float = option("Distance at which clusters are cut.", min=0.0, max=1.0)
+    bleu: str = option(f"BLEU tokenizer of the distance: {', '.join(BLEU_TOKENIZERS)} or nltk.")
+    tau_bleu: float = option(
+        "BLEU distance threshold for clustering questions, from 0 to 1.", min=0.0, max=1.0
+    )
 
     def check(self) -> None:
         """Raise UsageError unless the tokenizer is known."""
@@ -125,22 +127,22 @@ class Distance:
 class ChallengerRule(Distance):
     """The Challenger's reward (`method/rewards.py`)."""
 
-    rule: str = option(f"Formula: {' or '.join(RULES)}.")
-    lambda_rep: float = option("Weight of the repetition penalty; 0 leaves it out.", min=0.0)
+    rule: str = option(f"Formula of the reward: {' or '.join(RULES)}.")
+    lambda_rep: float = option("Weight of the repetition penalty; 0 disables it.", min=0.0)
 
     def check(self) -> None:
-        """Raise UsageError where a name is unknown."""
+        """Raise UsageError if a name is unknown."""
         super().check()
         check_rule(self.rule)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class RequireBoxed:
-    """What a well-formed question needs besides its block."""
+    """The form of a question."""
 
     PANEL: ClassVar = REWARD
     require_boxed: bool = option(
-        "A question without the Challenger's own boxed answer is malformed.", default=False
+        "Treat questions without the Challenger's own boxed answer as malformed.", default=False
     )
 
 
@@ -148,11 +150,11 @@ class RequireBoxed:
 class Keep:
     """The interval of p_hat that `filter` keeps."""
 
-    PANEL: ClassVar = "What to keep"
-    delta: str = option("Keep |p_hat - 1/2| <= delta, boundary included.")
-    low: str | None = option("Keep p_hat from here on, instead of --delta.")
-    high: str | None = option("... up to here.")
+    PANEL: ClassVar = "Questions to keep"
+    delta: str = option("Keep questions with |p_hat - 1/2| <= delta.")
+    low: str | None = option("Smallest p_hat to keep, instead of --delta.")
+    high: str | None = option("Largest p_hat to keep, instead of --delta.")
 
     def interval(self) -> Band:
-        """Return the interval, exact. Raises UsageError."""
+        """Return the exact interval. Raises UsageError."""
         return interval(self.delta, self.low, self.high)

@@ -11,7 +11,7 @@ from rzero_cli.options.panels import MODEL, VLLM
 
 
 def model_option(whose: str) -> Any:
-    """Declare a field that names a model; RZERO_NAME of the environment does, too."""
+    """Declare a field that names a model; the environment variable RZERO_NAME also sets it."""
     return option(
         f"Checkpoint directory or hub name of the {whose}.",
         default=None,
@@ -21,7 +21,7 @@ def model_option(whose: str) -> Any:
 
 
 def servers_option(help: str, **more: Any) -> Any:
-    """Declare a field of the URLs of servers, on which no result depends."""
+    """Declare a field of server URLs, which do not affect the result."""
     return option(help, default=None, metavar="URL", recorded=False, **more)
 
 
@@ -43,17 +43,17 @@ class SolverModel:
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Batching:
-    """What every engine, and the trainer, can be told."""
+    """The options of every engine and of the trainer."""
 
     PANEL: ClassVar = MODEL
     batch_size: int | None = option(
-        "Completions generated at a time; at each endpoint of a server.",
-        unset="64 (transformers), 256 (a server), vLLM's own",
+        "Completions generated at once, per endpoint.",
+        unset="64 (transformers), 256 (servers), vLLM's own",
         resamples=True,
         min=1,
     )
     chat_template_arg: list[str] | None = option(
-        "Passed to the model's chat template, e.g. enable_thinking=false. May be repeated.",
+        "Argument of the model's chat template, e.g. enable_thinking=false. May be repeated.",
         default=None,
         metavar="KEY=VALUE",
     )
@@ -61,11 +61,11 @@ class Batching:
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ServerOptions(Batching):
-    """What a server can be told as well."""
+    """The options of servers."""
 
     engine_arg: list[str] | None = option(
-        "Any other argument of vLLM's engine, or field of a request to a server (null leaves "
-        "one of ours out). May be repeated.",
+        "Any other vLLM engine argument, or request field for a server (null removes one that "
+        "rzero sends). May be repeated.",
         default=None,
         metavar="KEY=VALUE",
     )
@@ -73,39 +73,42 @@ class ServerOptions(Batching):
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class AnyEngine(ServerOptions):
-    """Which engine generates, and how it is set up. `options/engine.py` makes the choice."""
+    """The choice and settings of the engine, evaluated in `options/engine.py`."""
 
     ENDPOINT: ClassVar[str]
     """The option that names servers."""
     engine: str = option(
-        f"{', '.join(ENGINES[:-1])} or {ENGINES[-1]}; auto is a server where one is named, "
-        "else vllm where it is installed and a GPU is there, else transformers.",
+        f"{', '.join(ENGINES[:-1])} or {ENGINES[-1]}. auto is a server if one is named, else "
+        "vllm if it is installed and there is a GPU, else transformers.",
         default="auto",
         envvar="RZERO_ENGINE",
     )
     dtype: str | None = option(
-        "Precision of the weights; by default float32 on a CPU, else the checkpoint's own.",
+        "Data type of the weights. Default: float32 on CPUs, the checkpoint's own on GPUs.",
         default=None,
     )
     tensor_parallel_size: int | None = option(
-        "GPUs a model is spread over.", default=None, panel=VLLM, recorded=False
+        "GPUs per copy of the model (tensor parallelism).",
+        default=None,
+        panel=VLLM,
+        recorded=False,
     )
     data_parallel_size: int | None = option(
-        "Copies of the model that share the work.", default=None, panel=VLLM, recorded=False
+        "Copies of the model (data parallelism).", default=None, panel=VLLM, recorded=False
     )
     gpu_memory_utilization: float | None = option(
-        "Share of a GPU's memory to take.", default=None, panel=VLLM, recorded=False
+        "Fraction of GPU memory for vLLM, from 0 to 1.", default=None, panel=VLLM, recorded=False
     )
     max_model_len: int | None = option(
-        "Longest prompt and completion together.", default=None, panel=VLLM, min=1
+        "Maximum tokens of prompt plus completion.", default=None, panel=VLLM, min=1
     )
     quantization: str | None = option(
-        "How weights are quantised, as vLLM names it.", default=None, panel=VLLM
+        "Quantisation method, by vLLM's name for it.", default=None, panel=VLLM
     )
 
     @property
     def servers(self) -> list[str] | None:
-        """The URLs that were named."""
+        """The server URLs given."""
         named: list[str] | None = getattr(self, self.ENDPOINT)
         return named
 
@@ -116,7 +119,7 @@ class EngineOptions(AnyEngine):
 
     ENDPOINT: ClassVar = "endpoint"
     endpoint: list[str] | None = servers_option(
-        "Base URL of an OpenAI-compatible server; several share the work.",
+        "Base URL of an OpenAI-compatible server; repeat it to balance the load.",
         envvar="RZERO_ENDPOINT",
     )
 
@@ -127,6 +130,6 @@ class SolverEngine(AnyEngine):
 
     ENDPOINT: ClassVar = "solver_endpoint"
     solver_endpoint: list[str] | None = servers_option(
-        "Base URL of a server with the frozen Solver; several share the work.",
+        "Base URL of a server with the frozen Solver; repeat it to balance the load.",
         envvar="RZERO_ENDPOINT",
     )

@@ -1,4 +1,4 @@
-"""The headings under which `--help` lists options."""
+"""The headings of options in `--help`."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Which value wins: flag, environment, rzero.toml, preset, in that order.
+"""The precedence of option values: flag, environment, rzero.toml, preset.
 
-`--preset` and `--config` are read before the other options and install what they say as the
-command's defaults, by typer's own means for that (`default_map`). This is the one module that asks
-typer where a value came from.
+`--preset` and `--config` are parsed before the other options and install their values as the
+command's defaults, through typer's `default_map`. Only this module queries typer for the source of
+a value.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from rzero_cli.fields import mark_of
 from rzero_cli.options import presets
 from rzero_cli.system.secrets import key_named_in
 
-TO_THE_ENVIRONMENT = "a key belongs into the environment (OPENAI_API_KEY, HF_TOKEN)"
+TO_THE_ENVIRONMENT = "put API keys in the environment (OPENAI_API_KEY, HF_TOKEN)"
 
 
 def preset_given(ctx: typer.Context, value: str | None) -> str | None:
-    """Take in `--preset`; returns the presets that hold.
+    """Apply `--preset` and return the presets in effect.
 
     Raises:
-        UsageError: one is unknown, or rzero.toml is wrong.
+        UsageError: a preset is unknown, or rzero.toml is invalid.
     """
     ctx.params["preset"] = value
     _install_defaults(ctx)
@@ -33,14 +33,14 @@ def preset_given(ctx: typer.Context, value: str | None) -> str | None:
 
 
 def config_given(ctx: typer.Context, value: str | None) -> str | None:
-    """Take in `--config`. Raises as `preset_given`."""
+    """Apply `--config`. Raises as `preset_given`."""
     ctx.params["config"] = value
     _install_defaults(ctx)
     return value
 
 
 def _install_defaults(ctx: typer.Context) -> None:
-    """Set the command's defaults from the preset and the configuration, known in either order."""
+    """Set the command's defaults from the preset and the configuration, parsed in either order."""
     config = _read_config(ctx)
     preset = str(ctx.params.get("preset") or config.get("preset") or presets.BASE_PRESET)
     _check_keys(ctx, config)
@@ -54,8 +54,8 @@ def _install_defaults(ctx: typer.Context) -> None:
 
 
 def _as_default(value: Any, option: Any) -> Any:
-    """Return a value as it stands where its type is the option's; else as text, to be checked and
-    refused as if it had been typed."""
+    """Return a value unchanged if its type fits the option, else as text, which typer then checks
+    and refuses as if it had been typed."""
     kinds = {"integer": int, "float": (int, float), "boolean": bool, "text": str}
     kind: Any = kinds.get(option.type.name.removesuffix(" range"), str)
 
@@ -69,7 +69,7 @@ def _as_default(value: Any, option: Any) -> Any:
 
 
 def _read_config(ctx: typer.Context) -> presets.Layer:
-    """Return the configuration, read once for a call: it may be a pipe."""
+    """Return the configuration, read once per call since it may be a pipe."""
     path = ctx.params.get("config")
     read: dict[str | None, presets.Layer] = ctx.meta.setdefault(__name__, {})
     if path not in read:
@@ -79,7 +79,7 @@ def _read_config(ctx: typer.Context) -> presets.Layer:
 
 
 def _check_keys(ctx: typer.Context, config: presets.Layer) -> None:
-    """Refuse a slip of the pen: a key or a table that nothing reads. Raises UsageError."""
+    """Raise UsageError for a key or a table that nothing reads, such as a typing error."""
     root: Any = ctx.find_root().command
     where = ctx.params.get("config") or presets.CONFIG_NAME
     if name := key_named_in(config):
@@ -89,21 +89,21 @@ def _check_keys(ctx: typer.Context, config: presets.Layer) -> None:
         if not isinstance(value, dict):
             if key not in mine | _shared_names():
                 raise UsageError(
-                    f"{where}: no option {key!r} that commands share; one that "
-                    "belongs to a single command goes into its [table]"
+                    f"{where}: no command shares an option {key!r}; put an option of a single "
+                    "command into its [table]"
                 )
         elif "preset" in value:
             raise UsageError(
-                f"{where}: [{key}] preset: a preset holds for all commands, at the top"
+                f"{where}: [{key}] preset: set the preset at the top, for all commands"
             )
         elif key not in root.commands:
-            raise UsageError(f"{where}: [{key}] is no command")
+            raise UsageError(f"{where}: [{key}] is not a command")
         elif key == ctx.command.name and (unknown := sorted(set(value) - mine)):
             raise UsageError(f"{where}: [{key}] has no option {unknown[0]!r}")
 
 
 def _shared_names() -> set[str]:
-    """Return the options of the groups that commands share, and whatever a preset gives a value."""
+    """Return the options of the shared groups, and all options that some preset sets."""
     from rzero_cli.options import file_groups, method_groups, model_groups
 
     modules = (file_groups, method_groups, model_groups)
@@ -127,12 +127,12 @@ def chosen_options(ctx: typer.Context) -> frozenset[str]:
 
 
 def _from(ctx: typer.Context, *sources: str) -> frozenset[str]:
-    """Return the options whose value has one of these sources."""
+    """Return the options whose value comes from one of these sources."""
     found = {name: ctx.get_parameter_source(name) for name in ctx.params}
     return frozenset(name for name, source in found.items() if source and source.name in sources)
 
 
 def layers_of(ctx: typer.Context) -> list[presets.Layer]:
-    """Return the presets of a command and its configuration, the weaker first."""
+    """Return the presets of a command and its configuration, lowest precedence first."""
     preset = ctx.params.get("preset") or presets.BASE_PRESET
     return [*presets.layers(preset), _read_config(ctx)] if "preset" in ctx.params else []

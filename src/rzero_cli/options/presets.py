@@ -1,8 +1,8 @@
-"""Where an option's value comes from: flag, environment, rzero.toml, preset, in that order.
+"""Presets and configuration files.
 
-Presets and configuration files have the same form: keys at the top hold for every command that has
-an option of that name, a table named after a command holds for it alone. All presets but `paper`
-say only what differs from it, so that several can be given: `official,qwen3-4b`.
+Both have the same form. Keys at the top apply to every command with an option of that name; a table
+named after a command applies to that command only. All presets except `paper` hold only their
+differences from it, so presets can be combined: `official,qwen3-4b`.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ def _presets() -> dict[str, Layer]:
 
 
 def preset_names() -> list[str]:
-    """The names of the presets, the default first."""
+    """Return the names of the presets, the default first."""
     return list(_presets())
 
 
 def preset_keys() -> set[str]:
-    """Every option that some preset gives a value, for some command."""
+    """Return every option that some preset sets for some command."""
     values = [item for preset in _presets().values() for item in preset.items()]
     tables = [value for _, value in values if isinstance(value, dict)]
     return {key for key, value in values if not isinstance(value, dict)}.union(*tables)
 
 
 def layers(preset: str) -> list[Layer]:
-    """The layers of a preset, or of several with commas, the weaker first.
+    """Return the layers of comma-separated presets, lowest precedence first.
 
     Raises:
-        UsageError: an unknown name.
+        UsageError: a name is unknown.
     """
     names = [name.strip() for name in preset.split(",")]
     for name in names:
@@ -50,33 +50,33 @@ def layers(preset: str) -> list[Layer]:
 
 
 def table_of(layer: Layer, command: str) -> Layer:
-    """Return a command's table; a key of that name which is no table is an option's."""
+    """Return a command's table; a key of that name may also be an option (`sample`)."""
     table = layer.get(command)
     return table if isinstance(table, dict) else {}
 
 
 def merge(stack: list[Layer], command: str) -> Layer:
-    """One command's values: later layers win, and in each a command's table over the top keys."""
+    """Return a command's values: later layers win, and in each the command's table wins."""
     values: Layer = {}
     for layer in stack:
         own = {key: value for key, value in layer.items() if not isinstance(value, dict)}
         own |= table_of(layer, command)
-        if "delta" in own:  # another way to say what `low` and `high` say
+        if "delta" in own:  # replaces a `low` and `high` set earlier
             values = {key: value for key, value in values.items() if key not in ("low", "high")}
         values |= own
     return values
 
 
 def preset_value(command: str, name: str, preset: str = BASE_PRESET) -> Any:
-    """The value a preset gives an option, or None."""
+    """Return an option's value in a preset, or None."""
     return merge(layers(preset), command).get(name)
 
 
 def load_config(path: Path) -> Layer:
-    """Read a configuration file; keys may be written with dashes, as the options are.
+    """Read a configuration file, whose keys may have dashes, like the options.
 
     Raises:
-        UsageError: not there, or not TOML; names file and line.
+        UsageError: the file is missing or not TOML; names file and line.
     """
     try:
         config = read_toml(path)

@@ -1,4 +1,4 @@
-"""The records that a command is given, and what becomes of the bad ones: `--on-error`."""
+"""The input records of a command, and the handling of bad lines (`--on-error`)."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from rzero_cli.options.file_groups import Lines, Written
 
 
 class Input:
-    """The records of a command's files.
+    """The records of a command's input files.
 
-    A bad line is one that is no record, or that `check` refuses. It is taken out where lines are
-    read, so whatever counts them (parts, batches, seeds, a journal) is as if it were not there.
+    A line is bad if it is not a record or if `check` refuses it. Bad lines are removed as they are
+    read, so shards, batches, seeds and journals count as if they did not exist.
 
     Args:
-        call: of the command.
+        call: the command's call.
         names: the files.
-        lines: how they are read.
-        check: what else a good line is.
-        target: what the command writes: bad lines go next to it. None where it writes no file.
-        dry: nothing is written this time, so that bad lines need no file.
+        lines: the options for reading them.
+        check: an additional check of a line, which raises DataError.
+        target: the command's output, next to which bad lines are written; None without a file.
+        dry: the command writes nothing, so that bad lines need no file.
 
     Raises:
         UsageError: the options contradict each other.
@@ -51,17 +51,17 @@ class Input:
         self._path = _rejects_of(lines, names, target, must=target is not None and not dry)
         self._rejects: Rejects | None = None
         self.reject: Reject | None = self._reject if lines.on_error == "skip" else None
-        """Takes the bad lines, as `read_lines` needs it; None where the first one is an error."""
+        """Receives the bad lines, for `read_lines`; None if the first one is an error."""
         self.good = 0
-        """Good lines read so far."""
+        """The number of good lines read so far."""
 
     @property
     def rejected(self) -> dict[str, int]:
-        """How many bad lines there were, for the record; empty where the first is an error."""
+        """The number of bad lines, for the record; empty if the first one is an error."""
         return {"rejected": self._rejects.count} if self.reject and self._rejects else {}
 
     def lines(self) -> Iterator[Line]:
-        """Read the good lines. Raises as `read_lines`."""
+        """Yield the good lines. Raises as `read_lines`."""
         return self.counted(
             read_lines(
                 self._names,
@@ -73,20 +73,20 @@ class Input:
         )
 
     def counted(self, lines: Iterable[Line]) -> Iterator[Line]:
-        """Count `lines`, which are good ones, on their way."""
+        """Yield `lines` and count them as good."""
         for line in lines:
             self.good += 1
             yield line
 
     def _reject(self, source: str, number: int, raw: bytes | None, reason: str) -> None:
-        if self._rejects:  # otherwise they are read once more
+        if self._rejects:  # otherwise this is a first pass, and they are read again
             self._rejects(source, number, raw, reason)
 
     def count(self) -> int | None:
-        """Read files once before a model is loaded, so that a bad line is found at once.
+        """Read the files once before a model is loaded, to find bad lines at once.
 
         Returns:
-            How many good lines there are; None for pipes, which can be read only once.
+            The number of good lines; None for pipes, which can be read only once.
 
         Raises:
             DataError: as `read_lines`, or as `rejecting`.
@@ -101,8 +101,10 @@ class Input:
         return count
 
     def at_most(self, part: Shard = WHOLE) -> int | None:
-        """Return how many good lines a part of the input may have, for progress: nothing is parsed,
-        so bad and blank ones are counted. None for pipes."""
+        """Return an upper bound on the lines of a part, for progress; None for pipes.
+
+        Lines are not parsed, so bad and blank ones count.
+        """
         files = [Path(name) for name in self._names]
         with suppress(OSError):
             if all(path.is_file() for path in files):
@@ -112,21 +114,22 @@ class Input:
 
     @contextmanager
     def rejecting(self) -> Iterator[None]:
-        """Send the bad ones of the `lines` that are read within to their file, which is there when
-        the block ends well, and say how many there were.
+        """Write the bad lines that are read in the block to their file, and report their number.
+
+        The file appears when the block succeeds.
 
         Raises:
             UsageError: the file exists, without --force.
-            DataError: all were bad.
+            DataError: all lines are bad.
         """
         target, path = self._target, self._path
         force = target is not None and target.force
-        # A file that was named may be anybody's; the one next to the output is ours.
+        # A file given by --rejects may hold other data; the one next to the output is rzero's own.
         if not self._named:
             force = force or target is None or target.resume
         if self.reject is None and not force:
-            path = None  # and not there to be removed
-        # The file next to an output goes with it.
+            path = None  # there is no old file to remove
+        # An old file next to a new output is a leftover.
         output = target.output if target else None
         new = not self._named and not Path(output or "").exists()
         self.good = 0
@@ -137,17 +140,17 @@ class Input:
         message = f"{bad} of {bad + self.good} lines rejected"
         message += "" if path is None else f": {path}"
         if not self.good:
-            raise DataError(f"no good line in {', '.join(self._names)}: {message}")
+            raise DataError(f"no valid line in {', '.join(self._names)}: {message}")
         self._call.say(message)
 
 
 def part_seed(seed: int, part: Shard) -> int:
-    """Return the seed of one part of the work: no two parts sample alike."""
+    """Return the seed of one part of the work, different for each part."""
     return seed if part == WHOLE else derived_seed(seed, part.index, part.count)
 
 
 def _is_of(output: str | None, path: Path) -> bool:
-    """Whether `path` is an output, or one of the files that lie next to it."""
+    """Return True if `path` is the output or one of the files that belong to it."""
     if not output or output == "-":
         return False
     own, given = Path(output).resolve(), path.resolve()
@@ -158,20 +161,20 @@ def _is_of(output: str | None, path: Path) -> bool:
 def _rejects_of(
     lines: Lines, names: list[str], target: Written | None, *, must: bool
 ) -> Path | None:
-    """Return where bad lines go: to --rejects, or next to the output. Raises UsageError.
+    """Return the file for bad lines: --rejects, or next to the output. Raises UsageError.
 
-    `must` is whether they need a file where they are skipped.
+    `must` requires a file if bad lines are skipped.
     """
     action, given = lines.on_error, lines.rejects
     output = target.output if target else None
     if action not in ("stop", "skip"):
         raise UsageError(f"--on-error {action}: must be stop or skip")
     if given is not None and action == "stop":
-        raise UsageError("--rejects goes with --on-error skip")
+        raise UsageError("--rejects requires --on-error skip")
     if output and output != "-":
         beside = Path(output).with_name(Path(output).name + ".rejects.jsonl")
     elif action == "skip" and not given and must:
-        raise UsageError("--on-error skip needs --rejects FILE for the bad lines, or -o FILE")
+        raise UsageError("--on-error skip requires -o FILE, or --rejects FILE for the bad lines")
     else:
         beside = None
     path = Path(given) if given else beside
@@ -179,5 +182,5 @@ def _rejects_of(
     if path is None or not (given == "-" or path.resolve() in others or _is_of(output, path)):
         return path
     if action == "skip":
-        raise UsageError(f"{path}: the bad lines need a file of their own: give --rejects FILE")
+        raise UsageError(f"{path}: bad lines need a separate file: give another --rejects FILE")
     return None

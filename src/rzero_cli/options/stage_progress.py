@@ -1,4 +1,4 @@
-"""How far a command is, by its options --quiet and --log-file; and what `filter` would keep."""
+"""Progress reporting by --quiet and --log-file, and the questions that `filter` would keep."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def progress(
     out: Output | None = None,
     settings: Mapping[str, Any] = {},
 ) -> AbstractContextManager[Tell]:
-    """Show and log how far a stage is, while a block does its work.
+    """Show and log the progress of a stage while a block runs.
 
     Args:
         total, look, unit, points: as for `progress_display.watched`.
         title: the stage's name; by default the command's.
-        out: where records go; no bar is drawn into them.
-        settings: for the log, in place of the command's own.
+        out: the output of records; no bar is shown if it is the terminal.
+        settings: additions to the command's settings in the log.
 
     Returns:
-        For the block, a function that logs metrics as a line of their own: those of an update.
+        A context manager of a function that logs metrics, such as an update's, as a separate line.
 
     Raises:
         UsageError: the log is another file of this command, or cannot be opened.
@@ -61,7 +61,7 @@ def progress(
 
 def _open_log(call: Call, stage: str, path: Path) -> MetricsLog:
     if name := call.naming(path, but="log_file"):
-        raise UsageError(f"--log-file {path}: is another file of this command, {name}")
+        raise UsageError(f"--log-file {path}: is already in use as {name}")
     common = {"stage": stage, "output": call.output, "pid": os.getpid()}
     try:
         return MetricsLog(path, common, call.say)
@@ -70,11 +70,10 @@ def _open_log(call: Call, stage: str, path: Path) -> MetricsLog:
 
 
 def interval_of_filter(call: Call) -> Band:
-    """Return what of p_hat `rzero filter` would keep with the preset and configuration of this
-    command.
+    """Return the interval of p_hat that `rzero filter` keeps with this preset and configuration.
 
     Raises:
-        UsageError: the configuration has no numbers there.
+        UsageError: the configured values are not numbers.
     """
     try:
         return call.group(Keep, "filter").interval()
@@ -83,9 +82,9 @@ def interval_of_filter(call: Call) -> Band:
 
 
 def kept_by_filter(call: Call) -> Callable[[str | None, float], bool]:
-    """Return whether `rzero filter` would keep a question, by its label and `p_hat`.
+    """Return a predicate of label and `p_hat`: True if `rzero filter` would keep the question.
 
-    Raises as above.
+    Raises as `interval_of_filter`.
     """
     low, high = map(float, interval_of_filter(call))
     return lambda answer, p_hat: answer is not None and low <= p_hat <= high

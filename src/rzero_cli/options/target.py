@@ -1,4 +1,4 @@
-"""The records that a command writes, and the record of where they came from."""
+"""The output records of a command, and their record of origin."""
 
 from __future__ import annotations
 
@@ -23,17 +23,16 @@ def open_records(
     given: Input | None = None,
     made_with: Mapping[str, Any] = {},
 ) -> Iterator[Output]:
-    """Open the output of a stage for its records: a file with its journal and its record of origin,
-    or standard output.
+    """Open a stage's output: a file with a journal and a record of origin, or standard output.
 
     Args:
-        parents: files and models that the records are made from, hashed before the work.
-        metrics: computes them from the finished records.
-        given: the input, whose bad lines are set aside within.
-        made_with: what the records depend on besides the settings and the parents.
+        parents: the files and models that the records are made from, hashed before the work.
+        metrics: computes the metrics from the finished records.
+        given: the input, whose bad lines are set aside in the block.
+        made_with: further values that the records depend on.
 
     Raises:
-        UsageError, AlreadyDone: as `open_output`; a checkpoint is not what its own record says.
+        UsageError, AlreadyDone: as `open_output`; a checkpoint differs from its record.
     """
     output, force, resume = target.output, target.force, target.resume
     settings, parents_found = call.compared | dict(made_with), list[dict[str, Any]]()
@@ -61,15 +60,17 @@ def open_records(
 
 
 def hashed(*parents: str) -> list[dict[str, Any]]:
-    """Hash files and models (`provenance.hashed_parents`); standard input is none."""
+    """Hash files and models (`provenance.hashed_parents`), except standard input."""
     from rzero_cli.data.provenance import hashed_parents  # `filter` starts without
 
     return hashed_parents(name for name in parents if name != "-")
 
 
 def made_from(parents: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the hashes of files and models, by `hashed_parents`, so that what is unfinished is not
-    continued with others in their place. Pipes and hub names have none."""
+    """Return the hashes from `hashed_parents`, so that --resume refuses changed files and models.
+
+    Pipes and hub names have no hash.
+    """
     found: dict[str, list[str]] = {"inputs": [], "models": []}
     for parent in parents:
         if parent["sha256"]:
@@ -84,7 +85,7 @@ def origin_of(
     metrics: dict[str, Any],
     settings: Mapping[str, Any] = {},
 ) -> dict[str, Any]:
-    """Return the record of origin of what a command has made; `settings` are added to its own."""
+    """Return the record of origin of a command's output; `settings` are added to the command's."""
     from rzero_cli.data.provenance import describe
 
     return describe(
@@ -107,10 +108,10 @@ def record_origin(
     *,
     tokens: int | None = None,
 ) -> None:
-    """Write `NAME.jsonl.meta.json` next to the output, before `finished` takes its place there.
+    """Write `NAME.jsonl.meta.json` next to the output, before `finished` is renamed to it.
 
-    The metrics are computed from the file itself, so they are the same however often the stage was
-    interrupted; the time, and the `tokens` generated, are of this process.
+    The metrics are computed from the file itself, so interruptions do not change them; the time and
+    the `tokens` generated are those of this process.
     """
     from rzero_cli.data.provenance import write_file_meta
 

@@ -1,4 +1,4 @@
-"""The loop's Makefile, an rzero.toml, accelerate's configurations, Slurm scripts.
+"""The loop's Makefile, an rzero.toml, accelerate configurations and Slurm scripts.
 
-What may live here is no Python: files that `rzero init` copies and that people edit.
+This folder has no Python code, only files that `rzero init` copies or users edit.
 """
