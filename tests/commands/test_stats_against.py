@@ -123,7 +123,7 @@ def test_records_without_questions_are_not_reported_as_clean(rzero: Rzero, tmp_p
     (tmp_path / "chat.jsonl").write_text('{"messages": [{"content": "what is 1 + 1"}]}\n')
     ended = rzero("stats", "chat.jsonl", "--against", "bench.jsonl")
     assert ended.status == 2
-    assert 'chat.jsonl: no question under "question"' in ended.stderr
+    assert 'chat.jsonl: no questions under "question"' in ended.stderr
     assert ended.stderr.endswith("set --question-key; keys in the file: messages\n")
     assert "--against" not in rzero("stats", "chat.jsonl").stderr
     ended = rzero("stats", "bench.jsonl", "--against", "empty.jsonl")

@@ -121,7 +121,7 @@ def test_report_orders_stats_by_iteration(stubbed: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["GUARD=probe"], "PROBE=: must be a file of true answers, to other questions"),
+        (["GUARD=probe"], "PROBE=: must be a file of questions with true answers"),
         (["GUARD=probe", "PROBE=heldout.jsonl"], "PROBE=heldout.jsonl: must be a file"),
         (["GUARD=answers"], "GUARD=answers: must be probe, diversity or probe,diversity"),
         (["GUARD=probediversity"], "GUARD=probediversity: must be"),
