@@ -1,4 +1,4 @@
-"""Every stage on each architecture of the paper, at toy width, from random weights."""
+"""Every stage on each architecture of the paper, with tiny random weights."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def untaught(architecture: str, request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(scope="module")
 def taught(untaught: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same after two seconds of ordinary training: with random weights next to no completion
-    is well-formed, so that all rewards would be 0 and nothing learned.
+    """The model after two seconds of supervised training; with random weights hardly any completion
+    is well-formed, so all rewards would be 0.
 
-    It asks one of four questions, and gives each of two answers half the time.
+    It generates one of four questions, and gives each of two answers half the time.
     """
     import torch
 
@@ -83,7 +83,7 @@ Run = Callable[..., None]
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    """Run a command in the test's folder, in this process, so that torch is loaded once for all."""
+    """Run a command in the test's folder, in this process, so that torch is loaded only once."""
     from rzero_cli import cli
 
     monkeypatch.chdir(tmp_path)
@@ -97,7 +97,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
 
 
 def trained(before: Path, after: Path, plan: dict[str, int]) -> None:
-    """One update, from KL 0, on rewards that differ, has moved every weight matrix."""
+    """Check that one update with KL 0 and differing rewards changed every weight matrix."""
     record = json.loads((after / "rzero.json").read_text("utf-8"))
     assert {name: record["plan"][name] for name in plan} == plan
     (figures,) = records(after / "log.jsonl")
@@ -108,14 +108,14 @@ def trained(before: Path, after: Path, plan: dict[str, int]) -> None:
     assert one.keys() == other.keys()
     matrices = [name for name, tensor in one.items() if tensor.ndim == 2]
     assert len(matrices) == 2 * 7 + 1, "a tied head is saved once"
-    for name in matrices:  # more than the weight decay's 1e-5 of each weight
+    for name in matrices:  # more than weight decay alone would, 1e-5 of each weight
         assert ((one[name] - other[name]).abs() > 1e-4 * one[name].abs()).float().mean() > 0.5, name
 
 
 def test_sample_and_label_with_random_weights(
     run: Run, untaught: Path, architecture: str, tmp_path: Path
 ) -> None:
-    """They ask and answer now and then, by chance."""
+    """Random weights rarely give a well-formed question or answer."""
     config = json.loads((untaught / "config.json").read_text("utf-8"))
     assert (config["model_type"], config["head_dim"]) == (architecture, 32)
     run("sample", "--challenger", untaught, "-n", "256", *DRAW, "-o", "questions.jsonl")
@@ -136,7 +136,7 @@ def test_every_stage_runs_on_each_architecture(run: Run, taught: Path, tmp_path:
     run("label", "questions.jsonl", "--solver", taught, "--m", "8", *DRAW, "-o", "labeled.jsonl")
     labeled = records(tmp_path / "labeled.jsonl")
     assert len(labeled) == len(questions)
-    assert any(len(row["votes"]) == 2 for row in labeled), "the two answers it was taught"
+    assert any(len(row["votes"]) == 2 for row in labeled), "the two answers it was trained on"
 
     run("filter", "labeled.jsonl", "-o", "train.jsonl")
     kept = records(tmp_path / "train.jsonl")

@@ -100,7 +100,7 @@ def test_bad_record_error_names_file_line_and_key(
     assert ended.status == 2
     assert message in ended.stderr
     assert ended.stderr.count("\n") == 1
-    # What stood before it is written, where records stream.
+    # Streaming commands have written the records before it.
     assert len(ended.lines) == (0 if command == "score" else 1)
 
 
@@ -122,7 +122,7 @@ def test_full_disk_has_status_1(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("offline", ["1", "0"])
 def test_unreachable_hub_name_fails_in_one_line(rzero: Rzero, offline: str) -> None:
-    """Told to stay offline, or finding no way to the hub by itself."""
+    """With HF_HUB_OFFLINE set, or without a connection to the hub."""
     environment = {"HF_HUB_OFFLINE": offline, "HF_ENDPOINT": "https://hub.invalid"}
     ended = rzero("sample", "--challenger", "nobody/nothing", environment=environment)
     assert (ended.status, ended.stdout) == (1, "")

@@ -30,7 +30,7 @@ ROWS = [
 ]
 
 
-# ---------------------------------------------------------------- one evaluation, looked at
+# ---------------------------------------------------------------- one evaluation
 
 K = 3
 COMMAND = ["eval", "--model", "base", "--data", "held.jsonl", "--k", str(K), "--max-tokens", "24"]
@@ -38,7 +38,7 @@ COMMAND += ["--batch-size", "4"]
 
 
 def timeless(results: dict[str, Any]) -> dict[str, Any]:
-    """Results without what differs between two runs of the same: times, and host facts."""
+    """Return results without the fields that differ between equal runs: times and host facts."""
     tasks = {
         name: {key: value for key, value in task.items() if key != "seconds"}
         for name, task in results["tasks"].items()
@@ -48,7 +48,7 @@ def timeless(results: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, small_base: Path) -> Path:
-    """Thirty of the small base's questions, and the base, by names of their own."""
+    """A folder with thirty of the small base's questions, and a link to the base."""
     folder = tmp_path_factory.mktemp("eval")
     (folder / "base").symlink_to(small_base)
     lines = (small_base / "heldout.jsonl").read_text().splitlines()
@@ -74,7 +74,7 @@ def whole(folder: Path, ended: Ended) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def results(whole: dict[str, Any]) -> dict[str, Any]:
-    """The one task's result."""
+    """The result of the only task."""
     (found,) = whole["tasks"].values()
     assert isinstance(found, dict)
     return found
@@ -94,7 +94,7 @@ def test_eval_results_hold_a_verdict_for_every_answer(
     shares = [sum(s["correct"]) / K for s in samples]
     assert results["mean_at_k"]["score"] == pytest.approx(sum(shares) / len(held))
     assert results["maj_at_k"]["score"] == sum(s["maj"] for s in samples) / len(held)
-    # Not all right, nor all wrong: there is something to be told apart.
+    # The answers are neither all right nor all wrong.
     assert 0 < results["greedy"]["score"] < 1
     assert 0 < results["mean_at_k"]["score"] < 1
 
@@ -113,7 +113,7 @@ def test_eval_verdicts_match_the_logged_completions(folder: Path, results: dict[
         drawn = [extract_boxed(text) for text in sampled["completions"]]
         assert [extract_boxed(greedy["completions"][0])] == [sample["answer"]]
         assert drawn == sample["answers"]
-        # The answers are digits, and a zero in front of a number means nothing.
+        # The answers are digits, and leading zeros are insignificant.
         same = [a is not None and a.lstrip("0") == sample["reference"].lstrip("0") for a in drawn]
         assert same == sample["correct"] == sampled["correct"]
         assert [greedy["answers"], greedy["correct"]] == [[sample["answer"]], [sample["greedy"]]]
@@ -178,7 +178,7 @@ def test_interrupted_eval_resumes_to_the_same_results(
     part = tmp_path / "out.json.part"
     process = forks.start([*COMMAND, "-o", "out.json"], cwd=tmp_path, stderr=tmp_path / "errors")
     while not part.exists() or part.read_bytes().count(b"\n") < 5:
-        assert process.poll() is None, "it ended before it was interrupted"
+        assert process.poll() is None, "it finished before it was interrupted"
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) == 130
@@ -201,7 +201,7 @@ def test_interrupted_eval_resumes_to_the_same_results(
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"base", "held.jsonl", "out.json", "log.jsonl"}
 
-    # There is nothing left to do, which is no failure.
+    # A finished evaluation is not a failure.
     again = _run(tmp_path, [*COMMAND, *more], forks=forks)
     assert (again.status, "out.json is complete already" in again.stderr) == (0, True)
 
@@ -214,7 +214,7 @@ def test_eval_with_other_keys_a_limit_and_greedy_alone(
     rzero: Rzero, tmp_path: Path, tiny_model: Path
 ) -> None:
     rows = [{"problem": r["question"], "truth": r["reference"], "level": r["group"]} for r in ROWS]
-    # What is past the limit is not even looked at.
+    # Lines past the limit are not read.
     (tmp_path / "q.jsonl").write_text(jsonl(rows[:3]) + "no record\n")
     keys = ["--question-key", "problem", "--reference-key", "truth", "--group-key", "level"]
     command = ["eval", "--model", tiny_model, "--data", "q.jsonl", *keys, "--limit", "3"]
@@ -279,7 +279,7 @@ def test_eval_runs_a_custom_task(rzero: Rzero, tmp_path: Path, tiny_model: Path)
 def test_judge_scores_are_added_to_the_graders(
     rzero: Rzero, tmp_path: Path, small_base: Path, folder: Path
 ) -> None:
-    """A judge that calls everything the same raises its own scores and no others."""
+    """A judge that accepts every answer raises only the judge scores."""
     from helpers.scripted_server import ScriptedServer, completion
 
     command = ["eval", "--model", small_base, "--data", folder / "held.jsonl", "--k", "2"]

@@ -1,4 +1,4 @@
-"""`rzero eval`: what it refuses, before it loads anything."""
+"""`rzero eval`: errors reported before anything is loaded."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ ROWS = [
         (["-o", "out.json", "--data", "q.jsonl", "--log-samples", "out.json"], "--log-samples"),
         (["-o", "out.json", "--tasks", "x", "--include-path", "nowhere"], "--include-path nowhere"),
         (
-            ["-o", "begun.json", "--data", "q.jsonl"],
-            "begun.json.part is there from an interrupted run: go on with --resume",
+            ["-o", "unfinished.json", "--data", "q.jsonl"],
+            "unfinished.json.part is there from an interrupted run: go on with --resume",
         ),
         (["-o", "out.json", "--data", "bad.jsonl"], 'bad.jsonl:2: key "reference"'),
         (["-o", "out.json", "--data", "q.jsonl", "--reference-key", "x"], 'q.jsonl:1: key "x"'),
@@ -79,12 +79,12 @@ def test_eval_errors_come_before_anything_is_loaded(
     arguments: list[str],
     message: str,
 ) -> None:
-    # The checkpoint is none that could be loaded, and lm-eval is out of reach.
+    # The checkpoint cannot be loaded, and lm-eval is not installed.
     monkeypatch.setitem(sys.modules, "lm_eval", None)
     empty_checkpoint(tmp_path / "model")
     (tmp_path / "folder").mkdir()
     (tmp_path / "taken").write_text("mine")
-    (tmp_path / "begun.json.part").write_text("{}\n")
+    (tmp_path / "unfinished.json.part").write_text("{}\n")
     (tmp_path / "prompt.txt").write_text("{question}")
     (tmp_path / "q.jsonl").write_text(jsonl(ROWS))
     (tmp_path / "bad.jsonl").write_text(jsonl([ROWS[0], {"question": "why?", "answer": "1"}]))
@@ -102,7 +102,7 @@ def test_unknown_output_folder_is_refused_before_torch_loads(rzero: Rzero, tmp_p
     started = time.monotonic()
     ended = rzero("eval", "--model", "model", "--data", "q.jsonl", "-o", "nowhere/out.json")
     assert ended.status == 2
-    # Loading torch alone takes longer; the bound leaves room for a machine that is busy.
+    # Loading torch takes longer; the bound leaves room for a busy machine.
     assert time.monotonic() - started < 3
 
 

@@ -40,7 +40,7 @@ def test_filter_copies_lines_byte_for_byte(rzero: Rzero, tmp_path: Path) -> None
     assert ended.status == 0
     assert ended.stdout == ""
     assert "kept 7 of 13" in ended.stderr
-    whole = b"".join(LINES).replace(b"\xef\xbb\xbf", b"")  # but for a byte order mark
+    whole = b"".join(LINES).replace(b"\xef\xbb\xbf", b"")  # except a byte order mark
     assert (tmp_path / "out.jsonl").read_bytes() == whole
 
 

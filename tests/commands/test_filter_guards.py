@@ -1,4 +1,4 @@
-"""`rzero filter` with guards: which questions are dropped, and that it still streams."""
+"""`rzero filter` with guards: the dropped questions, and streaming."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LINES = [
 
 
 def kept(ended: Ended, lines: list[str] = LINES) -> list[int]:
-    """Which lines came out; they are as they went in, and in order."""
+    """Return the numbers of the kept lines, after checking that they are unchanged and in order."""
     assert ended.status == 0, ended.stderr
     out = ended.stdout.splitlines(keepends=True)
     numbers = [lines.index(line) for line in out]
@@ -65,7 +65,7 @@ def test_question_dropped_by_one_guard_does_not_count_for_another(rzero: Rzero) 
     lines = [json.dumps({"question": q, "answer": a, "p_hat": 0.5}) + "\n" for q, a in rows]
     for how in ("exact", "near"):
         ended = rzero("filter", "--dedup", how, "--max-per-answer", "1", input="".join(lines))
-        # The second is one answer too many; the third is the first of its text that is kept.
+        # The second exceeds --max-per-answer; so the third is the first kept one with its text.
         assert kept(ended, lines) == ([0, 2, 3] if how == "exact" else [0, 2])
 
 
@@ -80,7 +80,7 @@ def test_dedup_against_earlier_files(rzero: Rzero, tmp_path: Path) -> None:
     assert kept(exact) == [0, 2, 5, 7]
     near = rzero("filter", "in.jsonl", "--dedup", "near", *against, "-o", "out.jsonl")
     assert near.status == 0
-    # 3, 5 and 6 are near 9; the other spelling of 3 is not: BLEU knows no upper case.
+    # 3, 5 and 6 are near 9; 3 in other letter case is not, since BLEU is case-sensitive.
     assert (tmp_path / "out.jsonl").read_text() == LINES[1] + LINES[5]
     record = json.loads((tmp_path / "out.jsonl.meta.json").read_text())
     dropped = {"duplicates": 2, "near_duplicates": 3}
@@ -111,7 +111,7 @@ def test_shards_of_a_guarded_filter_add_up_to_the_whole(rzero: Rzero, tmp_path: 
 
 
 def test_guarded_filter_streams(tmp_path: Path) -> None:
-    """What is kept comes out while the input is still open."""
+    """Kept lines are written while the input is still open."""
     command = [sys.executable, "-m", "rzero_cli", "filter", "--dedup", "near"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tmp_path
@@ -131,7 +131,10 @@ def test_guarded_filter_streams(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ("--dedup fuzzy", "--dedup fuzzy: must be exact or near"),
-        ("--dedup-against a.jsonl", "--dedup-against a.jsonl: requires --dedup exact or --dedup near"),
+        (
+            "--dedup-against a.jsonl",
+            "--dedup-against a.jsonl: requires --dedup exact or --dedup near",
+        ),
         ("--dedup exact --dedup-against no.jsonl", "no.jsonl: no such file"),
         ("--dedup exact --dedup-against -", "--dedup-against -: stdin is for the labels"),
         ("--dedup near --bleu latin", "--bleu latin: unknown; known: 13a"),
@@ -153,7 +156,7 @@ def test_missing_question_key_is_reported_in_one_line(rzero: Rzero, tmp_path: Pa
         assert (ended.status, ended.stdout) == (2, "")
         assert message in ended.stderr
         assert ended.stderr.count("\n") == 1
-    # What is dropped anyway, and what looks at answers alone, needs no question.
+    # Lines that are dropped anyway, and guards on answers only, need no question.
     other = '{"question": null, "answer": "2", "p_hat": 0.9}\n'
     assert rzero("filter", "--dedup", "exact", input=other).status == 0
     assert rzero("filter", "--max-per-answer", "1", input=good + good).stdout == good

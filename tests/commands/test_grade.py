@@ -15,7 +15,7 @@ def test_grade_compares_answers_and_completions(rzero: Rzero) -> None:
         {"answer": None, "reference": "1"},
         {"completion": r"so \boxed{1} no \boxed{1,234}", "reference": "1234"},
         {"completion": "I do not know", "reference": "1"},
-        # an answer counts before a completion
+        # `answer` takes precedence over `completion`
         {"answer": "2", "completion": r"\boxed{1}", "reference": "1"},
     ]
     ended = rzero("grade", input=jsonl(*rows))

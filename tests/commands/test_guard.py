@@ -16,7 +16,7 @@ from rzero_cli.data.provenance import content_hash
 
 
 def test_guard_and_stats_warn_by_the_same_rule(rzero: Rzero, tmp_path: Path) -> None:
-    """Of one kind of question, with 90 answers and few phrasings, there are five times as many."""
+    """Iteration 2 has five times as many questions, all of one kind, with 90 answers."""
     rows = [(f"{'abcdefgh'[n % 8]} {n % 500} of it", str(n % 90)) for n in range(589)]
     labelled(tmp_path / "run", rows[:120], rows, rows[:40] * 3)
     ended = rzero("guard", "run", "--guard", "diversity")
@@ -100,7 +100,7 @@ def test_guard_errors_are_one_line(
 def test_guard_does_not_ship_a_solver_with_random_weights(
     rzero: Rzero, small_base: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
-    """The real evaluations: of a base on its probe, and of random weights in the Solver's place."""
+    """Real evaluations: of a base on its probe, and of random weights as the Solver."""
     for name, model in (("base", small_base), ("iter-1", tiny_model)):
         (tmp_path / "run" / name).mkdir(parents=True)
         given = ("--model", model, "--data", small_base / "probe.jsonl", "--preset", "tiny")

@@ -32,7 +32,7 @@ def test_help_of_each_command_has_examples_with_real_options(command: cli.Comman
     assert len(examples) >= 2
     flags = {flag for option in parsed.params for flag in option.opts} | {"--help"}
     for example in examples:
-        ours = re.sub(r"\$\([^)]*\)", "FILES", example)  # not what another command is given
+        ours = re.sub(r"\$\([^)]*\)", "FILES", example)  # not the options of another command
         used = re.search(rf"rzero {command.name}\b[^|&>]*", ours)
         assert used, example
         assert set(re.findall(r"(?<=\s)--?[a-z][a-z-]*", used.group())) <= flags

@@ -1,4 +1,4 @@
-"""What commands and modules import: nothing heavy before it is needed."""
+"""Imports of commands and modules: nothing heavy before it is needed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ HEAVY = (
 
 
 def test_commands_without_a_model_import_nothing_heavy(tmp_path: Path) -> None:
-    # Options are checked before anything heavy is loaded, too.
+    # Options are also checked before anything heavy is loaded.
     (tmp_path / "labeled.jsonl").write_text(LABELED)
     graded = jsonl({"answer": "1/2", "reference": "0.5"}, {"answer": "x", "reference": "1"})
     (tmp_path / "graded.jsonl").write_text(graded)
@@ -75,7 +75,7 @@ def test_commands_without_a_model_import_nothing_heavy(tmp_path: Path) -> None:
 
 
 def test_commands_import_without_reading_a_file() -> None:
-    """What `--help` takes from the presets is read when the command is built."""
+    """The presets that `--help` shows are read only when the command is built."""
     code = """
 import sys
 from pathlib import Path
@@ -134,6 +134,6 @@ def test_generating_imports_nothing_of_training(tmp_path: Path, tiny_model: Path
     statuses, modules = json.loads(ended.stderr.splitlines()[-1])
     assert statuses == [0] * len(runs), ended.stderr
     assert {"torch", "transformers.generation"} <= set(modules)
-    # accelerate is imported by transformers' models, where it is installed.
+    # transformers' models import accelerate if it is installed.
     training = {"trl", "datasets", "peft", "transformers.trainer", "lm_eval", "sklearn", "scipy"}
     assert not training & set(modules)

@@ -52,13 +52,21 @@ def test_url_with_a_key_is_refused_without_showing_the_key(
             "",
             "--engine-arg hf_token: put API keys",
         ),
-        (["--engine-arg", f'extra_headers={{"X": "{KEY}"}}'], "", "--engine-arg extra_headers: put API keys"),
+        (
+            ["--engine-arg", f'extra_headers={{"X": "{KEY}"}}'],
+            "",
+            "--engine-arg extra_headers: put API keys",
+        ),
         (
             ["--engine-arg", f'x={{"y": [{{"Authorization": "{KEY}"}}]}}'],
             "",
             "Authorization: put API keys",
         ),
-        (["--chat-template-arg", f"api_key={KEY}"], "", "--chat-template-arg api_key: put API keys"),
+        (
+            ["--chat-template-arg", f"api_key={KEY}"],
+            "",
+            "--chat-template-arg api_key: put API keys",
+        ),
         ([], f'api_key = "{KEY}"', "rzero.toml: api_key: put API keys in the environment"),
         ([], f'[label]\nopenai-api-key = "{KEY}"', "rzero.toml: openai_api_key: put API keys"),
         ([], f'[sample]\nhf_token = "{KEY}"', "rzero.toml: hf_token: put API keys"),
@@ -104,7 +112,7 @@ def test_server_error_is_printed_without_the_key(rzero: Rzero, tmp_path: Path, d
 
     pytest.importorskip("openai")
     (tmp_path / "q.jsonl").write_text('{"question": "a"}\n')
-    # Cut off in the middle of the key, if it were not taken out before.
+    # Truncated in the middle of the key, unless the key is removed first.
     said = error("x" * 254 + f" Incorrect API key provided: Bearer {KEY}")
     with ScriptedServer(lambda body: (401, said)) as server:
         ended = rzero(
@@ -131,7 +139,7 @@ def test_key_is_in_no_file_output_or_process_environment(tmp_path: Path) -> None
             return 400, error(f"the context length is too short for {header}")
         if question(body) == "11":
             looked.wait(60)
-        # Without a key of the other kind, so that the grader's worker compares them.
+        # Answers without a canonical key, so that the worker process compares them.
         texts = (rf"{header} \boxed{{\sin^2 y + {question(body)}}}", r"\boxed{\cos(2z) + \sin x}")
         return 200, completion(*texts)
 
@@ -166,7 +174,7 @@ def test_key_is_in_no_file_output_or_process_environment(tmp_path: Path) -> None
             process.kill()
     assert process.returncode == 0, stderr
     assert environments
-    assert b"<OPENAI_API_KEY>" in stderr  # of the notice about number 3
+    assert b"<OPENAI_API_KEY>" in stderr  # of the message about number 3
     written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert written.count(b"\n") > 12
     for text in (commands, *environments, stdout, stderr, written):

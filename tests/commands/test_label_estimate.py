@@ -10,7 +10,7 @@ import pytest
 from rzero_cli.method.prompts import SOLVER, plain_text, prompt_for
 
 QUESTIONS = ["What is 1 + 1?", "How many divisors has 60?", "Name a prime above 100."]
-ELSEWHERE = ["--endpoint", "http://127.0.0.1:1"]  # where nobody answers: nothing is asked
+ELSEWHERE = ["--endpoint", "http://127.0.0.1:1"]  # a port without a server: no request is made
 
 
 @pytest.fixture

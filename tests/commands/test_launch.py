@@ -1,4 +1,4 @@
-"""`--processes` and `--accelerate`: what is checked, and what a launcher gets."""
+"""`--processes` and `--accelerate`: their checks, and the launcher's arguments."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import rzero_cli
 from helpers.option_groups import group
 
 
-def not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Be a process that no launcher has begun, and leave none behind in the environment."""
+def not_launched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Act as a process without a launcher, and restore the environment afterwards."""
     for name in ("RANK", "RZERO_LAUNCHED"):
-        monkeypatch.setenv(name, "")  # so that it is put back to what it was
+        monkeypatch.setenv(name, "")  # so that it is restored
         monkeypatch.delenv(name)
 
 
@@ -27,7 +27,7 @@ def test_launch_options_are_checked_before_the_launch(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    not_begun(monkeypatch)
+    not_launched(monkeypatch)
 
     def refuse(*options: str) -> str:
         return refused(
@@ -50,14 +50,14 @@ def test_launch_options_are_checked_before_the_launch(
 
 
 def test_launcher_gets_slurm_nodes_and_no_options_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Slurm's own words for each of several machines; and the options of ours are left out."""
+    """Slurm's variables reach every node, and rzero's launch options are removed."""
     from rzero_cli.training import launch
     from rzero_cli.training.settings import Hardware
 
     begun: list[object] = []
     monkeypatch.setattr(launch, "_run", lambda launch, arguments: begun.append(arguments))
     monkeypatch.setattr(launch, "world_size", lambda: 1)
-    not_begun(monkeypatch)
+    not_launched(monkeypatch)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("SLURM_NNODES", "4")
     monkeypatch.setenv("SLURM_NODEID", "3")
@@ -73,7 +73,7 @@ def test_launcher_gets_slurm_nodes_and_no_options_of_ours(monkeypatch: pytest.Mo
         *("--main_process_ip=node-0", "-m", "rzero_cli", "challenge", "-o", "c", "--force"),
     ]
     assert launch.processes_of(replace(hardware, processes=None)) == 1
-    launch.relaunch(hardware)  # begun: not once more
+    launch.relaunch(hardware)  # already launched: not again
     assert len(begun) == 1
 
 
@@ -84,7 +84,7 @@ CONFIGS = sorted((Path(rzero_cli.__file__).parent / "recipes/accelerate").glob("
 def test_shipped_configurations_are_valid_for_accelerate(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By accelerate's own reader, and as what its launcher makes of it for the processes."""
+    """accelerate parses them, and its launcher passes them on to the processes."""
     from accelerate.commands.config.config_args import load_config_from_file
     from accelerate.commands.launch import _validate_launch_command, launch_command_parser
     from accelerate.utils import DeepSpeedPlugin, FullyShardedDataParallelPlugin

@@ -37,7 +37,7 @@ def test_lineage_follows_a_file_back_to_inputs_without_record(files: Path) -> No
 
 def test_lineage_names_changed_and_missing_parents(files: Path) -> None:
     labeled = files / "run" / "labeled.jsonl"
-    labeled.write_bytes(labeled.read_bytes() + b"\n")  # behind the back of its record
+    labeled.write_bytes(labeled.read_bytes() + b"\n")  # without updating its record
     (files / "run" / "answers.jsonl").unlink()
     ended = lineage(files, "run/train.jsonl")
     assert ended.status == 0
@@ -48,7 +48,7 @@ def test_lineage_names_changed_and_missing_parents(files: Path) -> None:
     assert (verified.status, verified.stdout) == (1, ended.stdout)
     expected = "rzero: run/train.jsonl: differs from its record: 1 changed, 1 missing\n"
     assert verified.stderr == expected
-    # The artefact itself, too.
+    # The artefact itself may also differ.
     ended = lineage(files, "run/labeled.jsonl")
     assert ended.lines[0].endswith("  [changed since]")
 

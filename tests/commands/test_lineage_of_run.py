@@ -1,4 +1,4 @@
-"""`rzero lineage` on a run of real commands, and the records that they leave."""
+"""`rzero lineage` on a run of real commands, and the records that they write."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from rzero_cli.data.provenance import (
 
 @pytest.fixture(scope="module")
 def run(small_base: Path, forks: ForkServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One iteration by the commands, whose Solver is an adapter, and its evaluation."""
+    """One iteration run by the commands, with an adapter as the Solver, and its evaluation."""
     root = tmp_path_factory.mktemp("root")
     base = root / "run" / "base"
     shutil.copytree(small_base, base)
     made = json.loads((base / "rzero.json").read_text())
-    write_checkpoint_meta(base, made)  # a base from a cache may be older than its record's keys
+    write_checkpoint_meta(base, made)  # a cached base may have an older record with fewer keys
     training = "--steps 1 --prompts 4 --batch 4 --group 4 --per-device 16 --lora-r 4 --lora-alpha 8"
     for command in (
         "sample --challenger run/base -n 12 --seed 7 -o run/q.jsonl",
@@ -56,7 +56,7 @@ def test_lineage_follows_a_run_back_to_its_base(run: Path) -> None:
             (4, "base", "tiny-base"),
             (4, "q.jsonl", "sample"),
             (5, "base", "tiny-base"),
-            (1, "base", "tiny-base"),  # an adapter is followed by the base that it needs
+            (1, "base", "tiny-base"),  # an adapter is followed by its base
             (1, "base/heldout.jsonl", content_hash(run / "run" / "base" / "heldout.jsonl")[:12]),
         ]
     )

@@ -1,4 +1,4 @@
-"""`--log-file` and `--report-to`: where the metrics of a stage go."""
+"""`--log-file` and `--report-to`: the logs of a stage's metrics."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_unusable_log_file_is_refused_before_any_work(
     for name in ("a.jsonl", "./a.jsonl", str(tmp_path / "a.jsonl")):
         ended = rzero(*command, name)
         assert (ended.status, ended.stdout) == (2, "")
-        assert ended.stderr.endswith("is another file of this command, files\n")
+        assert ended.stderr.endswith("is already in use as files\n")
     assert rzero(*command, "out", "-o", "out").status == 2
     assert (tmp_path / "a.jsonl").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
@@ -65,7 +65,7 @@ def test_stages_share_the_log_of_the_configuration(rzero: Rzero, tmp_path: Path)
     assert (graded["done"], graded["right"]) == (2, 1)
     _, scored = lines_of(tmp_path / "other.jsonl")
     assert (scored["reward"], scored["r_unc"], scored["r_rep"]) == (0, 0.666667, 1)
-    # It is no setting of what was made.
+    # It is not recorded as a setting.
     assert "log_file" not in (tmp_path / "v.jsonl.meta.json").read_text()
 
 
@@ -109,7 +109,7 @@ def test_unknown_and_missing_reporters_are_refused(
 
 
 def test_hub_telemetry_is_disabled() -> None:
-    """TRL would tell it of each training."""
+    """TRL would report every training to the hub."""
     pytest.importorskip("huggingface_hub")
     code = """
 import sys

@@ -17,7 +17,7 @@ from helpers.malformed_lines import BAD, good_line
 
 
 def _mixed(tmp_path: Path, copies: int = 1) -> tuple[Path, Path, list[tuple[bytes, str]]]:
-    """A file with bad lines between good ones, the good ones alone, and the bad ones."""
+    """Return a file with bad and good lines, the good lines alone, and the bad ones."""
     bad = list(BAD.values())
     good = [good_line(k) for k in range(len(bad) + 1)] * copies
     lines = [line for pair in zip(good, (raw for raw, _ in bad), strict=False) for line in pair]
@@ -56,7 +56,7 @@ def test_skip_gives_the_output_of_the_clean_input(
     assert clean.status == 0
     assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "expected.jsonl").read_bytes()
     rejects = _rejected(tmp_path / "out.jsonl.rejects.jsonl")
-    # a limit is of good lines, and nothing is read behind it
+    # --limit counts good lines, and nothing is read after it
     read = bad[:6] if "--limit" in command else bad
     assert [(r["source"], r["line"]) for r in rejects] == [
         ("mixed.jsonl", 2 * k + 2) for k in range(len(read))
@@ -105,11 +105,11 @@ def test_reject_file_is_replaced_with_its_output(tmp_path: Path, rzero: Rzero) -
     assert rzero("filter", "mixed.jsonl", *skip, "--force").status == 0
     assert rzero("filter", "clean.jsonl", "-o", "out.jsonl", "--force").status == 0
     assert not rejects.exists()
-    # ... but not where it is mended and read.
+    # ... but not if it is also the input.
     rejects.write_bytes(good_line(0) + b"\n")
     assert rzero("filter", rejects.name, "-o", "out.jsonl", "--force").status == 0
     assert rejects.read_bytes() == (tmp_path / "out.jsonl").read_bytes()
-    # A named one is the user's until --force.
+    # A file given by --rejects is replaced only with --force.
     rejects.write_text("mine")
     ended = rzero(
         "vote", "mixed.jsonl", "--on-error", "skip", "--rejects", rejects.name, "-o", "v.jsonl"
@@ -136,7 +136,7 @@ def test_input_of_bad_lines_only_is_an_error(
         "no",
         "JSON",
     ]
-    # Mended, it can be given again as it was.
+    # Once fixed, the same command works.
     (tmp_path / "in.jsonl").write_bytes(good_line(0))
     assert rzero(*command, "in.jsonl", "--on-error", "skip", "-o", "out.jsonl").status == 0
     assert not (tmp_path / "out.jsonl.rejects.jsonl").exists()
@@ -145,15 +145,15 @@ def test_input_of_bad_lines_only_is_an_error(
 def test_on_error_option_errors(tmp_path: Path, refused: Refused) -> None:
     (tmp_path / "in.jsonl").write_bytes(good_line(0))
     skip = "filter", "in.jsonl", "--on-error", "skip"
-    assert "needs --rejects FILE" in refused(*skip)
+    assert "requires -o FILE, or --rejects FILE" in refused(*skip)
     assert "must be stop or skip" in refused("filter", "in.jsonl", "--on-error", "go")
-    assert "goes with --on-error skip" in refused("filter", "in.jsonl", "--rejects", "r")
+    assert "requires --on-error skip" in refused("filter", "in.jsonl", "--rejects", "r")
     (tmp_path / "d").mkdir()
     (tmp_path / "link").symlink_to("in.jsonl")
-    beside = "out.jsonl.part", "out.jsonl.meta.json", "out.jsonl.part.json"
-    for name in ("in.jsonl", "out.jsonl", "-", "d/../in.jsonl", "link", *beside):
+    own = "out.jsonl.part", "out.jsonl.meta.json", "out.jsonl.part.json"
+    for name in ("in.jsonl", "out.jsonl", "-", "d/../in.jsonl", "link", *own):
         said = refused(*skip, "-o", "out.jsonl", "--rejects", name)
-        assert f"{name}: the bad lines need a file of their own" in said
+        assert f"{name}: bad lines need a separate file" in said
 
 
 def test_stats_counts_bad_lines_without_a_reject_file(tmp_path: Path, rzero: Rzero) -> None:
@@ -219,7 +219,7 @@ def test_train_solver_and_eval_skip_bad_lines(
         assert ended.status == 0, ended.stderr
         ended = rzero(*exam, "--data", f"{name}.jsonl", "-o", f"{name}.json", *more)
         assert ended.status == 0, ended.stderr
-    # The same prompts were answered in the same way, so the model was as sure of the answers.
+    # The same prompts got the same answers, so the scores are equal.
     logs = [(tmp_path / f"{n}-solver" / "log.jsonl").read_text() for n in ("clean", "mixed")]
     first, second = (json.loads(log.splitlines()[-1]) for log in logs)
     assert first["entropy"] == second["entropy"] > 0

@@ -112,7 +112,7 @@ def test_resumed_oracle_counts_questions_before_the_interruption(
 
 
 def knows(*boxes: str) -> Any:
-    """Answers q0 with the boxes in turn, one request or choice after the other; q1 with none."""
+    """Return a server that answers q0 with the boxes in turn, and q1 with none."""
 
     def answer(body: Body) -> Reply:
         if question(body) != "q0":
@@ -148,7 +148,7 @@ def test_oracle_server_gets_the_solver_prompt_greedily(rzero: Rzero, tmp_path: P
     origin = json.loads((tmp_path / "truth.jsonl.meta.json").read_text())
     assert origin["metrics"] == {"questions": 2, "known": 1, "asked": 2}
     assert origin["parents"][1]["path"] == f"strong at {server.url}"
-    assert "oracle_endpoint" not in origin["settings"], "where it is served changes nothing"
+    assert "oracle_endpoint" not in origin["settings"], "the address of the server is not recorded"
 
 
 def test_oracle_takes_the_majority_of_several_answers(rzero: Rzero) -> None:
@@ -159,7 +159,7 @@ def test_oracle_takes_the_majority_of_several_answers(rzero: Rzero) -> None:
         assert ended.status == 0, ended.stderr
         drawn = {body["temperature"] for body in server.requests}
     assert [record["reference"] for record in records(ended.stdout)] == ["0.5", None]
-    assert drawn == {1.0}, "greedy answers would be one answer"
+    assert drawn == {1.0}, "greedy answers would all be equal"
 
 
 def test_interrupted_oracle_server_run_resumes(rzero: Rzero, tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_interrupted_oracle_server_run_resumes(rzero: Rzero, tmp_path: Path) -> 
         assert not (tmp_path / "t.jsonl").exists()
         journal = (tmp_path / "t.jsonl.part").read_text().splitlines()
         broken, before = False, len(server.requests)
-        assert "t.jsonl.part" in rzero(*command).stderr, "not without --resume"
+        assert "t.jsonl.part" in rzero(*command).stderr, "requires --resume"
         ended = rzero(*command, "--batch-size", "1", "--resume")
         assert ended.status == 0, ended.stderr
         again = {question(body) for body in server.requests[before:]}
@@ -192,7 +192,7 @@ def test_interrupted_oracle_server_run_resumes(rzero: Rzero, tmp_path: Path) -> 
     assert "complete already" in rzero(*command, "--batch-size", "1", "--resume").stderr
 
 
-# ---------------------------------------------------------------- what is wrong
+# ---------------------------------------------------------------- errors
 
 ONE = "give exactly one source of true answers: --oracle-data, --oracle-endpoint, --world"
 
@@ -254,7 +254,7 @@ def test_oracle_keeps_earlier_references(rzero: Rzero, tmp_path: Path) -> None:
 
 
 def test_empty_reference_is_a_reference(rzero: Rzero, tmp_path: Path) -> None:
-    """For `rzero stats --oracle-data` as for `rzero oracle`."""
+    """Both for `rzero stats --oracle-data` and `rzero oracle`."""
     (tmp_path / "truth.jsonl").write_text(jsonl({"question": "q0", "reference": ""}))
     rows = jsonl({"question": "q0", "answer": "old", "reference": "old"})
     ended = rzero("oracle", "--oracle-data", "truth.jsonl", input=rows)

@@ -1,4 +1,4 @@
-"""The commands as a shell sees them: pipes, files, terminals, bounded memory."""
+"""The commands in a shell: pipes, files, terminals, bounded memory."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_filter_writes_each_line_before_reading_the_next(tmp_path: Path) -> None
 
 
 def test_filter_needs_constant_memory(tmp_path: Path) -> None:
-    # 96 MB of records under an address space that holds the interpreter and little more.
+    # 96 MB of records with an address space only slightly larger than the interpreter's.
     script = (
         'ulimit -v 260000; yes \'{"answer": "1", "p_hat": 0.5, "x": "'
         + "x" * 1000
@@ -151,7 +151,7 @@ def test_loop_runs_through_pipes(rzero: Rzero, tmp_path: Path, small_base: Path)
     for name, command in (
         ("labeled", "label questions.jsonl --m 4"),
         ("train", "filter labeled.jsonl --delta 0.25"),
-        # label, then score, is score with a Solver
+        # label and then score equals score with a Solver
         ("scored", "score labeled.jsonl"),
         ("both", "score questions.jsonl --m 4"),
         ("graded", "grade --truth labeled.jsonl"),

@@ -1,4 +1,4 @@
-"""Progress while a stage works: a bar on a terminal, lines elsewhere."""
+"""Progress of a running stage: a bar on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from rzero_cli.system.progress import Moment
 
 
 class Watched:
-    """A command whose standard error is a terminal; its standard output is a file."""
+    """A command with a terminal as standard error and a file as standard output."""
 
     def __init__(self, folder: Path, *command: str, columns: int = 60, **environment: str) -> None:
         ours, theirs = pty.openpty()
@@ -50,7 +50,7 @@ class Watched:
         while True:
             try:
                 self._received.extend(os.read(self.terminal, 65_536))
-            except OSError:  # the other end is closed, or ours
+            except OSError:  # either end is closed
                 return
 
     @property
@@ -59,7 +59,7 @@ class Watched:
 
     @property
     def frames(self) -> list[str]:
-        """What was drawn, without colours."""
+        """Return the frames shown, without colours."""
         bare = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", self.text)
         return [line for line in re.split(r"[\r\n]+", bare) if line]
 
@@ -81,7 +81,7 @@ RZERO = (sys.executable, "-m", "rzero_cli")
 
 @contextmanager
 def slow_label(folder: Path, questions: int = 12) -> Iterator[tuple[str, ...]]:
-    """The arguments of `label` that answer seven questions a second."""
+    """Return arguments of `label` that process seven questions per second."""
     pytest.importorskip("openai")
     names = [{"question": f"q{n}"} for n in range(questions)]
     (folder / "q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in names))
@@ -108,7 +108,9 @@ def test_bar_fits_sixty_columns_and_records_stay_clean(
     assert all(" ━" in frame for frame in drawn)
     assert any(re.search(r" [1-9]/12  [\d.]+/s  \d s left  p_hat 0\.5", f) for f in drawn), drawn
     assert " 12/12 " in drawn[-1]
-    assert watched.text.index("\x1b[?25l") < watched.text.index("\x1b[?25h")  # the cursor is back
+    assert watched.text.index("\x1b[?25l") < watched.text.index(
+        "\x1b[?25h"
+    )  # the cursor is restored
     end = lines_of(tmp_path / "log.jsonl")[-1]
     assert (end["done"], end["total"], end["status"], end["unreadable"]) == (12, 12, 0, 0)
     assert end["tokens_per_second"] == pytest.approx(40 * end["per_second"], rel=0.3)
@@ -117,7 +119,7 @@ def test_bar_fits_sixty_columns_and_records_stay_clean(
 @pytest.mark.parametrize("dumb", [False, True])
 def test_no_color_and_dumb_terminals_are_respected(tmp_path: Path, dumb: bool) -> None:
     terminal = {"TERM": "dumb"} if dumb else {"NO_COLOR": "1"}
-    with slow_label(tmp_path, 8) as label:  # what is done within a second has no bar at all
+    with slow_label(tmp_path, 8) as label:  # a stage that finishes within a second shows no bar
         watched = Watched(tmp_path, *RZERO, *label, **terminal)
         assert watched.end() == 0, watched.text
     assert not re.search(r"\x1b\[[0-9;]*m", watched.text)
@@ -164,7 +166,7 @@ def test_resumed_stage_continues_the_bar_of_a_killed_one(tmp_path: Path) -> None
         assert watched.end() == 0, watched.text
     _, start, end = lines_of(tmp_path / "log.jsonl")
     assert (start["done"], end["done"], end["status"]) == (done, 16, 0)
-    assert end["per_second"] < 15  # the server's two at a time; the others are not counted
+    assert end["per_second"] < 15  # the server answers two at a time; the others are not counted
     drawn = [int(n) for frame in watched.frames for n in re.findall(r" (\d+)/16 ", frame)]
     assert min(drawn) >= done
 
@@ -189,7 +191,7 @@ main()
 
 def test_progress_lines_without_a_terminal(tmp_path: Path) -> None:
     with slow_label(tmp_path) as label:
-        # They run side by side; the server has time for all.
+        # They run in parallel; the server can serve all.
         ways: list[tuple[tuple[str, ...], Any]] = [
             ((), subprocess.PIPE),
             (("--quiet",), subprocess.PIPE),

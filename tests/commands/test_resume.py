@@ -22,13 +22,13 @@ def _wait_for_records(path: Path, count: int, process: Forked) -> None:
     for _ in range(600):
         if path.exists() and len(recorded(path)) >= count:
             return
-        assert process.poll() is None, "it ended before it was interrupted"
+        assert process.poll() is None, "it finished before it was interrupted"
         time.sleep(0.05)
     raise AssertionError("it wrote nothing")
 
 
 def _group_is_gone(group: int) -> bool:
-    """Whether no process of a group is left, within a second."""
+    """Return True if no process of the group is left within a second."""
     for _ in range(20):
         try:
             os.killpg(group, 0)
@@ -41,7 +41,7 @@ def _group_is_gone(group: int) -> bool:
 def _interrupt(
     forks: ForkServer, folder: Path, command: list[str], number: signal.Signals
 ) -> int | None:
-    """Send a signal after five records of `-o out.jsonl`; returns the exit status."""
+    """Send a signal after five records of `-o out.jsonl` and return the exit status."""
     errors = folder / "errors"
     process = forks.start([*command, "-o", "out.jsonl"], cwd=folder, stderr=errors)
     _wait_for_records(folder / "out.jsonl.part", 5, process)
@@ -90,7 +90,7 @@ def test_interrupted_label_resumes_to_the_same_bytes(
 def test_resume_refuses_another_prompt_or_model(
     rzero: Rzero, forks: ForkServer, tmp_path: Path, tiny_model: Path
 ) -> None:
-    # The output lies in the model's folder, whose other files are the same model.
+    # The output is in the model's folder; new files there do not change the model.
     model = tmp_path / "model"
     shutil.copytree(tiny_model, model)
     (model / "in.jsonl").write_text(jsonl(*({"question": f"copy {k}"} for k in range(36))))
@@ -109,7 +109,7 @@ def test_resume_refuses_another_prompt_or_model(
     (model / "prompt.json").write_text(json.dumps(prompt))
     weights = model / "model.safetensors"
     own = weights.read_bytes()
-    weights.write_bytes(own[:-4] + bytes(4))  # as many, and without a record that would tell
+    weights.write_bytes(own[:-4] + bytes(4))  # the same size, and no record with its hash
     assert "other settings (models)" in resumed()
     weights.write_bytes(own)
     assert resumed() == ""
@@ -162,8 +162,8 @@ def test_resume_accepts_another_batch_size_and_says_so(rzero: Rzero, tmp_path: P
         asked = {question(body) for body in server.requests[before:]}
     first, *_ = ended.stderr.splitlines()
     assert first == (
-        "label: --batch-size differs from the interrupted run: the remaining records may be sampled "
-        "differently"
+        "label: --batch-size differs from the interrupted run: the remaining records may be "
+        "sampled differently"
     )
     assert "3" in asked
     assert not asked & {"0", "1", "2"}

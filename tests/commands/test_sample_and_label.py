@@ -28,7 +28,10 @@ def test_sample_writes_questions_and_counts_malformed_ones(
     assert bad
     assert all(list(row) == ["id", "question", "proposed_answer"] for row in good)
     assert all(row["id"] is None and "completion" in row for row in bad)
-    assert f"sample: {len(good)} questions from 60 completions, {len(bad)} malformed" in everything.stderr
+    assert (
+        f"sample: {len(good)} questions from 60 completions, {len(bad)} malformed"
+        in everything.stderr
+    )
     assert rzero(*draw, "-o", "out.jsonl").status == 0
     assert records(Ended(0, (tmp_path / "out.jsonl").read_text(), "")) == good
     metrics = json.loads((tmp_path / "out.jsonl.meta.json").read_text())["metrics"]

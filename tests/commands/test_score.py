@@ -28,7 +28,7 @@ def test_score_with_given_p_hat_needs_no_model(rzero: Rzero) -> None:
         assert records(ended) == [
             row | reward.as_keys() for row, reward in zip(rows, expected, strict=True)
         ]
-        # keys that were there stay where they were
+        # existing keys keep their places
         assert list(records(ended)[0])[:3] == ["x", "question", "p_hat"]
 
 

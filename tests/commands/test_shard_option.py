@@ -1,4 +1,4 @@
-"""`--shard I/N` of the commands: the parts together are the whole output."""
+"""`--shard I/N` of the commands: the parts together equal the whole output."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_shards_add_up_to_the_whole_output(rzero, labelled: Path, command: list[
 
 
 def test_score_shard_needs_batch(refused, labelled: Path) -> None:
-    assert "--shard needs --batch" in refused("score", str(labelled), "--shard", "0/2")
+    assert "--shard requires --batch" in refused("score", str(labelled), "--shard", "0/2")
 
 
 @pytest.mark.slow
@@ -58,7 +58,7 @@ def test_shards_of_sample_and_label(rzero, small_base: Path, labelled: Path) -> 
     other = [rzero("sample", "--challenger", small_base, *model, "-n", n) for n in ("21", "20")]
     questions = [[json.loads(line)["question"] for line in part.lines] for part in drawn]
     assert 10 < len(questions[0] + questions[1]) <= 41
-    # Parts of one size would draw alike if they had one seed.
+    # Parts of equal size would get equal samples if they shared a seed.
     assert questions[0] != questions[1]
     assert questions[0] != [json.loads(line)["question"] for line in other[0].lines]
     parts = [

@@ -1,4 +1,4 @@
-"""`rzero stats`: metrics worked out by hand, warnings of a collapse, tables, bad input."""
+"""`rzero stats`: metrics checked by hand, warnings of collapse, tables, bad input."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def test_stats_metrics_by_hand(rzero: Rzero) -> None:
             "distinct_questions": 3,
             "near_duplicates": 0.25,
             "compared": 4,
-            "self_bleu": pytest.approx(1 / 6),  # one pair of six is alike, the others share nothing
+            "self_bleu": pytest.approx(
+                1 / 6
+            ),  # one of six pairs is similar, the others share nothing
             "clusters": 3,
             "largest_cluster": 0.5,
             "sampled": 4,
@@ -49,9 +51,9 @@ def test_stats_metrics_by_hand(rzero: Rzero) -> None:
             "openings": [["how many apples", 0.5], ["what is the", 0.25], ["name a colour", 0.25]],
             "p_hat_mean": 0.5,
             "p_hat_histogram": [1, 0, 1, 0, 0, 0, 0, 1, 0, 1],
-            "kept": 0.5,  # both bounds
+            "kept": 0.5,  # both bounds are inclusive
             "labelled": 3,
-            "distinct_answers": 2,  # 1/2 and 0.5 are one
+            "distinct_answers": 2,  # 1/2 and 0.5 are equal
             "top_answer": 2 / 3,
             "top_10_answers": 1.0,
         }
@@ -110,13 +112,15 @@ def test_label_accuracy_from_references(rzero: Rzero) -> None:
     ]
     (found,) = figures(rzero("stats", "--json", input=jsonl(*rows)))
     assert found["with_reference"] == 5
-    assert found["label_accuracy"] == 1 / 4  # of the four labels there are
+    assert found["label_accuracy"] == 1 / 4  # of the four labels
     assert found["label_accuracy_kept"] == 1 / 2  # p_hat = 0.5 and 0.75
     assert found["solver_accuracy"] == (2 / 4 + 1 / 4 + 0 + 0 + 0) / 5
     for name in ("label_accuracy", "label_accuracy_kept", "solver_accuracy"):
         low, high = found[f"{name}_ci95"]
         assert 0 <= low < found[name] < high <= 1
-    assert found["label_accuracy_ci95"] == pytest.approx([0.0456, 0.6994], abs=1e-4)  # Wilson's
+    assert found["label_accuracy_ci95"] == pytest.approx(
+        [0.0456, 0.6994], abs=1e-4
+    )  # Wilson's interval
     none = figures(rzero("stats", "--json", input=jsonl(*rows[5:6])))[0]
     assert none["with_reference"] == 0
     assert "label_accuracy" not in none
@@ -149,7 +153,7 @@ def test_label_accuracy_of_two_files_side_by_side(rzero: Rzero, tmp_path: Path) 
 def test_stats_without_references_starts_no_worker(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Nor where every answer has a key; its start takes a second."""
+    """Answers with canonical keys need no worker either; starting one takes a second."""
     from rzero_cli.answers.equivalence import Equivalence
     from rzero_cli.cli import run
 
@@ -177,7 +181,7 @@ def test_missing_keys_give_no_metrics(rzero: Rzero) -> None:
 
 def test_unknown_question_key_is_reported(rzero: Rzero, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(jsonl({"prompt": "a", "answer": "1"}, {"prompt": "b"}))
-    assert rzero("stats", "a.jsonl").stderr == "", "labels alone are figures, too"
+    assert rzero("stats", "a.jsonl").stderr == "", "labels alone give metrics"
     told = "set --question-key; keys in the file: prompt, answer\n"
     ended = rzero("stats", "a.jsonl", "--question-key", "text")
     assert ended.stderr == f'stats: a.jsonl: no record has "text": {told}'
@@ -192,7 +196,7 @@ def asked(texts: Iterable[str], answers: Iterable[str]) -> str:
 
 
 def various(n: int, seed: int) -> str:
-    """Unlike questions, and answers of which the small ones are common."""
+    """Return different questions, with small answers more frequent than large ones."""
     rng = random.Random(seed)
     words = [f"word{k}" for k in range(500)]
     texts = [" ".join(rng.choices(words, k=8)) for _ in range(n)]
@@ -246,7 +250,7 @@ def test_collapse_is_warned_of(rzero: Rzero, tmp_path: Path) -> None:
 
 
 def test_diverse_files_give_no_warning(rzero: Rzero, tmp_path: Path) -> None:
-    """Whatever the sizes: of more there are more answers, of less a larger share is common."""
+    """More questions have more distinct answers; of fewer, the top answers are a larger part."""
     for number, n in enumerate((1000, 60, 4000, 250, 1000)):
         (tmp_path / f"{number}.jsonl").write_text(various(n, number))
     ended = rzero("stats", *(f"{number}.jsonl" for number in range(5)))

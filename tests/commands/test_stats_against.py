@@ -40,9 +40,7 @@ def test_planted_benchmark_question_is_found_among_real_ones(
     assert [hit["line"] for hit in hits] == [number + 1 for number in planted]
     assert [hit["question"] for hit in hits] == [asked[number] for number in planted]
     assert [(hit["records"], hit["lines"]) for hit in hits] == [(1, [6]), (2, [32, 33])]
-    assert ended.stderr == (
-        f"stats: train.jsonl: contains 2 of the 1,319 questions of {gsm8k}\n"
-    )
+    assert ended.stderr == (f"stats: train.jsonl: contains 2 of the 1,319 questions of {gsm8k}\n")
 
 
 def test_no_false_hit_between_real_benchmarks(rzero: Rzero, benchmarks: Path) -> None:
@@ -55,7 +53,7 @@ def test_no_false_hit_between_real_benchmarks(rzero: Rzero, benchmarks: Path) ->
     for name, count in (("amc23", 40), ("aime24", 30)):
         at = rows.index(f"benchmark questions: {name} {count}")
         assert rows[at + 1] == "found in it 0 (0.0%)"
-    # Their stock phrase about relatively prime integers is longer than an n-gram.
+    # Both use a stock phrase about relatively prime integers longer than an n-gram.
     both = rzero("stats", files["aime24"], "--question-key", "problem", "--against", files["amc23"])
     assert "contains" not in both.stderr
 
@@ -79,7 +77,7 @@ def test_stats_against_names_the_first_hits_and_their_lines(rzero: Rzero, tmp_pa
     assert ended.stderr.startswith(
         "stats: train.jsonl: contains 8 of the 8 questions of bench.jsonl\n"
     )
-    assert "occur" not in rzero("stats", "train.jsonl", "--against", "bench.jsonl", "-q").stderr
+    assert "contains" not in rzero("stats", "train.jsonl", "--against", "bench.jsonl", "-q").stderr
     figures = json.loads(rzero("stats", "train.jsonl", "--against", "bench.jsonl", "--json").stdout)
     hit = figures["benchmarks"][0]["hits"][0]
     assert (hit["id"], hit["records"], len(hit["lines"])) == ("q0", 21, MOST_LINES)
@@ -117,7 +115,7 @@ def test_stats_against_errors_are_one_line(
 
 
 def test_records_without_questions_are_not_reported_as_clean(rzero: Rzero, tmp_path: Path) -> None:
-    """Training data in another form must not pass for clean."""
+    """Training data in another format must not be reported as clean."""
     (tmp_path / "bench.jsonl").write_text('{"question": "what is 1 + 1"}\n')
     (tmp_path / "empty.jsonl").write_text("")
     (tmp_path / "chat.jsonl").write_text('{"messages": [{"content": "what is 1 + 1"}]}\n')
@@ -174,8 +172,7 @@ def test_bad_keys_that_the_search_does_not_need_are_ignored(rzero: Rzero, tmp_pa
     assert (found["with_reference"], found["label_accuracy"]) == (1, 1.0)
     said = "has the wrong type in 1 records: left out of the other metrics"
     assert ended.stderr.splitlines() == [
-        f'stats: train.jsonl: "{key}" {said}'
-        for key in ("answer", "reference", "p_hat", "answers")
+        f'stats: train.jsonl: "{key}" {said}' for key in ("answer", "reference", "p_hat", "answers")
     ]
     alone = rzero("stats", "train.jsonl")
     assert (alone.status, 'key "answer" must be a string' in alone.stderr) == (2, True)

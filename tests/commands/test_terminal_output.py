@@ -1,4 +1,4 @@
-"""The commands on a terminal with hostile names and records: what is shown is harmless."""
+"""The commands on a terminal with hostile names and records: the output is escaped."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_records_are_escaped_on_a_terminal_and_copied_in_a_pipe(rzero: Any, tmp_
     assert shown.is_harmless()
     assert json.loads(shown.text) == json.loads(raw)
     assert rzero("filter", "l.jsonl").stdout == raw
-    # And those that a stage writes itself.
+    # Records that a stage writes itself are also escaped.
     shown = OnTerminal(tmp_path, "score", "l.jsonl", "--quiet")
     assert shown.status == 0, shown.text
     assert shown.is_harmless()
@@ -52,7 +52,7 @@ def result(score: float, k: Any = 0) -> dict[str, Any]:
     }
 
 
-FOLDER = HOSTILE  # what no file's name can hold, "/" apart, is in none of it
+FOLDER = HOSTILE  # except for "/", it has no character that a file name cannot contain
 
 
 def test_stats_escapes_hostile_questions(tmp_path: Path) -> None:

@@ -29,12 +29,12 @@ def test_tiny_base_errors_come_before_anything_is_loaded(refused: Refused, tmp_p
     assert sorted(tmp_path.rglob("*")) == before
 
 
-# ---------------------------------------------------------------- one base, made twice
+# ---------------------------------------------------------------- one base, trained twice
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, small_base: Path) -> Path:
-    """`base` is a base that was made and kept before, by the same code."""
+    """A folder with `base`, trained and cached before by the same code."""
     folder = tmp_path_factory.mktemp("tiny_base")
     (folder / "base").symlink_to(small_base)
     (folder / "file").write_text("mine")
@@ -45,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, small_base: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def anew(folder: Path, forks: ForkServer) -> Ended:
-    """Another in `taken`: over what is there, with no folder to keep anything in."""
+    """A second base in `taken`, which replaces a folder, without a usable cache."""
     command = ["tiny-base", "-o", "taken", "--size", "small", "--no-cache", "--force"]
     command += ["--heldout-seed", "5"]
     environment = {"RZERO_CACHE": str(folder / "file" / "cache")}
@@ -117,7 +117,7 @@ def test_heldout_seed_changes_only_the_held_out_questions(folder: Path, anew: En
         "heldout.jsonl",
         "probe.jsonl",
         "rzero.json",
-    }  # and the record, which says so
+    }  # and the record, which has the seed
     assert json.loads(other["rzero.json"])["settings"]["heldout_seed"] == 5
 
 
@@ -129,7 +129,7 @@ def test_force_removes_the_old_folder(folder: Path, anew: Ended) -> None:
 
 @pytest.mark.slow
 def test_unwritable_cache_is_ignored(folder: Path, anew: Ended) -> None:
-    # Its folder is a file, which not even root can write into.
+    # The cache folder is a file, so not even root can write into it.
     assert (folder / "file").read_text() == "mine"
     assert "cache" not in anew.stderr
 
@@ -144,7 +144,7 @@ def test_interrupted_tiny_base_keeps_the_old_folder(tmp_path: Path, forks: ForkS
     command += ["--log-file", str(log)]
     running = forks.start(command, cwd=folder, stderr=errors)
     deadline = time.monotonic() + 120
-    while not log.exists():  # it begins
+    while not log.exists():  # it has started
         assert running.poll() is None, errors.read_text()
         assert time.monotonic() < deadline
         time.sleep(0.05)

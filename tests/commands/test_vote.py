@@ -52,7 +52,7 @@ def test_official_vote_ignores_empty_boxes(rzero: Rzero) -> None:
     (voted,) = records(rzero("vote", "--preset", "official", input=jsonl(row)))
     assert voted["p_hat"] == 2 / 4
     assert voted["answers"] == ["4", "4", "", None, "5"]
-    # its own output votes the same again
+    # voting on its own output gives the same result
     assert records(rzero("vote", "--preset", "official", input=jsonl(voted))) == [voted]
 
 
@@ -110,7 +110,7 @@ def test_interrupted_vote_resumes(rzero: Rzero, tmp_path: Path) -> None:
     again = rzero("vote", "bad.jsonl", "-o", "vote.jsonl", "--resume")
     assert again.status == 2  # the input has changed
     assert "inputs" in again.stderr
-    os.truncate(tmp_path / "vote.jsonl.part", 1000)  # torn in the middle of a line
+    os.truncate(tmp_path / "vote.jsonl.part", 1000)  # truncated in the middle of a line
     (tmp_path / "bad.jsonl").write_text(jsonl(*rows[:300]) + '{"answers": 3}\n')
     again = rzero("vote", "bad.jsonl", "-o", "vote.jsonl", "--resume")
     assert again.status == 2
@@ -157,12 +157,12 @@ def test_timed_out_comparison_is_reported_and_unequal(rzero: Rzero) -> None:
     assert "0 of 1 correct (0.0%), 1 comparisons timed out" in ended.stderr
     ended = rzero("vote", input=jsonl({"answers": [NEVER, "7", NEVER]}))
     (voted,) = records(ended)
-    # the same text is the same answer, whatever it means
+    # identical texts are equal answers without comparison
     assert voted["votes"] == {NEVER: 2, "7": 1}
     assert "1 comparisons timed out" in ended.stderr
 
 
-# In the process itself: of a child that pytest begins, the system counts pytest's own memory, too.
+# Measured in the process itself: for a child, the system includes pytest's own memory.
 PEAK = """
 import re, resource, sys
 from pathlib import Path
@@ -176,7 +176,7 @@ sys.exit(status)
 
 @pytest.mark.parametrize("command", ["vote", "grade"])
 def test_vote_and_grade_survive_hostile_answers(command: str, tmp_path: Path) -> None:
-    """No hang, no crash, no child left, bounded memory, and no code of theirs is run."""
+    """No hang, no crash, no child left, bounded memory, and no code from an answer is run."""
     answers = list(HOSTILE)
     path = DATA / "adversarial_answers.jsonl"
     if path.exists():
@@ -210,7 +210,7 @@ def test_vote_and_grade_survive_hostile_answers(command: str, tmp_path: Path) ->
         assert not any(row["correct"] for row in done[: len(answers)])
     assert not (tmp_path / "broken").exists()
     assert _marked(str(tmp_path)) == []
-    assert int((tmp_path / "peak").read_text()) < 1 << 20  # kB, of the largest of its processes
+    assert int((tmp_path / "peak").read_text()) < 1 << 20  # kB, of its largest process
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -245,7 +245,7 @@ def test_signal_ends_all_workers_and_keeps_finished_records(
 
 
 def _marked(mark: str) -> list[int]:
-    """Processes alive that were started with this mark in their environment, and their children."""
+    """Return live processes with this mark in their environment, and their children."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:

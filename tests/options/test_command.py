@@ -1,4 +1,4 @@
-"""Groups of options: what typer makes of them, and what records and --resume hold of them."""
+"""Option groups: their typer options, and their part in records and --resume."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Run = Callable[..., tuple[Call, Things]]
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Call a command `label` with these words; return what the function got."""
+    """Call a command `label` with these words and return the arguments it received."""
     monkeypatch.chdir(tmp_path)
     got: list[tuple[Call, Things]] = []
 
@@ -48,7 +48,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     app = typer.Typer()
     app.callback()(lambda: None)
     app.command("label")(label())
-    app.command("filter")(lambda: None)  # so that rzero.toml may name it
+    app.command("filter")(lambda: None)  # so that rzero.toml may set it
 
     def called(*words: str) -> tuple[Call, Things]:
         app(["label", *words], standalone_mode=False)
@@ -81,7 +81,7 @@ def test_marks_decide_what_is_recorded_and_compared(run: Run, tmp_path: Path) ->
     (tmp_path / "p.txt").write_text("think")
     call, _ = run("--prompt", "p.txt", "--memory", "2", "--where", "there")
     settings: dict[str, Any] = {
-        "files": [],  # as for all that may be repeated
+        "files": [],  # as for all repeatable options
         "m": 10,
         "sure": False,
         "stop": [],

@@ -21,11 +21,11 @@ def kept(rzero: Rzero, *options: str, **environment: str) -> list[str]:
 def test_flag_beats_environment_beats_file_beats_preset(rzero: Rzero, tmp_path: Path) -> None:
     assert kept(rzero) == list("34567")  # preset paper
     (tmp_path / "rzero.toml").write_text('preset = "official"\n')
-    assert kept(rzero) == list("345678")  # the preset that the file names
+    assert kept(rzero) == list("345678")  # the preset set in the file
     assert kept(rzero, RZERO_PRESET="paper") == list("34567")
     assert kept(rzero, "--preset", "official", RZERO_PRESET="paper") == list("345678")
     (tmp_path / "rzero.toml").write_text('preset = "official"\n[filter]\ndelta = 0.1\n')
-    assert kept(rzero) == list("456")  # the file over its preset's --low and --high
+    assert kept(rzero) == list("456")  # the file beats its preset's --low and --high
     assert kept(rzero, RZERO_PRESET="paper") == list("456")
     assert kept(rzero, "--preset", "official") == list("456")
     assert kept(rzero, "--delta", "0.2") == list("34567")
@@ -33,7 +33,7 @@ def test_flag_beats_environment_beats_file_beats_preset(rzero: Rzero, tmp_path: 
 
 
 def rewarded(rzero: Rzero, *options: str, **environment: str) -> float:
-    """The reward of p_hat = 1/2 in a batch of one: 1 - lambda_rep, for `paper`."""
+    """Return the reward of p_hat = 1/2 in a batch of one: 1 - lambda_rep for `paper`."""
     line = '{"question": "a", "p_hat": 0.5}'
     ended = rzero("score", *options, input=line, environment=environment)
     assert ended.status == 0, ended.stderr
@@ -57,7 +57,7 @@ def test_configuration_file_can_be_named(rzero: Rzero, tmp_path: Path) -> None:
     assert rewarded(rzero, "--config", "other.toml") == 0.75
     assert rewarded(rzero, RZERO_CONFIG="other.toml") == 0.75
     assert rewarded(rzero, "--config", "rzero.toml", RZERO_CONFIG="other.toml") == 0.5
-    # the preset may be named before or after it
+    # --preset may come before or after it
     for options in (("--preset", "official"), ("--config", "other.toml")):
         other = ("--config", "other.toml") if options[0] == "--preset" else ("--preset", "official")
         assert rewarded(rzero, *options, *other) == 0.25  # min(p, 1 - p) - 1/4

@@ -22,7 +22,7 @@ from rzero_cli.options.presets import (
 OFF = None
 MODELS = ["qwen3-4b", "qwen3-8b", "octothinker-3b", "octothinker-8b"]
 
-# docs and `--help` take these from nowhere else; the paper's table, row by row.
+# The paper's table, row by row; docs and `--help` get these values from the presets.
 BOTH: dict[tuple[str, str], Any] = {
     ("sample", "n"): 8000,
     ("challenge", "m"): 10,
@@ -59,7 +59,7 @@ BOTH: dict[tuple[str, str], Any] = {
     ("label", "top_k"): 40,
     ("label", "top_p"): 1.0,
     ("label", "max_tokens"): 4096,
-    # the Challenger's reward asks the Solver as `label` does
+    # the Challenger's reward samples the Solver as `label` does
     ("challenge", "solver_temperature"): 1.0,
     ("challenge", "solver_top_k"): 40,
     ("challenge", "solver_max_tokens"): 4096,

@@ -1,12 +1,12 @@
-"""Run `make demo` and check that it holds what the README promises.
+"""Run `make demo` and check that it keeps the README's promise.
 
     python tests/recipes/check_demo.py [SEED ...]
 
-After the last iteration the Solver is at least 15 points of mean@k above the base model, and the
-95 % intervals of the two are far apart. Seeds do not carry over between processors, and the loop
-does not rise from every base: it did from nine of the ten of the study (docs/evidence.md). So the
-next seed is tried where one falls short, three in all, each held to the same promise. A loop that
-teaches nothing passes none: with shuffled labels the study's Solvers gained 1.2 points.
+After the last iteration the Solver must be at least 15 points of mean@k above the base model, with
+95 % intervals far apart. Seeds do not carry over between processors, and the loop does not improve
+every base: it improved nine of the ten in the study (docs/evidence.md). So if a seed falls short,
+the next one is tried, up to three, each with the same requirement. A loop that teaches nothing
+fails on all: with shuffled labels the study's Solvers gained 1.2 points.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SEEDS = ("0", "1", "2")
 
 
 def check(summary: dict[str, list[dict[str, object]]]) -> str | None:
-    """Return why the promise is not kept, or None; raise AssertionError where a row lacks a key."""
+    """Return why the promise is not kept, or None; raise AssertionError if a row lacks a key."""
     rows = {str(row["model"]): row for row in summary["rows"]}
     assert list(rows) == ["base", "base-challenger", "iter-1", "iter-2", "iter-3"], list(rows)
     for row in summary["rows"][2:]:
@@ -48,7 +48,7 @@ def main(seeds: list[str]) -> int:
             print(f"seed {seed}: the promise of the README is kept")
             return 0
         print(f"seed {seed}: {short}", flush=True)
-    print(f"the loop did not rise with any of the seeds {', '.join(seeds)}")
+    print(f"the loop did not improve the base with any of the seeds {', '.join(seeds)}")
     return 1
 
 

@@ -1,4 +1,4 @@
-"""A user's folder, as `rzero init` makes it."""
+"""A user's folder, as written by `rzero init`."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def test_demo_resumes_after_ctrl_c_and_reports(folder: Path) -> None:
     iteration = folder / "runs" / "demo-small" / "iter-1"
     first = iteration / "questions.jsonl"
     deadline = time.monotonic() + 600
-    # Its recipe has ended when the next one has begun; make deletes what it is still busy with.
+    # Its recipe has finished once the next has started; make deletes the target of a running one.
     while not (iteration / "labeled.jsonl.part").exists():
         assert running.poll() is None, running.communicate()[1]
         assert time.monotonic() < deadline
@@ -42,7 +42,7 @@ def test_demo_resumes_after_ctrl_c_and_reports(folder: Path) -> None:
 
     done = make(folder, *arguments)
     assert done.returncode == 0, done.stderr
-    assert first.stat().st_mtime_ns == made_first, "what was there is not made again"
+    assert first.stat().st_mtime_ns == made_first, "an existing file is not remade"
     run = folder / "runs" / "demo-small"
     assert {"summary.json", "summary.txt", "summary.png", "report.html", "stats.txt"} <= {
         path.name for path in run.iterdir()
@@ -60,11 +60,11 @@ def test_demo_resumes_after_ctrl_c_and_reports(folder: Path) -> None:
     page = (run / "report.html").read_text()
     assert "<svg" in page
     assert "1 done of 1 planned" in page
-    assert 'class="remarks"' not in page, "a whole run lacks nothing"
+    assert 'class="remarks"' not in page, "a complete run has no remarks"
 
     again = make(folder, *arguments)
     assert again.returncode == 0
-    assert "train-solver" not in again.stdout, "nothing is left to do"
+    assert "train-solver" not in again.stdout, "the run is finished"
 
 
 @pytest.mark.slow
@@ -93,7 +93,7 @@ def test_difficulty_table_matches_its_evaluations(folder: Path) -> None:
     flags = "ORACLE_FLAGS=--world --limit 60"
     done = make(folder, "difficulty", "RUN=demo-small", flags, *tiny)
     assert done.returncode == 0, done.stderr
-    assert "train-solver" not in done.stdout, "the run itself is as it was"
+    assert "train-solver" not in done.stdout, "the run itself is unchanged"
     sample = [json.loads(line) for line in (run / "difficulty/iter-1.jsonl").open()]
     assert len(sample) == 60
     true = sum(record["answer"] == record["reference"] for record in sample)

@@ -50,7 +50,7 @@ def test_baseline_never_trains_a_challenger(folder: Path) -> None:
     assert len(samples) == 2
     assert all("--challenger org/base" in line for line in samples)
     seeds = {line.split("--seed ")[1].split()[0] for line in samples}
-    assert len(seeds) == 2, "else both iterations would ask the same questions"
+    assert len(seeds) == 2, "else both iterations would sample the same questions"
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_ablation_changes_one_option_of_one_stage(
     variable = {"challenge": "CHALLENGE", "filter": "FILTER", "train-solver": "SOLVER"}[stage]
     flags = f"{variable}_FLAGS=--quiet"
     more = make(folder, "-n", target, "MODEL=org/base", "ITERATIONS=2", "TRUTH=1", flags).stdout
-    assert more.count(option) == 2, "a flag of the user's does not undo the ablation"
+    assert more.count(option) == 2, "a user's flag does not undo the ablation"
     assert more.count(f"--quiet {option}") == 2
     assert option not in full
 
@@ -95,7 +95,7 @@ def test_chains_share_the_base_models_evaluation(folder: Path) -> None:
 
 
 def test_file_that_was_removed_is_made_again(folder: Path) -> None:
-    """And all that comes after it, though only the evaluation is asked for."""
+    """All files after it are also remade, though only the evaluation is requested."""
     given = ("MODEL=org/base", "ITERATIONS=1", "RUN=torn")
     iteration = folder / "runs/torn/iter-1"
     for number, name in enumerate(("challenger/rzero.json", "questions.jsonl", "labeled.jsonl")):
@@ -128,7 +128,7 @@ def test_report_knows_every_chain(folder: Path) -> None:
 
 
 def test_run_may_have_the_name_of_a_chain(folder: Path) -> None:
-    """What a chain does differently is for its folder below the run's, not for the run."""
+    """A chain's settings apply only to its folder inside the run, not to a run of the same name."""
     usual = make(folder, "-n", "run", "MODEL=org/base", "ITERATIONS=2", "RUN=mine").stdout
     for name in ("one-model", "true-labels", "no-filter"):
         plan = make(folder, "-n", "run", "MODEL=org/base", "ITERATIONS=2", f"RUN={name}").stdout
@@ -137,7 +137,7 @@ def test_run_may_have_the_name_of_a_chain(folder: Path) -> None:
 
 @pytest.mark.parametrize("target", [["true-labels"], ["true-labels", "loop"]])
 def test_true_labels_need_an_oracle_before_any_stage(folder: Path, target: list[str]) -> None:
-    done = make(folder, *target, "MODEL=org/base", "RUN=asked", "RZERO=echo")
+    done = make(folder, *target, "MODEL=org/base", "RUN=labels", "RZERO=echo")
     assert done.returncode == 2
     assert "ORACLE_FLAGS is not set" in done.stderr
     assert "challenge" not in done.stdout
@@ -172,7 +172,7 @@ def test_difficulty_needs_an_oracle_before_any_stage(folder: Path) -> None:
 
 
 def test_run_refuses_a_second_model(folder: Path) -> None:
-    """Under one name, the artefacts of two models would be taken for those of one."""
+    """Otherwise artefacts of two models would be mixed under one name."""
     first = make(folder, "needs-model", "RUN=mixed", "MODEL=org/one")
     assert first.returncode == 0, first.stderr
     assert make(folder, "needs-model", "RUN=mixed", "MODEL=org/one").returncode == 0
@@ -182,7 +182,7 @@ def test_run_refuses_a_second_model(folder: Path) -> None:
 
 
 def test_makefile_does_not_override_rzero_toml(folder: Path) -> None:
-    """The Makefile names no preset unless asked to, so that rzero.toml is not overruled."""
+    """Without PRESET the Makefile passes no --preset, so rzero.toml applies."""
     assert "--preset" not in make(folder, "-n", "run", "MODEL=org/base").stdout
     asked = make(folder, "-n", "run", "MODEL=org/base", "PRESET=official").stdout
     assert asked.count("--preset official") == len(commands(asked)) - 1  # all but report

@@ -1,4 +1,4 @@
-"""The loop's Makefile with guards: when it stops, and what it says to ship."""
+"""The loop's Makefile with guards: early stopping, and the Solver to ship."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PROBE = ("GUARD=probe", "PROBE=probe.jsonl")
 
 @pytest.fixture
 def stubbed(folder: Path, tmp_path: Path) -> Path:
-    """A folder with the Makefile, a probe, and a plan of what a stub for rzero leaves."""
+    """A folder with the Makefile, a probe, and a stub for rzero that follows a plan."""
     shutil.copy(folder / "Makefile", tmp_path)
     (tmp_path / "probe.jsonl").write_text("{}\n")
     (tmp_path / "heldout.jsonl").write_text("{}\n")
@@ -25,7 +25,7 @@ def stubbed(folder: Path, tmp_path: Path) -> Path:
 
 
 def guarded(folder: Path, *arguments: str, **plan: list[int]) -> tuple[str, list[str]]:
-    """What `make run` of three iterations says, and the commands that it ran."""
+    """Return the output of `make run` with three iterations, and the commands it ran."""
     if plan:
         (folder / "plan.json").write_text(json.dumps({"different": [100] * 3} | plan))
     (folder / "commands.log").write_text("")
@@ -57,7 +57,7 @@ def test_loop_stops_when_the_probe_falls_and_names_the_solver_to_ship(stubbed: P
 
 
 def test_only_the_loop_itself_is_guarded(stubbed: Path) -> None:
-    """A chain beside it goes on; nothing is made twice by the two makes."""
+    """A parallel chain continues, and the two makes do not run a stage twice."""
     (stubbed / "plan.json").write_text(json.dumps({"different": [100, 10, 100]}))
     given = ("MODEL=org/base", "HELDOUT=heldout.jsonl", "RUN=x", STUB)
     done = make(stubbed, "-j2", "loop", "no-filter", "GUARD=diversity", *given)
@@ -77,16 +77,16 @@ def test_loop_stops_on_collapse_and_continues_without_the_guard(stubbed: Path) -
     )
     assert line.endswith("; ship runs/x/iter-1/solver")
     assert iterations(stubbed) == ["iter-1", "iter-2"]
-    assert not list(stubbed.rglob("probe.json")), "nobody asked for a probe"
+    assert not list(stubbed.rglob("probe.json")), "no probe was requested"
 
     again, ran = guarded(stubbed, "GUARD=diversity")
     assert again.splitlines()[-1] == line
     done = [command.split()[0] for command in ran]
-    assert done == ["guard", "guard", "report", "stats", "guard"], "nothing else is done again"
+    assert done == ["guard", "guard", "report", "stats", "guard"], "no stage is repeated"
     shown = make(stubbed, "-n", "run", "MODEL=org/base", "RUN=x", STUB, "GUARD=diversity")
     assert "challenge" not in shown.stdout
 
-    # With a wider margin it goes on from there; what was trained stays.
+    # With a wider margin it continues from there; existing checkpoints are kept.
     said, ran = guarded(stubbed, "GUARD=diversity", "GUARD_FLAGS=--least-share 0.3")
     assert said.splitlines()[-1] == (
         "no guard tripped after iteration 3; ship runs/x/iter-3/solver"

@@ -13,7 +13,7 @@ import pytest
 
 
 def slurm(folder: Path, script: str, *arguments: object, **variables: str) -> None:
-    """Run a script as Slurm would: with its variables, and with `PATH` to rzero."""
+    """Run a script as Slurm would, with its variables and rzero in PATH."""
     path = os.pathsep.join((str(folder), str(Path(sys.executable).parent), os.environ["PATH"]))
     subprocess.run(
         ["bash", str(folder / "slurm" / script), *map(str, arguments)],
@@ -25,7 +25,7 @@ def slurm(folder: Path, script: str, *arguments: object, **variables: str) -> No
 
 
 def stub(folder: Path, name: str, text: str) -> None:
-    """A program of a cluster that is not here."""
+    """Write a stand-in for a program of the cluster."""
     (folder / name).write_text(f"#!/bin/bash\n{text}\n")
     (folder / name).chmod(0o755)
 
@@ -49,7 +49,7 @@ def test_job_array_shards_add_up_to_the_whole(folder: Path, tiny_model: Path) ->
         "tiny",
     )
     slurm(folder, "array.sbatch", *label, SLURM_ARRAY_TASK_ID="0", SLURM_ARRAY_TASK_COUNT="2")
-    # submitted again by itself, as after a failure
+    # submitted again alone, as after a failure
     alone = {"SLURM_ARRAY_TASK_COUNT": "1", "PARTS": "2"}
     slurm(folder, "array.sbatch", *label, SLURM_ARRAY_TASK_ID="1", **alone)
     parts = sorted(folder.glob("labeled.*.jsonl"))
@@ -71,7 +71,7 @@ def test_training_on_several_nodes_starts_once_per_node(folder: Path) -> None:
 
 
 def test_served_solver_is_announced_while_it_answers(folder: Path) -> None:
-    """The server is a stand-in that answers at /health, and ends when it is told to."""
+    """The server is a stand-in that answers at /health and ends on a signal."""
     stub(folder, "vllm", 'mkdir -p up && touch up/health && exec python -m http.server "$4" -d up')
     stub(folder, "hostname", "echo 127.0.0.1")
     url = folder / "solver.url"

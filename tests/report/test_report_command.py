@@ -204,7 +204,7 @@ def test_label_accuracy_of_zero_is_drawn(tmp_path: Path) -> None:
         (["a", "-o", "summary"], "-o summary: unknown ending"),
         (["a", "-o", "nowhere/summary.json"], "-o nowhere/summary.json: no such folder"),
         (["a", "b", "-o", "s.png"], "several runs can only be written as .json or .txt"),
-        (["a", "b", "-o", "s.json", "-o", "s.html"], "several runs can be written as .json and"),
+        (["a", "b", "-o", "s.json", "-o", "s.html"], "-o s.html: several runs can only be"),
         (["a", "c"], "iterations"),
         (["d"], "origin"),
         (["e", "e"], "score"),

@@ -1,4 +1,4 @@
-"""The server that forks commands: what it begins is what a fresh interpreter would be."""
+"""The server that forks commands: a fork behaves like a fresh interpreter."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from helpers.forkserver import Forked, ForkServer
 
-pytestmark = pytest.mark.slow  # the start of the server
+pytestmark = pytest.mark.slow  # the start-up of the server
 
 LABELED = b'{"question": "1 + 1", "answer": "2", "p_hat": 0.5, "answers": ["2", "3"]}\n'
 
@@ -28,8 +28,8 @@ LABELED = b'{"question": "1 + 1", "answer": "2", "p_hat": 0.5, "answers": ["2", 
         (["filter", "missing.jsonl"], b""),
         (["nonsense"], b""),
         (["filter", "--help"], b""),
-        (["--debug", "filter", "missing.jsonl"], b""),  # an exception that nobody catches
-        (["env", "--json"], b""),  # what it finds in its environment
+        (["--debug", "filter", "missing.jsonl"], b""),  # an uncaught exception
+        (["env", "--json"], b""),  # its environment
         (["label", "--solver", "missing", "--temperature", "-1"], LABELED),
     ],
     ids=lambda value: "-".join(value)[:20] if isinstance(value, list) else "",
@@ -49,14 +49,14 @@ def test_a_fork_ends_as_a_fresh_process_does(
             end = forks.run(arguments, cwd=folder, env=env, input=given)
         record = folder / "out.jsonl.meta.json"
         command = json.loads(record.read_text())["command"] if record.exists() else None
-        # A traceback differs in its first lines, which are the interpreter's or the server's.
+        # The first lines of a traceback differ: they belong to the interpreter or the server.
         said = end[2].splitlines()[-1:] if b"Traceback" in end[2] else end[2]
         ends.append((*end[:2], said, command))
     assert ends[0] == ends[1]
 
 
-def begun(forks: ForkServer, folder: Path) -> tuple[Forked, int]:
-    """A command that waits for more input after its first record, and the end of its pipe."""
+def started(forks: ForkServer, folder: Path) -> tuple[Forked, int]:
+    """Start a command that waits for input after its first record; return it and its pipe."""
     reading, writing = os.pipe()
     command = forks.start(
         ["vote", "-o", "out.jsonl"], cwd=folder, stdin=reading, stderr=folder / "stderr"
@@ -78,7 +78,7 @@ def begun(forks: ForkServer, folder: Path) -> tuple[Forked, int]:
 def test_a_fork_gets_its_signals(
     forks: ForkServer, tmp_path: Path, number: signal.Signals | None, status: int
 ) -> None:
-    command, writing = begun(forks, tmp_path)
+    command, writing = started(forks, tmp_path)
     with pytest.raises(subprocess.TimeoutExpired):
         command.wait(timeout=0)
     if number is None:
@@ -91,7 +91,7 @@ def test_a_fork_gets_its_signals(
         os.close(writing)
         assert not (tmp_path / "out.jsonl").exists()
     assert "Traceback" not in (tmp_path / "stderr").read_text()
-    command.send_signal(signal.SIGKILL)  # it is gone, and so is nobody
+    command.send_signal(signal.SIGKILL)  # the process no longer exists
 
 
 def test_several_run_at_once_and_a_reader_who_leaves_is_no_error(

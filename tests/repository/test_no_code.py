@@ -12,7 +12,7 @@ import rzero_cli
 
 SOURCE = Path(rzero_cli.__file__).parent
 
-# Modules that run code, or read objects that can.
+# Modules that run code, or unpickle objects that can.
 MODULES = {
     "pickle",
     "cPickle",
@@ -25,7 +25,7 @@ MODULES = {
     "codeop",
 }
 MODULES |= {"pty", "commands", "ptyprocess", "pexpect", "timeit", "runpy", "multiprocessing"}
-# Calls by their last name, and by their whole name.
+# Calls by their last name, and by their full name.
 NAMES = {"eval", "exec", "execfile", "compile", "__import__", "sympify", "parse_expr", "lambdify"}
 WHOLE = {
     *("os.system", "os.popen", "os.startfile", "yaml.load", "yaml.unsafe_load", "yaml.full_load"),
@@ -34,7 +34,7 @@ WHOLE = {
     *("ctypes.CDLL", "builtins.eval", "builtins.exec"),
 }
 OS = ("os.exec", "os.spawn", "os.posix_spawn")
-# Options that let others' code run.
+# Options that allow foreign code to run.
 TRUE_IS_WRONG = {
     "shell",
     "trust_remote_code",
@@ -48,12 +48,12 @@ ALLOWED = {
     ("cli.py", "import_module"): "of the commands listed in COMMANDS, by no other name",
     ("__init__.py", "import_module"): "of the API's names, from a table in the same file",
     ("system/processes.py", "ctypes.CDLL"): "of the C library, for prctl",
-    ("system/pool.py", "multiprocessing"): "pickles go between processes that we forked, by a pipe "
-    "of their own; the texts in them stay texts",
+    ("system/pool.py", "multiprocessing"): "pickles pass only between processes forked here, by a "
+    "private pipe; the texts in them stay texts",
     ("system/pool.py", "multiprocessing.connection"): "for the type of that pipe",
-    ("engines/vllm.py", "multiprocessing"): "begins Python's own tracker early",
-    ("engines/transformers.py", "trust_remote_code=own_code"): "false unless vLLM is told so by "
-    "name, --engine-arg trust_remote_code=true",
+    ("engines/vllm.py", "multiprocessing"): "starts Python's own tracker early",
+    ("engines/transformers.py", "trust_remote_code=own_code"): "false unless vLLM gets it "
+    "by --engine-arg trust_remote_code=true",
 }
 
 
@@ -66,7 +66,7 @@ def findings(tree: ast.AST) -> Iterator[str]:
             yield from (alias.name for alias in node.names if alias.name in NAMES)
         elif isinstance(node, ast.Call):
             whole = ast.unparse(node.func)
-            # `re.compile` makes a pattern, and `model.eval()` says that no training is to come.
+            # `re.compile` builds a pattern, and `model.eval()` sets evaluation mode.
             own = whole in ("re.compile",) or (whole.endswith(".eval") and not node.args)
             if not own and (whole.rpartition(".")[2] in NAMES or whole in WHOLE):
                 yield whole
@@ -78,7 +78,7 @@ def findings(tree: ast.AST) -> Iterator[str]:
                 if wrong or (keyword.arg in FALSE_IS_WRONG and value is not True):
                     yield f"{keyword.arg}={ast.unparse(keyword.value)}"
         elif isinstance(node, ast.Name) and node.id in ("eval", "exec", "__import__"):
-            yield node.id  # also where it is handed on
+            yield node.id  # also if it is passed on
 
 
 def found_in(path: Path) -> set[tuple[str, str]]:
@@ -91,7 +91,7 @@ def test_source_neither_evaluates_unpickles_nor_starts_a_shell() -> None:
     assert len(paths) > 80
     found = set().union(*map(found_in, paths))
     assert found - ALLOWED.keys() == set()
-    assert ALLOWED.keys() - found == set()  # a reason without its place is out of date
+    assert ALLOWED.keys() - found == set()  # a reason without its place is outdated
 
 
 def test_search_for_code_execution_finds_every_kind() -> None:

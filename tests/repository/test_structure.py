@@ -1,4 +1,4 @@
-"""The structure of the package: which folder may import which, file sizes, folders' docstrings."""
+"""The structure of the package: imports between folders, file sizes, folder docstrings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "src" / "rzero_cli"
 
-# Folder or root module -> what it may import. Whatever stands above imports what stands below.
+# Folder or root module -> the folders it may import; those above import those below.
 _FILES = {"answers", "data", "system"}
 ARROWS: dict[str, set[str]] = {
     "__main__": {"cli"},
@@ -44,8 +44,8 @@ def _room(path: Path) -> str:
 
 
 def _imported(path: Path) -> Iterator[str]:
-    """Every module of ours that a file names: imports at any depth, and text such as importlib and
-    `python -m` take."""
+    """Yield every rzero module that a file names: in imports at any depth, and in strings for
+    importlib and `python -m`."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: relative import"
@@ -64,12 +64,12 @@ def test_every_folder_and_root_module_has_its_arrows() -> None:
     assert {_room(path) for path in MODULES} == set(ARROWS)
 
 
-def test_arrows_have_no_circle() -> None:
+def test_arrows_have_no_cycle() -> None:
     above: set[str] = set()
     left = dict(ARROWS)
     while left:
         free = {room for room, below in left.items() if not below & left.keys()}
-        assert free, f"a circle among {sorted(left)}"
+        assert free, f"a cycle among {sorted(left)}"
         left = {room: below for room, below in left.items() if room not in free}
         above |= free
 
@@ -81,7 +81,7 @@ def test_a_module_imports_only_what_its_folder_may(path: Path) -> None:
     assert found <= ARROWS[room], f"{room} must not import {sorted(found - ARROWS[room])}"
 
 
-def test_every_folder_says_what_may_live_there() -> None:
+def test_every_folder_docstring_states_its_contents() -> None:
     for folder in {path.parent for path in MODULES} - {PACKAGE}:
         text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text("utf-8")))
         assert text and len(text.splitlines()) >= 3, f"{folder}/__init__.py: no docstring"
