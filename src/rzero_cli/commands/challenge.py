@@ -97,8 +97,13 @@ def challenge(
     trained = check_model("--challenger", challenger.challenger, shape_only=training.dry_run)
     choice = choose_engine(call, engine)
     plan = plan_of(grpo, rollout.max_tokens, processes_of(hardware))
-    if plan.processes > 1:
-        choice = replace(choice, name=_engine_of_each(choice.name))
+    if plan.processes > 1 and choice.name == "vllm":
+        raise UsageError(
+            "--engine vllm works with one process only, since every process would start it on the "
+            "first GPU; serve the Solver (vllm serve MODEL) and give --solver-endpoint URL"
+        )
+    if plan.processes > 1 and choice.name == "auto":
+        choice = replace(choice, name="transformers")
     frozen_model = choice.check("--solver", solver.solver, shape_only=training.dry_run)
     rule.check()
     rules = reading.rules()
@@ -134,13 +139,3 @@ def challenge(
             frozen, require_boxed=boxed.require_boxed, seed=seeded.seed, **vars(rule)
         )
         run_training(options, [{"prompt": asked}], reward, rollouts, parents=parents)
-
-
-def _engine_of_each(name: str) -> str:
-    """Return the Solver's engine if every rank opens its own. Raises UsageError for vLLM."""
-    if name == "vllm":
-        raise UsageError(
-            "--engine vllm works with one process only, since every process would start it on the "
-            "first GPU; serve the Solver (vllm serve MODEL) and give --solver-endpoint URL"
-        )
-    return "transformers" if name == "auto" else name

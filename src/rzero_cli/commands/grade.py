@@ -89,7 +89,7 @@ def grade(
         progress(call, lambda: given.at_most(part), look, unit="answers", out=out),
     ):
 
-        def inputs() -> Iterator[tuple[tuple[int, Line], tuple[str | None, bool, str]]]:
+        def inputs() -> Iterator[tuple[tuple[int, Line], Job]]:
             for number, line in enumerate(lines):
                 if number in out.done:
                     continue
@@ -102,11 +102,10 @@ def grade(
                 yield (number, line), (answer, raw, line.text(reference_key))
 
         results = in_order(partial(open_grader, rules), inputs(), workers=pool.workers)
-        for (number, line), verdict in results:
-            graded_keys = {"extracted": verdict.extracted, "correct": verdict.correct}
-            out.write(number, line.record | graded_keys)
-            count, right = count + 1, right + verdict.correct
-            timeouts += verdict.timeouts
+        for (number, line), (extracted, correct, timed_out) in results:
+            out.write(number, line.record | {"extracted": extracted, "correct": correct})
+            count, right = count + 1, right + correct
+            timeouts += timed_out
     call.say(
         f"{right} of {count} correct ({right / max(1, count):.1%}), "
         f"{timeouts} comparisons timed out"
@@ -125,27 +124,24 @@ def _metrics(lines: Iterable[Line]) -> dict[str, int]:
     return {"graded": len(verdicts), "correct": sum(verdicts)}
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """A graded answer."""
-
-    extracted: str | None
-    correct: bool
-    timeouts: int
+Job = tuple[str | None, bool, str]
+"""An answer, True if it is a raw completion, and its reference."""
+Result = tuple[str | None, bool, int]
+"""The extracted answer, True if it is correct, and the number of comparisons that timed out."""
 
 
 @contextmanager
-def open_grader(rules: Rules) -> Iterator[Callable[[tuple[str | None, bool, str]], Verdict]]:
-    """Open a grader: a function of (text, is a raw completion, reference)."""
+def open_grader(rules: Rules) -> Iterator[Callable[[Job], Result]]:
+    """Open a worker's function, which grades one answer."""
     with Equivalence(conventions=rules.conventions) as equivalence:
 
-        def work(argument: tuple[str | None, bool, str]) -> Verdict:
-            text, raw, reference = argument
+        def work(job: Job) -> Result:
+            text, raw, reference = job
             answer = rules.read(text or "") if raw else text
             if not answer or answer.isspace():
-                return Verdict(None, False, 0)
+                return None, False, 0
             before = equivalence.timeouts
             correct = equivalence.equal(answer, reference)
-            return Verdict(answer, correct, equivalence.timeouts - before)
+            return answer, correct, equivalence.timeouts - before
 
         yield work

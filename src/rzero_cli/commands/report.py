@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -182,10 +183,6 @@ def _as_text(table: Table) -> str:
     return stream.getvalue()
 
 
-def _interval(row: dict[str, Any]) -> str:
-    return "-" if row["ci95"] is None else "{}-{}".format(*map(percent, row["ci95"]))
-
-
 def _columns(summary: dict[str, Any]) -> dict[str, list[str]]:
     """Return the table of one run, by column."""
     rows = summary["rows"]
@@ -194,20 +191,20 @@ def _columns(summary: dict[str, Any]) -> dict[str, list[str]]:
     sampled = k and all(row["score"] == row["mean_at_k"] for row in rows)
     named = f"mean@{k} %" if sampled else "score %"
 
-    def plain(name: str) -> list[str]:
-        return ["-" if row[name] is None else str(row[name]) for row in rows]
+    def column(name: str, form: Callable[[Any], str] = str) -> list[str]:
+        return ["-" if row[name] is None else form(row[name]) for row in rows]
 
     return {
-        "model": [row["model"] for row in rows],
-        named: [percent(row["score"]) for row in rows],
-        "95 % interval": [_interval(row) for row in rows],
-        "greedy %": [percent(row["greedy"]) for row in rows],
-        f"maj@{k or 'k'} %": [percent(row["maj_at_k"]) for row in rows],
-        "true labels %": [percent(row["label_accuracy"]) for row in rows],
-        "p_hat": ["-" if r["p_hat_mean"] is None else f"{r['p_hat_mean']:.2f}" for r in rows],
-        "questions": plain("questions"),
-        "kept": plain("kept"),
-        "seconds": ["-" if row["seconds"] is None else f"{row['seconds']:.0f}" for row in rows],
+        "model": column("model"),
+        named: column("score", percent),
+        "95 % interval": column("ci95", lambda ci95: "-".join(map(percent, ci95))),
+        "greedy %": column("greedy", percent),
+        f"maj@{k or 'k'} %": column("maj_at_k", percent),
+        "true labels %": column("label_accuracy", percent),
+        "p_hat": column("p_hat_mean", "{:.2f}".format),
+        "questions": column("questions"),
+        "kept": column("kept"),
+        "seconds": column("seconds", "{:.0f}".format),
     }
 
 

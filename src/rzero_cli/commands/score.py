@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
@@ -109,7 +109,8 @@ def score(
 
         total = given.at_most if part == WHOLE else None
         enter(progress(call, total, look, unit="questions", out=out))
-        for number, lines in part.of(enumerate(_batches(lines_in, batch))):
+        batches = iter(lambda: list(islice(lines_in, batch)), [])
+        for number, lines in part.of(enumerate(batches)):
             first = done
             earlier = [out.done.get(first + i) or out.kept(first + i) for i in range(len(lines))]
             if all(isinstance(value, dict) for value in earlier):  # already rewarded
@@ -196,12 +197,6 @@ def _as_it_was(value: Any, line: Line, question_key: str) -> dict[str, Any]:
     if isinstance(added, dict) and added and question == line.record[question_key]:
         return line.record | added
     return line.record  # answers without a vote: the Solver continues them
-
-
-def _batches(lines: Iterable[Line], size: int | None) -> Iterator[list[Line]]:
-    source = iter(lines)
-    while batch := list(islice(source, size)):
-        yield batch
 
 
 def _metrics(lines: Iterator[Line]) -> dict[str, float]:

@@ -156,52 +156,52 @@ def stats(
         if not as_json:
             text = _table(figures, how["band"], terminal=terminal) + _found(figures)
             stdout.write(text.encode())
-    messages = (
-        _graded(figures, oracle_data if references else None, how["equivalence"].timeouts),
-        *(
-            _not_looked_at(figure, overlap, question_key)
-            for figure, overlap in zip(figures, overlaps, strict=True)
-            if overlap
-        ),
-        _found_in(figures),
-        _no_questions(figures, keys, question_key, "question_key" in call.chosen),
-        _fallen(figures),
-    )
-    for message in chain.from_iterable(messages):
+    if timeouts := how["equivalence"].timeouts:
+        call.say(f"{timeouts} comparisons timed out")
+    if references and not any(figure.get("with_reference") for figure in figures):
+        call.say(f"{oracle_data} has no true answer to any of these questions")
+    for message in _messages(figures, overlaps, keys, question_key, "question_key" in call.chosen):
         call.say(message)
 
 
-def _graded(figures: list[Figures], oracle: str | None, timeouts: int) -> Iterator[str]:
-    """Report problems with the comparisons with true answers."""
-    if timeouts:
-        yield f"{timeouts} comparisons timed out"
-    if oracle and not any(figure.get("with_reference") for figure in figures):
-        yield f"{oracle} has no true answer to any of these questions"
+def _messages(
+    figures: list[Figures],
+    overlaps: list[Overlap | None],
+    keys: list[list[str]],
+    question_key: str,
+    chosen: bool,
+) -> Iterator[str]:
+    """Report skipped records, benchmark questions found, missing questions and falling diversity.
 
-
-def _found_in(figures: list[Figures]) -> Iterator[str]:
-    """Report how many benchmark questions each file contains."""
+    Args:
+        overlaps: by file, the benchmark questions found in it.
+        keys: by file, the keys of its first record.
+        chosen: the user set `question_key`.
+    """
+    for figure, overlap in zip(figures, overlaps, strict=True):
+        if overlap:
+            without = figure["records"] - figure["questions"] - figure["malformed"]
+            if without:
+                yield (
+                    f"{figure['file']}: {without:,} of {figure['records']:,} records have no "
+                    f'"{question_key}" and were not searched for benchmark questions'
+                )
+            for key, count in overlap.left_out.items():
+                yield (
+                    f'{figure["file"]}: "{key}" has the wrong type in {count:,} records: left out '
+                    "of the other metrics"
+                )
     for figure, benchmark in _contaminated(figures):
         yield (
             f"{figure['file']}: contains {benchmark['found']:,} of the {benchmark['questions']:,} "
             f"questions of {benchmark['file']}"
         )
-
-
-def _no_questions(
-    figures: list[Figures], keys: list[list[str]], question_key: str, chosen: bool
-) -> Iterator[str]:
-    """Report files without questions, if their key was given or no other metric applies."""
     for figure, there in zip(figures, keys, strict=True):
         if there and "questions" not in figure and (chosen or not figure.keys() - _OF_ANY):
             yield (
                 f'{figure["file"]}: no record has "{question_key}": set --question-key; keys in '
                 f"the file: {', '.join(there)}"
             )
-
-
-def _fallen(figures: list[Figures]) -> Iterator[str]:
-    """Report the diversity metrics that fell from the first file to a later one."""
     for figure in figures[1:]:
         for warning in figure["warnings"]:
             yield f"{figures[0]['file']} -> {figure['file']}: {warning}"
@@ -225,21 +225,6 @@ def _index(files: list[str], *, n: int, key: str | None, strict: bool) -> Index:
         if ("<stdin>" if name == "-" else name) not in sources:
             raise DataError(f"--against {name}: no questions")
     return index
-
-
-def _not_looked_at(figure: Figures, overlap: Overlap, question_key: str) -> Iterator[str]:
-    """Report the records that the benchmark search or the other metrics skipped."""
-    without = figure["records"] - figure["questions"] - figure["malformed"]
-    if without:
-        yield (
-            f"{figure['file']}: {without:,} of {figure['records']:,} records have no "
-            f'"{question_key}" and were not searched for benchmark questions'
-        )
-    for key, count in overlap.left_out.items():
-        yield (
-            f'{figure["file"]}: "{key}" has the wrong type in {count:,} records: left out of the '
-            "other metrics"
-        )
 
 
 _OF_ANY = {"file", "records", "warnings"}

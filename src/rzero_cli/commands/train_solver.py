@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from rzero_cli.commands._training import Rollout, Trained, Training, run_training
-from rzero_cli.data.jsonl import Line
 from rzero_cli.data.provenance import hashed_parents
 from rzero_cli.engines.models import check_model
 from rzero_cli.errors import DataError, UsageError
 from rzero_cli.fields import option
 from rzero_cli.method.plan import Plan
-from rzero_cli.method.prompts import SOLVER, Messages, prompt_for
+from rzero_cli.method.prompts import SOLVER, prompt_for
 from rzero_cli.method.rewards import REWARDED
 from rzero_cli.options.command import Call, command
 from rzero_cli.options.file_groups import Checkpoint, QuestionKey, Seed, Source
@@ -117,7 +116,13 @@ def train_solver(
 
     def read() -> list[dict[str, Any]]:
         with given.rejecting():
-            return [_row(line, prompt, question_key, answer_key) for line in given.lines()]
+            return [
+                {
+                    "prompt": prompt_for(prompt, line.text(question_key)),
+                    "answer": line.text(answer_key),
+                }
+                for line in given.lines()
+            ]
 
     # The ranks share one standard input, so only the first reads.
     rows = on_first(read)
@@ -140,11 +145,6 @@ def train_solver(
             seed=seeded.seed,
         )
         run_training(options, rows, reward, rollouts, parents=parents, rejected=given.rejected)
-
-
-def _row(line: Line, prompt: Messages, question_key: str, answer_key: str) -> dict[str, Any]:
-    question, answer = line.text(question_key), line.text(answer_key)
-    return {"prompt": prompt_for(prompt, question), "answer": answer}
 
 
 def _check_size(call: Call, names: list[str], rows: list[dict[str, Any]], plan: Plan) -> None:

@@ -81,53 +81,47 @@ def vote(
         progress(call, lambda: given.at_most(part), look, unit="questions", out=out),
     ):
 
-        def inputs() -> Iterator[tuple[tuple[int, Line], tuple[Sequence[str | None], bool]]]:
+        def inputs() -> Iterator[tuple[tuple[int, Line], Job]]:
             for number, line in enumerate(lines):
                 if number not in out.done:
                     yield (number, line), _answers(line, keys)
 
         results = in_order(partial(open_voter, rules), inputs(), workers=pool.workers)
-        for (number, line), voted in results:
-            out.write(number, line.record | vote_keys(voted.vote, voted.answers))
+        for (number, line), (label, answers, timed_out) in results:
+            out.write(number, line.record | vote_keys(label, answers))
             count += 1
-            unlabelled += voted.vote.answer is None
-            p_hats += voted.vote.p_hat
-            kept += keeps(voted.vote.answer, voted.vote.p_hat)
-            timeouts += voted.timeouts
+            unlabelled += label.answer is None
+            p_hats += label.p_hat
+            kept += keeps(label.answer, label.p_hat)
+            timeouts += timed_out
     call.say(
         f"{count} questions, {unlabelled} without a readable answer, {timeouts} comparisons "
         "timed out"
     )
 
 
-def _answers(line: Line, keys: AnswersKeys) -> tuple[Sequence[str | None], bool]:
+def _answers(line: Line, keys: AnswersKeys) -> Job:
     """Return a record's answers, and True if they are raw completions. Raises DataError."""
     raw = keys.answers_key not in line.record and keys.completions_key in line.record
     return texts_of(line, keys.completions_key if raw else keys.answers_key), raw
 
 
-@dataclass(frozen=True, slots=True)
-class Voted:
-    """The answers to one question and their vote."""
-
-    vote: Vote
-    answers: list[str | None]
-    timeouts: int
-    """Comparisons that timed out."""
+Job = tuple[Sequence[str | None], bool]
+"""The texts of one question, and True if they are raw completions."""
+Result = tuple[Vote, list[str | None], int]
+"""The vote on one question, its answers, and the number of comparisons that timed out."""
 
 
 @contextmanager
-def open_voter(
-    rules: Rules,
-) -> Iterator[Callable[[tuple[Sequence[str | None], bool]], Voted]]:
-    """Open a voter: a function of (texts, are raw completions)."""
+def open_voter(rules: Rules) -> Iterator[Callable[[Job], Result]]:
+    """Open a worker's function, which takes the vote on one question."""
     with Equivalence(conventions=rules.conventions) as equivalence:
 
-        def work(argument: tuple[Sequence[str | None], bool]) -> Voted:
-            texts, raw = argument
+        def work(job: Job) -> Result:
+            texts, raw = job
             answers = [rules.read(text or "") if raw else text for text in texts]
             before = equivalence.timeouts
             result = votes.vote(answers, equivalence, rule=rules.rule)
-            return Voted(result, answers, equivalence.timeouts - before)
+            return result, answers, equivalence.timeouts - before
 
         yield work

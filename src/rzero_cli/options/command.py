@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, is_dataclass
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
 
@@ -24,7 +25,7 @@ import typer
 
 from rzero_cli.fields import Mark, mark_of
 from rzero_cli.options import presets
-from rzero_cli.options.file_groups import LogFile, Quiet
+from rzero_cli.options.file_groups import Quiet
 from rzero_cli.options.precedence import chosen_options, layers_of, typed_options
 from rzero_cli.system.messages import say
 
@@ -38,8 +39,10 @@ class Call:
     command: str
     groups: Mapping[str, Any]
     """The option groups with their values, by parameter name."""
-    general: Quiet | None
-    """The group of general options, if the command has one."""
+    quiet: bool
+    """Print only errors."""
+    log_file: str | None
+    """The path of the metrics log, if one is written."""
     output: str | None
     """The value of -o, if the command writes a single file."""
     typed: frozenset[str]
@@ -52,16 +55,6 @@ class Call:
     at_end: ExitStack
     """Closed when the command ends, even by an error."""
     began: float = dataclasses.field(default_factory=time.monotonic)
-
-    @property
-    def quiet(self) -> bool:
-        """True if only errors are printed."""
-        return self.general is not None and self.general.quiet
-
-    @property
-    def log_file(self) -> str | None:
-        """The path of the metrics log, if one is written."""
-        return self.general.log_file if isinstance(self.general, LogFile) else None
 
     @property
     def seconds(self) -> float:
@@ -127,10 +120,13 @@ class Call:
 
     def naming(self, path: Path, *, but: str) -> str | None:
         """Return the name of an option, other than `but`, whose value is the file `path`."""
-        for group in self.groups.values():
-            for name, value in dataclasses.asdict(group).items():
-                for text in value if isinstance(value, (list, tuple)) else [value]:
-                    if name != but and isinstance(text, str) and text and _is_same(path, text):
+        own = os.path.realpath(path)
+        given = chain.from_iterable(vars(group).items() for group in self.groups.values())
+        for name, value in given:
+            texts = value if isinstance(value, list) else [value]
+            for text in texts if name != but else ():
+                with suppress(OSError, ValueError):  # options hold any text
+                    if isinstance(text, str) and text and os.path.realpath(text) == own:
                         return str(name)
         return None
 
@@ -140,16 +136,6 @@ class Call:
             typer.echo(self.help())
             raise typer.Exit(2)
         return files or ["-"]
-
-
-def _one_file(output: str | list[Path] | None) -> str | None:
-    return output if isinstance(output, str) else None  # `report` writes several
-
-
-def _is_same(path: Path, other: str) -> bool:
-    with suppress(OSError, ValueError):  # options hold any text
-        return os.path.realpath(path) == os.path.realpath(other)
-    return False
 
 
 def _content_hash(name: str) -> str:
@@ -185,12 +171,14 @@ def command(
                 parameter: kind(**{o.name: values[o.name] for o in dataclasses.fields(kind)})
                 for parameter, kind in groups.items()
             }
+            output = values.get("output")
             with ExitStack() as at_end:
                 call = Call(
                     command=name,
                     groups=dict(built),
-                    general=built.get("general"),
-                    output=_one_file(values.get("output")),
+                    quiet=values.get("quiet", False),
+                    log_file=values.get("log_file"),
+                    output=output if isinstance(output, str) else None,  # `report` writes several
                     typed=typed_options(ctx),
                     chosen=chosen_options(ctx),
                     layers=layers_of(ctx),

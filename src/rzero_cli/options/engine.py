@@ -107,7 +107,8 @@ def choose_engine(call: Call, engine: AnyEngine) -> EngineChoice:
     # A typed engine wins over a server named in the environment.
     takes_servers = engine.engine in ("auto", "openai") or engine.ENDPOINT in typed
     option = "--" + engine.ENDPOINT.replace("_", "-")
-    endpoints = [_url(text, option) for text in (engine.servers if takes_servers else None) or ()]
+    urls = getattr(engine, engine.ENDPOINT) if takes_servers else None
+    endpoints = [_url(text, option) for text in urls or ()]
     name = check_engine(engine.engine, endpoints)
     own = {key: getattr(engine, key) for key in _VLLM_OPTIONS}
     own = {key: value for key, value in own.items() if value is not None}

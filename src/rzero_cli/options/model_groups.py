@@ -106,12 +106,6 @@ class AnyEngine(ServerOptions):
         "Quantisation method, by vLLM's name for it.", default=None, panel=VLLM
     )
 
-    @property
-    def servers(self) -> list[str] | None:
-        """The server URLs given."""
-        named: list[str] | None = getattr(self, self.ENDPOINT)
-        return named
-
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class EngineOptions(AnyEngine):

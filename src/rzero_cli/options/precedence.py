@@ -60,8 +60,8 @@ def _as_default(value: Any, option: Any) -> Any:
     kind: Any = kinds.get(option.type.name.removesuffix(" range"), str)
 
     def checked(item: Any) -> Any:
-        fits = isinstance(item, kind) and (kind is bool or not isinstance(item, bool))
-        return item if fits or (isinstance(item, bool) and kind is bool) else str(item)
+        fits = isinstance(item, kind) and isinstance(item, bool) == (kind is bool)
+        return item if fits else str(item)
 
     if getattr(option, "multiple", False):
         return [checked(item) for item in (value if isinstance(value, list) else [value])]

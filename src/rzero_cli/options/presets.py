@@ -84,13 +84,10 @@ def load_config(path: Path) -> Layer:
         raise UsageError(f"--config {path}: {error}") from error
     except ValueError as error:
         raise UsageError(f"{path}: not TOML: {error}") from error
-    return {
-        key if isinstance(value, dict) else _underscored(key): (
-            {_underscored(k): v for k, v in value.items()} if isinstance(value, dict) else value
-        )
-        for key, value in config.items()
-    }
+    tables = {key: value for key, value in config.items() if isinstance(value, dict)}
+    options = {key: value for key, value in config.items() if key not in tables}
+    return _underscored(options) | {key: _underscored(table) for key, table in tables.items()}
 
 
-def _underscored(key: str) -> str:
-    return key.replace("-", "_")
+def _underscored(options: Layer) -> Layer:
+    return {key.replace("-", "_"): value for key, value in options.items()}
