@@ -18,7 +18,7 @@ from rzero_cli.options.file_groups import Checkpoint, Seed
 from rzero_cli.options.general import Logged
 from rzero_cli.options.method_groups import ChallengerRule, Reading, RequireBoxed, checked_stops
 from rzero_cli.options.model_groups import ChallengerModel, SolverEngine, SolverModel
-from rzero_cli.options.panels import DRAWING, REWARD
+from rzero_cli.options.panels import REWARD, SAMPLING
 from rzero_cli.system.processes import importing, rank
 from rzero_cli.system.stdout import protect_stdout
 from rzero_cli.training.checks import plan_of
@@ -46,7 +46,7 @@ class SolverAnswers:
     solver_prompt_file: str | None = option(
         "Solver prompt to use instead of the built-in one: text, or JSON chat messages.",
         default=None,
-        panel=DRAWING,
+        panel=SAMPLING,
         metavar="FILE",
         is_file=True,
     )

@@ -21,7 +21,7 @@ from rzero_cli.options.file_groups import Json, QuestionKey, ResumableTarget, Se
 from rzero_cli.options.general import Logged
 from rzero_cli.options.method_groups import Completions, Reading, VoteRule
 from rzero_cli.options.model_groups import EngineOptions, SolverModel
-from rzero_cli.options.panels import DRAWING, OUTPUT
+from rzero_cli.options.panels import OUTPUT, SAMPLING
 from rzero_cli.options.source import Input, part_seed
 from rzero_cli.options.stage_progress import kept_by_filter, progress
 from rzero_cli.options.target import open_records
@@ -34,7 +34,7 @@ class Labelling:
     """The number of answers, and the output options."""
 
     PANEL: ClassVar = OUTPUT
-    m: int = option("Answers per question.", panel=DRAWING, min=1)
+    m: int = option("Answers per question.", panel=SAMPLING, min=1)
     dry_run: bool = option(
         "Print an estimate of the tokens needed, then stop.", default=False, recorded=False
     )

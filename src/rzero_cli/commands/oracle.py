@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rzero_cli.answers.rules import Rules
-from rzero_cli.data.journal import Output, check_output
+from rzero_cli.data.journal import check_output
 from rzero_cli.data.jsonl import Line, read_lines
 from rzero_cli.data.references import read_references
 from rzero_cli.data.shards import parse_shard
-from rzero_cli.engines import Sampling
 from rzero_cli.errors import UsageError
 from rzero_cli.fields import option
-from rzero_cli.method.prompts import SOLVER, Messages
+from rzero_cli.method.prompts import SOLVER
 from rzero_cli.options.command import Call, command
-from rzero_cli.options.engine import EngineChoice, choose_servers
+from rzero_cli.options.engine import choose_servers
 from rzero_cli.options.file_groups import (
     OracleData,
     QuestionKey,
@@ -30,17 +28,11 @@ from rzero_cli.options.file_groups import (
 from rzero_cli.options.general import Logged
 from rzero_cli.options.method_groups import Completions, Reading
 from rzero_cli.options.model_groups import ServerOptions, servers_option
-from rzero_cli.options.panels import DRAWING, INPUT, MODEL, OUTPUT
+from rzero_cli.options.panels import INPUT, MODEL, OUTPUT, SAMPLING
 from rzero_cli.options.source import Input, part_seed
 from rzero_cli.options.stage_progress import progress
 from rzero_cli.options.target import open_records
 from rzero_cli.system.progress import means
-
-Asked = tuple[int, Line]
-"""The number and the record of a question."""
-Ask = Callable[[Iterable[tuple[Asked, str]], Output], Iterator[tuple[Asked, str | None, int]]]
-"""Takes questions with their texts, and the output; yields each question that the output lacks,
-with its true answer and the tokens generated for it."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -67,7 +59,7 @@ class Oracle(OracleData):
     )
     m: int = option(
         "Answers per question: 1 is greedy, more are sampled and the majority counts.",
-        panel=DRAWING,
+        panel=SAMPLING,
         min=1,
     )
     known: bool = option(
@@ -136,27 +128,42 @@ def oracle(
     output = target.output
     if output and output != "-":
         check_output(Path(output), force=target.force, resume=target.resume)
-    with (
-        _open(knows, servers, sampling, prompt, rules, source.strict) as (ask, answered_by),
-        open_records(
-            call,
-            target,
-            *names,
-            *data,
-            *(servers.parents(answered_by["oracle"]) if servers else []),
-            metrics=lambda lines: _metrics(reference_key, out.earlier + count, lines),
-            given=given,
-            made_with=answered_by,
-        ) as out,
-        progress(
-            call, None if total is None else part.size(total), look, unit="questions", out=out
-        ),
-    ):
+    with ExitStack() as stack:
+        enter = stack.enter_context
+        solver: Any = None
+        find, served = None, {}
+        if servers:
+            solver = enter(servers.open_solver(knows.oracle_model, sampling, prompt, rules))
+            served = {"oracle": str(solver.engine.model)}  # --oracle-model need not name it
+        else:
+            find = _lookup(knows, source.strict)
+        out = enter(
+            open_records(
+                call,
+                target,
+                *names,
+                *data,
+                *(servers.parents(served["oracle"]) if servers else []),
+                metrics=lambda lines: _metrics(reference_key, out.earlier + count, lines),
+                given=given,
+                made_with=served,
+            )
+        )
+        size = None if total is None else part.size(total)
+        enter(progress(call, size, look, unit="questions", out=out))
         asked = (
             ((number, line), line.text(question_key))
             for number, line in enumerate(part.of(given.lines()))
         )
-        for (number, line), reference, spent in ask(asked, out):
+        answered: Iterable[tuple[tuple[int, Line], str | None, int]]
+        if find:
+            answered = ((one, find(text), 0) for one, text in asked if one[0] not in out.done)
+        else:
+            answered = (
+                (one, label.vote.answer, sum(c.tokens for c in label.completions))
+                for one, label in solver.answer(asked, done=out.done, out=out)
+            )
+        for (number, line), reference, spent in answered:
             record = line.record
             # Keep the reference an earlier oracle added if this one has none.
             reference = record.get(reference_key) if reference is None else reference
@@ -170,57 +177,21 @@ def oracle(
     call.say(f"{count} questions, {unknown} without a known answer")
 
 
-@contextmanager
-def _open(
-    knows: Oracle,
-    servers: EngineChoice | None,
-    sampling: Sampling,
-    prompt: Messages,
-    rules: Rules,
-    strict: bool,
-) -> Iterator[tuple[Ask, dict[str, str]]]:
-    """Open the source of true answers.
-
-    Also yields what the journal must match besides the settings: the server's model, which
-    --oracle-model need not name.
+def _lookup(knows: Oracle, strict: bool) -> Callable[[str], str | None]:
+    """Return a function that finds or computes the true answer of a question.
 
     Raises:
         DataError: --oracle-data is malformed.
     """
-    if servers is not None:
-        with servers.open_solver(knows.oracle_model, sampling, prompt, rules) as solver:
-            served: Any = solver.engine
-
-            def ask(
-                asked: Iterable[tuple[Asked, str]], out: Output
-            ) -> Iterator[tuple[Asked, str | None, int]]:
-                for question, one in solver.answer(asked, done=out.done, out=out):
-                    yield question, one.vote.answer, sum(c.tokens for c in one.completions)
-
-            yield ask, {"oracle": str(served.model)}
-    elif knows.oracle_data:
-        lines = read_lines([knows.oracle_data], strict=strict)
-        found = read_references(
-            lines,
-            question_key=knows.oracle_question_key,
-            reference_key=knows.oracle_reference_key,
-        )
-        yield _each(found.get), {}
-    else:
+    if not knows.oracle_data:
         from rzero_cli.world.questions import truth
 
-        yield _each(truth), {}
-
-
-def _each(find: Callable[[str], str | None]) -> Ask:
-    def ask(
-        asked: Iterable[tuple[Asked, str]], out: Output
-    ) -> Iterator[tuple[Asked, str | None, int]]:
-        return (
-            (question, find(text), 0) for question, text in asked if question[0] not in out.done
-        )
-
-    return ask
+        return truth
+    return read_references(
+        read_lines([knows.oracle_data], strict=strict),
+        question_key=knows.oracle_question_key,
+        reference_key=knows.oracle_reference_key,
+    ).get
 
 
 def _metrics(reference_key: str, asked: int, lines: Iterator[Line]) -> dict[str, int]:

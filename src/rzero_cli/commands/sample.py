@@ -19,7 +19,7 @@ from rzero_cli.options.file_groups import ResumableTarget, Seed, Shard
 from rzero_cli.options.general import Logged
 from rzero_cli.options.method_groups import Completions, RequireBoxed
 from rzero_cli.options.model_groups import ChallengerModel, EngineOptions
-from rzero_cli.options.panels import DRAWING, OUTPUT
+from rzero_cli.options.panels import OUTPUT, SAMPLING
 from rzero_cli.options.source import part_seed
 from rzero_cli.options.stage_progress import progress
 from rzero_cli.options.target import open_records
@@ -30,7 +30,7 @@ from rzero_cli.system.progress import means
 class Draws:
     """The number of completions, and which are written."""
 
-    PANEL: ClassVar = DRAWING
+    PANEL: ClassVar = SAMPLING
     n: int = option("Completions to sample.", "-n", "--n", min=1)
     keep_malformed: bool = option(
         "Also write malformed completions, with `question` null and the raw completion.",

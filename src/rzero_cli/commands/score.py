@@ -25,7 +25,7 @@ from rzero_cli.options.file_groups import QuestionKey, ResumableTarget, Seed, Sh
 from rzero_cli.options.general import Logged
 from rzero_cli.options.method_groups import ChallengerRule, Completions, Reading
 from rzero_cli.options.model_groups import EngineOptions, SolverModel
-from rzero_cli.options.panels import DRAWING, REWARD
+from rzero_cli.options.panels import REWARD, SAMPLING
 from rzero_cli.options.source import Input, part_seed
 from rzero_cli.options.stage_progress import progress
 from rzero_cli.options.target import open_records
@@ -43,7 +43,7 @@ class Scoring:
         default=None,
         min=1,
     )
-    m: int = option("Answers per question.", panel=DRAWING, min=1)
+    m: int = option("Answers per question.", panel=SAMPLING, min=1)
 
 
 @command("score", Logged)

@@ -15,14 +15,14 @@ from rzero_cli.fields import option
 from rzero_cli.method.filtering import Band, interval
 from rzero_cli.method.prompts import Messages, load_prompt
 from rzero_cli.method.rewards import BLEU_TOKENIZERS, RULES, check_tokenizer
-from rzero_cli.options.panels import ANSWERS, DRAWING, REWARD
+from rzero_cli.options.panels import ANSWERS, REWARD, SAMPLING
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class PromptFile:
     """The prompt of completions."""
 
-    PANEL: ClassVar = DRAWING
+    PANEL: ClassVar = SAMPLING
     prompt_file: str | None = option(
         "Prompt to use instead of the built-in one: text, or JSON chat messages.",
         default=None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rzero_cli.engines.sampling_options import SamplingOptions
 
-INPUT, MODEL, VLLM, DRAWING, ANSWERS, REWARD, OUTPUT = (
+INPUT, MODEL, VLLM, SAMPLING, ANSWERS, REWARD, OUTPUT = (
     "Input",
     "Model and engine",
     "vLLM",

@@ -45,9 +45,8 @@ class Input:
         target: Written | None = None,
         dry: bool = False,
     ) -> None:
-        self._call, self._names, self._check = call, names, check
-        self._limit, self._strict = lines.limit, lines.strict
-        self._named, self._target = lines.rejects, target
+        self._call, self._names, self._lines = call, names, lines
+        self._check, self._target = check, target
         self._path = _rejects_of(lines, names, target, must=target is not None and not dry)
         self._rejects: Rejects | None = None
         self.reject: Reject | None = self._reject if lines.on_error == "skip" else None
@@ -65,8 +64,8 @@ class Input:
         return self.counted(
             read_lines(
                 self._names,
-                limit=self._limit,
-                strict=self._strict,
+                limit=self._lines.limit,
+                strict=self._lines.strict,
                 check=self._check,
                 reject=self.reject,
             )
@@ -109,7 +108,7 @@ class Input:
         with suppress(OSError):
             if all(path.is_file() for path in files):
                 count = sum(map(count_lines, files))
-                return part.size(count if self._limit is None else min(count, self._limit))
+                return part.size(min(count, self._lines.limit or count))
         return None
 
     @contextmanager
@@ -125,13 +124,13 @@ class Input:
         target, path = self._target, self._path
         force = target is not None and target.force
         # A file given by --rejects may hold other data; the one next to the output is rzero's own.
-        if not self._named:
+        if not self._lines.rejects:
             force = force or target is None or target.resume
         if self.reject is None and not force:
             path = None  # there is no old file to remove
         # An old file next to a new output is a leftover.
         output = target.output if target else None
-        new = not self._named and not Path(output or "").exists()
+        new = not self._lines.rejects and not Path(output or "").exists()
         self.good = 0
         with open_rejects(path, force=force or new) as self._rejects:
             yield
