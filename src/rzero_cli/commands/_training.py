@@ -22,6 +22,7 @@ from rzero_cli.options.engine import check_url, template_args
 from rzero_cli.options.file_groups import Checkpoint, Json
 from rzero_cli.options.method_groups import PromptFile
 from rzero_cli.options.model_groups import Batching
+from rzero_cli.options.presets import preset_value
 from rzero_cli.options.stage_progress import progress
 from rzero_cli.options.target import made_from, origin_of
 from rzero_cli.system.processes import importing, rank
@@ -70,11 +71,11 @@ class Trained:
     training: Training
     target: Checkpoint
 
-    def ready(self, asked: Asked | None = None) -> Rollouts | None:
+    def ready(self, solver: Asked | None = None) -> Rollouts | None:
         """Check the hardware options and the output before anything heavy is loaded.
 
         Args:
-            asked: the frozen Solver, for `challenge`.
+            solver: the frozen Solver, for `challenge`.
 
         Returns:
             The source of rollouts; None after a dry run, which prints the plan.
@@ -95,14 +96,14 @@ class Trained:
                     grpo=self.grpo,
                     hardware=self.hardware,
                     batch_size=self.batching.batch_size,
-                    asked=asked,
+                    asked=solver,
                     as_json=self.training.as_json,
                 )
             return None
         if self.training.as_json:
             raise UsageError("--json requires --dry-run")
         reporters_of(self.training.report_to)
-        known = self.call.preset("optim")
+        known = preset_value(self.call.command, "optim")
         rollouts = check_hardware(self.model, self.hardware, known_optim=known)
         target, force, resume = Path(self.target.output), self.target.force, self.target.resume
         check_new_directory(target, force=force or resume)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import IO, ClassVar
 
 from rzero_cli.data.json_text import quick_parser
 from rzero_cli.data.jsonl import (
@@ -25,7 +25,7 @@ from rzero_cli.errors import UsageError
 from rzero_cli.fields import option
 from rzero_cli.method.filtering import Band, keep, quick_keep
 from rzero_cli.options.command import Call, command
-from rzero_cli.options.file_groups import QuestionKey, ShardedSource, Target
+from rzero_cli.options.file_groups import Lines, QuestionKey, ShardedSource, Target
 from rzero_cli.options.general import General
 from rzero_cli.options.method_groups import Distance, Keep
 from rzero_cli.options.source import Input
@@ -129,13 +129,12 @@ def filter_(
         given.rejecting(),
     ):
         parents = hashed(*names, *against) if target.output and target.output != "-" else []
-        how: dict[str, Any] = {"limit": source.limit, "strict": source.strict}
-        how["reject"] = given.reject
+        guard, question_key = None, None
         if dropped:
-            from rzero_cli.analysis.repetition import guards  # `filter` starts without
+            from rzero_cli.analysis.repetition import guards  # slow, and only needed here
 
             seen = (line.text_or_none(key.question_key) for line in earlier)
-            how["guard"] = guards(
+            guard = guards(
                 dedup=guarding.dedup,
                 seen=(question for question in seen if question is not None),
                 max_per_answer=guarding.max_per_answer,
@@ -143,9 +142,11 @@ def filter_(
                 tau_bleu=guarding.tau_bleu,
                 bleu=guarding.bleu,
             )
-            looks_at_question = guarding.dedup or guarding.max_per_cluster
-            how["question_key"] = key.question_key if looks_at_question else None
-        given.good, kept = _copy(batches, out, wanted, part, dropped, **how)
+            if guarding.dedup or guarding.max_per_cluster:
+                question_key = key.question_key
+        given.good, kept = _copy(
+            batches, out, wanted, part, source, given.reject, dropped, guard, question_key
+        )
         read = part.size(given.good)
     counts = [
         f"{count} {name.replace('over_', 'over --').replace('_', '-')}"
@@ -160,13 +161,11 @@ def _copy(
     out: IO[bytes],
     within: Band,
     part: Shard,
-    dropped: dict[str, int],
-    *,
-    limit: int | None,
-    strict: bool,
+    options: Lines,
     reject: Reject | None,
-    guard: Guard | None = None,
-    question_key: str | None = None,
+    dropped: dict[str, int],
+    guard: Guard | None,
+    question_key: str | None,
 ) -> tuple[int, int]:
     """Copy the lines to keep, and return how many valid lines were read and how many kept.
 
@@ -175,8 +174,8 @@ def _copy(
         guard: returns the reason to drop a question, given it and its answer, or None.
         question_key: key of the question for the guard; None if the guard needs only answers.
     """
+    strict = options.strict
     parse, decide = quick_parser(strict=strict), quick_keep(within)
-    how: dict[str, Any] = {"exact": True, "strict": strict}
 
     def check(line: Line) -> None:
         labelled = _labelled(line)
@@ -194,7 +193,9 @@ def _copy(
             except (ValueError, RecursionError, KeyError):
                 wanted = None
             if wanted is None:  # parse it exactly, or report the error
-                line = parse_line(source, number, raw, check=check, reject=reject, **how)
+                line = parse_line(
+                    source, number, raw, check=check, reject=reject, exact=True, strict=strict
+                )
                 if line is None:
                     continue
                 raw, record, wanted = line.raw, line.record, keep(*_labelled(line), within)
@@ -208,7 +209,7 @@ def _copy(
                 kept += 1
                 out.write(raw)
             read += 1
-            if read == limit:
+            if read == options.limit:
                 return read, kept
         out.flush()  # so that the next stage of a pipe need not wait for a full buffer
     return read, kept

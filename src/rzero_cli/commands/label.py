@@ -98,7 +98,7 @@ def label(
         return
     if form.as_json:
         raise UsageError("--json requires --dry-run")
-    total = given.count()
+    total = given.count(part)
     seed = part_seed(seeded.seed, part)
     sampling = completions.sampling(labelling.m, seed)
     keeps = kept_by_filter(call)
@@ -116,9 +116,7 @@ def label(
         choice.open_solver(
             model, sampling, prompt, rules, seed=derived_seed(seed, out.earlier)
         ) as opened,
-        progress(
-            call, None if total is None else part.size(total), look, unit="questions", out=out
-        ),
+        progress(call, total, look, unit="questions", out=out),
     ):
         asked = (
             ((number, line), line.text(key.question_key))

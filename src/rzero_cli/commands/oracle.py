@@ -118,7 +118,7 @@ def oracle(
     temperature = None if knows.m > 1 else 0.0
     sampling = completions.sampling(knows.m, part_seed(seeded.seed, part), temperature=temperature)
     data = [knows.oracle_data] if knows.oracle_data else []
-    total = given.count()
+    total = given.count(part)
     count = unknown = tokens = 0
 
     def look() -> dict[str, float]:
@@ -149,8 +149,7 @@ def oracle(
                 made_with=served,
             )
         )
-        size = None if total is None else part.size(total)
-        enter(progress(call, size, look, unit="questions", out=out))
+        enter(progress(call, total, look, unit="questions", out=out))
         asked = (
             ((number, line), line.text(question_key))
             for number, line in enumerate(part.of(given.lines()))

@@ -110,9 +110,6 @@ class Call:
             values[name] = str(value) if is_text else value
         return kind(**values)
 
-    def preset(self, name: str) -> Any:
-        """Return an option's value in the default preset."""
-        return presets.preset_value(self.command, name)
 
     def say(self, message: str) -> None:
         """Print one line to standard error, prefixed with the command's name, unless `--quiet`."""
@@ -139,7 +136,7 @@ class Call:
 
 
 def _content_hash(name: str) -> str:
-    import hashlib  # `filter` starts without
+    import hashlib  # slow import that `filter` avoids
 
     return hashlib.sha256(Path(name).read_bytes()).hexdigest()
 

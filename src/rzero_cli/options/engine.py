@@ -45,7 +45,7 @@ class EngineChoice:
         Raises:
             UsageError, RzeroError: as `engines.models.check_model`.
         """
-        from rzero_cli.engines.models import check_model  # `filter` starts without
+        from rzero_cli.engines.models import check_model  # slow import that `filter` avoids
 
         if self.is_server:
             return model
@@ -71,7 +71,7 @@ class EngineChoice:
         seed: int = 0,
     ) -> AbstractContextManager[Solver]:
         """Load a Solver. Raises as `engines.answering.open_solver`."""
-        from rzero_cli.engines.answering import open_solver  # `filter` starts without
+        from rzero_cli.engines.answering import open_solver  # slow import that `filter` avoids
 
         return open_solver(
             model=model,

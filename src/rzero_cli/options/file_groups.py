@@ -205,7 +205,7 @@ def _check_log_file(value: str | None) -> str | None:
     """Check before any work that the log can be appended to. Raises UsageError."""
     if value == "-":
         raise UsageError("--log-file -: stdout is for records: give a file")
-    from rzero_cli.system.progress import check_log_file  # `filter` starts without
+    from rzero_cli.system.progress import check_log_file  # slow import that `filter` avoids
 
     if value and (reason := check_log_file(Path(value))):
         raise UsageError(f"--log-file {value}: {reason}")

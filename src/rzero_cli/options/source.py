@@ -81,11 +81,11 @@ class Input:
         if self._rejects:  # otherwise this is a first pass, and they are read again
             self._rejects(source, number, raw, reason)
 
-    def count(self) -> int | None:
+    def count(self, part: Shard) -> int | None:
         """Read the files once before a model is loaded, to find bad lines at once.
 
         Returns:
-            The number of good lines; None for pipes, which can be read only once.
+            The number of good lines in a part; None for pipes, which can be read only once.
 
         Raises:
             DataError: as `read_lines`, or as `rejecting`.
@@ -97,7 +97,7 @@ class Input:
         if not count and self.reject:
             with self.rejecting():
                 deque(self.lines(), maxlen=0)
-        return count
+        return part.size(count)
 
     def at_most(self, part: Shard = WHOLE) -> int | None:
         """Return an upper bound on the lines of a part, for progress; None for pipes.

@@ -61,7 +61,7 @@ def open_records(
 
 def hashed(*parents: str) -> list[dict[str, Any]]:
     """Hash files and models (`provenance.hashed_parents`), except standard input."""
-    from rzero_cli.data.provenance import hashed_parents  # `filter` starts without
+    from rzero_cli.data.provenance import hashed_parents  # slow import that `filter` avoids
 
     return hashed_parents(name for name in parents if name != "-")
 

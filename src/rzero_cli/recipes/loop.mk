@@ -4,14 +4,13 @@
 #   make run MODEL=Qwen/Qwen3-4B-Base     the paper's setting, on a GPU machine
 #   make -n run MODEL=...                 the commands, without running them
 #
-# Every artefact is a file, so an interrupted make continues where it stopped. Each stage is a separate
-# command: change a line, insert your own stage, or use one in another pipeline.
+# Each stage is a command that writes a file: make resumes interrupted runs, and stages can be replaced.
 #
 # MODEL         base model: checkpoint directory or hub name
 # PRESET        settings: paper, official or tiny; default: rzero.toml, else paper
 # HELDOUT       held-out set for evaluation, JSONL with true answers; default: the benchmarks in TASKS
 # DEDUP         drop duplicates of questions kept in this or earlier iterations: exact or near
-# GUARD         early stopping: probe (score on PROBE), diversity (of questions and answers), or both
+# GUARD         early stopping by probe (score on PROBE), diversity (questions, answers) or probe,diversity
 # PROBE         held-out set for the probe, JSONL like HELDOUT with other questions
 # TRUTH         set to 1 for tiny-base's questions, whose true answers can be computed
 # ORACLE_FLAGS  source of true answers otherwise: '--oracle-endpoint URL --oracle-model NAME'
@@ -26,7 +25,8 @@ TASKS ?= rzero_math
 ORACLE_FLAGS ?= $(if $(TRUTH),--world)
 export RZERO_LOG_FILE := $(or $(LOG_FILE),$(RZERO_LOG_FILE))
 
-# The loop is in $R, a chain (baseline, ablation or control) in $R/CHAIN; % and $* are [CHAIN/]iter-K.
+# The loop is in $R, a chain (baseline, ablation, control) in $R/CHAIN. In rules, % and $* are
+# [CHAIN/]iter-K, and prerequisites with $$ depend on K.
 R := $(RUNS)/$(RUN)
 STEPS := $(shell seq 1 $(ITERATIONS))
 K = $(patsubst iter-%,%,$(notdir $*))
@@ -39,13 +39,12 @@ GENERATOR = $R/$*/challenger
 GENERATOR_READY = $(GENERATOR)/rzero.json
 ANSWERER = $(SOLVER)
 TRAINING_SET = train
-# Prerequisites with $$ depend on K.
 .SECONDEXPANSION:
 
 # Resume interrupted work; overwrite a target that exists, since make runs only outdated ones.
 PRESET_FLAG = $(if $(PRESET),--preset $(PRESET))
-RESUME = $(PRESET_FLAG) --resume $(if $(wildcard $@),--force)
-seeded = --seed $(shell expr $(SEED) \* 100 + $K) $1 $(RESUME)
+RESUME_FLAGS = $(PRESET_FLAG) --resume $(if $(wildcard $@),--force)
+seeded = --seed $(shell expr $(SEED) \* 100 + $K) $1 $(RESUME_FLAGS)
 
 KEPT = $(patsubst %,--dedup-against $R/$(CHAIN)iter-%/train.jsonl,$(filter-out $K,$(wordlist 1,$K,$(STEPS))))
 
@@ -76,11 +75,11 @@ EVALUATED = $(if $(filter base,$(notdir $*)),$(MODEL),$R/$*/solver)
 EVALUATED_READY = $(if $(filter base,$(notdir $*)),,$(EVALUATED)/rzero.json)
 $R/%/eval.json: $$(EVALUATED_READY) | needs-model
 	@mkdir -p $(@D)
-	$(RZERO) eval --quiet --model $(EVALUATED) $(if $(HELDOUT),--data $(HELDOUT),--tasks $(TASKS)) $(EVAL_FLAGS) $(RESUME) -o $@
+	$(RZERO) eval --quiet --model $(EVALUATED) $(if $(HELDOUT),--data $(HELDOUT),--tasks $(TASKS)) $(EVAL_FLAGS) $(RESUME_FLAGS) -o $@
 $R/%/graded.jsonl: $R/%/train.jsonl
 	$(RZERO) grade --truth $< --force -o $@
 $R/%/known.jsonl: $R/%/train.jsonl | needs-oracle
-	$(RZERO) oracle $< --known $(ORACLE_FLAGS) $(RESUME) -o $@
+	$(RZERO) oracle $< --known $(ORACLE_FLAGS) $(RESUME_FLAGS) -o $@
 
 # The settings that the baseline, ablations and controls change.
 $R/base-challenger/%: private GENERATOR_READY = $(AFTER)
@@ -118,8 +117,7 @@ REPORT = $(RZERO) report $R --force $(addprefix -o $R/,summary.json summary.txt 
 report: ## tables and pictures of RUN and statistics of its questions, into its folder
 	$(REPORT)
 
-# With GUARD, a separate make runs and judges each iteration, until a guard trips. `make -n` shows what is
-# left to do, and the last guard.
+# With GUARD, a separate make runs and judges each iteration until a guard trips. -n shows what is left.
 JUDGE = $(RZERO) guard $R --guard $(GUARD) $(GUARD_FLAGS) $(PRESET_FLAG)
 TRIPPED := '^  "tripped": true' $R/iter-
 SHOWN := $(findstring n,$(filter-out --%,$(firstword -$(MAKEFLAGS))))
@@ -131,7 +129,7 @@ guarded: needs-guard $(if $(SHOWN),,$R/base/eval.json)
 passed: $(results) $(if $(findstring probe,$(GUARD)),$R/base/probe.json $(STEPS:%=$R/iter-%/probe.json))
 	$(JUDGE) --iteration $(ITERATIONS) --quiet --force -o $R/iter-$(ITERATIONS)/guard.json
 $R/%/probe.json: $$(EVALUATED_READY) $R/probed-with
-	$(RZERO) eval --quiet --model $(EVALUATED) --data $(PROBE) $(PROBE_FLAGS) $(RESUME) -o $@
+	$(RZERO) eval --quiet --model $(EVALUATED) --data $(PROBE) $(PROBE_FLAGS) $(RESUME_FLAGS) -o $@
 # Rewritten only if the settings changed; the probe is then evaluated again.
 $R/probed-with: always | needs-guard
 	@mkdir -p $R/base; echo "$(PROBE) $(PROBE_FLAGS)" | cmp -s - $@ || echo "$(PROBE) $(PROBE_FLAGS)" > $@
@@ -143,10 +141,10 @@ difficulty: needs-oracle $(DIFFICULTY) ## every Solver of RUN on every iteration
 $R/difficulty/%.json: private EVALUATED = $(if $(filter base,$(notdir $*)),$(MODEL),$R/$(notdir $*)/solver)
 $R/difficulty/%.json: $$(@D).jsonl $$(EVALUATED_READY)
 	@mkdir -p $(@D)
-	$(RZERO) eval --quiet --model $(EVALUATED) --data $< $(DIFFICULTY_FLAGS) --k 0 $(RESUME) -o $@
+	$(RZERO) eval --quiet --model $(EVALUATED) --data $< $(DIFFICULTY_FLAGS) --k 0 $(RESUME_FLAGS) -o $@
 $R/difficulty/%.jsonl: $R/%/labeled.jsonl | needs-oracle
 	@mkdir -p $(@D)
-	$(RZERO) oracle $< --known --limit 200 $(ORACLE_FLAGS) $(RESUME) -o $@
+	$(RZERO) oracle $< --known --limit 200 $(ORACLE_FLAGS) $(RESUME_FLAGS) -o $@
 
 # A run has one model, preset and seed. Its largest ITERATIONS is stored: a report shows those missing.
 MADE_WITH = model $(MODEL), preset $(or $(PRESET),default), seed $(SEED)
