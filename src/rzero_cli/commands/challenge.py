@@ -107,8 +107,8 @@ def challenge(
     frozen_model = choice.check("--solver", solver.solver, shape_only=training.dry_run)
     rule.check()
     rules = reading.rules()
-    asked = prompt_for(rollout.prompt(CHALLENGER))
-    answered = load_prompt(answers.solver_prompt_file, SOLVER)
+    challenger_prompt = prompt_for(rollout.prompt(CHALLENGER))
+    solver_prompt = load_prompt(answers.solver_prompt_file, SOLVER)
     options = Trained(
         call, trained, plan, grpo, hardware, rollout, seeded.seed, engine, training, target
     )
@@ -132,10 +132,10 @@ def challenge(
     with (
         protect_stdout(),
         choice.open_solver(
-            frozen_model, sampling, answered, rules, seed=derived_seed(seeded.seed, rank())
+            frozen_model, sampling, solver_prompt, rules, seed=derived_seed(seeded.seed, rank())
         ) as frozen,
     ):
         reward = challenger_reward(
             frozen, require_boxed=boxed.require_boxed, seed=seeded.seed, **vars(rule)
         )
-        run_training(options, [{"prompt": asked}], reward, rollouts, parents=parents)
+        run_training(options, [{"prompt": challenger_prompt}], reward, rollouts, parents=parents)

@@ -51,7 +51,7 @@ class Evaluated:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Asked(ReferenceKey, QuestionKey):
+class Questions(ReferenceKey, QuestionKey):
     """The questions: those of a file or of benchmarks."""
 
     data: str | None = option(
@@ -132,7 +132,7 @@ class ResultsFile(Resuming):
 def eval_(
     call: Call,
     evaluated: Evaluated,
-    asked: Asked,
+    questions: Questions,
     sampled: Sampled,
     reading: Reading,
     source: Lines,
@@ -161,12 +161,12 @@ def eval_(
     checked_stops(sampled.stop)
     rules = reading.rules()
     model = choice.check("--model", evaluated.model)
-    _check_asked(asked, source)
+    _check_questions(questions, source)
     output, force = Path(target.output), target.force
     check_output(output, force=force, resume=target.resume)
-    if asked.include_path is not None and not Path(asked.include_path).is_dir():
-        raise UsageError(f"--include-path {asked.include_path}: no such folder")
-    files = _data_files(asked.data_file or [])
+    if questions.include_path is not None and not Path(questions.include_path).is_dir():
+        raise UsageError(f"--include-path {questions.include_path}: no such folder")
+    files = _data_files(questions.data_file or [])
     if judging.judge_model and not judging.judge_endpoint:
         raise UsageError("--judge-model requires --judge-endpoint URL")
     judges = None
@@ -178,18 +178,18 @@ def eval_(
         check_new_file(Path(log), force=force or target.resume)
     prompt = sampled.prompt(SOLVER)
     # Each task has its own k.
-    unset = {"k": None} if asked.tasks is not None and "k" not in call.chosen else {}
-    records, lines = _records(call, asked, source, target)
+    unset = {"k": None} if questions.tasks is not None and "k" not in call.chosen else {}
+    records, lines = _records(call, questions, source, target)
     require("eval", "lm_eval")
-    benchmarks, others = _questions(call, asked, sampled, source.limit, files, lines)
+    benchmarks, others = _load_questions(call, questions, sampled, source.limit, files, lines)
     if judges:
         _check_judged(call, benchmarks, others)
     from rzero_cli.evaluation.carrying_out import evaluate, judged_by, name_of, open_judge
 
-    read = [asked.data] if asked.data else list(files.values())
+    read = [questions.data] if questions.data else list(files.values())
     parents = hashed(*choice.parents(model), *read)
     made_with = call.compared | unset | made_from(parents)
-    made_with["own_tasks"] = _own_tasks(asked.include_path)
+    made_with["own_tasks"] = _own_tasks(questions.include_path)
     with (
         open_judge(judging.judge_model, judges.endpoints if judges else []) as judge,
         open_journal(
@@ -216,9 +216,9 @@ def eval_(
             # An lm-eval task uses its own values unless the user gave others.
             own_k=sampled.k if "k" in call.chosen else None,
             own_max_tokens=sampled.max_tokens if "max_tokens" in call.chosen else None,
-            num_fewshot=asked.num_fewshot,
+            num_fewshot=questions.num_fewshot,
             limit=source.limit,
-            chat=asked.chat,
+            chat=questions.chat,
             journal=journal,
             report=(lambda sample: stream.write(dumps(sample) + b"\n")) if stream else None,
             watch=lambda total, look, title: progress(
@@ -248,29 +248,29 @@ def eval_(
         _print_table(results, target.output)
 
 
-def _check_asked(asked: Asked, source: Lines) -> None:
+def _check_questions(questions: Questions, source: Lines) -> None:
     """Raise UsageError if options of --data and --tasks are mixed."""
-    if (asked.data is None) == (asked.tasks is None):
+    if (questions.data is None) == (questions.tasks is None):
         raise UsageError("give either --data FILE or --tasks NAMES")
     for name in ("include_path", "data_file", "num_fewshot", "chat"):
-        if asked.data is not None and getattr(asked, name) is not None:
+        if questions.data is not None and getattr(questions, name) is not None:
             raise UsageError(f"--{name.replace('_', '-')} requires --tasks")
-    if asked.data is None and source.on_error != "stop":
+    if questions.data is None and source.on_error != "stop":
         raise UsageError("--on-error requires --data")
 
 
 def _records(
-    call: Call, asked: Asked, source: Lines, target: ResultsFile
+    call: Call, questions: Questions, source: Lines, target: ResultsFile
 ) -> tuple[Input, list[Line]]:
     """Read the lines of --data, before the slow imports."""
-    question_key, reference_key = asked.question_key, asked.reference_key
+    question_key, reference_key = questions.question_key, questions.reference_key
 
     def check(line: Line) -> object:
-        group = group_of(line, asked.group_key)
+        group = group_of(line, questions.group_key)
         return line.text(question_key), line.text(reference_key), group
 
-    records = Input(call, [asked.data] if asked.data else [], source, check, target=target)
-    if asked.data is None:
+    records = Input(call, [questions.data] if questions.data else [], source, check, target=target)
+    if questions.data is None:
         return records, []
     with records.rejecting():
         return records, list(records.lines())
@@ -302,9 +302,9 @@ def _data_files(given: list[str]) -> dict[str, str]:
     return files
 
 
-def _questions(
+def _load_questions(
     call: Call,
-    asked: Asked,
+    questions: Questions,
     sampled: Sampled,
     limit: int | None,
     files: dict[str, str],
@@ -312,27 +312,27 @@ def _questions(
 ) -> tuple[list[Any], dict[str, Any]]:
     """Return the benchmarks (for --data one, made of `lines`) and the tasks left to lm-eval."""
     drawn = sampled.k if sampled.temperature > 0 else 0
-    if asked.data is not None:
+    if questions.data is not None:
         from rzero_cli.evaluation.benchmark import benchmark_of
 
         return [
             benchmark_of(
                 lines,
-                Path(asked.data).stem,
+                Path(questions.data).stem,
                 drawn,
-                question_key=asked.question_key,
-                reference_key=asked.reference_key,
-                group_key=asked.group_key,
+                question_key=questions.question_key,
+                reference_key=questions.reference_key,
+                group_key=questions.group_key,
             )
         ], {}
     offline_without_hub()
     from rzero_cli.evaluation.loading import load_tasks
 
     named = load_tasks(
-        [name.strip() for name in str(asked.tasks).split(",")],
-        include_path=asked.include_path,
+        [name.strip() for name in str(questions.tasks).split(",")],
+        include_path=questions.include_path,
         data_files=files,
-        num_fewshot=asked.num_fewshot,
+        num_fewshot=questions.num_fewshot,
         limit=limit,
     )
     if named.others["tasks"]:

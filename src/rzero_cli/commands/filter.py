@@ -69,13 +69,13 @@ class Guards(Distance):
     def reasons(self) -> list[str]:
         """Return the reasons for which the enabled guards drop questions, as in
         `analysis/repetition.py`."""
-        asked = {
+        enabled = {
             "duplicates": self.dedup,
             "near_duplicates": self.dedup == "near",
             "over_max_per_answer": self.max_per_answer,
             "over_max_per_cluster": self.max_per_cluster and self.dedup != "near",
         }
-        return [name for name, wanted in asked.items() if wanted]
+        return [name for name, wanted in enabled.items() if wanted]
 
 
 @command("filter", General)

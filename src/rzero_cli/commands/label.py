@@ -118,11 +118,11 @@ def label(
         ) as opened,
         progress(call, total, look, unit="questions", out=out),
     ):
-        asked = (
+        questions = (
             ((number, line), line.text(key.question_key))
             for number, line in enumerate(part.of(given.lines()))
         )
-        for (number, line), labelled in opened.answer(asked, done=out.done, out=out):
+        for (number, line), labelled in opened.answer(questions, done=out.done, out=out):
             record = line.record | vote_keys(labelled.vote, labelled.answers)
             if labelling.keep_completions:
                 record["completions"] = [c.text for c in labelled.completions]

@@ -84,7 +84,7 @@ def _as_text(tree: Node) -> str:
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
-_SAID = {"changed": "changed since", "unchecked": "not hashed; use --verify", "unchanged": ""}
+_STATES = {"changed": "changed since", "unchecked": "not hashed; use --verify", "unchanged": ""}
 
 
 def _line(node: Node) -> Text:
@@ -96,7 +96,7 @@ def _line(node: Node) -> Text:
         facts.append(node["finished"][:16] + "Z")
     for fact in filter(None, facts):
         line.append(f"  {printable(fact)}", style="not bold")
-    state = _SAID.get(node["state"], node["state"])
+    state = _STATES.get(node["state"], node["state"])
     wrong = node["state"] in ("changed", "missing")
     for remark in filter(None, (state, node["note"], "see above" if node["above"] else "")):
         line.append(f"  [{printable(remark)}]", style="bold red" if wrong else "not bold yellow")

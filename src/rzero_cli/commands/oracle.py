@@ -150,17 +150,17 @@ def oracle(
             )
         )
         enter(progress(call, total, look, unit="questions", out=out))
-        asked = (
+        pending = (
             ((number, line), line.text(question_key))
             for number, line in enumerate(part.of(given.lines()))
         )
         answered: Iterable[tuple[tuple[int, Line], str | None, int]]
         if find:
-            answered = ((one, find(text), 0) for one, text in asked if one[0] not in out.done)
+            answered = ((one, find(text), 0) for one, text in pending if one[0] not in out.done)
         else:
             answered = (
                 (one, label.vote.answer, sum(c.tokens for c in label.completions))
-                for one, label in solver.answer(asked, done=out.done, out=out)
+                for one, label in solver.answer(pending, done=out.done, out=out)
             )
         for (number, line), reference, spent in answered:
             record = line.record

@@ -79,14 +79,18 @@ def score(
     names = call.stdin_or_help(source.files)
     rule.check()
     rules = reading.rules()
-    asks = bool(solver.solver or choice.is_server)
-    model = choice.check("--solver", solver.solver) if asks else None
-    asked_of = choice.parents(model) if asks else []
+    has_solver = bool(solver.solver or choice.is_server)
+    model = choice.check("--solver", solver.solver) if has_solver else None
+    solver_parents = choice.parents(model) if has_solver else []
     sampling = completions.sampling(scoring.m, seeded.seed)
     prompt = completions.prompt(SOLVER)
     question_key = key.question_key
     given = Input(
-        call, names, source, lambda line: _has_to_be_asked(line, question_key, asks), target=target
+        call,
+        names,
+        source,
+        lambda line: _needs_answers(line, question_key, has_solver),
+        target=target,
     )
     lines_in = given.lines()
     done = ready = answered = truncated = tokens = 0
@@ -100,7 +104,9 @@ def score(
 
     with ExitStack() as stack:
         enter = stack.enter_context
-        out = enter(open_records(call, target, *names, *asked_of, metrics=_metrics, given=given))
+        out = enter(
+            open_records(call, target, *names, *solver_parents, metrics=_metrics, given=given)
+        )
 
         @cache
         def opened() -> Solver:
@@ -121,14 +127,14 @@ def score(
                 for value, line in zip(earlier, lines, strict=True)
             ]
             missing = [
-                i for i, line in enumerate(lines) if _has_to_be_asked(line, question_key, asks)
+                i for i, line in enumerate(lines) if _needs_answers(line, question_key, has_solver)
             ]
             known = {place for place, i in enumerate(missing) if records[i] is not lines[i].record}
             ready = first + len(lines) - len(missing) + len(known)
             if len(known) < len(missing):
-                asked = ((i, lines[i].text(question_key)) for i in missing)
+                pending = ((i, lines[i].text(question_key)) for i in missing)
                 for i, label in opened().answer(
-                    asked,
+                    pending,
                     seed=seeded.seed + number,
                     done=known,
                     out=out,
@@ -150,7 +156,9 @@ def score(
                 done += 1
             given_rewards.add(rewards)
         out.tokens = tokens
-    cut = f", {truncated} answers truncated at {completions.max_tokens} tokens" if asks else ""
+    cut = (
+        f", {truncated} answers truncated at {completions.max_tokens} tokens" if has_solver else ""
+    )
     call.say(f"{done} questions{cut}")
 
 
@@ -173,14 +181,14 @@ class _Sums:
         return means(self.count, reward=self.reward) | parts
 
 
-def _has_to_be_asked(line: Line, question_key: str, asks: bool) -> bool:
+def _needs_answers(line: Line, question_key: str, has_solver: bool) -> bool:
     """Return True if the Solver must answer the question. Raises DataError without a Solver."""
     if line.text_or_none(question_key) is None:
         return False
     if line.record.get("p_hat") is not None:
         p_hat_of(line)
         return False
-    if not asks:
+    if not has_solver:
         raise line.error('no "p_hat": give --solver MODEL to label the questions')
     return True
 

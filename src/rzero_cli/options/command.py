@@ -110,7 +110,6 @@ class Call:
             values[name] = str(value) if is_text else value
         return kind(**values)
 
-
     def say(self, message: str) -> None:
         """Print one line to standard error, prefixed with the command's name, unless `--quiet`."""
         say(f"{self.command}: {message}", quiet=self.quiet)
@@ -209,13 +208,13 @@ def _parameter(
     default = None if mark.preset else field.default
     text = mark.help() if callable(mark.help) else mark.help
     if mark.is_argument:
-        told: Any = typer.Argument(help=text, **mark.more)
+        declared: Any = typer.Argument(help=text, **mark.more)
     else:
         shown = mark.shown
         if mark.preset:
             value = presets.preset_value(command, name)
             shown = mark.shown if value is None else str(value)
-        told = typer.Option(
+        declared = typer.Option(
             *(mark.flags or (f"--{name.replace('_', '-')}",)),
             help=text,
             rich_help_panel=mark.panel or group.PANEL,
@@ -228,5 +227,5 @@ def _parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
         default=default,
-        annotation=Annotated[kind, told],
+        annotation=Annotated[kind, declared],
     )
