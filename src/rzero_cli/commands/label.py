@@ -145,7 +145,7 @@ def _show(found: dict[str, Any], m: int, max_tokens: int) -> None:
     """Print the token estimate as text."""
     number = found["questions"]
     typer.echo(f"{number:,} questions x {m} answers of at most {max_tokens:,} tokens")
-    title = "prompts, once each" if found["prompt_tokens_exact"] else "prompts, estimated"
+    title = "prompts, once each" if found["prompt_tokens_exact"] else "prompts, about"
     typer.echo(f"{title:<28}{found['prompt_tokens']:>18,} tokens")
     for name, tokens in zip(SHARES, found["completion_tokens"], strict=True):
         typer.echo(f"{f'answers, {name}':<28}{tokens:>18,} tokens")
