@@ -112,8 +112,7 @@ def condensed_distances(questions: Sequence[str], bleu: str = "13a") -> Floats:
             # Rounding may leave 1 - BLEU a hair below 0 for identical texts.
             np.maximum(row, 0.0, out=distances[done : done + len(row)])
             done += len(row)
-    # Rounding may leave 1 - BLEU a hair below 0 for identical texts.
-    return np.maximum(distances, 0.0, out=distances)
+    return distances
 
 
 def self_bleu(distances: Floats) -> tuple[float, float]:
