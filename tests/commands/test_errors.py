@@ -48,7 +48,7 @@ from helpers.shell import shell
         (["label", "--solver", "model", "--top-p", "1.1"], "--top-p"),
         (["label", "--solver", "model", "--engine", "x"], "--engine x: unknown; known: auto"),
         (["label", "--solver", "model", "--prompt-file", "nowhere"], "--prompt-file nowhere"),
-        (["label", "--solver", "model", "--prompt-file", "taken"], "needs {question} in it"),
+        (["label", "--solver", "model", "--prompt-file", "taken"], "must contain {question}"),
         (["label", "nowhere.jsonl", "--solver", "model"], "nowhere.jsonl: no such file"),
         (["label", "bad.jsonl", "--solver", "model", "-o", "out"], 'bad.jsonl:2: key "question"'),
         (["sample"], "--challenger is missing"),

@@ -1,4 +1,4 @@
-"""Which labelled questions `filter` keeps: both bounds are included, compared as decimal text."""
+"""The filter keeps both bounds of its interval and compares p_hat as decimal text."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TENTHS = [repr(k / 10) for k in range(11)]
     [
         # |p - 1/2| <= 0.25: 0.3 is 0.2 away, 0.2 is 0.3 away
         ("0.25", ["0.3", "0.4", "0.5", "0.6", "0.7"]),
-        # the boundary is in: |0.3 - 0.5| = 0.2, which in binary is 0.2 + 3e-17
+        # the boundary is kept: |0.3 - 0.5| = 0.2, which in binary is 0.2 + 3e-17
         ("0.2", ["0.3", "0.4", "0.5", "0.6", "0.7"]),
         ("0.1", ["0.4", "0.5", "0.6"]),
         ("0", ["0.5"]),

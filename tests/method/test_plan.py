@@ -27,7 +27,7 @@ def test_plan_of_the_papers_solver() -> None:
 
 
 def test_tokens_written_counts_each_generation_once() -> None:
-    # Two steps of two updates each; the log has figures of rollouts with the first ones.
+    # Two steps of two updates each; only a step's first update logs metrics of its rollouts.
     log = [{"completions/mean_length": n} if n else {"loss": 0.1} for n in (12.5, 0, 10.0, 0)]
     assert tokens_written(log, 8) == 180  # 8 * 12.5 + 8 * 10
     assert tokens_written([], 8) == 0
@@ -68,8 +68,8 @@ def test_plan_divides_a_batch_among_devices(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"prompts": 500}, "--prompts 500 is no multiple of --batch 128"),
-        ({"prompts": 64}, "--prompts 64 is no multiple of --batch 128"),
+        ({"prompts": 500}, "--prompts 500 is not a multiple of --batch 128"),
+        ({"prompts": 64}, "--prompts 64 is not a multiple of --batch 128"),
         ({"per_device": 7}, "--per-device 7 does not divide the 640 rollouts"),
         ({"per_device": 1280}, "--per-device 1280 does not divide the 640 rollouts"),
         ({"processes": 3}, "= 640 rollouts an update cannot be split over 3 processes"),

@@ -29,7 +29,7 @@ def test_solver_prompt_holds_the_question_unchanged(question: str) -> None:
 
 
 def test_prompt_replaces_only_the_placeholder() -> None:
-    # Neither str.format's braces nor a placeholder inside the question mean anything.
+    # str.format's braces and a placeholder inside the question have no meaning.
     template = [{"role": "user", "content": r"{0} {question} \boxed{} {question}"}]
     (message,) = prompt_for(template, "{question} {x}")
     assert message["content"] == r"{0} {question} {x} \boxed{} {question} {x}"
@@ -56,7 +56,7 @@ def test_prompt_file_holds_text_or_messages(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("no placeholder", "a Solver's prompt needs {question} in it"),
+        ("no placeholder", "a Solver's prompt must contain {question}"),
         ("[{", "not JSON"),
         ("[]", "expected"),
         ("[1]", "expected"),

@@ -14,16 +14,16 @@ from rzero_cli.method.question import parse_question, question_id
     [
         (r"<question>What?</question> \boxed{5}", ("What?", "5")),
         ("thinking...\n<question>\n  What?\nWhy? \n</question>", ("What?\nWhy?", None)),
-        # of several blocks the last counts
+        # the last block counts
         ("<question>a</question><question>b</question>", ("b", None)),
         (r"<question>a</question> \boxed{1} <question>b</question> \boxed{2}", ("b", "2")),
         ("<question>a</question> <question> </question>", (None, None)),
-        # an unfinished block is none
+        # an unfinished block does not count
         ("<question>a</question> <question>b", ("a", None)),
         ("<question>a<question>b</question>", ("b", None)),
         ("<question>a</question> so </question>", ("a", None)),
         ("<question></question></question>", (None, None)),
-        # the answer stands behind the question, and the last box counts
+        # the answer follows the question, and the last box counts
         (r"\boxed{1} <question>a \boxed{2}</question>", (r"a \boxed{2}", None)),
         (r"<question>a</question> \boxed{1} or \boxed{\frac{1}{2}}", ("a", r"\frac{1}{2}")),
         (r"<question>a</question> \boxed{1", ("a", None)),

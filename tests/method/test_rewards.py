@@ -47,7 +47,7 @@ def test_r_unc_is_symmetric_and_largest_at_one_half(p_hat: float) -> None:
         assert 0 <= r_unc(p_hat, rule=rule) <= largest == r_unc(0.5, rule=rule)
 
 
-# Two questions alike, one of its own, one malformed: B = 4.
+# Two similar questions, a different one and a malformed one: B = 4.
 QUESTIONS = [
     "How many primes are there below one hundred?",
     None,
@@ -120,7 +120,7 @@ def test_rewards_of_malformed_and_empty_batches() -> None:
 
 
 def test_question_without_p_hat_raises_value_error() -> None:
-    with pytest.raises(ValueError, match="question 1 is well-formed and has no p_hat"):
+    with pytest.raises(ValueError, match="question 1 is well-formed but has no p_hat"):
         challenger_rewards(["a", "b"], [0.5, None])
 
 
@@ -138,7 +138,7 @@ batches = st.lists(
 def test_rewards_ignore_the_order_of_a_batch(
     batch: list[tuple[str | None, float]], rng: random.Random
 ) -> None:
-    # A tie between two merges is broken by position: nothing to hold against the formula.
+    # Ties between two merges are broken by position, which the formula allows.
     order = list(range(len(batch)))
     rng.shuffle(order)
     questions, p_hats = zip(*batch, strict=True)
@@ -171,11 +171,11 @@ def test_reward_formulas_hold_for_any_batch(batch: list[tuple[str | None, float]
                 malformed = 0 if rule == "paper" else -1 - Fraction(1, size)
                 assert r == ChallengerReward(near(float(malformed), abs=1e-12))
                 continue
-            repeated = Fraction(members[r.cluster], size)
-            unsure = 1 - 2 * abs(p - Fraction(1, 2)) if rule == "paper" else min(p, 1 - p)
-            reward = max(0, unsure - repeated) if rule == "paper" else unsure - repeated
-            assert r.r_rep == near(float(repeated), abs=1e-12)
-            assert r.r_unc == near(float(unsure), abs=1e-12)
+            r_rep = Fraction(members[r.cluster], size)
+            r_unc = 1 - 2 * abs(p - Fraction(1, 2)) if rule == "paper" else min(p, 1 - p)
+            reward = max(0, r_unc - r_rep) if rule == "paper" else r_unc - r_rep
+            assert r.r_rep == near(float(r_rep), abs=1e-12)
+            assert r.r_unc == near(float(r_unc), abs=1e-12)
             assert r.reward == near(float(reward), abs=1e-12)
 
 

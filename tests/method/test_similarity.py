@@ -1,4 +1,4 @@
-"""BLEU distances and clusters, compared with the loops of the libraries."""
+"""BLEU distances and clusters, compared with loops over the libraries' own functions."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def check_against_the_loops(texts: Sequence[str], tokenizers: Sequence[str] = AL
         expected = loop(texts, bleu)
         distances = distance_matrix(texts, bleu)
         np.testing.assert_allclose(distances, expected, rtol=0, atol=1e-12)
-        # To the last bit where it may decide on which side of a threshold a pair falls.
+        # Equal to the last bit wherever a threshold may lie.
         near = expected < NEAR - 1e-9
         assert (distances[near] == np.maximum(expected, 0)[near]).all()
 
@@ -213,17 +213,17 @@ def test_self_bleu_error_matches_the_spread_of_samples() -> None:
     all_of_them = [" ".join(rng.choices(words, range(1, 17), k=12)) for _ in range(400)]
     all_of_them += ["what is the sum of a and b"] * 40
     whole = self_bleu(condensed_distances(all_of_them))[0]
-    drawn = [self_bleu(condensed_distances(rng.choices(all_of_them, k=100))) for _ in range(60)]
-    off = np.sqrt(np.mean([(one - whole) ** 2 for one, _ in drawn]))
-    assert 0.6 < off / np.mean([error for _, error in drawn]) < 1.5
+    sampled = [self_bleu(condensed_distances(rng.choices(all_of_them, k=100))) for _ in range(60)]
+    off = np.sqrt(np.mean([(one - whole) ** 2 for one, _ in sampled]))
+    assert 0.6 < off / np.mean([error for _, error in sampled]) < 1.5
 
 
 def sklearn_clusters(texts: Sequence[str], bleu: str, tau_bleu: float) -> list[int]:
-    """The clusters of the libraries alone: their loop, their clustering."""
+    """The clusters from the libraries alone: their BLEU in a loop, their clustering."""
     model = AgglomerativeClustering(
         metric="precomputed", linkage="average", distance_threshold=tau_bleu, n_clusters=None
     )
-    distances = np.maximum(loop(texts, bleu), 0)  # rounding leaves copies a hair below
+    distances = np.maximum(loop(texts, bleu), 0)  # rounding leaves copies just below 0
     labels = model.fit_predict(distances).tolist()
     return in_order_of_appearance(labels)
 
@@ -241,7 +241,7 @@ def test_clusters_of_real_questions_equal_sklearns(
     questions = real_questions(benchmarks, each=20, seed=3)
     rng = random.Random(4)
     chains = [questions[i] for i in range(0, len(questions), 3)]
-    for _ in range(4):  # ever more edited, so that a cluster frays out
+    for _ in range(4):  # more edits each time, so that clusters drift apart
         chains = [edited(question, rng) for question in chains]
         questions += chains
     clusters = cluster_questions(questions, bleu=bleu, tau_bleu=tau_bleu)
@@ -261,7 +261,7 @@ def test_clusters_of_any_texts_equal_sklearns(texts: list[str], tau_bleu: float,
 
 
 def test_bleu_of_long_and_repetitive_texts_equals_the_libraries() -> None:
-    """An n-gram many times in a question, items that all have, items that few have."""
+    """N-grams repeated in a question, items common to all texts, and rare items."""
     rng = random.Random(5)
     texts = [" ".join(rng.choices("ab", k=rng.randint(1, 60))) for _ in range(12)]
     texts += ["the " * k + "end" for k in range(1, 9)]
@@ -270,7 +270,6 @@ def test_bleu_of_long_and_repetitive_texts_equals_the_libraries() -> None:
 
 
 def test_distances_of_more_questions_than_a_block(benchmarks: Path) -> None:
-    """More questions than a block has rows."""
     questions = real_questions(benchmarks, each=30, seed=6)
     questions += [edited(q, random.Random(7)) for q in questions]
     assert len(questions) > 2 * 64
@@ -295,7 +294,7 @@ def test_distance_of_exactly_tau_does_not_merge() -> None:
 
 
 def test_average_linkage_by_hand() -> None:
-    # The first two are at distance 0 and join; then the third is as far from both.
+    # The first two are at distance 0 and merge; the third is at the same distance from both.
     texts = ["a b c d", "a b c d", "a b c x", "p q r s"]
     # d = 1 - (1/8) ** (1/4) = 0.405 in both directions, so the average is 0.405 too.
     assert cluster_questions(texts, bleu="none", tau_bleu=0.40) == [0, 0, 1, 2]

@@ -23,7 +23,7 @@ def equivalence() -> Iterator[Equivalence]:
     ("answers", "expected"),
     [
         (["7", "7", "8"], Vote("7", 2 / 3, 3, 2, {"7": 2, "8": 1})),
-        # unreadable answers count in m and never in the majority
+        # unreadable answers count in m but never in the majority
         (["7", None, None, None], Vote("7", 0.25, 4, 1, {"7": 1})),
         ([None, None], Vote(None, 0.0, 2, 0, {})),
         (["7", "", " "], Vote("7", 1 / 3, 3, 1, {"7": 1})),
@@ -50,8 +50,8 @@ def test_vote_by_hand(equivalence: Equivalence, answers: list[str | None], expec
     ("answers", "p_hat"),
     [
         (["7", "7", "8", ""], 2 / 3),  # the empty box is not counted
-        (["7", "7", "8", None], 2 / 4),  # a missing one is, and votes for nothing
-        (["no idea", "no clue", "7"], 1 / 3),  # not the same for both holding "no "
+        (["7", "7", "8", None], 2 / 4),  # a missing one counts in m but has no vote
+        (["no idea", "no clue", "7"], 1 / 3),  # containing "no " does not make them equal
         (["", " "], 0.0),
     ],
 )

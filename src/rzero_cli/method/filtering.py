@@ -1,8 +1,8 @@
-"""Which questions to keep: those the Solver is unsure of (paper, section 3.3).
+"""The filter: keep the questions on which the Solver is uncertain (paper, section 3.3).
 
-`paper` keeps a question iff |p_hat - 1/2| <= delta, `official` iff 0.3 <= p_hat <= 0.8; both are
-an interval, boundaries included. The comparison is between decimals, so that 0.25 and 0.75 are in
-and the float next to them is not.
+`paper` keeps a question iff |p_hat - 1/2| <= delta, `official` iff 0.3 <= p_hat <= 0.8. Both are
+closed intervals. p_hat is compared as a decimal: 0.25 and 0.75 are kept, the next float outside is
+not.
 """
 
 from __future__ import annotations
@@ -15,21 +15,25 @@ from rzero_cli.errors import UsageError
 
 Band = tuple[Decimal, Decimal]
 _MOST_PLACES = 1000
-"""1/2 - 1e-999999999 has a billion digits."""
+"""A limit on decimal places: 1/2 - 1e-999999999 would have a billion digits."""
 
 
 def band(delta: Decimal) -> Band:
-    """The interval [1/2 - delta, 1/2 + delta], exact."""
+    """Return the exact interval [1/2 - delta, 1/2 + delta]."""
     with localcontext() as context:
         context.prec = 2 + max(1, -int(delta.as_tuple().exponent))
         return Decimal("0.5") - delta, Decimal("0.5") + delta
 
 
 def interval(delta: str, low: str | None = None, high: str | None = None) -> Band:
-    """What `filter` keeps with these options: `low` and `high` where one is there, else `delta`.
+    """Return the interval of p_hat to keep: [low, high] if either is given, else 1/2 +- delta.
+
+    Args:
+        delta: decimal text from 0 to 1/2; ignored if `low` or `high` is given.
+        low, high: decimal texts from 0 to 1; a missing one is 0 or 1.
 
     Raises:
-        UsageError: one is no number, or out of its range.
+        UsageError: a value is not a number or is out of range, or `low` is above `high`.
     """
     if low is None and high is None:
         return band(_number("--delta", delta, Decimal("0.5")))
@@ -52,16 +56,15 @@ def _number(option: str, text: str, largest: Decimal = Decimal(1)) -> Decimal:
 
 
 def keep(answer: str | None, p_hat: Decimal, interval: Band) -> bool:
-    """Whether a labelled question goes on to training. One without a label never does."""
+    """Return True if a labelled question is kept for training; one without a label never is."""
     # Decimal comparisons never round, whatever the number of digits.
     return answer is not None and interval[0] <= p_hat <= interval[1]
 
 
 def quick_keep(interval: Band) -> Callable[[bytes, Any], bool | None]:
-    """`keep` of a raw line and what it was parsed to, mostly decided between floats.
+    """Return a fast `keep` that takes a raw line and its parsed record and mostly compares floats.
 
-    The function says None of a record that is wrong, and where it cannot tell: then only the exact
-    reading of the line can.
+    The function returns None for an invalid record and for one that needs exact parsing.
     """
     low, high = map(float, interval)
 
@@ -72,8 +75,8 @@ def quick_keep(interval: Band) -> Callable[[bytes, Any], bool | None]:
             return None
         if type(p_hat) is not float or not (answer is None or type(answer) is str):
             return None
-        # Rounding to a float keeps the order: what lies beside the rounded bounds lies beside the
-        # bounds, and only what rounds to one of them has to be looked at.
+        # Rounding to a float preserves order: only a p_hat that rounds to a bound needs its exact
+        # text.
         if low < p_hat < high:
             return answer is not None
         if 0 < p_hat < low or high < p_hat < 1:
@@ -85,10 +88,10 @@ def quick_keep(interval: Band) -> Callable[[bytes, Any], bool | None]:
 
 
 def only_p_hat(raw: bytes) -> Decimal | None:
-    """The p_hat of a line of JSON in which it is a float, exact; None where it has to be parsed."""
+    """Return the exact p_hat of a JSON line that holds it as a float; None if parsing is needed."""
     _, _, behind = raw.partition(b'"p_hat":')
     text, end, _ = behind[:40].replace(b"}", b",").partition(b",")
-    # Written with an escape, the key itself could hide while one in an inner object is found.
+    # An escaped spelling of the key could hide it, and an inner object's p_hat would be found.
     if not end or raw.count(b"p_hat") > 1 or b"\\u" in raw:
         return None
     try:

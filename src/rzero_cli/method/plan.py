@@ -1,8 +1,8 @@
-"""What a GRPO stage will do, derived before it starts (paper, section 4.1 and appendix).
+"""The steps, updates and rollouts of a GRPO stage (paper, section 4.1 and appendix).
 
-A *step* draws `prompts` x `group` rollouts; an *update* of the weights takes `batch` prompts of
-them. A step therefore makes `prompts / batch` updates: in the paper's setting 32 for the Challenger
-and 4 for the Solver.
+A *step* samples `prompts` x `group` rollouts; an *update* of the weights uses `batch` of those
+prompts. A step therefore makes `prompts / batch` updates: in the paper's setting 32 for the
+Challenger and 4 for the Solver.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any
 from rzero_cli.errors import UsageError
 
 LENGTH = "completions/mean_length"
-"""TRL's figure of the rollouts of a step, which stands with its first update alone."""
+"""TRL's metric for the rollouts of a step; logged only with the step's first update."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The derived numbers of one training stage."""
+    """The sizes of one training stage."""
 
     steps: int
     prompts: int
@@ -54,11 +54,11 @@ class Plan:
 
     @property
     def tokens(self) -> int:
-        """Upper bound of the tokens generated."""
+        """An upper bound on the tokens generated."""
         return self.rollouts * self.max_tokens
 
     def describe(self) -> str:
-        """One line for the person who waits for it."""
+        """Return a one-line summary."""
         return (
             f"{self.steps} steps x {self.updates_per_step} updates = {self.updates} updates; "
             f"{self.rollouts:,} rollouts ({self.prompts} prompts x {self.group} a step), "
@@ -66,7 +66,7 @@ class Plan:
         )
 
     def as_record(self) -> dict[str, Any]:
-        """The plan with everything derived, for `rzero.json`."""
+        """Return the fields and the derived numbers, for `rzero.json`."""
         derived = {
             name: getattr(self, name)
             for name in (
@@ -91,16 +91,26 @@ def make_plan(
     per_device: int | None = None,
     processes: int = 1,
 ) -> Plan:
-    """Derive and check the plan; without `per_device`, the most up to 8 that divides a batch.
+    """Return the plan of a stage, with its sizes checked.
+
+    Args:
+        steps: sampling steps.
+        prompts: prompts in a step.
+        batch: prompts in an update; must divide `prompts`.
+        group: rollouts per prompt, at least 2.
+        max_tokens: the longest completion, in tokens.
+        per_device: rollouts in one pass on a device; by default the largest number up to 8 that
+            divides a process's rollouts of an update.
+        processes: data-parallel processes.
 
     Raises:
-        UsageError: the numbers do not divide; says which and how to mend it.
+        UsageError: the sizes do not divide; the message names the options.
     """
     if group < 2:
         raise UsageError("--group must be at least 2: GRPO compares the rollouts of a prompt")
     if prompts % batch:
         raise UsageError(
-            f"--prompts {prompts} is no multiple of --batch {batch}: a step makes prompts/batch "
+            f"--prompts {prompts} is not a multiple of --batch {batch}: a step makes prompts/batch "
             "updates"
         )
     rollouts = batch * group
@@ -120,11 +130,12 @@ def make_plan(
 
 
 def tokens_written(log: Iterable[Mapping[str, float]], rollouts_per_step: int) -> int:
-    """The tokens of all completions of the policy that updates were made of.
+    """Return the number of completion tokens used in updates.
 
-    TRL's own `num_tokens` counts the prompts, too.
+    TRL's own `num_tokens` also counts the prompts.
 
     Args:
-        log: TRL's figures of each update.
+        log: TRL's logged metrics of each update.
+        rollouts_per_step: as in `Plan`.
     """
     return round(sum(figures.get(LENGTH, 0.0) for figures in log) * rollouts_per_step)

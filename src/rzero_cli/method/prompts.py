@@ -1,8 +1,8 @@
-"""The words given to the two roles. They are data: `--prompt-file` replaces them.
+"""The prompts of the two roles; `--prompt-file` replaces them.
 
-A prompt is a list of chat messages, rendered with the tokenizer's own chat template. A tokenizer
-without one gets plain `role: text` lines. Engines take a raw prompt as well, a text that a model is
-given as it is: lm-eval's tasks have such.
+A prompt is a list of chat messages, rendered with the tokenizer's chat template, or as plain
+`role: text` lines if it has none. Engines also take a raw prompt, a text passed to the model
+unchanged, as lm-eval's tasks use.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ SOLVER: Messages = [
 
 
 def prompt_for(template: Messages, question: str = "") -> Messages:
-    """`template` with every `{question}` replaced by the question, and nothing else touched."""
+    """Return `template` with every `{question}` replaced by the question."""
     return [m | {"content": m["content"].replace("{question}", question)} for m in template]
 
 
 def plain_text(messages: Messages) -> str:
-    """What a model without a chat template is given."""
+    """Render messages for a model without a chat template."""
     return "\n".join(f"{m['role']}: {m['content']}" for m in messages) + "\nassistant:"
 
 
@@ -54,8 +54,8 @@ def load_prompt(path: str | None, default: Messages) -> Messages:
     """Read a prompt: JSON messages, or plain text that becomes one user message.
 
     Raises:
-        UsageError: the file is not there, not readable as either, or, for a Solver's prompt,
-            says nowhere `{question}`.
+        UsageError: the file is missing or neither of the two, or a Solver's prompt lacks
+            `{question}`.
     """
     if path is None:
         return default
@@ -65,7 +65,7 @@ def load_prompt(path: str | None, default: Messages) -> Messages:
         raise UsageError(f"--prompt-file {path}: {error}") from error
     messages = _messages(path, text)
     if default is SOLVER and not any("{question}" in m["content"] for m in messages):
-        raise UsageError(f"--prompt-file {path}: a Solver's prompt needs {{question}} in it")
+        raise UsageError(f"--prompt-file {path}: a Solver's prompt must contain {{question}}")
     return messages
 
 

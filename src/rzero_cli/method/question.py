@@ -1,4 +1,4 @@
-"""What the Challenger writes: `<question>...</question>` and a box (paper, section 3.2)."""
+"""The Challenger's output format: `<question>...</question>` and a box (paper, section 3.2)."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ _OPEN, _CLOSE = "<question>", "</question>"
 def parse_question(
     completion: str, *, require_boxed: bool = False
 ) -> tuple[str | None, str | None]:
-    """The question of a completion and the Challenger's own answer to it.
+    """Return the question in a completion and the Challenger's proposed answer.
 
-    Of several blocks the last counts; a blank one is no question. The answer is the last box
-    after the block, or None.
+    The last question block counts. The answer is the last box after it.
 
     Args:
-        completion: what the Challenger wrote.
-        require_boxed: a question without an answer is malformed too (`official`).
+        completion: the text that the Challenger generated.
+        require_boxed: a question without an answer counts as malformed (`official`).
 
     Returns:
-        (question, proposed answer); the question is None where the completion is malformed.
+        (question, proposed answer). Both are None if the completion is malformed: no complete
+        block, or a blank one. The answer alone is None if there is no box.
     """
     start = completion.rfind(_OPEN, 0, max(0, completion.rfind(_CLOSE)))
     if start < 0:
@@ -34,7 +34,7 @@ def parse_question(
 
 
 def question_id(question: str) -> str:
-    """A stable name for a question: 16 hexadecimal digits of its SHA-256."""
-    from hashlib import sha256  # OpenSSL behind it takes longer to load than `filter` to start
+    """Return a stable id for a question: 16 hexadecimal digits of its SHA-256."""
+    from hashlib import sha256  # loading OpenSSL takes longer than starting `filter`
 
     return sha256(question.encode("utf-8", "surrogatepass")).hexdigest()[:16]

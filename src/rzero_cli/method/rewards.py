@@ -1,12 +1,12 @@
-"""What the two models are rewarded for (paper, sections 3.2 and 3.4).
+"""The rewards of the two models (paper, sections 3.2 and 3.4).
 
-    r_unc = 1 - 2 |p_hat - 1/2|                    largest where the Solver is least sure
+    r_unc = 1 - 2 |p_hat - 1/2|                    largest where the Solver is most uncertain
     r_rep = lambda_rep * |cluster of i| / B        clusters of similar questions, batch of B
     Challenger: max(0, r_unc - r_rep), 0 for a malformed completion
     Solver:     1 if the extracted answer is equivalent to the pseudo-label, else 0
 
-`official` is what the authors' code computes: min(p, 1 - p) - r_rep, not clipped, and -1 - 1/B
-for a malformed completion; for the Solver 0.9 * accuracy + 0.1 * format.
+`official` follows the authors' code. Challenger: min(p, 1 - p) - r_rep, not clipped, and -1 - 1/B
+for a malformed completion. Solver: 0.9 * accuracy + 0.1 * format.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 RULES = ("paper", "official")
 REWARDED = ("label", "format", "random")
-"""What the Solver can be rewarded for: agreeing with its label, or, as null controls, an answer
-that can be read, or nothing at all."""
+"""The Solver's reward signals: agreement with its label, or, as null controls, a readable answer or
+a random reward."""
 BLEU_TOKENIZERS = ("13a", "char", "intl", "none", "zh")
-"""Those of sacrebleu's tokenizers that need nothing else installed."""
+"""The sacrebleu tokenizers that need no further package."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChallengerReward:
-    """The reward of one rollout and its parts; the parts are None for a malformed one."""
+    """The reward of one rollout and its parts; the parts are None for a malformed completion."""
 
     reward: float
     r_unc: float | None = None
@@ -40,7 +40,7 @@ class ChallengerReward:
     """Clusters are numbered from 0 in the order in which they first appear."""
 
     def as_keys(self) -> dict[str, float | int | None]:
-        """What `score` adds to a record."""
+        """Return the keys that `score` adds to a record."""
         return {
             "r_unc": self.r_unc,
             "r_rep": self.r_rep,
@@ -63,16 +63,19 @@ def challenger_rewards(
     tau_bleu: float = 0.5,
     lambda_rep: float = 1.0,
 ) -> list[ChallengerReward]:
-    """The Challenger's reward of a whole batch of B rollouts.
+    """Return the Challenger's rewards for a batch of B rollouts.
 
     Args:
-        questions: B questions, None where the completion was malformed. Those count in B and
-            are not clustered.
-        p_hats: B empirical accuracies; ignored where the question is None.
+        questions: B questions, None for a malformed completion, which counts in B but is not
+            clustered.
+        p_hats: B empirical accuracies; ignored for malformed completions.
         rule: "paper" or "official".
-        bleu: tokenizer of the distance, see `bleu.distance_matrix`.
-        tau_bleu: distance at which clusters are cut; pairs at exactly this distance stay apart.
-        lambda_rep: weight of the repetition penalty; 0 leaves it out.
+        bleu: tokenizer of the distance, see `similarity.distance_matrix`.
+        tau_bleu: distance below which clusters are merged; at exactly tau_bleu they stay apart.
+        lambda_rep: weight of the repetition penalty; 0 disables it.
+
+    Raises:
+        ValueError: a question has no p_hat.
     """
     size = len(questions)
     valid = [i for i, question in enumerate(questions) if question is not None]
@@ -85,18 +88,18 @@ def challenger_rewards(
     for i, cluster in zip(valid, clusters, strict=True):
         p_hat = p_hats[i]
         if p_hat is None:
-            raise ValueError(f"question {i} is well-formed and has no p_hat")
-        unsure = r_unc(p_hat, rule=rule)
-        repeated = lambda_rep * members[cluster] / size
-        reward = unsure - repeated
+            raise ValueError(f"question {i} is well-formed but has no p_hat")
+        uncertainty = r_unc(p_hat, rule=rule)
+        repetition = lambda_rep * members[cluster] / size
+        reward = uncertainty - repetition
         if rule == "paper":
             reward = max(0.0, reward)
-        rewards[i] = ChallengerReward(reward, unsure, repeated, cluster)
+        rewards[i] = ChallengerReward(reward, uncertainty, repetition, cluster)
     return rewards
 
 
 def check_tokenizer(option: str, bleu: str) -> None:
-    """Raise UsageError unless `bleu` names a tokenizer of sacrebleu's or "nltk"."""
+    """Raise UsageError unless `bleu` is in `BLEU_TOKENIZERS` or "nltk"."""
     if bleu not in (known := [*BLEU_TOKENIZERS, "nltk"]):
         raise UsageError(f"{option} {bleu}: unknown; known: {', '.join(known)}")
 
@@ -104,7 +107,10 @@ def check_tokenizer(option: str, bleu: str) -> None:
 def cluster_questions(
     questions: Sequence[str], *, bleu: str = "13a", tau_bleu: float = 0.5
 ) -> list[int]:
-    """The cluster of each question: average linkage on d_ij = 1 - BLEU, cut below `tau_bleu`."""
+    """Return the cluster of each question: average linkage on d_ij = 1 - BLEU, cut below tau_bleu.
+
+    Clusters are numbered from 0 in the order in which they first appear.
+    """
     if len(questions) < 2:
         return [0] * len(questions)
     from rzero_cli.method.similarity import condensed_distances
@@ -113,8 +119,7 @@ def cluster_questions(
 
 
 def clusters_of(distances: Floats, tau_bleu: float) -> list[int]:
-    """The clusters of two questions or more by their distances, as `condensed_distances` gives
-    them."""
+    """Return the clusters of at least two questions from their `condensed_distances`."""
     import numpy as np
     from scipy.cluster.hierarchy import fcluster, linkage
 
@@ -126,7 +131,7 @@ def clusters_of(distances: Floats, tau_bleu: float) -> list[int]:
 
 
 def solver_format(completion: str) -> bool:
-    r"""Whether a completion has the form `<think>..</think>..\boxed{}` (`official`)."""
+    r"""Return True if a completion has the form `<think>..</think>..\boxed{}` (`official`)."""
     think = completion.find("<think>")
     closed = completion.find("</think>", think + 1) if think >= 0 else -1
     boxed = completion.find("\\boxed{", closed) if closed >= 0 else -1
@@ -134,7 +139,7 @@ def solver_format(completion: str) -> bool:
 
 
 def solver_reward(correct: bool, completion: str, *, rule: str = "paper") -> float:
-    """1 for an answer equivalent to the pseudo-label, else 0; `official` adds the format."""
+    """Return the Solver's reward: 1.0 for a correct answer, else 0.0; `official` adds format."""
     if rule == "official":
         return 0.9 * correct + 0.1 * solver_format(completion)
     return float(correct)

@@ -1,23 +1,21 @@
-"""BLEU between all pairs of a batch of questions in one go (paper, section 3.2).
+"""Vectorized BLEU between all pairs of a batch of questions (paper, section 3.2).
 
     BLEU(hypothesis, reference) = penalty * (p_1 p_2 p_3 p_4) ** (1/4)
 
 with p_n = (clipped n-gram matches) / (n-grams of the hypothesis). Three facts make all pairs cheap:
 
-- the item counted is "(n-gram, its k-th occurrence)", so clipped matches are set intersections: one
-  product of matrices for each n, dense for the items that many questions have, sparse for the rest.
-  Items that one question alone has match nothing and drop out, and with them all longer n-grams
-  around them;
-- matches are symmetric, and the penalty and the denominators depend on the two lengths alone, so
-  both directions of a pair cost a table look-up and two square roots;
-- an order has a match only where the one below it has, so the smoothed value of an order without a
+- Counting "(n-gram, its k-th occurrence)" as an item turns clipped matches into set intersections:
+  one matrix product per n, dense for frequent items and sparse for the rest. Items that occur in
+  only one question match nothing and are dropped, as are all longer n-grams that contain them.
+- Matches are symmetric, and the penalty and denominators depend only on the two lengths. Both
+  directions of a pair therefore cost one table look-up and two square roots.
+- An order can match only if the order below it does, so the smoothed value of an order without a
   match does not depend on the pair.
 
-Scores are those of the library loops: sacrebleu's sentence BLEU (`effective_order=True`,
-`smooth_method="exp"`) under any of its tokenizers, or nltk's with smoothing method 1 on whitespace
-tokens (`official`). Pairs closer than `NEAR` are computed once more in the libraries' own order of
-operations, so that they are equal to the last bit: rounding must not decide on which side of a
-threshold a pair falls.
+Scores equal those of sacrebleu's sentence BLEU (`effective_order=True`, `smooth_method="exp"`) with
+any of its tokenizers, or of nltk's with smoothing method 1 on whitespace tokens (`official`). Pairs
+closer than `NEAR` are recomputed in the library's order of operations and match it to the last bit,
+so that rounding never moves a pair across a threshold.
 """
 
 from __future__ import annotations
@@ -36,24 +34,24 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 NLTK = "nltk"
-"""The tokenizer name that stands for the authors' nltk BLEU."""
+"""The tokenizer name that selects the authors' nltk BLEU."""
 
 MAX_ORDER = 4
 NEAR = 0.9
-"""Below this distance, values are the libraries' to the last bit; above it, to 1e-15."""
+"""Distances below this equal the libraries' to the last bit; others to 1e-15."""
 _FREQUENT = 1 / 8
-"""An item that more than this share of the questions have is cheaper in a dense product."""
+"""An item in more than this fraction of the questions is cheaper in a dense product."""
 
 
 def distance_matrix(questions: Sequence[str], bleu: str = "13a") -> Floats:
-    """d_ij = 1 - BLEU(x_i, x_j), made symmetric, with d_ii = 0.
+    """Return the symmetric distances d_ij = 1 - BLEU(x_i, x_j), with d_ii = 0.
 
-    BLEU is not symmetric. `paper`: the mean of both directions. `official`: hypothesis is the
-    lower index, and the value is mirrored.
+    BLEU itself is not symmetric. A sacrebleu distance is the mean of both directions (`paper`). An
+    nltk distance takes the question of the lower index as the hypothesis (`official`).
 
     Args:
         questions: B texts.
-        bleu: a tokenizer of sacrebleu's ("13a", "char", "intl", "zh", "none", ...) or "nltk".
+        bleu: a sacrebleu tokenizer ("13a", "char", "intl", "zh", "none", ...) or "nltk".
 
     Returns:
         (B, B) distances in [0, 1].
@@ -66,21 +64,21 @@ def distance_matrix(questions: Sequence[str], bleu: str = "13a") -> Floats:
 
 
 def condensed_distances(questions: Sequence[str], bleu: str = "13a") -> Floats:
-    """The upper triangle of `distance_matrix`, row by row, as scipy's `linkage` takes it.
+    """Return the upper triangle of `distance_matrix`, row by row, as scipy's `linkage` takes it.
 
-    Memory: 8 bytes a pair, and blocks of rows that are small beside it.
+    Memory: 8 bytes per pair, plus much smaller blocks of rows.
 
     Returns:
-        B (B - 1) / 2 distances: 17 MB of a batch of 2,048, 268 MB of one of 8,192.
+        B (B - 1) / 2 distances: 17 MB for a batch of 2,048, 268 MB for 8,192.
     """
     size = len(questions)
     tokens, lengths = _numbered(questions, bleu)
     orders = _shared_items(tokens, lengths)
     distances = np.empty(size * (size - 1) // 2)
     weights, kinds = _weights(lengths, bleu)
-    # Orders without a match; the n-grams of sacrebleu's k-th such order count 1 / 2^k.
+    # Smoothed counts of orders without a match: sacrebleu's k-th such order counts 1 / 2^k.
     smooth = (1.0, 0.1, 0.1, 0.1) if bleu == NLTK else (1.0, 1 / 8, 1 / 4, 1 / 2)
-    # sacrebleu takes the mean over the orders that the hypothesis has.
+    # sacrebleu averages only over the orders that the hypothesis has.
     short = np.zeros(size, dtype=bool) if bleu == NLTK else lengths < MAX_ORDER
     rows = min(512, max(64, size // 16))
     done = 0
@@ -109,25 +107,25 @@ def condensed_distances(questions: Sequence[str], bleu: str = "13a") -> Floats:
         ]
         for i in range(stop - start):
             row = block[i, i + 1 :]
-            # Rounding may leave 1 - BLEU a hair below 0 for identical texts.
+            # Rounding may leave 1 - BLEU just below 0 for identical texts.
             np.maximum(row, 0.0, out=distances[done : done + len(row)])
             done += len(row)
     return distances
 
 
 def self_bleu(distances: Floats) -> tuple[float, float]:
-    """How alike questions are: the mean BLEU of all pairs, each in both directions as in `paper`.
+    """Return the self-BLEU of a set of questions: the mean BLEU of all pairs.
 
-    It is the mean over the questions of each one's mean BLEU against every other. With all others
-    as references of one score (Zhu et al. 2018) it would grow with their number; a mean of pairs
-    (Shen et al. 2019) does not, so that samples of different sizes can be compared.
+    A mean over pairs (Shen et al. 2019) does not grow with the number of questions, so samples of
+    different sizes can be compared. A score against all others as references (Zhu et al. 2018)
+    would grow.
 
     Args:
-        distances: B (B - 1) / 2 of them, B > 1, as `condensed_distances` gives them.
+        distances: the B (B - 1) / 2 `condensed_distances`, B > 1.
 
     Returns:
-        The mean, from 0 to 1, and its standard error where the questions are a random sample: that
-        of a U-statistic, from how much the questions' own means differ (Hoeffding 1948).
+        The mean, from 0 to 1, and its standard error if the questions are a random sample: that of
+        a U-statistic, from the spread of the questions' own means (Hoeffding 1948).
     """
     size = int((1 + math.sqrt(1 + 8 * len(distances))) / 2)
     sums, done = np.zeros(size), 0
@@ -141,10 +139,13 @@ def self_bleu(distances: Floats) -> tuple[float, float]:
 
 @lru_cache(maxsize=2**16)
 def pair_distance(m1: int, m2: int, m3: int, m4: int, one: int, other: int, bleu: str) -> float:
-    """The distance of two questions from their matches of each order and lengths in tokens.
+    """Return the distance of two questions, equal to the library's to the last bit.
 
-    Every operation in the order of the libraries, hence equal to the last bit. `one` is the length
-    of the question that comes first.
+    Args:
+        m1, m2, m3, m4: clipped matches of each order.
+        one: length of the first question in tokens.
+        other: length of the second.
+        bleu: as in `distance_matrix`.
     """
     matches = (m1, m2, m3, m4)
     if bleu == NLTK:
@@ -154,7 +155,7 @@ def pair_distance(m1: int, m2: int, m3: int, m4: int, one: int, other: int, bleu
 
 
 def _sacrebleu_score(matches: Sequence[int], hypothesis: int, reference: int) -> float:
-    """From 0 to 100: exp of the mean log precision over the orders the hypothesis has.
+    """Return exp of the mean log precision over the orders of the hypothesis, from 0 to 100.
 
     Smoothing "exp": the k-th order without a match counts 1 / (2^k * total).
     """
@@ -173,7 +174,7 @@ def _sacrebleu_score(matches: Sequence[int], hypothesis: int, reference: int) ->
 
 
 def _nltk_score(matches: Sequence[int], hypothesis: int, reference: int) -> float:
-    """From 0 to 1: exp of the mean of four log precisions; no match counts 0.1 / total."""
+    """Return exp of the mean of four log precisions, from 0 to 1; no match counts 0.1 / total."""
     if not matches[0]:
         return 0.0
     logs = [0.25 * math.log((m or 0.1) / max(1, hypothesis - n)) for n, m in enumerate(matches)]
@@ -182,7 +183,7 @@ def _nltk_score(matches: Sequence[int], hypothesis: int, reference: int) -> floa
 
 
 def _weights(lengths: Ints, bleu: str) -> tuple[Floats, Ints]:
-    """What lengths alone contribute to 1 - distance: a table by kinds of length, and the kinds."""
+    """Return the factors of 1 - distance that depend on lengths: a table, and each text's row."""
     known, kinds = np.unique(lengths, return_inverse=True)
     hypothesis = np.maximum(known, 1)[:, None].astype(np.float64)
     totals = np.maximum(1.0, hypothesis - np.arange(MAX_ORDER))
@@ -197,7 +198,7 @@ def _weights(lengths: Ints, bleu: str) -> tuple[Floats, Ints]:
 
 
 def tokenizer(bleu: str) -> Callable[[str], list[str]]:
-    """The tokenizer of that name: a text to its tokens, as the library loop would see them."""
+    """Return the tokenizer `bleu`: a function from a text to the tokens that the library sees."""
     if bleu == NLTK:
         return str.split
     from sacrebleu.metrics.bleu import BLEU
@@ -208,7 +209,7 @@ def tokenizer(bleu: str) -> Callable[[str], list[str]]:
 
 
 class Words(dict[str, list[int]]):
-    """The token numbers of each word between spaces, once it is asked for.
+    """A cache of the token numbers of each whitespace-separated word.
 
     Questions share most of their words, and tokenizing is most of the work.
     """
@@ -217,7 +218,7 @@ class Words(dict[str, list[int]]):
         super().__init__()
         self._tokenize = tokenizer(bleu)
         self._numbers: dict[str, int] = {}
-        # These look at no character beyond a word's ends; "intl" and "zh" do.
+        # These tokenize each word independently of its neighbours; "intl" and "zh" do not.
         self._by_word = bleu in (NLTK, "13a", "char", "none")
 
     def __missing__(self, word: str) -> list[int]:
@@ -227,8 +228,8 @@ class Words(dict[str, list[int]]):
         return made
 
     def of(self, text: str) -> list[int]:
-        """The token numbers of a text."""
-        # 13a removes these two from a line, and what was apart becomes one word.
+        """Return the token numbers of a text."""
+        # 13a removes these two from a line and so joins the words around them.
         if self._by_word and "-\n" not in text and "<skipped>" not in text:
             return [number for word in text.split() for number in self[word]]
         made = self[text]
@@ -237,7 +238,7 @@ class Words(dict[str, list[int]]):
 
 
 def _numbered(texts: Iterable[str], bleu: str) -> tuple[Ints, Ints]:
-    """The token numbers of all texts, one after the other, and how many each text has."""
+    """Return the token numbers of all texts, concatenated, and the length of each text."""
     words = Words(bleu)
     tokens: list[int] = []
     lengths = []
@@ -252,7 +253,7 @@ def _numbered(texts: Iterable[str], bleu: str) -> tuple[Ints, Ints]:
 
 
 class _Items(NamedTuple):
-    """The items of one order that two questions or more have, as 0/1 matrices."""
+    """The items of one order that occur in at least two questions, as 0/1 matrices."""
 
     frequent: NDArray[np.float32]
     """(B, frequent items)"""
@@ -263,7 +264,7 @@ class _Items(NamedTuple):
 
     @classmethod
     def of(cls, owners: Ints, items: Ints, size: int) -> _Items:
-        """From whose each item is, for all of `size` questions."""
+        """Build the matrices from the owner and the number of each item, for `size` questions."""
         from scipy.sparse import csr_array
 
         counts = np.bincount(items, minlength=1)
@@ -282,18 +283,18 @@ class _Items(NamedTuple):
         )
 
     def matches(self, start: int, stop: int) -> NDArray[np.float32]:
-        """(stop - start, B - start) items that those rows share with all from `start` on."""
+        """Return (stop - start, B - start) counts of items shared with questions from `start`."""
         counts = (self.rare[start:stop] @ self.rare_by_item).toarray()[:, start:]
         counts += self.frequent[start:stop] @ self.frequent[start:].T
         return np.asarray(counts, dtype=np.float32)
 
 
 def _shared_items(tokens: Ints, lengths: Ints) -> list[_Items]:
-    """The items of orders 1 to 4."""
+    """Return the shared items of orders 1 to 4."""
     owners = np.repeat(np.arange(len(lengths)), lengths)
-    places = np.arange(len(tokens))  # where the n-grams begin
+    places = np.arange(len(tokens))  # where the n-grams start
     keys = tokens
-    grams = np.full(len(tokens) + 1, -1)  # the shared (n - 1)-gram that begins at each place
+    grams = np.full(len(tokens) + 1, -1)  # the shared (n - 1)-gram that starts at each place
     inside = np.append(owners[1:] == owners[:-1], False) if len(tokens) else owners == 1
     orders = []
     for n in range(1, MAX_ORDER + 1):
@@ -305,7 +306,8 @@ def _shared_items(tokens: Ints, lengths: Ints) -> list[_Items]:
         places, keys = places[order], keys[order]  # by n-gram, then by question
         ids, items = _number_items(keys, owners[places])
         shared = np.bincount(items)[items] > 1
-        # The first occurrence of an n-gram is shared, or none is; its item is numbered as it is.
+        # The item of an n-gram's first occurrence has the n-gram's number; if it is not shared, no
+        # later occurrence is.
         grams[:] = -1
         grams[places] = np.where(np.bincount(items, minlength=len(keys))[ids] > 1, ids, -1)
         orders.append(_Items.of(owners[places[shared]], items[shared], len(lengths)))
@@ -313,7 +315,7 @@ def _shared_items(tokens: Ints, lengths: Ints) -> list[_Items]:
 
 
 def _number_items(keys: Ints, owners: Ints) -> tuple[Ints, Ints]:
-    """The number of each n-gram and of each item, from n-grams in order and whose they are."""
+    """Return the number of each n-gram and each item, from sorted n-grams and their owners."""
     if not len(keys):
         return keys, keys
     new = np.append(True, keys[1:] != keys[:-1])

@@ -3,13 +3,12 @@
     y~    = the largest class of equivalent answers
     p_hat = (answers in that class) / m
 
-An answer that could not be read counts in m and never in the majority. The paper leaves ties
-open: here the class with the smallest canonical key wins, and nothing depends on the order of the
-answers.
+An unreadable answer counts in m but never in the majority. The paper does not define ties: here the
+class with the smallest canonical key wins, so the order of the answers never matters.
 
-`official` divides by m less the empty boxes, as the authors' code does. The rest of its vote is
-not reproduced, because it is not sane: an answer without a box votes as the text "None", two
-answers that hold "no " are the same, and who is compared with whom depends on the order.
+`official` divides by m minus the empty boxes, as the authors' code does. Three of its other rules
+are not reproduced because they are defects: an answer without a box votes as the text "None", any
+two answers that contain "no " are equal, and which answers are compared depends on their order.
 """
 
 from __future__ import annotations
@@ -30,9 +29,9 @@ class Vote:
     Attributes:
         answer: the pseudo-label y~, None if no answer was readable.
         p_hat: majority / m, 0.0 if no answer was readable.
-        m: number of answers, unreadable ones included.
+        m: number of answers, including unreadable ones.
         majority: size of the largest class.
-        votes: size of each class under its label, the largest first.
+        votes: label of each class -> its size, largest first.
     """
 
     answer: str | None
@@ -46,9 +45,9 @@ def vote(answers: Sequence[str | None], equivalence: Equivalence, *, rule: str =
     """Return the majority of the answers.
 
     Args:
-        answers: None stands for one that could not be read, a blank text for an empty box.
-        equivalence: decides which are the same.
-        rule: "paper" or "official", which leaves empty boxes out of p_hat's denominator.
+        answers: m answers, None if unreadable, blank for an empty box.
+        equivalence: decides which answers are equivalent.
+        rule: "paper" or "official", which excludes empty boxes from p_hat's denominator.
     """
     counts = Counter(answer for answer in answers if answer and not answer.isspace())
     classes = []
@@ -64,7 +63,7 @@ def vote(answers: Sequence[str | None], equivalence: Equivalence, *, rule: str =
 
 
 def _class_key(spellings: list[str], conventions: Conventions) -> tuple[bool, str]:
-    """The canonical key; a class without one comes after all others, by its smallest LaTeX."""
+    """Return the sort key of a class: its canonical key, or after all others its smallest LaTeX."""
     keys = [canonical_key(spelling, conventions) for spelling in spellings]
     if known := [key for key in keys if key is not None]:
         return False, min(known)
@@ -72,7 +71,7 @@ def _class_key(spellings: list[str], conventions: Conventions) -> tuple[bool, st
 
 
 def _label(spellings: list[str], counts: Counter[str]) -> str:
-    """The most frequent spelling, then the shortest, then the first in code-point order."""
+    """Return the most frequent spelling, then the shortest, then the first in code-point order."""
     return min(spellings, key=lambda spelling: (-counts[spelling], len(spelling), spelling))
 
 
