@@ -1,4 +1,4 @@
-"""The guards of the loop: when they stop it, and which Solver they say to ship."""
+"""The guards of the loop: when they stop it and which Solver they ship."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from rzero_cli.analysis.collapse import judge
 
 
 def test_probe_guard_trips_on_a_fall_beyond_noise(tmp_path: Path) -> None:
-    """All are right on the same questions, so of 200 the n that are lost are all that differ.
+    """All models are right on nested sets, so only the n of 200 questions that are lost differ.
 
-    The share lost is binomial: for n = 4 of 200, 2 % with a standard error of 0.99 %, and the 95 %
-    interval of the resampled mean is from 0.5 % to 4 %: it ends below 0. For n = 2 it begins at 0.
+    The fraction lost is binomial. For n = 4 it is 2 % with a standard error of 0.99 %, and the 95 %
+    interval of the fall is 0.5 % to 4 %, which excludes 0. For n = 2 the interval starts at 0.
     """
     found = judge(probed(tmp_path, 80, 120, 116), ["probe"])
     assert (found["tripped"], found["iteration"], found["best"]) == (True, 2, 1)
@@ -56,7 +56,7 @@ def test_base_model_is_shipped_when_it_stays_the_best(tmp_path: Path) -> None:
 
 
 def apart(count: int) -> list[tuple[str, str | None]]:
-    """So many questions that share nothing, each with an answer of its own."""
+    """Return questions that share no words, each with a different answer."""
     return [(f"a{n} b{n} c{n} d{n}", f"x{n}") for n in range(count)]
 
 
@@ -77,13 +77,13 @@ KINDS = ["distinct_questions", "without_near_duplicate", "distinct_answers"]
         ),
         ([(f"one two three four five {n}", a) for n, (_, a) in enumerate(APART)], KINDS[1:2]),
         (APART[:20] * 3, KINDS),
-        (APART[:10] * 4, []),  # of fewer than 50 nothing can be told ...
-        ([], ["labelled"]),  # ... but that there are none
+        (APART[:10] * 4, []),  # with fewer than 50 questions the guard is silent ...
+        ([], ["labelled"]),  # ... unless none is left
         ([(question, None) for question, _ in APART], ["labelled"]),
-        # of more there may be more alike, but not fewer that differ
+        # a larger file may have more duplicates, but not fewer distinct questions
         (apart(64) * 5, []),
         (apart(31) * 5, KINDS),
-        # and of fewer fewer differ
+        # a smaller file has fewer distinct questions
         (apart(50), []),
     ],
 )

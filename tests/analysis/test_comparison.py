@@ -24,7 +24,7 @@ def without_warning(*pair: Json, **how: Any) -> Json:
         return compare_evaluations(*pair, **how)
 
 
-# ---------------------------------------------------------------- figures by hand
+# ---------------------------------------------------------------- metrics by hand
 
 
 def test_comparison_metrics_by_hand() -> None:
@@ -54,13 +54,13 @@ def test_comparison_metrics_by_hand() -> None:
         "mean_at_k": (5 / 8, 6 / 8, None),
         "maj_at_k": (0.5, 0.5, {"b": 1, "c": 1, "p": 1.0}),
     }.items():
-        figures = compared[score]
-        assert figures["a"] == pytest.approx(one), score
-        assert figures["b"] == pytest.approx(other), score
-        assert figures["difference"] == pytest.approx(other - one), score
-        low, high = figures["ci95"]
-        assert -1 <= low < figures["difference"] < high <= 1, score
-        assert figures["mcnemar"] == test, score
+        metrics = compared[score]
+        assert metrics["a"] == pytest.approx(one), score
+        assert metrics["b"] == pytest.approx(other), score
+        assert metrics["difference"] == pytest.approx(other - one), score
+        low, high = metrics["ci95"]
+        assert -1 <= low < metrics["difference"] < high <= 1, score
+        assert metrics["mcnemar"] == test, score
 
 
 @pytest.mark.parametrize(
@@ -92,8 +92,8 @@ def test_mcnemar_needs_binary_scores() -> None:
 
 
 def test_interval_is_nearly_normal_for_many_questions() -> None:
-    draw = random.Random(0)
-    right = ["".join(draw.choice("01") for _ in range(1000)) for _ in range(2)]
+    rng = random.Random(0)
+    right = ["".join(rng.choice("01") for _ in range(1000)) for _ in range(2)]
     a, b = (evaluation(t=verdicts(text)) for text in right)
     found = without_warning(a, b)["tasks"]["t"]["greedy"]
     differences = [int(y) - int(x) for x, y in zip(*right, strict=True)]
@@ -101,23 +101,23 @@ def test_interval_is_nearly_normal_for_many_questions() -> None:
     expected = [found["difference"] - half, found["difference"] + half]
     assert found["ci95"] == pytest.approx(expected, abs=0.1 * half)
     # Both models find the same questions hard: the interval is narrower than independent ones.
-    alike = right[0][:950] + right[1][950:]
-    low, high = without_warning(a, evaluation(t=verdicts(alike)))["tasks"]["t"]["greedy"]["ci95"]
+    similar = right[0][:950] + right[1][950:]
+    low, high = without_warning(a, evaluation(t=verdicts(similar)))["tasks"]["t"]["greedy"]["ci95"]
     assert high - low < half
 
 
 def test_interval_covers_the_true_difference_in_95_percent() -> None:
-    """B is right where A is wrong in 20 % of all questions, and wrong where A is right in 10 %."""
-    draw, held, times, n = random.Random(1), 0, 150, 100
+    """Only B is right on 20 % of all questions, only A on 10 %: the true difference is 0.1."""
+    rng, covered, times, n = random.Random(1), 0, 150, 100
     for _ in range(times):
-        pairs = draw.choices(["01", "10", "11", "00"], [0.2, 0.1, 0.4, 0.3], k=n)
+        pairs = rng.choices(["01", "10", "11", "00"], [0.2, 0.1, 0.4, 0.3], k=n)
         a, b = (evaluation(t=verdicts("".join(side))) for side in zip(*pairs, strict=True))
         low, high = compare_evaluations(a, b)["tasks"]["t"]["greedy"]["ci95"]
-        held += low <= 0.1 <= high
-    assert 0.90 <= held / times <= 0.99
+        covered += low <= 0.1 <= high
+    assert 0.90 <= covered / times <= 0.99
 
 
-# ---------------------------------------------------------------- cases at the edge
+# ---------------------------------------------------------------- edge cases
 
 
 def test_evaluation_compared_with_itself_has_no_difference() -> None:
@@ -155,7 +155,7 @@ def test_score_that_one_evaluation_lacks_is_not_compared() -> None:
     assert compare_evaluations(sampled, sampled)["tasks"]["t"]["greedy"] is None
 
 
-# ---------------------------------------------------------------- which question is which
+# ---------------------------------------------------------------- pairing
 
 
 def test_questions_are_paired_by_id_and_text() -> None:
@@ -170,7 +170,7 @@ def test_questions_are_paired_by_id_and_text() -> None:
     assert found["warnings"] == [
         "t: questions in both: 2; left out: 1 only in the first, 1 only in the second"
     ]
-    # lm-eval's own tasks have no texts: their numbers are all there is.
+    # lm-eval's own tasks have no question texts, only ids.
     for one in [*a["samples"], *b["samples"]]:
         del one["question"]
     found = compare_evaluations(evaluation(t=a), evaluation(t=b))
@@ -182,7 +182,7 @@ def test_repeated_questions_are_paired_by_occurrence() -> None:
     b = evaluation(t=task(sample("y", True), *(sample("x", c == "1") for c in "01")))
     found = compare_evaluations(a, b)["tasks"]["t"]
     assert (found["n"], found["only_a"], found["only_b"]) == (3, 1, 0)
-    # (1, 0), (1, 1) and y; the third x is in the first alone.
+    # (1, 0), (1, 1) and y; the third x is only in the first.
     assert found["greedy"]["mcnemar"] == {"b": 1, "c": 0, "p": 1.0}
 
 
@@ -241,9 +241,9 @@ def test_comparison_ignores_the_order_of_samples(
 
 
 def test_interval_depends_on_the_seed_alone() -> None:
-    draw = random.Random(0)
+    rng = random.Random(0)
     a, b = (
-        evaluation(t=task(*(sample(f"q{i}", draw.random()) for i in range(100)))) for _ in range(2)
+        evaluation(t=task(*(sample(f"q{i}", rng.random()) for i in range(100)))) for _ in range(2)
     )
     first, again, other = (
         compare_evaluations(a, b, seed=seed)["tasks"]["t"]["greedy"]["ci95"] for seed in (5, 5, 6)
@@ -286,9 +286,9 @@ def test_averages_weigh_tasks_equally_and_nest() -> None:
 def test_average_uses_the_metric_of_each_task() -> None:
     averages = {"avg": {"score": 0.0, "of": ["t", "u"]}}
 
-    def made(share: int) -> Json:
-        drawn = [True] * share + [False] * (4 - share)
-        sampled = task(*(sample(f"q{i}", False, drawn) for i in range(4)), metric="mean_at_k")
+    def made(right: int) -> Json:
+        answers = [True] * right + [False] * (4 - right)
+        sampled = task(*(sample(f"q{i}", False, answers) for i in range(4)), metric="mean_at_k")
         plain = task(*(sample(f"q{i}", True) for i in range(4)), metric="exact_match,strict-match")
         return evaluation(averages, t=sampled, u=plain)
 
@@ -302,14 +302,12 @@ def test_average_of_different_tasks_is_left_out_with_a_warning() -> None:
     b = evaluation({"avg": {"score": 0.0, "of": ["t"]}}, t=t, u=u)
     found = compare_evaluations(a, b)
     assert found["averages"] == {}
-    assert found["warnings"] == [
-        "the average avg is left out: it is not of the same scores in both"
-    ]
+    assert found["warnings"] == ["the average avg is left out: it averages different scores"]
     itself = evaluation({"avg": {"of": ["avg"]}, "x": {"of": ["y"]}, "y": {"of": ["x"]}}, t=t)
     assert compare_evaluations(itself, itself)["averages"] == {}
 
 
-# ---------------------------------------------------------------- what differs
+# ---------------------------------------------------------------- differences
 
 
 def test_differing_settings_are_reported_once_for_all_tasks() -> None:
@@ -348,7 +346,7 @@ def test_tasks_and_questions_in_one_evaluation_only_are_reported() -> None:
     perplexity = {"samples": [], "metric": "word_perplexity,none", "k": 0}
     both = evaluation(t=verdicts("01"), p=perplexity)
     assert compare_evaluations(both, both)["warnings"] == [
-        "p: left out: its score is no mean over questions"
+        "p: left out: its score is not a mean over questions"
     ]
     with pytest.raises(DataError, match=r"^no task in common \(t; v\)"):
         compare_evaluations(evaluation(t=verdicts("01")), evaluation(v=verdicts("01")))

@@ -103,7 +103,7 @@ def test_phrase_shared_by_several_questions_matches_none() -> None:
     assert index.find(f"the sum of all roots is {ending}") == set()
     assert [index.find(question) for question in questions] == [{0}, {1}]
     assert index_of(questions[0]).find(f"the sum of all roots is {ending}") == {0}
-    assert index_of(LONG, LONG).find(f"so {LONG}") == {0, 1}, "a question that is there twice"
+    assert index_of(LONG, LONG).find(f"so {LONG}") == {0, 1}, "a question that occurs twice"
 
 
 def test_question_in_two_benchmarks_is_found_in_both() -> None:

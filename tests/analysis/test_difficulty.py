@@ -24,10 +24,10 @@ def questions(run: Path, iteration: int, true: int, of: int) -> None:
 def evaluated(run: Path, iteration: int, solver: str, right: float, of: int) -> None:
     greedy = {"score": right, "stderr": 0.1, "ci95": [right - 0.1, right + 0.1]}
     task = {"metric": "greedy", "k": 0, "n": of, "greedy": greedy, "mean_at_k": None}
-    asked = map(json.loads, (run / "difficulty" / f"iter-{iteration}.jsonl").open())
+    questions = map(json.loads, (run / "difficulty" / f"iter-{iteration}.jsonl").open())
     task["samples"] = [
         {"id": k, "question": one["question"], "reference": one["reference"], "greedy": True}
-        for k, one in enumerate(asked)
+        for k, one in enumerate(questions)
     ]
     path = run / "difficulty" / f"iter-{iteration}" / f"{solver}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ def test_evaluation_of_other_questions_is_refused(
     result = json.loads(path.read_text())
     result["tasks"]["iter-1"]["samples"] = samples
     path.write_text(json.dumps(result))
-    message = "difficulty/iter-1/base.json: of other questions or answers than difficulty/iter-1"
+    message = "difficulty/iter-1/base.json: different questions or answers from difficulty/iter-1"
     assert message in refused("report", ".", "--difficulty")
 
 
@@ -103,7 +103,10 @@ def test_evaluation_of_other_questions_is_refused(
         (["."], "no questions in difficulty: run `make difficulty`"),
         (["run", "run"], "--difficulty takes a single run"),
         (["run", "-o", "d.png"], "-o d.png: --difficulty can only be written as .json or .txt"),
-        (["other"], "other/difficulty/iter-1/base.json: of other questions or answers than other/"),
+        (
+            ["other"],
+            "other/difficulty/iter-1/base.json: different questions or answers from other/",
+        ),
         (["none"], "none/difficulty/iter-1/base.json: not a greedy result of `rzero eval --data"),
         (["bad"], "bad/difficulty/iter-1/base.json: cannot be read"),
     ],

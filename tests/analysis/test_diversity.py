@@ -20,7 +20,7 @@ from rzero_cli.method.filtering import band
 
 
 def found(path: Path, **how: Any) -> dict[str, Any]:
-    """The figures of a file, in this process."""
+    """Return the metrics of a file, computed in this process."""
     lines = read_lines([str(path)], check=check)
     return statistics(lines, band=band(Decimal("0.25")), **how)
 
@@ -32,9 +32,9 @@ def test_clustered_sample_is_returned_with_its_clusters(
     path = tmp_path / "x.jsonl"
     path.write_text(jsonl(*[{"question": f"{'ab'[k % 2] * 3} is it {k}"} for k in range(20)]))
     sample: list[tuple[str, int]] = []
-    told = found(path, tau_bleu=0.0, clustered=sample)
-    assert len(sample) == told["sampled"] == 6
-    assert len({cluster for _, cluster in sample}) == told["clusters"] == 6
+    metrics = found(path, tau_bleu=0.0, clustered=sample)
+    assert len(sample) == metrics["sampled"] == 6
+    assert len({cluster for _, cluster in sample}) == metrics["clusters"] == 6
     numbers = [int(question.split()[-1]) for question, _ in sample]
     assert numbers == sorted(set(numbers))
 
@@ -61,11 +61,11 @@ def test_estimate_from_identical_questions_still_has_an_error(
 ) -> None:
     monkeypatch.setattr(core, "MOST_SAMPLED", 50)
     (tmp_path / "a.jsonl").write_text(jsonl(*[{"question": "one and the same to all"}] * 60))
-    alike = found(tmp_path / "a.jsonl")
-    assert (alike["self_bleu"], alike["largest_cluster"]) == (1, 1)
+    similar = found(tmp_path / "a.jsonl")
+    assert (similar["self_bleu"], similar["largest_cluster"]) == (1, 1)
     # Two of each kind are added to the sample, which leaves out a sixth.
     error = ((52 / 54) * (2 / 54) / 54 * (1 - 50 / 60)) ** 0.5
-    assert alike["approximate"] == pytest.approx({"self_bleu": error, "largest_cluster": error})
+    assert similar["approximate"] == pytest.approx({"self_bleu": error, "largest_cluster": error})
     (tmp_path / "a.jsonl").write_text(jsonl(*[{"question": "one and the same to all"}] * 50))
     assert "approximate" not in found(tmp_path / "a.jsonl")
 
@@ -90,7 +90,7 @@ def test_large_files_are_estimated_within_the_stated_errors(
     for row in rows[:2500]:
         earlier.add(digest(str(row["question"])))
     exact = found(path, earlier=earlier)
-    # All but the figures of pairs.
+    # All metrics except those of pairs.
     assert set(exact["approximate"]) == {"self_bleu", "largest_cluster"}
     monkeypatch.setattr(sketches, "EXACT", 600)
     monkeypatch.setattr(sketches, "_KEPT", 300)

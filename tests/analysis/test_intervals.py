@@ -108,15 +108,15 @@ def hopeless(share: float, p: float):
     ],
 )
 def test_interval_covers_the_truth_as_often_as_stated(n, k, difficulty, truth) -> None:
-    chance, runs, held = random.Random(0), 600, 0
+    chance, runs, covered = random.Random(0), 600, 0
     for _ in range(runs):
         chances = [difficulty(chance) for _ in range(n)]
         _, low, high = mean_interval(
             [sum(chance.random() < p for _ in range(k)) / k for p in chances]
         )
-        held += low <= truth <= high
+        covered += low <= truth <= high
     # 95 % less what discreteness takes (Wilson's own dips) and three standard errors of 600 runs.
-    assert held / runs > 0.915
+    assert covered / runs > 0.915
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=60))

@@ -13,7 +13,7 @@ from rzero_cli.method.similarity import distance_matrix
 
 
 def edited(text: str, rng: random.Random, words: list[str]) -> str:
-    """Up to a third of the words replaced, and perhaps a clause of another question behind."""
+    """Replace up to a third of the words and sometimes append a clause of another question."""
     share = rng.random() * 0.35
     made = [word if rng.random() > share else rng.choice(words) for word in text.split()]
     if rng.random() < 0.3:

@@ -19,12 +19,12 @@ most = st.none() | st.integers(1, 3)
 
 @given(records, st.lists(questions, max_size=3), st.booleans(), most)
 def test_exact_guards_agree_with_counting(
-    asked: list[tuple[str, str]], seen: list[str], dedup: bool, per_answer: int | None
+    questions: list[tuple[str, str]], seen: list[str], dedup: bool, per_answer: int | None
 ) -> None:
     guard = guards(dedup="exact" if dedup else None, seen=seen, max_per_answer=per_answer)
     texts = [text.lower().split() for text in seen] if dedup else []
     answers: list[Any] = []
-    for question, answer in asked:
+    for question, answer in questions:
         same = question.lower().split() in texts
         key = canonical_key(answer) or answer
         full = per_answer is not None and answers.count(key) >= per_answer
@@ -37,11 +37,11 @@ def test_exact_guards_agree_with_counting(
 
 @given(records, st.lists(questions, max_size=3))
 def test_near_guard_drops_near_duplicates_only(
-    asked: list[tuple[str, str]], seen: list[str]
+    questions: list[tuple[str, str]], seen: list[str]
 ) -> None:
     guard = guards(dedup="near", seen=seen)
     before = list(seen)
-    for question, answer in asked:
+    for question, answer in questions:
         reason = guard(question, answer)
         distances = distance_matrix([*before, question])[-1, :-1]
         if reason == "near_duplicates":
@@ -54,16 +54,16 @@ def test_near_guard_drops_near_duplicates_only(
 
 @given(records, st.integers(1, 3))
 def test_cluster_guard_counts_questions_near_a_leader(
-    asked: list[tuple[str, str]], per_cluster: int
+    questions: list[tuple[str, str]], per_cluster: int
 ) -> None:
     guard, single = guards(max_per_cluster=per_cluster), guards(max_per_cluster=1)
-    kept = [guard(question, answer) is None for question, answer in asked]
-    leads = [single(question, answer) is None for question, answer in asked]
+    kept = [guard(question, answer) is None for question, answer in questions]
+    leads = [single(question, answer) is None for question, answer in questions]
     assert sum(kept) <= per_cluster * sum(leads)
     leaders: list[str] = []
-    for (question, _), in_it, led in zip(asked, kept, leads, strict=True):
+    for (question, _), in_it, led in zip(questions, kept, leads, strict=True):
         if led:
-            assert in_it, "a cluster begins with one that is kept, however many it may have"
+            assert in_it, "the leader of a cluster is kept, whatever the limit"
             leaders.append(question)
         else:
             assert (distance_matrix([*leaders, question])[-1, :-1] < 0.5).any()

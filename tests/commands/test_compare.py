@@ -73,7 +73,7 @@ OLD = {"k": 0, "n": 1, "greedy": {"score": 1.0}, "samples": []}
         ("{", "b.json: not JSON"),
         ("[" * 100_000, "b.json: not JSON"),
         ("[]", "b.json: not a result of `rzero eval`"),
-        (OLD, 'b.json: not a result of `rzero eval` (no "tasks"): make one with `rzero eval -o`'),
+        (OLD, 'b.json: not an output of `rzero eval -o` (no "tasks")'),
         ({"tasks": {}}, "b.json: not a result of `rzero eval`"),
         ({"tasks": {"t": {"greedy": 1}}}, 'b.json: task t has no "samples"'),
         ({"tasks": {"t": {"samples": [{}, 3]}}}, "b.json: task t, sample 2: not a question's"),

@@ -66,16 +66,16 @@ def test_guard_writes_the_whole_verdict_to_standard_output(rzero: Rzero, tmp_pat
     ("arguments", "message"),
     [
         ("run --guard answers", "--guard answers: unknown; known: probe, diversity"),
-        ("nowhere", "nowhere/base/probe.json: no such file: it is made by `make run GUARD=probe"),
-        ("run --guard diversity", "run/iter-1/labeled.jsonl: no such file: it is made by"),
+        ("nowhere", "nowhere/base/probe.json: no such file: create it with `make run GUARD=probe"),
+        ("run --guard diversity", "run/iter-1/labeled.jsonl: no such file: create it with"),
         ("other --guard diversity", "other/iter-1/labeled.jsonl: no questions"),
         ("run --iteration 3", "run/iter-3/probe.json: no such file"),
         ("run -o run/base/probe.json", "run/base/probe.json exists"),
         ("torn", "torn/iter-1/probe.json: "),
         ("empty", "empty/base/probe.json: not a result of `rzero eval`"),
-        ("mixed", "mixed/base/probe.json, mixed/iter-1/probe.json: not of the same questions"),
+        ("mixed", "mixed/base/probe.json, mixed/iter-1/probe.json: different questions"),
         ("other", "other/base/probe.json, other/iter-1/probe.json: no task in common"),
-        ("tuned", "tuned/base/probe.json: of the questions of tuned/base/eval.json"),
+        ("tuned", "tuned/base/probe.json: same questions as tuned/base/eval.json"),
     ],
 )
 def test_guard_errors_are_one_line(

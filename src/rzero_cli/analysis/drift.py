@@ -1,7 +1,7 @@
-"""What of the diversity has fallen from one file's figures to a later one's, in words.
+"""Warnings of lost diversity between the metrics of one file and a later one.
 
-The limits let pass what samples and sizes do to the figures of a sequence that is sound, and are
-passed long before a collapse is complete.
+The limits tolerate the noise of sampling and of file sizes in a healthy run, and are exceeded long
+before a collapse is complete.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ Figures = dict[str, Any]
 Counts = Mapping[str, tuple[int, int]]
 
 FEWEST = 50
-"""Questions that both files must have: among fewer, a share is mostly chance."""
+"""The fewest questions that both files must have; a fraction of fewer is mostly chance."""
 LEAST_DISTINCT = 1 / 2
-"""Of the distinct there were, so many must be left. In a public re-run of the method that fell
-silently, 40 % of the distinct answers were; draws of one and the same Challenger differ by a few
-per cent."""
+"""The fraction of the earlier distinct items that must be left. In a public re-run of the method
+that collapsed silently, 40 % of the distinct answers were left; samples of one Challenger differ by
+a few per cent."""
 MOST_ALIKE = 0.1
-"""By so much self-BLEU may rise, a tenth of its scale: that of unlike questions is about 0.04, and
-with three templates in equal parts a third of all pairs share one."""
+"""The largest tolerated rise of self-BLEU, a tenth of its range. It is about 0.04 for dissimilar
+questions; with three templates in equal parts, a third of all pairs share one."""
 MOST_IN_A_CLUSTER = 0.1
-"""By so much the share of the largest cluster may rise. It is the repetition penalty of each of its
-questions, so that a tenth is no longer small beside a reward of 1 at most."""
+"""The largest tolerated rise of the largest cluster's fraction. That fraction is the repetition
+penalty of each of its questions, so a tenth matters against a reward of at most 1."""
 MOST_FREQUENT = 0.25
-"""By so much the share of the ten most frequent answers or openings may rise. It is 0.2 among
-`FEWEST` of which no two are alike, and near 0 among many."""
+"""The largest tolerated rise of the fraction of the ten most frequent answers or openings. It is
+0.2 among `FEWEST` different ones, and near 0 among many."""
 
 
 def falls(first: Figures, later: Figures) -> Iterator[str]:
-    """A line for each figure of `analysis.diversity` that tells of lost diversity."""
+    """Yield a line for each metric of `analysis.diversity` that shows lost diversity."""
     yield from fewer(counts(first), counts(later)).values()
     for what, share, of, most in _SHARES:
         if all(figures.get(of, 0) >= FEWEST for figures in (first, later)):
@@ -40,7 +40,7 @@ def falls(first: Figures, later: Figures) -> Iterator[str]:
 
 
 def counts(figures: Figures) -> Counts:
-    """By the key of `_COUNTS` how many different ones a file has, and of how many."""
+    """Return (distinct, total) of a file's metrics under each key of `_COUNTS` that applies."""
     return {
         key: (count(figures), figures[of])
         for key, (_, count, of) in _COUNTS.items()
@@ -49,24 +49,24 @@ def counts(figures: Figures) -> Counts:
 
 
 def fewer(first: Counts, later: Counts, least: float = LEAST_DISTINCT) -> dict[str, str]:
-    """By key a line for each count that has become too small.
+    """Return key -> message for each count that has become too small.
 
-    Of a larger file there should not be fewer different ones, and of a smaller one not a smaller
-    share.
+    A larger file must not have fewer distinct items; a smaller one must not have a smaller
+    fraction.
 
     Args:
-        first, later: of two files, by `counts`.
-        least: of what there was, so much must be left.
+        first, later: the `counts` of two files.
+        least: the fraction that must be left.
     """
-    told = {}
+    messages = {}
     for key, (had, size) in first.items():
         has, now = later.get(key, (0, 0))
         if min(size, now) >= FEWEST and has < least * had * min(1, now / size):
-            told[key] = (
+            messages[key] = (
                 f"{_COUNTS[key][0]} fell from {had:,} of {size:,} ({had / size:.0%}) to "
                 f"{has:,} of {now:,} ({has / now:.0%})"
             )
-    return told
+    return messages
 
 
 _COUNTS: dict[str, tuple[str, Callable[[Figures], int], str]] = {

@@ -1,4 +1,4 @@
-"""Estimates with their uncertainty: means over questions and 95 % intervals."""
+"""Means over questions and their 95 % intervals."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ Z95 = 1.959963984540054
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """The mean of one value in [0, 1] per question, and its 95 % interval over questions.
+    """Return the mean of one value in [0, 1] per question and its 95 % interval over questions.
 
-    Wilson's score interval, with the number of questions it would take for a binary score of this
-    mean to vary as these values do: exact Wilson where every value is 0 or 1 (pass@1, maj@k), and
-    narrower for mean@k, whose values vary less. The variance is estimated with z^2 more questions
-    of the largest variance this mean allows, since that of a few alike values says little: without
-    them the interval of ten questions holds the truth 92 times in 100, and may have no width.
+    This is Wilson's score interval with an effective number of questions: the number at which a
+    binary score of this mean would vary as much. It is exactly Wilson's if every value is 0 or 1
+    (pass@1, maj@k), and narrower for mean@k, whose values vary less. The variance estimate includes
+    z^2 pseudo-questions with the largest variance that this mean allows. Without them the interval
+    of ten questions covers the truth 92 times in 100 and may have zero width.
 
     Args:
         values: n >= 1 scores, one per question.
@@ -31,14 +31,13 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def sums_interval(n: int, total: float, squares: float) -> tuple[float, float, float]:
-    """`mean_interval` of values that are not kept, from how many there are, their sum and the sum
-    of their squares; those are exact enough for values in [0, 1]."""
+    """Return `mean_interval` of `n` values in [0, 1] from their sum and sum of squares."""
     mean = min(1.0, total / n)
     return mean, *_interval(n, mean, max(0.0, squares - n * mean**2))
 
 
 def _interval(n: int, mean: float, squares: float) -> tuple[float, float]:
-    """From the mean, and the sum of the squares of what values differ from it."""
+    """Return the interval from the mean and the sum of squared deviations."""
     binary = mean * (1.0 - mean)
     variance = (squares + Z95**2 * binary) / (n + Z95**2)
     effective = n * binary / variance if variance > 0 else float(n)
@@ -49,14 +48,15 @@ def _interval(n: int, mean: float, squares: float) -> tuple[float, float]:
 
 
 def average(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The unweighted mean of several tasks' scores, whose questions are independent.
+    """Return the unweighted mean of several tasks' scores.
 
     Args:
-        scores: of each task its `score`, in [0, 1], and its `stderr`, None where it has none.
+        scores: `score`, in [0, 1], and `stderr`, or None, of each task. Their questions must be
+            independent.
 
     Returns:
-        `{"score", "stderr", "ci95"}`, the last the normal 95 % interval, since a mean of several
-        tasks is near no bound; both None where a task has no standard error.
+        `{"score", "stderr", "ci95"}`. The interval is the normal one, since a mean of several
+        tasks is rarely near 0 or 1. `stderr` and `ci95` are None if any task has no `stderr`.
     """
     mean = math.fsum(one["score"] for one in scores) / len(scores)
     errors = [one["stderr"] for one in scores]

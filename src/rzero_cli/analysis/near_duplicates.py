@@ -1,10 +1,9 @@
 """Near-duplicates among many questions, without comparing all pairs.
 
-Two questions are near-duplicates if their distance 1 - BLEU is below tau_bleu, the distance of the
-repetition penalty (`method.similarity`). Candidates come from an index: each question is entered
-under the smallest hashes of its n-grams (a bottom-k sketch, Broder 1997), and looked for among
-those entered before. The candidates that share most are compared exactly, so what is reported is
-always true; what is missed is the price, see `near_duplicates`.
+Two questions are near-duplicates if their distance 1 - BLEU is below tau_bleu, as in the repetition
+penalty (`method.similarity`). An index holds each question under the smallest hashes of its n-grams
+(a bottom-k sketch, Broder 1997). The earlier questions that share most hashes are compared exactly,
+so every reported pair is real; `near_duplicates` states how many are missed.
 """
 
 from __future__ import annotations
@@ -17,24 +16,24 @@ from typing import Literal
 from rzero_cli.analysis.sketches import ngrams
 from rzero_cli.method.similarity import MAX_ORDER, Words, pair_distance
 
-_SKETCH = 16  # hashes a question is entered under
+_SKETCH = 16  # hashes of a question in the index
 _OWNERS = 24  # questions kept under one hash, the latest
 _COMPARED = 8  # candidates compared exactly
-_LEAST = 1 / 8  # share of the sketch that a candidate has
-_GRAM = {"char": 5, "zh": 5}  # tokens of what is hashed, where a token is a letter
-_WORDS = 2  # and where it is a word
-_SPREAD = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: neighbouring numbers are sent far apart
+_LEAST = 1 / 8  # fraction of the sketch that a candidate must share
+_GRAM = {"char": 5, "zh": 5}  # tokens in a hashed n-gram if a token is a character
+_WORDS = 2  # and if it is a word
+_SPREAD = 0x9E3779B97F4A7C15  # 2^64 / golden ratio spreads neighbouring numbers
 
 
 def near_duplicates(
     questions: Iterable[str], *, tau_bleu: float = 0.5, bleu: str = "13a"
 ) -> Iterator[int | None]:
-    """For each question the number of an earlier one at distance below `tau_bleu`, or None.
+    """Yield for each question the number of an earlier one at distance below `tau_bleu`, or None.
 
-    Time grows with the number of questions, and so does memory: about 2 kB a question. Every pair
-    named is one. Of the questions that have an earlier near-duplicate, 98 % or more were found
-    among real questions with edited copies, against all pairs
-    (`tests/analysis/test_near_duplicates.py`); with `tau_bleu` above 0.5 it is fewer.
+    Time and memory are linear in the number of questions: about 2 kB each. Every reported pair is
+    real. Compared with all pairs, on real questions with edited copies, at least 98 % of the
+    questions with an earlier near-duplicate were found (`tests/analysis/test_near_duplicates.py`);
+    with `tau_bleu` above 0.5 fewer are.
 
     Args:
         questions: read one by one.
@@ -47,7 +46,7 @@ def near_duplicates(
 
 
 class NearIndex:
-    """Questions that near-duplicates are looked for among; about 2 kB each.
+    """An index of questions to find near-duplicates in; about 2 kB per question.
 
     Args:
         tau_bleu, bleu: as for `near_duplicates`.
@@ -64,10 +63,10 @@ class NearIndex:
         return len(self._known)
 
     def look(self, question: str, *, enter: Literal["always", "new"]) -> int | None:
-        """The number of an entered question that this one is a near-duplicate of, or None.
+        """Return the number of an entered question that is a near-duplicate of this one, or None.
 
-        Then it is entered itself, under the next number from 0: always, or where it is new, no
-        near-duplicate of one before.
+        Then enter this one under the next number, from 0: always, or only if it is new, that is,
+        not a near-duplicate of an entered one.
         """
         number = len(self._known)
         tokens = tuple(self._words.of(question))
@@ -83,18 +82,18 @@ class NearIndex:
                 for item in sketch:
                     self._owners[item].append(number)
         elif self._first_near(tokens, [found]) == number:
-            found = number  # of one to three tokens, nltk's BLEU is far from itself
+            found = number  # nltk's BLEU of one to three tokens with themselves is low
         if enter == "always" or found == number:
             self._known.append(tokens)
         return None if found == number else found
 
     def _first_near(self, tokens: tuple[int, ...], candidates: Iterable[int]) -> int:
-        """The first candidate that is near; the number of the next question if none is."""
+        """Return the first candidate that is near, or the number of the next question."""
         own = _counts(tokens)
         for owner in candidates:
             there = self._known[owner]
             lengths = len(there), len(tokens)
-            # An n-gram that is matched begins with an (n - 1)-gram that is, so this is the best.
+            # A matched n-gram starts with a matched (n - 1)-gram, so this is an upper bound.
             best = [min(lengths)] * MAX_ORDER
             for n, mine in enumerate(own):
                 if not self._is_near(best, *lengths):
@@ -110,7 +109,7 @@ class NearIndex:
 
 
 def _sketch(tokens: tuple[int, ...], n: int) -> list[int]:
-    """The smallest hashes of the n-grams, and of the tokens where there are few."""
+    """Return the smallest hashes of the n-grams, and of the tokens if there are few n-grams."""
     items = {hash(gram) for gram in ngrams(tokens, n)}
     if len(items) < _SKETCH // 2:
         items.update(tokens)
@@ -118,12 +117,12 @@ def _sketch(tokens: tuple[int, ...], n: int) -> list[int]:
 
 
 def _counts(tokens: tuple[int, ...]) -> list[Counter[tuple[int, ...]]]:
-    """The n-grams of orders 1 to 4, each as often as it is there."""
+    """Return the counts of the n-grams of orders 1 to 4."""
     return [Counter(ngrams(tokens, n)) for n in range(1, MAX_ORDER + 1)]
 
 
 def _shared(counts: Counter[tuple[int, ...]], other: tuple[int, ...], n: int) -> int:
-    """Clipped matches of the n-grams that were counted."""
+    """Return the clipped matches of the counted n-grams."""
     left: dict[tuple[int, ...], int] = {}
     matches = 0
     for gram in ngrams(other, n):

@@ -1,23 +1,21 @@
-"""Which questions of those near p_hat = 1/2 to train on: none twice, and not too many alike.
+"""Guards against repetition in the training set: no duplicates, not too many similar questions.
 
 | guard             | drops a question                                                        |
 |-------------------|-------------------------------------------------------------------------|
-| dedup exact       | whose text was seen before, white space and case apart                  |
+| dedup exact       | whose text was seen before, ignoring white space and case               |
 | dedup near        | that is a near-duplicate of one seen before (`near_duplicates`), or as  |
 |                   | exact                                                                   |
-| max_per_answer    | whose answer that many kept ones have, by its canonical key             |
-| max_per_cluster   | whose cluster has that many kept ones                                   |
+| max_per_answer    | whose answer, by canonical key, that many kept questions have           |
+| max_per_cluster   | whose cluster has that many kept questions                              |
 
-Seen are the questions of earlier files and those kept so far, so what one guard drops never stands
-in the way of a later question.
+The questions of earlier files and those kept so far count as seen. A dropped question does not, so
+it never blocks a later one.
 
-A cluster here is a leader, the first kept question that was near no leader before it, and the kept
-ones near that leader: leader clustering, in one pass. Where a question is near several leaders it
-goes to the one that it shares most n-grams with, as the index counts them. The repetition penalty
-(`method.rewards`) has all questions of a batch before it and merges the two nearest clusters, by
-the mean distance between their members, until none are nearer than tau_bleu. That cannot be done in
-a stream. Here every member is near its leader, two members need not be near each other, and which
-one leads depends on the order.
+Clusters are made in one pass by leader clustering. A leader is the first kept question that is near
+no earlier leader; its cluster is the kept questions near it. A question near several leaders joins
+the one with which it shares most n-grams in the index. The repetition penalty (`method.rewards`)
+uses average linkage over a whole batch instead, which a stream does not allow. Here every member is
+near its leader, but two members need not be near each other, and the leaders depend on the order.
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ from rzero_cli.analysis.near_duplicates import NearIndex
 from rzero_cli.analysis.sketches import digest, same_text
 from rzero_cli.answers import canonical_key
 
-_BYTES = 16  # of a digest: a question that is taken for another is lost
+_BYTES = 16  # of a digest: a collision would lose a question
 
 
 def guards(
@@ -41,19 +39,21 @@ def guards(
     tau_bleu: float = 0.5,
     bleu: str = "13a",
 ) -> Callable[[str, str], str | None]:
-    """A function that is asked about each question in turn, with its answer.
+    """Return a function that decides on each question in turn, from the question and its answer.
 
-    It says None of one that is to be kept, and takes it for kept from then on; else what it is
-    dropped as, the first of "duplicates", "over_max_per_answer", "near_duplicates" (with `near`) or
-    "over_max_per_cluster" that holds. Memory grows with what is kept: about 2 kB for a question of
-    `seen` or a kept one that is near no other (with `near` or `max_per_cluster`), and about 100
-    bytes for one of either (with `dedup`), for a distinct answer and for a cluster.
+    The function returns None for a question to keep, which then counts as kept. Otherwise it
+    returns why the question is dropped, the first that applies of "duplicates",
+    "over_max_per_answer", "near_duplicates" (with `near`) and "over_max_per_cluster".
+
+    Memory: with `near` or `max_per_cluster` about 2 kB per question of `seen` and per kept question
+    that is near no other; with `dedup` about 100 bytes per question of either; about 100 bytes per
+    distinct answer and per cluster.
 
     Args:
         dedup: "exact", "near" or None.
-        seen: questions of earlier files, which `dedup` looks at, too.
-        max_per_answer, max_per_cluster: 1 or more, or None. After `near` a cluster has one member.
-        tau_bleu, bleu: of near-duplicates, see `analysis.near_duplicates`.
+        seen: questions of earlier files, for `dedup`.
+        max_per_answer, max_per_cluster: 1 or more, or None. With `near` a cluster has one member.
+        tau_bleu, bleu: define near-duplicates, see `analysis.near_duplicates`.
     """
     texts: set[int] = set()
     answers: Counter[int] = Counter()
@@ -74,7 +74,7 @@ def guards(
         key = digest(canonical_key(answer) or answer, _BYTES) if max_per_answer else 0
         if max_per_answer and answers[key] == max_per_answer:
             return "over_max_per_answer"
-        if most and index is not None:  # the last one: a new leader that is entered here is kept
+        if most and index is not None:  # last, since a leader entered here must be kept
             number = len(index)
             found = index.look(question, enter="new")
             leader = number if found is None else found

@@ -1,8 +1,8 @@
-"""Counts and samples in bounded memory: exact up to a stated size, beyond it with a known error.
+"""Counts and samples in bounded memory: exact up to a stated size, then with a known error.
 
-They are a few lines each over digests of eight bytes, and exact for what an iteration of the loop
-writes, so no library of sketches is loaded for them. Nothing depends on Python's own hashes, which
-differ from process to process: the same file gives the same figures.
+Each is a few lines over eight-byte digests and exact for the files of one iteration, so no sketch
+library is needed. Nothing depends on Python's own hashes, which differ between processes: the same
+file gives the same metrics.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 EXACT = 2**18
-"""So many different texts are counted exactly."""
+"""The largest number of different texts that is counted exactly."""
 _KEPT = EXACT // 2
 _RANGE = 2**64
 
 
 def same_text(text: str) -> str:
-    """What two texts share that differ in white space and case alone: the words in one case, with
-    a space between."""
+    """Return the casefolded words with one space between: equal for texts that differ only in white
+    space and case."""
     text = text.casefold()
     if len(text) < _LONG:
         return " ".join(text.split())
-    # Its words, all in one list, would take thirty times as much memory as their letters.
+    # A list of all words would take thirty times the memory of their letters.
     return " ".join(" ".join(some[0].split()) for some in _SOME_WORDS.finditer(text))
 
 
@@ -38,29 +38,31 @@ _SOME_WORDS = re.compile(r"\S+(?:\s+\S+){0,999}")
 
 
 def digest(text: str, size: int = 8) -> int:
-    """So many bytes for a text. Of 8, among a million two share theirs with a chance of 3e-8; of
-    16, no two do that anybody has met."""
+    """Return a digest of `size` bytes as an integer.
+
+    With 8 bytes, the chance that any two of a million texts collide is 3e-8; with 16 it is nil.
+    """
     made = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).digest()
     return int.from_bytes(made, "big")
 
 
 def ngrams(items: tuple[Item, ...], n: int) -> Iterator[tuple[Item, ...]]:
-    """Every n items in a row."""
+    """Return the n-grams of `items`, in order."""
     return zip(*(items[k:] for k in range(n)), strict=False)
 
 
 class Distinct:
-    """How many different digests there are, and which of them.
+    """A count of distinct digests, with a sample of them.
 
-    Up to `EXACT` all are kept. Beyond, the smallest half is, and from then on whatever is below
-    `limit`, the first that was dropped: a random share limit / 2^64 of all there are (Bar-Yossef et
-    al. 2002; as a "theta sketch", Dasgupta et al. 2016). Memory: 25 MB at most.
+    Up to `EXACT`, all are kept. Beyond that, the smallest half is kept and then every digest below
+    `limit`, the first that was dropped: a random fraction limit / 2^64 of all (Bar-Yossef et al.
+    2002; as a "theta sketch", Dasgupta et al. 2016). Memory: 25 MB at most.
     """
 
     def __init__(self) -> None:
         self.kept: set[int] = set()
         self.limit = _RANGE
-        """Of the digests below it every one is kept."""
+        """Every digest below it is kept."""
 
     def add(self, digest: int) -> None:
         if digest < self.limit:
@@ -69,7 +71,7 @@ class Distinct:
                 self._halve()
 
     def update(self, other: Distinct) -> None:
-        """Add all that another one has counted."""
+        """Add everything that another one has counted."""
         self.limit = min(self.limit, other.limit)
         self.kept = {digest for digest in self.kept | other.kept if digest < self.limit}
         if len(self.kept) > EXACT:
@@ -85,22 +87,22 @@ class Distinct:
 
     @property
     def error(self) -> float:
-        """The standard error of `count` as a share of it: 0, or 0.3 %."""
+        """The relative standard error of `count`: 0, or 0.3 %."""
         return 0.0 if self.limit == _RANGE else 1 / math.sqrt(_KEPT - 1)
 
 
 class Frequent(Generic[Item]):
-    """The most frequent items and how often they were added (Misra and Gries 1982, in batches).
+    """The most frequent items and their counts (Misra and Gries 1982, in batches).
 
-    Exact up to twice `size` different ones. When there are more, the count of the largest that has
-    no room is taken off all, and what has nothing left is dropped. That takes it off more than
-    `size` items at once, so no count falls short by more than 1 / `size` of all that was added.
+    Exact up to twice `size` different items. With more, the (`size` + 1)-th largest count is
+    subtracted from all, and items without a count left are dropped. Each subtraction affects more
+    than `size` items, so no count falls short by more than 1 / `size` of all additions.
     """
 
     def __init__(self, size: int) -> None:
         self.counts: dict[Item, int] = {}
         self.short = 0
-        """The most by which a count may fall short."""
+        """The largest possible shortfall of a count."""
         self._size = size
 
     def add(self, item: Item) -> None:
@@ -111,12 +113,12 @@ class Frequent(Generic[Item]):
             self.short += cut
 
     def most(self, n: int) -> list[tuple[Item, int]]:
-        """The `n` most frequent, of those alike the ones that came first."""
+        """Return the `n` most frequent items with their counts; of equal ones the first added."""
         return heapq.nlargest(n, self.counts.items(), key=lambda pair: pair[1])
 
 
 class Sample(Generic[Item]):
-    """A random sample of `size` of all items that were added (Vitter 1985, algorithm R)."""
+    """A random sample of `size` of all added items (Vitter 1985, algorithm R)."""
 
     def __init__(self, size: int, seed: int) -> None:
         self.seen = 0
@@ -132,5 +134,5 @@ class Sample(Generic[Item]):
             self._items[place] = (self.seen, item)
 
     def in_order(self) -> list[Item]:
-        """The sampled items, in the order in which they were added."""
+        """Return the sampled items in the order in which they were added."""
         return [item for _, item in sorted(self._items, key=lambda pair: pair[0])]
