@@ -73,7 +73,7 @@ def test_errors_are_one_line_and_change_no_file(
     ("command", "line", "message"),
     [
         ("filter", "nonsense", "<stdin>:2: not JSON"),
-        ("filter", "[]", "<stdin>:2: expected one JSON object a line"),
+        ("filter", "[]", "<stdin>:2: expected one JSON object per line"),
         ("filter", '{"answer": "1"}', '<stdin>:2: key "p_hat"'),
         ("filter", '{"p_hat": 0.5}', '<stdin>:2: key "answer"'),
         ("filter", '{"answer": 1, "p_hat": 0.5}', '<stdin>:2: key "answer" must be a string'),

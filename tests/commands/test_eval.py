@@ -203,7 +203,7 @@ def test_interrupted_eval_resumes_to_the_same_results(
 
     # A finished evaluation is not a failure.
     again = _run(tmp_path, [*COMMAND, *more], forks=forks)
-    assert (again.status, "out.json is complete already" in again.stderr) == (0, True)
+    assert (again.status, "out.json is already complete" in again.stderr) == (0, True)
 
 
 # ---------------------------------------------------------------- choices

@@ -41,7 +41,10 @@ ROWS = [
             ["-o", "out.json", "--tasks", "x", *["--data-file", "x=q.jsonl"] * 2],
             "--data-file x: given twice",
         ),
-        (["-o", "out.json", "--data", "q.jsonl", "--prompt-file", "taken"], "needs {question}"),
+        (
+            ["-o", "out.json", "--data", "q.jsonl", "--prompt-file", "taken"],
+            "must contain {question}",
+        ),
         (["-o", "out.json", "--data", "nowhere.jsonl"], "nowhere.jsonl: no such file"),
         (["-o", "out.json", "--data", "q.jsonl", "--k", "-1"], "--k"),
         (["-o", "out.json", "--data", "q.jsonl", "--limit", "0"], "--limit"),
@@ -64,7 +67,7 @@ ROWS = [
         (["-o", "out.json", "--tasks", "x", "--include-path", "nowhere"], "--include-path nowhere"),
         (
             ["-o", "unfinished.json", "--data", "q.jsonl"],
-            "unfinished.json.part is there from an interrupted run: go on with --resume",
+            "unfinished.json.part exists from an interrupted run: continue with --resume",
         ),
         (["-o", "out.json", "--data", "bad.jsonl"], 'bad.jsonl:2: key "reference"'),
         (["-o", "out.json", "--data", "q.jsonl", "--reference-key", "x"], 'q.jsonl:1: key "x"'),

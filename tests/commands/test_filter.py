@@ -61,7 +61,7 @@ def test_filter_writes_good_lines_before_it_refuses_a_bad_one(rzero: Rzero) -> N
     assert rzero("filter", input=twice).stdout == twice
     ended = rzero("filter", "--strict", input=good + "\n" + twice)
     assert (ended.status, ended.stdout) == (2, good)
-    assert ended.stderr == 'rzero: <stdin>:3: key "p_hat" is there more than once\n'
+    assert ended.stderr == 'rzero: <stdin>:3: key "p_hat" occurs more than once\n'
 
 
 def test_filter_imports_nothing_heavy(tmp_path: Path) -> None:

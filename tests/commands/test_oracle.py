@@ -189,7 +189,7 @@ def test_interrupted_oracle_server_run_resumes(rzero: Rzero, tmp_path: Path) -> 
     assert [(record["id"], record["reference"]) for record in found] == [
         (k, str(k)) for k in (0, 2, 3, 4, 5)
     ]
-    assert "complete already" in rzero(*command, "--batch-size", "1", "--resume").stderr
+    assert "already complete" in rzero(*command, "--batch-size", "1", "--resume").stderr
 
 
 # ---------------------------------------------------------------- errors

@@ -82,7 +82,7 @@ def test_interrupted_label_resumes_to_the_same_bytes(
     assert finished == {number: records[number] for number in finished}
     again = rzero(*command, "-o", "out.jsonl", "--resume")
     assert again.status == 0
-    assert "out.jsonl is complete already" in again.stderr
+    assert "out.jsonl is already complete" in again.stderr
     assert not part.exists()
 
 
@@ -136,7 +136,7 @@ def test_resume_refuses_changed_weights_at_the_same_path(
     assert begun.exists()
 
 
-def test_resume_accepts_another_batch_size_and_says_so(rzero: Rzero, tmp_path: Path) -> None:
+def test_resume_accepts_another_batch_size_and_reports_it(rzero: Rzero, tmp_path: Path) -> None:
     pytest.importorskip("openai")
     rows = [{"question": str(number)} for number in range(6)]
     (tmp_path / "q.jsonl").write_text(jsonl(*rows))
@@ -152,7 +152,7 @@ def test_resume_accepts_another_batch_size_and_says_so(rzero: Rzero, tmp_path: P
         assert sorted(finished) == [0, 1, 2]
         other = rzero(*command, "--batch-size", "4", "--top-k", "5", "--resume")
         assert (other.status, other.stderr.count("\n")) == (2, 1)
-        assert "was made with other settings (top_k): give the same" in other.stderr
+        assert "was made with other settings (top_k): use the same" in other.stderr
         again = rzero(*command, "--batch-size", "4", "--resume", "--quiet")
         assert (again.status, again.stderr.count("\n")) == (1, 1)
         assert "--batch-size differs" not in rzero(*command, "--batch-size", "4", "--resume").stderr
@@ -183,7 +183,7 @@ def test_journal_of_another_version_is_refused_in_one_line(rzero: Rzero, tmp_pat
     refused = rzero("vote", "a.jsonl", "-o", "v.jsonl", "--resume")
     assert (refused.status, refused.stderr) == (
         2,
-        "rzero: v.jsonl.part is of another version of rzero: finish it with that version, or "
+        "rzero: v.jsonl.part is from another version of rzero: finish it with that version, or "
         "remove v.jsonl.part*\n",
     )
     assert rzero("vote", "a.jsonl", "-o", "v.jsonl", "--resume", "--force").status == 0

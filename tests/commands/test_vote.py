@@ -148,7 +148,7 @@ def test_strict_refuses_a_repeated_key(rzero: Rzero) -> None:
     assert records(rzero("vote", input=line))[0]["answer"] == "2"
     ended = rzero("vote", "--strict", input=line)
     assert ended.status == 2
-    assert 'key "answers" is there more than once' in ended.stderr
+    assert 'key "answers" occurs more than once' in ended.stderr
 
 
 def test_timed_out_comparison_is_reported_and_unequal(rzero: Rzero) -> None:

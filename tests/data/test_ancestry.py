@@ -42,7 +42,7 @@ def test_ancestry_of_a_moved_or_copied_run(
         ("train.jsonl", "labeled.jsonl", "answers.jsonl"), "unchanged"
     )
     assert {Path(node["path"]).parent for node in nodes(tree)} == {place}
-    # One artefact alone: its parents stay where they were, and a namesake beside it is not one.
+    # One artefact moved alone: its parents stay behind, and a namesake next to it does not count.
     if how == "copied":
         for name in ("train.jsonl", "train.jsonl.meta.json"):
             shutil.copy(place / name, elsewhere / name)
@@ -71,7 +71,7 @@ def test_parent_without_hash_is_hub_name_server_or_pipe(rzero: Rzero, tmp_path: 
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Callable[..., Path]:
-    """Make a directory that is a checkpoint as far as records go."""
+    """Make a directory that looks like a checkpoint to the records."""
 
     def make(name: str, parents: list[Path], weights: str = "w") -> Path:
         folder = tmp_path / name
@@ -91,7 +91,7 @@ def test_replaced_checkpoint_is_found_by_its_record(
     child = checkpoint("child", [base])
     checkpoint("base", [], weights="of another seed")
     assert states(trace(str(child)))["base"] == "changed"
-    # What somebody does to the weights alone only --verify sees.
+    # Only --verify notices a change of the weights alone.
     checkpoint("base", [])
     (base / "model.safetensors").write_text("edited")
     assert states(trace(str(child)))["base"] == "unchanged"
@@ -99,7 +99,7 @@ def test_replaced_checkpoint_is_found_by_its_record(
     found = states(trace(str(child), verify=True, notify=hashed.append))
     assert found == {"child": "unchanged", "base": "changed"}
     assert hashed == [f"hashing {child}", f"hashing {base}"]
-    # One without a record tells nothing by itself.
+    # A checkpoint without a record cannot be checked.
     (base / "rzero.json").unlink()
     assert states(trace(str(child)))["base"] == "unchecked"
     (base / "model.safetensors").write_text("w")

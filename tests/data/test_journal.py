@@ -1,4 +1,4 @@
-"""Output files of records: written as they come, resumed after a crash, put in place whole."""
+"""Output files of records: written as records finish, resumed after a crash, put in place whole."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_standard_output_gets_each_record_when_those_before_it_are_there(
 
 
 def _write(target: Path, records: dict[int, Any], settings: dict[str, Any], **options: Any) -> int:
-    """Write the records that a journal does not have yet; a record "crash" is one."""
+    """Write the records that a journal does not have yet; the record "crash" raises an error."""
     with open_output(str(target), settings=settings, **options) as out:
         for number, record in records.items():
             if number in out.done:
@@ -126,7 +126,7 @@ def test_last_line_of_an_input_counts(tmp_path: Path) -> None:
         out.write(1, {"i": "second"})
         out.write(0, {"i": 0})
         assert (out.kept(0), len(out.done), out.done[0]) == (None, 2, {"i": 0})
-        out.keep(7, ["of an input that is no longer there"])
+        out.keep(7, ["of an input that no longer exists"])
     assert target.read_bytes() == b'{"i":0}\n{"i":"second"}\n'
 
 
@@ -176,7 +176,7 @@ def test_journal_of_another_version_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as error:
         _write(target, {0: {"i": 9}}, {"m": 1}, resume=True)
     assert str(error.value) == (
-        f"{part} is of another version of rzero: finish it with that version, or remove {part}*"
+        f"{part} is from another version of rzero: finish it with that version, or remove {part}*"
     )
     assert part.read_text().count("\n") == 2
     for path in tmp_path.glob("out.part*"):
@@ -185,11 +185,11 @@ def test_journal_of_another_version_is_refused(tmp_path: Path) -> None:
 
 
 def test_settings_that_are_not_refused_are_others_from_then_on(tmp_path: Path) -> None:
-    target, asked = tmp_path / "out", list[list[str]]()
+    target, seen = tmp_path / "out", list[list[str]]()
 
     def write(settings: dict[str, Any], record: Any, **options: Any) -> int:
         def refused(names: list[str]) -> list[str]:
-            asked.append(names)
+            seen.append(names)
             return [name for name in names if name != "batch_size"]
 
         return _write(target, {0: {"i": 0}, 1: record}, settings, refused=refused, **options)
@@ -202,7 +202,7 @@ def test_settings_that_are_not_refused_are_others_from_then_on(tmp_path: Path) -
         with pytest.raises(RuntimeError):
             write({"m": 1, "batch_size": 4}, "crash", resume=True)
     assert write({"m": 1, "batch_size": 8}, {"i": 1}, force=True, resume=True) == 1
-    assert asked == [["batch_size", "m"], ["batch_size"], [], ["batch_size"]]
+    assert seen == [["batch_size", "m"], ["batch_size"], [], ["batch_size"]]
 
 
 def test_crash_before_the_first_record_leaves_no_file(tmp_path: Path) -> None:
@@ -317,7 +317,7 @@ def test_resume_with_force_continues_a_replacement(tmp_path: Path) -> None:
         output.write(0, {"n": 1})
         raise KeyboardInterrupt
     with (
-        pytest.raises(UsageError, match=r"begun to replace .* go on with --force --resume"),
+        pytest.raises(UsageError, match=r"is to replace .* continue with --force --resume"),
         open_output(str(target), settings={}, resume=True),
     ):
         pass
@@ -331,7 +331,7 @@ def test_pipes_links_and_directories_are_not_replaced(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(tmp_path / "real")
     for name, message in (
-        ("pipe", "not a file"),
+        ("pipe", "not a regular file"),
         ("link", "symbolic link"),
         (".", "a directory|no name"),
         ("", "no name"),

@@ -1,4 +1,4 @@
-"""JSON text: what is read and written agrees with the standard library."""
+"""JSON text is read and written as by the standard library."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _finite(text: str) -> float:
 
 
 def _standard(text: str) -> str:
-    """What the standard library reads, or "refused"."""
+    """Return the standard library's value, or "refused"."""
     try:
         record = json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError):
@@ -104,7 +104,7 @@ def test_any_json_is_read_like_the_standard_library(
     # UTF-8 has no lone surrogates; as escapes they can be there.
     text = text.encode("utf-8", "backslashreplace").decode()
     assert _ours(text) == _standard(text) == exact_text(record)
-    # ... and what is no JSON any more is refused by both, or by neither.
+    # ... and broken JSON is refused by both or by neither.
     at = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(at, min(len(text), at + 2)))
     torn = text[:at] + data.draw(st.text('{}[]",:\\0123456789eE+-. a\x00', max_size=3)) + text[end:]
@@ -135,7 +135,7 @@ def test_quick_parser_accepts_only_what_the_parser_accepts(
 
 
 def _in_64_bits(value: Any) -> Any:
-    """With floats in place of the integers for which the quick parser gives some."""
+    """Replace the integers that the quick parser turns into floats."""
     if isinstance(value, dict):
         return {key: _in_64_bits(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -147,7 +147,7 @@ def _in_64_bits(value: Any) -> Any:
 def test_hard_values_are_read_back_after_dumps() -> None:
     record = {"n": 123456789012345678901234567890, "s": "\ud800x\udfff", "u": "é漢\u2028", "f": 0.1}
     assert typed_pairs(json.loads(dumps(record))) == typed_pairs(record)
-    # UTF-8 as it is, where that can be.
+    # UTF-8 is not escaped wherever it can be encoded.
     assert dumps({"u": "é漢"}) == '{"u":"é漢"}'.encode()
 
 

@@ -68,9 +68,9 @@ def test_limit_counts_records_and_reads_no_further(tmp_path: Path) -> None:
         (b"nonsense", "not JSON: Expecting value at column 1"),
         (b'{"a": 1', "not JSON: .* at column 9"),
         (b'{"a": 1} {"b": 2}', "not JSON: Extra data at column 10"),
-        (b"[1, 2]", "expected one JSON object a line"),
-        (b'"text"', "expected one JSON object a line"),
-        (b"null", "expected one JSON object a line"),
+        (b"[1, 2]", "expected one JSON object per line"),
+        (b'"text"', "expected one JSON object per line"),
+        (b"null", "expected one JSON object per line"),
         (b'{"a": NaN}', "NaN is not JSON"),
         (b'{"a": -Infinity}', "-Infinity is not JSON"),
         (b'{"a": "\xff"}', "not UTF-8: invalid start byte at byte 8"),
@@ -137,7 +137,7 @@ def test_repeated_key_is_an_error_only_if_strict(tmp_path: Path) -> None:
     for exact in (False, True):
         lines = read_lines([name], exact=exact, strict=True)
         assert next(lines).number == 1
-        with pytest.raises(DataError, match=f'{name}:2: key "dé" is there more than once$'):
+        with pytest.raises(DataError, match=f'{name}:2: key "dé" occurs more than once$'):
             next(lines)
     assert quick_parser()(TWICE)["a"] == 1
     with pytest.raises(ValueError, match="more than once"):
@@ -146,7 +146,7 @@ def test_repeated_key_is_an_error_only_if_strict(tmp_path: Path) -> None:
 
 def test_repeated_key_in_another_spelling_is_found(tmp_path: Path) -> None:
     name = _file(tmp_path, b'{"a\\n": 1, "\\u0061\\n": 2}\n')
-    with pytest.raises(DataError, match=r':1: key "a\\n" is there more than once$'):
+    with pytest.raises(DataError, match=r':1: key "a\\n" occurs more than once$'):
         list(read_lines([name], strict=True))
 
 
@@ -158,7 +158,7 @@ def _batches(content: bytes, tmp_path: Path) -> list[Batch]:
 
 
 def test_batches_hold_every_line_once_with_its_number(tmp_path: Path) -> None:
-    # Lines of all lengths, some longer than a batch; ends and returns as they are.
+    # Lines of all lengths, some longer than a batch, with unchanged line ends.
     sizes = [*range(0, 700_000, 60_000), 3, 300_000, 0, 900_000]
     lines = [b"%d\r" % size + b"x" * size + b"\n" for size in sizes]
     found = []

@@ -20,7 +20,7 @@ from rzero_cli.data.shards import WHOLE
 from rzero_cli.errors import DataError
 
 BAND = Decimal("0.25"), Decimal("0.75")
-TWICE = b'{"question":"p",' + REST, 'key "question" is there more than once'
+TWICE = b'{"question":"p",' + REST, 'key "question" occurs more than once'
 
 
 def _lines(name: str, **how: Any) -> list[Any]:
@@ -52,16 +52,16 @@ def test_bad_line_is_named_or_rejected(
         assert len(rest) == 3
         return
     assert rest == [json.loads(good_line(0)), json.loads(good_line(1))]
-    ((source, number, line, said),) = found
+    ((source, number, line, message),) = found
     assert (source, number, line.rstrip(b"\n")) == (name, 3, raw)
-    assert reason in said
+    assert reason in message
     with pytest.raises(DataError) as error:
         reader(name, strict=strict)
-    assert str(error.value) == f"{name}:3: {said}"
+    assert str(error.value) == f"{name}:3: {message}"
     # ... and by a command that reads its input before any work
-    said = refused("oracle", "in.jsonl", "--world", *["--strict"] * strict)
-    assert said.startswith("in.jsonl:3: ")
-    assert reason in said
+    message = refused("oracle", "in.jsonl", "--world", *["--strict"] * strict)
+    assert message.startswith("in.jsonl:3: ")
+    assert reason in message
 
 
 HOLDS = {
@@ -117,7 +117,7 @@ print(test_malformed_lines.json.dumps([counts, found, peak() - before]))
 
 
 @pytest.mark.parametrize(
-    ("kind", "most", "said"),
+    ("kind", "most", "expected"),
     [
         ("a record", 450, None),
         ("no JSON", 450, "not JSON"),
@@ -126,7 +126,7 @@ print(test_malformed_lines.json.dumps([counts, found, peak() - before]))
     ],
 )
 def test_huge_line_takes_memory_of_a_few_times_its_size(
-    tmp_path: Path, kind: str, most: float, said: str | None
+    tmp_path: Path, kind: str, most: float, expected: str | None
 ) -> None:
     size = 50_000_000
     raw = {
@@ -141,7 +141,7 @@ def test_huge_line_takes_memory_of_a_few_times_its_size(
     counts, reasons, peak = json.loads(ended.stdout)
     assert peak < most
     assert counts == ([3, 3] if kind == "a record" else [2, 2])
-    assert [reason.partition(":")[0] for reason in reasons] == [said] * (2 if said else 0)
+    assert [reason.partition(":")[0] for reason in reasons] == [expected] * (2 if expected else 0)
 
 
 @pytest.mark.parametrize("depth", [499, 500, 950, 1000])

@@ -1,4 +1,4 @@
-"""Content hashes of checkpoints, and checkpoints that are not what was written."""
+"""Content hashes of checkpoints, and checkpoints that were changed after writing."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_content_hash_ignores_files_next_to_a_checkpoint(tmp_path: Path) -> None
 
 def test_changed_checkpoint_is_refused_before_any_work(refused: Refused, tmp_path: Path) -> None:
     rotten, whole = (with_record(empty_checkpoint(tmp_path / name)) for name in ("rot", "whole"))
-    # One bit, which the header cannot tell; nothing could be loaded from here either.
+    # One bit, which the header does not show; nothing here could be loaded either.
     write_safetensors(rotten / "model.safetensors", {"__metadata__": {"a": "b"}})
     (tmp_path / "q.jsonl").write_text('{"question": "1 + 1", "answer": "2", "reference": "2"}\n')
     (tmp_path / "adapter").mkdir()
@@ -58,9 +58,9 @@ def test_changed_checkpoint_is_refused_before_any_work(refused: Refused, tmp_pat
         ("rot", "train-solver", "q.jsonl", "--solver", "rot", "-o", "out", "--quiet"),
         (str(rotten), "merge", "adapter", "-o", "out", "--quiet"),
     ):
-        said = refused(*command)
-        assert said.startswith(f"{name}: not what its rzero.json says was written (sha256 ")
-        assert "restore it, or remove its rzero.json to take it as it is" in said
+        message = refused(*command)
+        assert message.startswith(f"{name}: does not match its rzero.json (sha256 ")
+        assert "restore it, or remove its rzero.json to accept it" in message
     after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     assert {p: t for p, t in after.items() if p != tmp_path} == before
     (rotten / "rzero.json").unlink()

@@ -1,4 +1,4 @@
-"""`--shard I/N` as arithmetic: the parts are the whole, each item once."""
+"""The arithmetic of `--shard I/N`: each item is in exactly one shard."""
 
 from __future__ import annotations
 
@@ -31,5 +31,5 @@ def test_parse_shard() -> None:
     "text", ["", "1", "1/", "/2", "-1/2", "1/2/3", "a/b", "2/2", "0/0", "1.0/2"]
 )
 def test_parse_shard_refuses_malformed_text(text: str) -> None:
-    with pytest.raises(UsageError, match=r"--shard .*: (must be I/N|the \d+ parts are numbered)"):
+    with pytest.raises(UsageError, match=r"--shard .*: (must be I/N|the \d+ shards are numbered)"):
         parse_shard(text)

@@ -28,6 +28,6 @@ BAD = {
     "Infinity": (b'{"a":-Infinity,' + REST, "-Infinity is not JSON"),
     "out of range": (b'{"a":1e999,' + REST, "1e999 is out of range"),
     "nested": (b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"," + REST, "nested too deeply"),
-    "a list": (b"[" + good_line(0) + b"]", "expected one JSON object a line"),
-    "null": (b"null", "expected one JSON object a line"),
+    "a list": (b"[" + good_line(0) + b"]", "expected one JSON object per line"),
+    "null": (b"null", "expected one JSON object per line"),
 }

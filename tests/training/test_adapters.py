@@ -195,5 +195,5 @@ def test_adapter_errors_are_one_line(
     assert "adapter: an adapter of" in refuse()
     assert "gone: no such directory" in refuse()
     del declared["base_model_name_or_path"]
-    assert "names no base_model_name_or_path" in refuse()
+    assert "has no base_model_name_or_path" in refuse()
     assert "not an adapter" in refused("merge", str(tiny_model), "-o", "m")

@@ -21,7 +21,7 @@ and the labelled questions to `iter-K/labeled.jsonl`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -120,15 +120,16 @@ def judge(
     best = _best(found["probe"]["scores"]) if probes else None
     shipped = best if best is not None else last - 1 if tripped else last
     ship = str(run / f"iter-{shipped}" / "solver") if shipped else _base(probes)
-    told = [_TELL[name](found[name]) for name in tripped]
-    if told:
-        verdict = f"stopped after iteration {last}: {'; '.join(told)}"
+    if tripped:
+        reasons = [_probe_fell(found["probe"])] if "probe" in tripped else []
+        reasons += found["diversity"]["fell"].values() if "diversity" in tripped else []
+        verdict = f"stopped after iteration {last}: {'; '.join(reasons)}"
     else:
         verdict = f"no guard tripped after iteration {last}"
-    if best is not None and not told:
-        which = f"iteration {best}" if best else "the base model"
-        score = _percent(found["probe"]["scores"][best])
-        verdict += f": best on the probe is {which} with {score}"
+        if best is not None:
+            which = f"iteration {best}" if best else "the base model"
+            score = _percent(found["probe"]["scores"][best])
+            verdict += f": best on the probe is {which} with {score}"
     return {
         "guards": list(guards),
         "iteration": last,
@@ -255,15 +256,9 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def _tell_probe(found: Json) -> str:
+def _probe_fell(found: Json) -> str:
     low, high = (f"{100 * bound:+.1f}" for bound in found["ci95"])
     return (
         f"probe fell from {_percent(found['from'])} to {_percent(found['to'])} "
         f"(95 % interval of the difference {low} to {high})"
     )
-
-
-_TELL: dict[str, Callable[[Json], str]] = {
-    "probe": _tell_probe,
-    "diversity": lambda found: "; ".join(found["fell"].values()),
-}

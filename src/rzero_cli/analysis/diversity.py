@@ -122,21 +122,21 @@ def statistics(
         if equivalence and "reference" in line.record:
             truth.add(line, kept, equivalence)
     errors: dict[str, float] = {}
-    figures = {
+    metrics = {
         "records": records,
-        **questions.figures(errors, tau_bleu, bleu),
-        **labels.figures(errors),
-        **truth.figures(),
+        **questions.metrics(errors, tau_bleu, bleu),
+        **labels.metrics(errors),
+        **truth.metrics(),
     }
     approximate = {key: error for key, error in errors.items() if error}
-    return figures | ({"approximate": approximate} if approximate else {})
+    return metrics | ({"approximate": approximate} if approximate else {})
 
 
 class _Questions:
     """Metrics of the questions: number, diversity and length."""
 
     def __init__(self, earlier: Distinct | None, clustered: list[tuple[str, int]] | None) -> None:
-        self.asked = self.valid = self.words = 0
+        self.total = self.valid = self.words = 0
         self.clustered = clustered
         self.distinct, self.earlier = Distinct(), earlier
         self.looked_for = self.seen_before = 0
@@ -145,7 +145,7 @@ class _Questions:
         self.sample: Sample[str] = Sample(MOST_COMPARED, _SEED)
 
     def add(self, question: str | None) -> None:
-        self.asked += 1
+        self.total += 1
         if question is None:
             return
         self.valid += 1
@@ -161,14 +161,14 @@ class _Questions:
             self.looked_for += 1
             self.seen_before += found in self.earlier.kept
 
-    def figures(self, errors: dict[str, float], tau_bleu: float, bleu: str) -> dict[str, Any]:
-        if not self.asked:
+    def metrics(self, errors: dict[str, float], tau_bleu: float, bleu: str) -> dict[str, Any]:
+        if not self.total:
             return {}
         n = max(1, self.valid)
-        figures = {
+        metrics = {
             "questions": self.valid,
-            "malformed": self.asked - self.valid,
-            "valid": self.valid / self.asked,
+            "malformed": self.total - self.valid,
+            "valid": self.valid / self.total,
             "distinct_questions": self.distinct.count,
             **self._compared(errors, tau_bleu, bleu),
             "words": self.words / n,
@@ -179,12 +179,12 @@ class _Questions:
         errors["openings"] = self.openings.short / n
         if self.earlier is not None:
             if self.earlier.kept:
-                figures["seen_before"] = share = self.seen_before / max(1, self.looked_for)
+                metrics["seen_before"] = share = self.seen_before / max(1, self.looked_for)
                 if self.earlier.error:
                     found = sum(one < self.earlier.limit for one in self.distinct.kept)
                     errors["seen_before"] = _share_error(share, found)
             self.earlier.update(self.distinct)
-        return figures
+        return metrics
 
     def _compared(self, errors: dict[str, float], tau_bleu: float, bleu: str) -> dict[str, Any]:
         """Return the metrics that compare questions with each other, from samples."""
@@ -198,10 +198,10 @@ class _Questions:
         for question in compared:
             smaller.add(question)
         sampled = smaller.in_order()
-        alike, error, clusters = 0.0, 0.0, [0] * len(sampled)
+        similarity, error, clusters = 0.0, 0.0, [0] * len(sampled)
         if len(sampled) > 1:
             distances = condensed_distances(sampled, bleu)
-            alike, error = self_bleu(distances)
+            similarity, error = self_bleu(distances)
             clusters = clusters_of(distances, tau_bleu)
         if self.clustered is not None:
             self.clustered += zip(sampled, clusters, strict=True)
@@ -209,12 +209,12 @@ class _Questions:
         largest = max(sizes.values(), default=0) / max(1, len(sampled))
         of_all = len(sampled) / max(1, self.valid)
         left = math.sqrt(1 - of_all)  # a sample of the whole has no error
-        errors["self_bleu"] = (error or _share_error(alike, len(sampled))) * left
+        errors["self_bleu"] = (error or _share_error(similarity, len(sampled))) * left
         errors["largest_cluster"] = _share_error(largest, len(sampled)) * left
         return {
             "near_duplicates": near / max(1, len(compared)),
             "compared": len(compared),
-            "self_bleu": alike,
+            "self_bleu": similarity,
             "clusters": len(sizes),
             "largest_cluster": largest,
             "sampled": len(sampled),
@@ -267,20 +267,20 @@ class _Labels:
             self.entropy += _entropy(sizes)
         return kept
 
-    def figures(self, errors: dict[str, float]) -> dict[str, Any]:
-        figures: dict[str, Any] = {}
+    def metrics(self, errors: dict[str, float]) -> dict[str, Any]:
+        metrics: dict[str, Any] = {}
         if self.p_hats:
-            figures |= {
+            metrics |= {
                 "p_hat_mean": self.p_hat / self.p_hats,
                 "p_hat_histogram": self.bins,
                 "kept": self.kept / self.p_hats,
             }
         if self.voted:
-            figures["vote_entropy"] = self.entropy / self.voted
+            metrics["vote_entropy"] = self.entropy / self.voted
         if self.there:
             n = max(1, self.labelled)
             top = [count for _, count in self.answers.most(10)]
-            figures |= {
+            metrics |= {
                 "labelled": self.labelled,
                 "distinct_answers": self.distinct.count,
                 "top_answer": max(top, default=0) / n,
@@ -289,7 +289,7 @@ class _Labels:
             errors["distinct_answers"] = self.distinct.count * self.distinct.error
             errors["top_answer"] = self.answers.short / n
             errors["top_10_answers"] = 10 * self.answers.short / n
-        return figures
+        return metrics
 
 
 class _Truth:
@@ -321,12 +321,12 @@ class _Truth:
         sums = self.sums[name]
         sums[:] = sums[0] + 1, sums[1] + value, sums[2] + value**2
 
-    def figures(self) -> dict[str, Any]:
-        figures: dict[str, Any] = {"with_reference": self.known} if self.there else {}
+    def metrics(self) -> dict[str, Any]:
+        metrics: dict[str, Any] = {"with_reference": self.known} if self.there else {}
         for name, (n, total, squares) in self.sums.items():
             if n:
-                figures[name], *figures[f"{name}_ci95"] = sums_interval(int(n), total, squares)
-        return figures
+                metrics[name], *metrics[f"{name}_ci95"] = sums_interval(int(n), total, squares)
+        return metrics
 
 
 def _exact(line: Line) -> Decimal:

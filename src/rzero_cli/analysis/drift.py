@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-Figures = dict[str, Any]
+Metrics = dict[str, Any]
 Counts = Mapping[str, tuple[int, int]]
 
 FEWEST = 50
@@ -29,22 +29,22 @@ MOST_FREQUENT = 0.25
 0.2 among `FEWEST` different ones, and near 0 among many."""
 
 
-def falls(first: Figures, later: Figures) -> Iterator[str]:
+def falls(first: Metrics, later: Metrics) -> Iterator[str]:
     """Yield a line for each metric of `analysis.diversity` that shows lost diversity."""
     yield from fewer(counts(first), counts(later)).values()
     for what, share, of, most in _SHARES:
-        if all(figures.get(of, 0) >= FEWEST for figures in (first, later)):
+        if all(metrics.get(of, 0) >= FEWEST for metrics in (first, later)):
             before, after = share(first), share(later)
             if after > before + most:
                 yield f"{what} rose from {before:.2f} to {after:.2f}"
 
 
-def counts(figures: Figures) -> Counts:
+def counts(metrics: Metrics) -> Counts:
     """Return (distinct, total) of a file's metrics under each key of `_COUNTS` that applies."""
     return {
-        key: (count(figures), figures[of])
+        key: (count(metrics), metrics[of])
         for key, (_, count, of) in _COUNTS.items()
-        if of in figures
+        if of in metrics
     }
 
 
@@ -69,7 +69,7 @@ def fewer(first: Counts, later: Counts, least: float = LEAST_DISTINCT) -> dict[s
     return messages
 
 
-_COUNTS: dict[str, tuple[str, Callable[[Figures], int], str]] = {
+_COUNTS: dict[str, tuple[str, Callable[[Metrics], int], str]] = {
     "distinct_questions": ("distinct questions", lambda f: f["distinct_questions"], "questions"),
     "without_near_duplicate": (
         "questions without an earlier near-duplicate",
@@ -78,7 +78,7 @@ _COUNTS: dict[str, tuple[str, Callable[[Figures], int], str]] = {
     ),
     "distinct_answers": ("distinct answers", lambda f: f["distinct_answers"], "labelled"),
 }
-_SHARES: tuple[tuple[str, Callable[[Figures], float], str, float], ...] = (
+_SHARES: tuple[tuple[str, Callable[[Metrics], float], str, float], ...] = (
     ("self-BLEU", lambda f: f["self_bleu"], "sampled", MOST_ALIKE),
     ("the largest cluster's share", lambda f: f["largest_cluster"], "sampled", MOST_IN_A_CLUSTER),
     (

@@ -1,5 +1,5 @@
-"""Files in and out: JSONL, journals and resume, locks, shards, provenance and ancestry.
+"""File input and output: JSONL, journals and resume, locks, shards, provenance and ancestry.
 
-What may live here reads or writes a file and knows nothing of models or of what a record means
-beyond its keys. A file appears whole or not at all.
+The code here reads and writes files. It knows the keys of a record, but nothing of models or of
+what a record means. A file appears complete or not at all.
 """

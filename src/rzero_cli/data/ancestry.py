@@ -1,12 +1,12 @@
-"""Where an artefact came from: by the records of `provenance.py` from parent to parent.
+"""The ancestry of an artefact, followed through the records of `provenance.py`.
 
-A record holds the hashes of what its parents were, so it can be said which of them has changed
-since. A file is hashed again for that. The weights of a checkpoint are so only when it is to be
-verified; else the hash in its own record, that of the checkpoint that is there now, is believed.
+A record has the hashes of its parents, which shows what has changed since. Files are always hashed
+again. Weights are hashed only with `verify`; otherwise the hash in the checkpoint's own record is
+trusted.
 
-A record names its parents as the run was told them. They are looked for in two places: where they
-lie as seen from the artefact, for a folder that was moved or copied whole, and where they lay. The
-first that holds what the record says is taken, else the first that is there.
+A record names its parents as the command did. Each is searched for in two places: relative to the
+artefact's current location, in case the whole folder was moved or copied, and at the original path.
+The first with the recorded content is used, or else the first that exists.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rzero_cli.data.whole_files import file_meta_path
 from rzero_cli.errors import DataError, UsageError
 
 MOST_DEEP = 200
-"""Generations that are followed back: what recurses, JSON's writer too, has its limit."""
+"""The most generations that are followed; recursion, also in the JSON writer, is limited."""
 
 Node = dict[str, Any]
 Record = dict[str, Any]
@@ -32,33 +32,34 @@ Record = dict[str, Any]
 def trace(
     path: str, *, verify: bool = False, notify: Callable[[str], None] = lambda message: None
 ) -> Node:
-    """The tree from the artefact at `path` back to what has no parents.
+    """Return the tree of ancestors of the artefact at `path`.
 
     Args:
-        path: a checkpoint directory or a file with its record, or what `rzero eval` wrote.
-        verify: hash weights, too.
-        notify: told of each checkpoint that is hashed.
+        path: a checkpoint directory or a file with a record, or an output of `rzero eval`.
+        verify: also hash weights.
+        notify: receives a message for each checkpoint that is hashed.
 
     Returns:
-        {"path", "state", "sha256", "stage", "seed", "preset", "finished", "note", "above",
-        "parents"}, `parents` being such nodes, models first. `state` is "unchanged", "changed" or
-        "missing", "unchecked" where nothing tells, or "hub name", "server" or "pipe", which never
-        had a hash, as an evaluation has none: its state is None. `sha256` is the recorded hash.
-        `stage` to `finished` are from the node's own record, None where it has none; `note` says
-        what is wrong with that. `above` is true where the parents are left out since they are in
-        the tree before. Below a changed parent is what is there now.
+        A node {"path", "state", "sha256", "stage", "seed", "preset", "finished", "note", "above",
+        "parents"}. `parents` is a list of such nodes, models first. `state` is "unchanged",
+        "changed", "missing" or, if it cannot be determined, "unchecked". Parents without a hash
+        have the state "hub name", "server" or "pipe"; an evaluation, which has none either, has
+        the state None. `sha256` is the recorded hash. `stage`, `seed`, `preset` and `finished` are
+        from the node's own record, or None; `note` states what is wrong with that record. `above`
+        is true if the parents are omitted because the tree shows them earlier. Below a changed
+        parent are the parents of its current content.
 
     Raises:
-        UsageError: nothing there, or nothing with a record.
-        DataError: its record is not one.
+        UsageError: there is no such path, or it has no record.
+        DataError: its record is invalid.
     """
     place = Path(path)
     if not _is_there(place):
         raise UsageError(f"{path}: no such file or directory")
     record = _record_of(place) or _origin_of(place)
     if record is None:
-        beside = place / CHECKPOINT_META if place.is_dir() else file_meta_path(place)
-        raise UsageError(f"{path}: not an artefact with a record (there is no {beside})")
+        meta = place / CHECKPOINT_META if place.is_dir() else file_meta_path(place)
+        raise UsageError(f"{path}: has no record ({meta} does not exist)")
     walk = _Walk(verify, notify)
     known: str | None = record.get("sha256")
     state = known and walk.state(place, known, record)
@@ -66,7 +67,7 @@ def trace(
 
 
 def nodes(tree: Node) -> Iterator[Node]:
-    """The node and all those below it."""
+    """Yield the node and all nodes below it."""
     waiting = [tree]
     while waiting:
         node = waiting.pop()
@@ -76,7 +77,7 @@ def nodes(tree: Node) -> Iterator[Node]:
 
 @dataclass(frozen=True, slots=True)
 class _Walk:
-    """What is known on the way."""
+    """The state of a walk over the tree: options, nodes expanded so far, hashes computed."""
 
     verify: bool
     notify: Callable[[str], None]
@@ -84,7 +85,7 @@ class _Walk:
     hashes: dict[str, str] = field(default_factory=dict)
 
     def state(self, place: Path, known: str, record: Record | None) -> str:
-        """How the content at `place` compares with the hash that is `known` of it."""
+        """Return the state of the content at `place`, given the hash `known` of it."""
         believed: str | None = (record or {}).get("sha256")
         now = self._hash(place) if self.verify or place.is_file() else believed
         if now is None:
@@ -101,17 +102,17 @@ class _Walk:
 
 
 def _expand(node: Node, place: Path, record: Record, walk: _Walk, depth: int = 0) -> Node:
-    """`node` with the nodes of the parents that `record` names."""
+    """Return `node` with the nodes of the parents in `record`."""
     real = os.path.realpath(place)
     if not record["parents"]:
         return node
     if real in walk.expanded:
         return node | {"above": True}
     if depth == MOST_DEEP:
-        return node | {"note": f"more than {MOST_DEEP} generations back: ask for its own lineage"}
+        return node | {"note": f"more than {MOST_DEEP} generations back: run lineage on this path"}
     walk.expanded.add(real)
     found = [_find(parent, Path(real), record, walk) for parent in record["parents"]]
-    # The history of the models first, of which that of the data is a part.
+    # Models first: their history includes that of the data.
     found.sort(key=lambda parent: parent[1] is not None and not parent[1].is_dir())
     parents = [
         parent if own is None or where is None else _expand(parent, where, own, walk, depth + 1)
@@ -123,7 +124,7 @@ def _expand(node: Node, place: Path, record: Record, walk: _Walk, depth: int = 0
 def _find(
     parent: dict[str, Any], child: Path, record: Record, walk: _Walk
 ) -> tuple[Node, Path | None, Record | None]:
-    """The node of one parent of the artefact at `child`, where it lies, and its own record."""
+    """Return the node of a parent of the artefact at `child`, its location and its own record."""
     name, known = parent["path"], parent["sha256"]
     if known is None:
         return _node(name, _outside(name), None), None, None
@@ -171,39 +172,39 @@ def _node(
 
 
 def _places(name: str, child: Path, record: Record) -> list[Path]:
-    """Where the parent that is called `name` may lie."""
+    """Return the possible locations of the parent `name`."""
     directory, output = record.get("directory"), record.get("output")
-    if directory is None or output is None:  # a record that does not say where it was made
+    if directory is None or output is None:  # a record without its original location
         return [Path(name)]
     then = os.path.normpath(Path(directory, name))
-    way = os.path.relpath(then, Path(directory, output).parent)
-    beside = os.path.normpath(child.parent / way)
-    return [Path(place) for place in dict.fromkeys((beside, then))]
+    relative = os.path.relpath(then, Path(directory, output).parent)
+    now = os.path.normpath(child.parent / relative)
+    return [Path(place) for place in dict.fromkeys((now, then))]
 
 
 def _outside(name: str) -> str:
-    """What a parent was that is neither file nor directory; `parents_of` names servers."""
+    """Return the kind of a parent that is neither a file nor a directory."""
     if " at http" in name:
         return "server"
     return "pipe" if name == "-" or name.startswith("/") else "hub name"
 
 
 def _is_there(place: Path) -> bool:
-    """Whether it is a file or a directory; never an error, whatever a record calls its parents."""
+    """Return True if `place` is a file or a directory; never raise, whatever the name is."""
     try:
         return place.is_file() or place.is_dir()
-    except (OSError, ValueError):  # too long, with a NUL, in a folder that may not be entered
+    except (OSError, ValueError):  # too long, with a NUL, in an unreadable folder
         return False
 
 
 def _record_of(place: Path) -> Record | None:
-    """The record of a checkpoint or file, None where it has none. Raises DataError, OSError."""
+    """Return the record of a checkpoint or file, or None. Raises DataError, OSError."""
     meta = place / CHECKPOINT_META if place.is_dir() else file_meta_path(place)
     return _checked(read_object(meta), meta) if _is_there(meta) else None
 
 
 def _origin_of(place: Path) -> Record | None:
-    """The record in an evaluation, None where the file is something else. Raises DataError."""
+    """Return the record in an evaluation; None for any other file. Raises DataError."""
     try:
         origin = read_object(place).get("origin")
     except DataError:
@@ -223,7 +224,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
 
 
 def _checked(record: Any, where: Path) -> Record:
-    """`record` if it is one. Raises DataError."""
+    """Return `record` if it is valid. Raises DataError."""
     if not isinstance(record, dict):
         raise DataError(f"{where}: not a record of rzero")
     for key, kinds in _KINDS.items():

@@ -1,7 +1,6 @@
 """Parse and write JSON text as the standard library does, at orjson's speed.
 
-orjson does the work where it gives what the standard library gives; elsewhere the standard library
-does.
+orjson does the work wherever its result is the same; the standard library does the rest.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ from rzero_cli.errors import DataError
 NESTED = "JSON nested too deeply"
 
 _COMPACT = (",", ":")
-# Integers that 64 bits cannot hold have at least 19 digits.
+# Integers that do not fit 64 bits have at least 19 digits.
 _ONLY_ZEROS, _LONG = bytes.maketrans(b"123456789", b"0" * 9), b"0" * 19
-_DEEPEST = 500  # the standard library writes as deep on any stack of ours
+_DEEPEST = 500  # the standard library can write this depth on any of our stacks
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # as signed numbers 1 and -1
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
 
-# orjson would take these, which JSON has not; the standard library then decides.
+# orjson would accept these, which are not JSON values; leave them to the standard library.
 _AS_STANDARD = (
     orjson.OPT_PASSTHROUGH_DATACLASS
     | orjson.OPT_PASSTHROUGH_DATETIME
@@ -37,7 +36,16 @@ _AS_STANDARD = (
 
 
 def parser(*, exact: bool = False, strict: bool = False) -> Callable[[str], Any]:
-    """What the standard library makes of a line, with orjson's help where the two agree."""
+    """Return a parser with the standard library's results, using orjson where they agree.
+
+    Args:
+        exact: parse numbers with a point or an exponent as `Decimal`.
+        strict: refuse an object that has a key twice.
+
+    Returns:
+        A function that raises ValueError, or RecursionError for deep nesting. NaN, Infinity and
+        numbers out of a float's range are errors.
+    """
     decode = json.JSONDecoder(
         parse_constant=_reject_constant,
         parse_float=_decimal if exact else _float,
@@ -46,13 +54,13 @@ def parser(*, exact: bool = False, strict: bool = False) -> Callable[[str], Any]
 
     def loads(text: str) -> Any:
         raw = text.encode()
-        # orjson makes floats of integers beyond 64 bits. This finds them faster than a pattern.
+        # orjson turns integers beyond 64 bits into floats. This test is faster than a pattern.
         if _LONG in raw.translate(_ONLY_ZEROS):
             return decode(text)
         try:
             return orjson.loads(raw)
         except ValueError:
-            # It refuses lone surrogates and deep nesting; what is wrong is said as ever.
+            # It refuses lone surrogates and deep nesting; other errors get the usual message.
             return decode(text)
 
     return decode if exact or strict else loads
@@ -70,7 +78,7 @@ def _float(text: str) -> float:
 
 
 def _decimal(text: str) -> Decimal:
-    _float(text)  # a line is as good for one stage as for another
+    _float(text)  # so that a line is valid with `exact` iff it is valid without
     try:
         return Decimal(text)
     except InvalidOperation:
@@ -82,12 +90,12 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(record) < len(pairs):
         (twice, _), *_ = Counter(key for key, _ in pairs).most_common(1)
         quoted = json.dumps(twice, ensure_ascii=False)
-        raise ValueError(f"key {quoted} is there more than once")
+        raise ValueError(f"key {quoted} occurs more than once")
     return record
 
 
 def shallow(loads: Callable[[str], Any]) -> Callable[[str], Any]:
-    """`loads` of what is not nested deeper than can be written again."""
+    """Return `loads` that raises ValueError for values nested too deeply to be written again."""
 
     def parsed(text: str) -> Any:
         value = loads(text)
@@ -100,16 +108,17 @@ def shallow(loads: Callable[[str], Any]) -> Callable[[str], Any]:
 
 
 def _depth(raw: bytes) -> int:
-    """How deep the brackets outside of strings are nested."""
+    """Return the nesting depth of the brackets outside strings."""
     unescaped = raw.replace(rb"\\", b"").replace(rb"\"", b"")
     brackets = b"".join(unescaped.split(b'"')[::2]).translate(_STEPS, _NO_BRACKETS)
     return max(accumulate(memoryview(brackets).cast("b")), default=0)
 
 
 def quick_parser(*, strict: bool = False) -> Callable[[bytes], Any]:
-    """A parser of raw lines for whoever leaves to `parse_line` what it refuses (ValueError or
-    RecursionError). It refuses more than that does, never less, and makes floats of integers that
-    64 bits cannot hold.
+    """Return a fast parser of raw lines; use `parse_line` for the lines that it refuses.
+
+    It raises ValueError or RecursionError, for more lines than `parse_line` refuses but never for
+    fewer, and turns integers beyond 64 bits into floats.
     """
     if not strict:
         return orjson.loads
@@ -118,17 +127,17 @@ def quick_parser(*, strict: bool = False) -> Callable[[bytes], Any]:
 
 
 def dumps(record: object) -> bytes:
-    """One line of JSON, compact, UTF-8 as it is; lone surrogates are escaped, UTF-8 having none.
+    """Return one compact line of JSON in UTF-8, without its end; lone surrogates are escaped.
 
     Raises:
-        TypeError: something in it is no JSON value.
-        ValueError: so is a number, NaN or infinite.
+        TypeError: it contains something that is not a JSON value.
+        ValueError: it contains NaN or an infinite number.
     """
     try:
         line = orjson.dumps(record, option=_AS_STANDARD)
     except TypeError:  # or integers beyond 64 bits, lone surrogates, deep nesting
         return _dumps_slowly(record)
-    # orjson writes null for NaN. What it wrote is unequal to the record, then.
+    # orjson writes null for NaN; the result then differs from the record.
     if b"null" in line and orjson.loads(line) != record:
         return _dumps_slowly(record)
     return line
@@ -143,10 +152,10 @@ def _dumps_slowly(record: object) -> bytes:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object that a file holds.
+    """Return the JSON object in a file.
 
     Raises:
-        DataError: it cannot be read, or holds something else.
+        DataError: the file cannot be read or is not a JSON object.
     """
     try:
         value = json.loads(path.read_text("utf-8"))

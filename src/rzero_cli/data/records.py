@@ -1,4 +1,4 @@
-"""The records that pass between stages: their keys, and how each is read.
+"""The records passed between stages: their keys, and functions that read them.
 
 | stage  | adds                                                                  |
 |--------|-----------------------------------------------------------------------|
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def p_hat_of(line: Line) -> Decimal:
-    """The record's `p_hat`, exact, when the line was read with `exact`.
+    """Return the record's `p_hat`; exact if the line was read with `exact`.
 
     Raises:
         DataError: missing, not a number, or outside [0, 1].
@@ -36,10 +36,10 @@ def p_hat_of(line: Line) -> Decimal:
 
 
 def group_of(line: Line, key: str) -> str | None:
-    """The name of the record's group, which may be a number; None where it has none.
+    """Return the name of the record's group as text, or None.
 
     Raises:
-        DataError: it is an object or a list.
+        DataError: the group is an object or a list.
     """
     group = line.record.get(key)
     if isinstance(group, (dict, list)):
@@ -48,10 +48,10 @@ def group_of(line: Line, key: str) -> str | None:
 
 
 def texts_of(line: Line, key: str) -> list[str | None]:
-    """The list of texts under `key`, null where an answer could not be read.
+    """Return the list of texts under `key`, with None for an unreadable answer.
 
     Raises:
-        DataError: missing, not a list, or something else is in it.
+        DataError: missing, not a list, or an item is neither a string nor null.
     """
     values = line.value(key, "a list of texts")
     if not isinstance(values, list):
@@ -63,10 +63,10 @@ def texts_of(line: Line, key: str) -> list[str | None]:
 
 
 def votes_of(line: Line) -> dict[str, int]:
-    """The size of each class of equal answers, under its label.
+    """Return label -> size of each class of equal answers.
 
     Raises:
-        DataError: missing, not an object, or a size is no whole number from 1.
+        DataError: missing, not an object, or a size is not a positive integer.
     """
     votes = line.value("votes", "an object of counts")
     if not isinstance(votes, dict):
@@ -80,7 +80,7 @@ def votes_of(line: Line) -> dict[str, int]:
 
 
 def vote_metrics(lines: Iterable[Line]) -> dict[str, float]:
-    """Return the metrics of a labelled file, for its record of origin."""
+    """Return the metrics of a labelled file for its record."""
     count = unlabelled = 0
     total = 0.0
     for count, line in enumerate(lines, 1):  # noqa: B007 - the count is reported

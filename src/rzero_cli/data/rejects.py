@@ -1,8 +1,8 @@
-"""Bad lines, set aside in a file of their own: `--on-error skip`.
+"""A separate file for bad lines: `--on-error skip`.
 
-A line of it is {"source", "line", "error", "raw"}, so that `jq -r .raw` gives the lines as they
-were, to mend and to feed again. Of what is not UTF-8 there is "raw_base64" in place of "raw", and
-of a line that is too long to be kept neither.
+Each of its lines is {"source", "line", "error", "raw"}, so `jq -r .raw` recovers the bad lines, to
+be fixed and fed in again. A line that is not UTF-8 has "raw_base64" instead of "raw"; a line that
+is too long has neither.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rzero_cli.data.whole_files import check_new_file, open_copy
 
 
 class Rejects:
-    """Takes bad lines, as `jsonl.Reject`, and counts them."""
+    """A `jsonl.Reject` that counts bad lines and writes them to a file."""
 
     def __init__(self, path: Path | None, opened: ExitStack) -> None:
         self.count = 0
@@ -29,7 +29,7 @@ class Rejects:
         self.count += 1
         if self._path is None:
             return
-        if self._stream is None:  # a file with nothing in it would be looked at in vain
+        if self._stream is None:  # without bad lines there is no file
             self._stream = self._opened.enter_context(open_copy(str(self._path), force=True))
         entry = {"source": source, "line": number, "error": reason} | _raw(raw)
         self._stream.write(dumps(entry) + b"\n")
@@ -47,14 +47,14 @@ def _raw(raw: bytes | None) -> dict[str, Any]:
 
 @contextmanager
 def open_rejects(path: Path | None, *, force: bool) -> Iterator[Rejects]:
-    """A file for bad lines that appears whole when the block ends well, and only if there are any;
-    with `force`, one that an earlier run has left goes in any case.
+    """Open a file for bad lines; it appears when the block succeeds, if there were any.
 
     Args:
-        path: None counts them only.
+        path: the file; None only counts the lines.
+        force: replace or remove a file from an earlier run.
 
     Raises:
-        UsageError: the file exists, without `force`, or cannot be.
+        UsageError: the file exists without `force`, or cannot be created.
     """
     if path is not None:
         check_new_file(path, force=force)

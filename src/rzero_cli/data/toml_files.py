@@ -1,4 +1,4 @@
-"""TOML in: presets, the shapes of published models, the user's `rzero.toml`."""
+"""TOML input: presets, the shapes of published models, the user's `rzero.toml`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ else:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read the tables of a TOML file.
+    """Return the tables of a TOML file.
 
     Raises:
-        OSError: the file is not there or cannot be read.
-        ValueError: it is not UTF-8, or not TOML (tomllib.TOMLDecodeError names the line).
+        OSError: the file does not exist or cannot be read.
+        ValueError: it is not UTF-8 or not TOML (tomllib.TOMLDecodeError names the line).
     """
-    # Not through importlib.resources, which takes longer than `filter` to start.
+    # Not through importlib.resources, which is slower to import than `filter` is to start.
     return dict(tomllib.loads(path.read_text("utf-8")))

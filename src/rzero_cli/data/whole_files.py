@@ -1,7 +1,7 @@
-"""Write files and directories that appear whole or not at all.
+"""Write files and directories that appear complete or not at all.
 
-Text, JSON, copied lines and directories are written under a temporary name, which is changed when
-they are complete. What an interrupted stage can continue is a journal (`journal.py`).
+Text, JSON, copied lines and directories are written under a temporary name and renamed when they
+are complete. Output that an interrupted stage can continue uses a journal (`journal.py`).
 """
 
 from __future__ import annotations
@@ -19,17 +19,19 @@ from rzero_cli.errors import UsageError
 from rzero_cli.system.stdout import protect_stdout
 from rzero_cli.system.write_errors import named
 
-# Of the 255 bytes that file systems give a name, what ours add to it.
+# File systems allow 255 bytes, of which our temporary names use some.
 _LONGEST_NAME = 255 - len("..rejects.jsonl.part.lock")
 
 AtEnd = Callable[[Path], None]
-"""Called with the finished file before it takes its place: the record of its origin comes first,
-so that no file is ever without."""
+"""Called with the finished file before it is put in place, to write its record first: a file is
+never without one."""
 
 
 def put_described(finished: Path, target: Path, at_end: AtEnd | None) -> None:
-    """Describe a finished file and put it in its place; a Ctrl-C between the two leaves no record
-    of what is not there."""
+    """Write the record of a finished file, then put the file in place.
+
+    A Ctrl-C between the two leaves no record without a file.
+    """
     new = not target.exists()
     try:
         if at_end is not None:
@@ -42,20 +44,22 @@ def put_described(finished: Path, target: Path, at_end: AtEnd | None) -> None:
 
 
 def file_meta_path(path: Path) -> Path:
-    """Where the record of a JSONL file lies."""
+    """Return the path of the record of a JSONL file."""
     return path.with_name(path.name + ".meta.json")
 
 
 def put_in_place(part: Path, target: Path) -> None:
-    """Rename a finished file or directory over `target`, its content on the disk first.
+    """Rename a finished file or directory to `target`, after its content is on the disk.
 
-    Otherwise a machine that loses its power could be left with the name and without what is in it.
-    A directory that is in the way is moved aside before it is removed: nobody finds half of it.
+    Without that, a power failure could leave the name without the content. An existing directory is
+    moved aside before it is removed, so that no half-removed one is ever visible.
     """
     directory = part.is_dir()
     for path in (part, *(part.iterdir() if directory else ())):
         _sync(path)
-        if path != part and path.is_file():  # safetensors leaves weights to their owner alone
+        if (
+            path != part and path.is_file()
+        ):  # safetensors makes weights readable by their owner only
             path.chmod(part.stat().st_mode & 0o666)
     old = old_of(target)
     if directory and target.exists():
@@ -75,25 +79,25 @@ def put_in_place(part: Path, target: Path) -> None:
 
 
 def old_of(target: Path) -> Path:
-    """Where a directory lies for a moment while another takes its place."""
+    """Return where a directory is moved while another replaces it."""
     return target.with_name(f".{target.name}.old")
 
 
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        with suppress(OSError):  # there are file systems that cannot, of directories
+        with suppress(OSError):  # some file systems cannot sync directories
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
+    """Write a text file completely or not at all."""
     part = path.with_name(f".{path.name}.part")
     try:
         with named(path):
-            # JSON escapes of what UTF-8 has not, lone surrogates, which a file's name may bring.
+            # File names may contain lone surrogates, which UTF-8 cannot encode.
             part.write_text(text, encoding="utf-8", errors="backslashreplace")
         put_in_place(part, path)
     finally:
@@ -101,17 +105,18 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write `value` as indented JSON, whole or not at all."""
+    """Write `value` as indented JSON, completely or not at all."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 @contextmanager
 def open_directory(target: Path) -> Iterator[Path]:
-    """An empty directory that becomes `target`, or replaces it, when the block ends well: for what
-    is made anew rather than gone on with.
+    """Open an empty directory that becomes or replaces `target` when the block succeeds.
+
+    It cannot be resumed.
 
     Raises:
-        UsageError: another process is at it.
+        UsageError: another process is making it.
     """
     part = part_of(target)
     with held(target), named(part):
@@ -128,10 +133,10 @@ def open_directory(target: Path) -> Iterator[Path]:
 def open_copy(
     path: str | None, *, force: bool = False, at_end: AtEnd | None = None
 ) -> AbstractContextManager[IO[bytes]]:
-    """Open `path` for lines copied as they are (`filter`), or standard output.
+    """Open `path`, or standard output, for lines that are copied unchanged (`filter`).
 
     Raises:
-        UsageError: as `journal.open_output`.
+        UsageError: as `check_new_file`; or another process is making the file.
     """
     return _copy_file(Path(path), force, at_end) if path and path != "-" else protect_stdout()
 
@@ -141,7 +146,7 @@ def _copy_file(target: Path, force: bool, at_end: AtEnd | None) -> Iterator[IO[b
     check_new_file(target, force=force)
     part = target.with_name(f".{target.name}.part")
     with held(target):
-        check_new_file(target, force=force)  # another process may have made it meanwhile
+        check_new_file(target, force=force)  # another process may have made it in the meantime
         try:
             with named(target), part.open("wb") as stream:
                 yield stream
@@ -151,23 +156,23 @@ def _copy_file(target: Path, force: bool, at_end: AtEnd | None) -> Iterator[IO[b
 
 
 def part_of(target: Path) -> Path:
-    """Where the unfinished `target` lies. Raises UsageError where it has no name."""
+    """Return the path of the unfinished `target`. Raises UsageError if the name is unusable."""
     _check_name(target)
     return target.with_name(target.name + ".part")
 
 
 def _check_name(target: Path) -> None:
     if not target.name:
-        raise UsageError(f"-o {target}: is no name for what is written")
+        raise UsageError(f"-o {target}: not the name of a file")
     if len(os.fsencode(target.name)) > _LONGEST_NAME:
         raise UsageError(f"-o {target.name[:20]}...: the name is too long for a file")
 
 
 def check_new(target: Path, *, force: bool) -> None:
-    """Refuse a target that exists or has no folder to be in. Raises UsageError."""
+    """Refuse a target that exists, or whose folder does not. Raises UsageError."""
     _check_name(target)
     if target.is_symlink():
-        raise UsageError(f"{target} is a symbolic link: give the path that it leads to")
+        raise UsageError(f"{target} is a symbolic link: give the path that it points to")
     if target.exists() and not force:
         raise UsageError(f"{target} exists: choose another name, or replace it with --force")
     if not target.absolute().parent.is_dir():
@@ -175,16 +180,16 @@ def check_new(target: Path, *, force: bool) -> None:
 
 
 def check_new_file(target: Path, *, force: bool) -> None:
-    """`check_new`, and refuse a folder even with `force`. Raises UsageError."""
+    """Apply `check_new` and refuse a folder even with `force`. Raises UsageError."""
     check_new(target, force=force)
     if target.is_dir():
         raise UsageError(f"{target} is a directory: give -o a file in it")
     if target.exists() and not target.is_file():
-        raise UsageError(f"{target} is not a file: give none, or -o -, for standard output")
+        raise UsageError(f"{target} is not a regular file: use -o - for standard output")
 
 
 def check_new_directory(target: Path, *, force: bool) -> None:
-    """`check_new`, and refuse a file even with `force`. Raises UsageError."""
+    """Apply `check_new` and refuse a file even with `force`. Raises UsageError."""
     check_new(target, force=force)
     if target.exists() and not target.is_dir():
         raise UsageError(f"{target} is a file: a checkpoint is a directory")

@@ -89,8 +89,8 @@ def quick_keep(interval: Band) -> Callable[[bytes, Any], bool | None]:
 
 def only_p_hat(raw: bytes) -> Decimal | None:
     """Return the exact p_hat of a JSON line that holds it as a float; None if parsing is needed."""
-    _, _, behind = raw.partition(b'"p_hat":')
-    text, end, _ = behind[:40].replace(b"}", b",").partition(b",")
+    _, _, rest = raw.partition(b'"p_hat":')
+    text, end, _ = rest[:40].replace(b"}", b",").partition(b",")
     # An escaped spelling of the key could hide it, and an inner object's p_hat would be found.
     if not end or raw.count(b"p_hat") > 1 or b"\\u" in raw:
         return None

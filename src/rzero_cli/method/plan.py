@@ -138,4 +138,4 @@ def tokens_written(log: Iterable[Mapping[str, float]], rollouts_per_step: int) -
         log: TRL's logged metrics of each update.
         rollouts_per_step: as in `Plan`.
     """
-    return round(sum(figures.get(LENGTH, 0.0) for figures in log) * rollouts_per_step)
+    return round(sum(update.get(LENGTH, 0.0) for update in log) * rollouts_per_step)
