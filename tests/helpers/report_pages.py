@@ -17,7 +17,7 @@ __all__ = ["Outline", "chart", "check_page", "points", "reported", "section", "w
 
 
 def write_report(run: Path, *outputs: Path) -> str:
-    """Run `rzero report`; return what it says on standard error."""
+    """Run `rzero report` and return its standard error."""
     command = [sys.executable, "-m", "rzero_cli", "report", run]
     for output in outputs:
         command += ["-o", output]
@@ -43,7 +43,7 @@ def points(chart: Chart, name: str = "") -> list[tuple[float, float]]:
 
 
 class Outline(HTMLParser):
-    """What a page is made of, and whether what is opened is closed."""
+    """The structure of a page, with a check that all elements are closed."""
 
     EMPTY = frozenset({"meta", "rect", "path", "use"})
 

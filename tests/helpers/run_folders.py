@@ -168,9 +168,9 @@ def damage(run: Path) -> dict[str, str]:
     (run / "iter-1" / "questions.jsonl.meta.json").write_text("[]")
     (run / "difficulty.json").write_text('{"rows": 3}')
     return {
-        "accuracy": "iter-2/eval.json: not there yet",
+        "accuracy": "iter-2/eval.json: does not exist yet",
         "difficulty": "difficulty.json: cannot be shown",
-        "p-hat": "iter-2/labeled.jsonl: not there yet",
-        "training": "iter-3/solver.part/log.jsonl: of an unfinished training, 6 updates so far",
+        "p-hat": "iter-2/labeled.jsonl: does not exist yet",
+        "training": "iter-3/solver.part/log.jsonl: the training is unfinished, 6 updates so far",
         "time": "iter-1/questions.jsonl.meta.json: expected a JSON object",
     }

@@ -29,11 +29,11 @@ def test_charts_hold_the_metrics_of_the_files(whole_report: Report) -> None:
     assert points(accuracy, "base Challenger") == [(0, 40), (1, 50), (2, pytest.approx(56))]
     assert all(low < y < high for y, (low, high) in zip(*_last(accuracy), strict=True))
     difficulty = chart(whole_report, "difficulty")
-    # Kept are the p_hats from 0.3 to 0.7, five in each ten: 12 of 24, every other label true.
-    assert [y for _, y in points(difficulty, "true labels among the kept")] == [50, 50, 50]
+    # Questions with p_hat from 0.3 to 0.7 are kept, 12 of 24; every other label is true.
+    assert [y for _, y in points(difficulty, "true labels, kept questions")] == [50, 50, 50]
     mean = 100 * sum(row["p_hat"] for row in map(labelled, range(24))) / 24
     assert points(difficulty, "mean p_hat")[0] == (1, pytest.approx(mean))
-    # p_hat goes from 0.1 to 1.0 in turn: 24 questions are three of the first four, two of the rest.
+    # p_hat cycles from 0.1 to 1.0: of 24 questions, three each have the first four values.
     (bars,) = chart(whole_report, "p-hat-iter-1").series
     assert bars.y == [0, 3, 3, 3, 3, 2, 2, 2, 2, 4]
     assert points(chart(whole_report, "distinct"), "distinct questions")[0] == (1, 100)
@@ -59,10 +59,10 @@ def test_training_curves_continue_across_iterations(whole_report: Report) -> Non
 def test_long_training_is_drawn_as_means(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", [30], updates=1000)
     kl = chart(reported(run), "solver-kl")
-    drawn = points(kl, "KL")
-    # 1,000 updates of at most 240 points: five each, the first of 1 to 5.
-    assert len(drawn) == 200
-    assert drawn[0] == (3, pytest.approx(0.003))
+    plotted = points(kl, "KL")
+    # 1,000 updates in at most 240 points: five updates each, the first 1 to 5.
+    assert len(plotted) == 200
+    assert plotted[0] == (3, pytest.approx(0.003))
     assert "mean of 5 updates" in kl.note
     assert len(kl.table().rows) == 60
     assert "(60 of 200 points)" in kl.table().caption
@@ -72,17 +72,17 @@ def test_examples_are_chosen_by_p_hat_with_votes_and_verdict(whole_report: Repor
     found = _examples(whole_report)
     # p_hat is 0.1 (number % 10 + 1): line 7 is the first of 0.7, line 5 of 0.5, line 3 of 0.3.
     assert [one["line"] for one in found.values()] == [7, 5, 3, 1]
-    assert [*found][-1] == "outside of the interval"
-    sure = found["kept, the Solver is most sure"]
-    assert (sure["label"], sure["p_hat"], sure["m"]) == ("106", 0.7, 10)
-    assert [(v["answer"], v["n"], v["share"]) for v in sure["votes"]] == [
+    assert [*found][-1] == "outside the interval"
+    highest = found["kept, highest p_hat"]
+    assert (highest["label"], highest["p_hat"], highest["m"]) == ("106", 0.7, 10)
+    assert [(v["answer"], v["n"], v["share"]) for v in highest["votes"]] == [
         ("106", 7, 70),
         ("906", 2, 20),
         ("no answer read", 1, 10),
     ]
-    # The kept are lines 3 to 7, 13 to 17 and so on; every other one is true, the second first.
+    # Lines 3 to 7, 13 to 17 and so on are kept; every other label is true, the second one first.
     assert [one["correct"] for one in found.values()] == [False, False, False, None]
-    assert sure["reference"] == "0"
+    assert highest["reference"] == "0"
 
 
 def _examples(report: Report) -> dict[str, dict[str, Any]]:
@@ -97,13 +97,13 @@ def test_example_is_called_kept_only_if_trained_on(tmp_path: Path) -> None:
     lines = train.read_text().splitlines(keepends=True)
     train.write_text("".join(line for line in lines if '"id6"' not in line))  # as --dedup may do
     assert [*_examples(reported(run))] == [
-        "within the interval, dropped by another guard, the Solver is most sure",
-        "kept, p_hat nearest to one half",
-        "kept, the Solver is least sure",
-        "outside of the interval",
+        "within the interval, dropped by another guard, highest p_hat",
+        "kept, p_hat closest to one half",
+        "kept, lowest p_hat",
+        "outside the interval",
     ]
     train.unlink()
-    assert "within the interval, the Solver is most sure" in _examples(reported(run))
+    assert "within the interval, highest p_hat" in _examples(reported(run))
 
 
 def test_near_duplicates_use_the_settings_of_the_penalty(tmp_path: Path) -> None:
@@ -113,15 +113,15 @@ def test_near_duplicates_use_the_settings_of_the_penalty(tmp_path: Path) -> None
     for tau_bleu in (0.01, 0.9):
         settings = record["settings"] | {"bleu": "char", "tau_bleu": tau_bleu}
         write(run / "iter-1" / "challenger" / "rzero.json", record | {"settings": settings})
-        near[tau_bleu] = points(chart(reported(run), "alike"), "near-duplicates")[0][1]
+        near[tau_bleu] = points(chart(reported(run), "repetition"), "near-duplicates")[0][1]
     assert near[0.01] == 0
     assert near[0.9] > 90
     settings = record["settings"] | {"bleu": "no such"}
     write(run / "iter-1" / "challenger" / "rzero.json", record | {"settings": settings})
     found = reported(run)
-    assert points(chart(found, "alike"), "near-duplicates") == [(1, 75)]
-    said = section(found, "p-hat").remarks[0]
-    assert said.startswith('iter-1/challenger/rzero.json: "bleu" no such: unknown; known: 13a')
+    assert points(chart(found, "repetition"), "near-duplicates") == [(1, 75)]
+    remark = section(found, "p-hat").remarks[0]
+    assert remark.startswith('iter-1/challenger/rzero.json: "bleu" no such: unknown; known: 13a')
 
 
 def test_largest_clusters_are_shown_with_a_question_each(whole_report: Report) -> None:
@@ -139,7 +139,7 @@ def test_collapse_table_has_a_column_per_iteration(whole_report: Report) -> None
     assert found["questions"] == ["24"] * 3
     assert found["distinct answers"] == ["24"] * 3
     assert found["top 10 answers %"] == ["41.7"] * 3  # ten of 24
-    assert found["valid %"] == ["96.0"] * 3  # 24 of 25 drawn
+    assert found["valid %"] == ["96.0"] * 3  # 24 of 25 sampled
     (first, *_) = section(whole_report, "questions").blocks
     assert found["clusters"][0] == str(first.clusters[0]["of"])  # type: ignore[union-attr]
 
@@ -154,8 +154,8 @@ def test_p_hat_histograms_share_one_scale(tmp_path: Path) -> None:
 def test_openings_are_shown_with_their_percentage(whole_report: Report) -> None:
     (first, *_) = section(whole_report, "questions").blocks
     assert isinstance(first, Questions)
-    told = replace(first, openings=[("what <is> the", "40%"), ("find", "7%")])
-    part = replace(section(whole_report, "questions"), blocks=[told])
+    opened = replace(first, openings=[("what <is> the", "40%"), ("find", "7%")])
+    part = replace(section(whole_report, "questions"), blocks=[opened])
     text = page(replace(whole_report, sections=[part]))
     assert '<q dir="auto">what &lt;is&gt; the</q> 40%, <q dir="auto">find</q> 7%' in text
 
@@ -246,5 +246,5 @@ def test_difficulty_for_the_base_model_is_drawn(tmp_path: Path) -> None:
     ]
     write(run / "difficulty.json", {"solvers": ["base"], "rows": rows})
     found = chart(reported(run), "difficulty")
-    assert points(found, "base model, greedy, on them") == [(1, 50), (2, 25)]
-    assert points(found, "true labels in a sample") == [(1, 25), (2, 12.5)]
+    assert points(found, "base model, greedy, sample") == [(1, 50), (2, 25)]
+    assert points(found, "true labels, sample") == [(1, 25), (2, 12.5)]

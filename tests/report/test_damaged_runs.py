@@ -35,7 +35,7 @@ def test_generated_text_is_escaped_and_truncated(hostile: Report) -> None:
     text = page(hostile)
     outline = check_page(text)
     assert len(text) < 400_000
-    assert "cut: 50," in text
+    assert "truncated from 50," in text
     shown = "".join(outline.texts)
     assert shown.count("<script>alert(1)</script>") >= 4
     for bad in ("\x1b", "\u202e"):
@@ -46,7 +46,7 @@ def test_generated_text_is_escaped_and_truncated(hostile: Report) -> None:
 def test_markdown_puts_generated_text_in_code(hostile: Report) -> None:
     text, pictures = markdown(hostile, "report")
     assert len(text) < 100_000
-    # Outside of code nothing of it is markup: neither HTML nor a link nor a picture.
+    # Outside code spans there is no generated markup: no HTML, link or picture.
     outside = re.sub(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", "", text, flags=re.DOTALL)
     outside = outside.replace("<details><summary>", "").replace("</summary>", "")
     outside = outside.replace("</details>", "")
@@ -60,19 +60,20 @@ def test_markdown_puts_generated_text_in_code(hostile: Report) -> None:
 
 def test_damaged_file_costs_only_its_own_section(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", [30, 40, 35])
-    said = damage(run)
+    expected = damage(run)
     found = reported(run)
-    for name, text in said.items():
+    for name, text in expected.items():
         assert any(one.startswith(text) for one in section(found, name).remarks), name
     remarks = section(found, "p-hat").remarks
-    assert "iter-1/labeled.jsonl: 4 lines passed over that cannot be read, the first 25" in remarks
+    remark = "iter-1/labeled.jsonl: skipped 4 lines that cannot be read, the first is 25"
+    assert remark in remarks
     assert "iter-3/eval.json: cannot be read" in " ".join(section(found, "accuracy").remarks)
-    # All the rest is there.
+    # All other parts are complete.
     assert points(chart(found, "accuracy"), "trained Challenger") == [(0, 40), (1, 60)]
     assert chart(found, "p-hat-iter-1")
     assert chart(found, "challenger-kl").marks == []
     assert len(points(chart(found, "solver-kl"), "KL")) == 18
-    assert "no evaluation yet of iter-2, iter-3." in " ".join(found.warnings)
+    assert "iter-2, iter-3 not evaluated yet." in " ".join(found.warnings)
     assert str(run) not in " ".join(one for s in found.sections for one in s.remarks)
     check_page(page(found))
 
@@ -106,17 +107,17 @@ def test_any_value_in_a_file_leaves_the_other_sections(tmp_path: Path, name: str
     record = json.loads(whole.splitlines()[0] if path.suffix == ".jsonl" else whole)
     inner = [record, *(v for v in record.values() if isinstance(v, dict))]
     inner += [v for one in inner[1:] for v in one.values() if isinstance(v, dict)]
-    draw_of = random.Random(0)
+    rng = random.Random(0)
     for _ in range(12):
-        place = draw_of.choice([one for one in inner if one])
-        key, wrong = draw_of.choice(list(place)), draw_of.choice(WRONG)
+        place = rng.choice([one for one in inner if one])
+        key, wrong = rng.choice(list(place)), rng.choice(WRONG)
         before, place[key] = place[key], wrong
         path.write_text(json.dumps(record) + "\n")
         place[key] = before
         found = read_run(tmp_path / "run")
-        told = report_of(found, _columns(found.summary))
-        assert not [one.id for one in told.sections if "cannot be shown:" in one.lead], (key, wrong)
-        assert "cannot be said" not in told.verdict, (key, wrong)
+        made = report_of(found, _columns(found.summary))
+        assert not [one.id for one in made.sections if "cannot be shown:" in one.lead], (key, wrong)
+        assert "no verdict" not in made.verdict, (key, wrong)
     for raw in (b"", b"[" * 20_000, b"\xff", b"{}"):
         path.write_bytes(raw)
         found = read_run(tmp_path / "run")
@@ -132,11 +133,11 @@ def test_just_started_run_has_a_page(tmp_path: Path, left: str) -> None:
         whole = make_run(tmp_path / "whole", [])
         (run / left).parent.mkdir(parents=True)
         shutil.copy(whole / left, run / left)
-    said = write_report(run, tmp_path / "page.html", tmp_path / "page.md")
+    stderr = write_report(run, tmp_path / "page.html", tmp_path / "page.md")
     outline = check_page((tmp_path / "page.html").read_text())
     assert "evaluated yet" in "".join(outline.texts)
     if left != "base/eval.json":
-        assert "report: base/eval.json: not there yet" in said
+        assert "report: base/eval.json: does not exist yet" in stderr
 
 
 def test_json_of_a_damaged_run_is_refused_after_its_page(rzero: Rzero, tmp_path: Path) -> None:
@@ -166,7 +167,7 @@ def test_run_without_grades_or_baselines_has_a_page(tmp_path: Path) -> None:
         write(run / name / "eval.json", found)
     found = reported(run)
     assert points(chart(found, "accuracy"), "trained Challenger") == [(0, 50), (1, 75)]
-    assert "75.0 % right" in found.verdict
+    assert "75.0 % accuracy" in found.verdict
     assert [one.name for one in chart(found, "difficulty").series] == ["mean p_hat"]
 
 
@@ -202,7 +203,7 @@ def test_result_of_another_tool_costs_only_its_own_metrics(tmp_path: Path) -> No
     write(run / "iter-1" / "train.jsonl.meta.json", {"settings": {}})
     read = read_run(run)
     assert [row["seconds"] for row in read.summary["rows"]] == [3.0, 70.5, 70.0]
-    said = [text for part in read.remarks.values() for text in part]
-    assert 'iter-2/eval.json: no "origin": not a result of rzero eval' in said
-    assert 'iter-1/train.jsonl.meta.json: no "seconds": not a record of rzero' in said
-    assert not [text for text in said if "cannot be shown" in text or str(run) in text]
+    remarks = [text for part in read.remarks.values() for text in part]
+    assert 'iter-2/eval.json: no "origin": not an output of `rzero eval`' in remarks
+    assert 'iter-1/train.jsonl.meta.json: no "seconds": not a record of rzero' in remarks
+    assert not [text for text in remarks if "cannot be shown" in text or str(run) in text]

@@ -50,7 +50,7 @@ def test_unfinished_iteration_has_a_row_only_in_the_page(rzero: Rzero, tmp_path:
     found = read_run(run)
     assert [row["model"] for row in summarize_run(run)["rows"]] == ["base", "iter-1"]
     assert [row["model"] for row in found.summary["rows"]] == ["base", "iter-1", "iter-2"]
-    assert found.remarks["accuracy"] == ["iter-2/eval.json: not there yet"]
+    assert found.remarks["accuracy"] == ["iter-2/eval.json: does not exist yet"]
 
 
 def test_files_of_many_iterations_are_named_by_a_pattern() -> None:
@@ -84,9 +84,9 @@ def test_existing_report_files_are_replaced_only_by_force(
 ) -> None:
     make_run(tmp_path / "run", [])
     (tmp_path / "page-accuracy.svg").write_text("mine")
-    # A name that --format would have chosen otherwise; and a picture beside it is there.
-    said = refused("report", "run", "--format", "md", "-o", "page.md")
-    assert said.startswith("page-accuracy.svg exists: choose another name, or replace it with")
+    # A name that --format would not choose, and one of its pictures exists.
+    error = refused("report", "run", "--format", "md", "-o", "page.md")
+    assert error.startswith("page-accuracy.svg exists: choose another name, or replace it with")
     assert not (tmp_path / "page.md").exists()
     (tmp_path / "s.json").write_text("mine")
     assert "s.json exists" in refused("report", "run", "-o", "page.html", "-o", "s.json")

@@ -1,4 +1,4 @@
-"""The HTML page of a run, and its drawings."""
+"""The HTML page of a run, and its charts."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def test_page_of_any_number_of_iterations_is_well_formed(tmp_path: Path, iterati
     check_page(text)
     assert text.count('class="chart"') >= 12 + iterations
     assert len(text) < 2_000_000
-    # Of ten iterations the first and the last are unfolded.
-    assert text.count('<details class="asked long" open>') == (1 if iterations == 1 else 2)
+    # With ten iterations, the first and the last are unfolded.
+    assert text.count('<details class="questions long" open>') == (1 if iterations == 1 else 2)
 
 
 def test_page_has_the_numbers_of_a_chart_as_a_table(whole_report: Report) -> None:
@@ -94,7 +94,7 @@ def test_lines_are_interrupted_where_an_iteration_ends() -> None:
     lines = [Series("", [1, 2, 3, 4], [1, 2, 3, 4])]
     (whole,) = _strokes(draw(Chart("one", "t", lines, "x", "y")))
     (parted,) = _strokes(draw(Chart("one", "t", lines, "x", "y", marks=[2])))
-    # M begins a stroke, L goes on with it.
+    # M starts a stroke, L continues it.
     assert (whole.count("M"), whole.count("L")) == (1, 3)
     assert (parted.count("M"), parted.count("L")) == (2, 2)
 

@@ -1,6 +1,6 @@
 """The page of a run in a real browser: requests, layout, accessibility.
 
-Skipped where chromium or playwright is not installed.
+Skipped if chromium or playwright is not installed.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The pages of a whole run, of a broken one, and of one that is hostile."""
+    """The pages of a complete, a damaged and a hostile run."""
     folder = tmp_path_factory.mktemp("pages")
     make_run(folder / "whole", [30, 40], baseline=[25])
     damage(make_run(folder / "broken", [30, 40, 35]))
@@ -53,7 +53,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 class Opened:
-    """A page in a window, with all that it said and asked for."""
+    """A page in a window, with its messages and requests."""
 
     def __init__(self, browser: Any, path: Path, size: str, scheme: str) -> None:
         width, height = SIZES[size]
@@ -61,12 +61,12 @@ class Opened:
             viewport={"width": width, "height": height}, color_scheme=scheme
         )
         self.page = self.context.new_page()
-        self.said: list[str] = []
-        self.asked: list[str] = []
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.on("dialog", lambda dialog: self.said.append("a dialog"))
+        self.messages: list[str] = []
+        self.requests: list[str] = []
+        self.page.on("console", lambda message: self.messages.append(message.text))
+        self.page.on("pageerror", lambda error: self.messages.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("dialog", lambda dialog: self.messages.append("a dialog"))
         self.page.goto(path.as_uri())
 
     def unfold(self) -> None:
@@ -101,11 +101,11 @@ def test_page_loads_nothing_fits_and_is_accessible(
 ) -> None:
     shown = opened(pages[name], size, scheme)
     shown.unfold()
-    assert shown.said == []
-    assert shown.asked == [pages[name].as_uri()]
+    assert shown.messages == []
+    assert shown.requests == [pages[name].as_uri()]
     width = shown.page.evaluate("document.documentElement.scrollWidth")
     assert width <= SIZES[size][0]
-    # Every picture is seen, whole, and as wide as a phone lets it be.
+    # Every picture is visible, complete and within the width.
     boxes = shown.page.evaluate(
         "[...document.querySelectorAll('svg')].map(s => s.getBoundingClientRect())"
         ".map(b => [b.width, b.height, b.right])"
@@ -184,7 +184,7 @@ def test_keyboard_reaches_everything_that_unfolds_or_scrolls(
             found.forEach((e, i) => e.dataset.stop = i); document.activeElement.blur();
             return found.length })()"""
     )
-    # Whatever has more than it shows is among them.
+    # Everything that scrolls is among them.
     hidden = page.evaluate(
         """[...document.querySelectorAll('main *')].filter(e =>
             ['auto', 'scroll'].includes(getComputedStyle(e).overflowX) &&

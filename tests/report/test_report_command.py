@@ -24,7 +24,7 @@ TABLE = [
 
 
 def rows_of(text: str) -> list[str]:
-    """The rows of a printed table, without its head and rules, single-spaced."""
+    """Return the rows of a printed table, without head and rules, single-spaced."""
     lines = [" ".join(line.split()) for line in text.splitlines()]
     return [line for line in lines if re.search(r"\d+\.\d", line)]
 
@@ -99,7 +99,7 @@ def test_page_escapes_the_name_of_a_run(rzero: Rzero, tmp_path: Path) -> None:
 
 
 class Parts(HTMLParser):
-    """The elements of a page, with what each holds and refers to."""
+    """The elements, attributes and texts of a page."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -145,7 +145,7 @@ def test_page_of_hostile_names_runs_and_loads_nothing(tmp_path: Path) -> None:
             assert not name.startswith("on")
             if name in ("href", "src", "xlink:href", "action"):
                 assert value.startswith("#")
-            elif not name.startswith(("xmlns", "rdf:")):  # which names things, and loads none
+            elif not name.startswith(("xmlns", "rdf:")):  # namespaces, which load nothing
                 assert "://" not in value
             assert not re.search(r"url\((?!#)", value)
         assert "@import" not in text
@@ -189,8 +189,8 @@ def test_label_accuracy_of_zero_is_drawn(tmp_path: Path) -> None:
         iteration(tmp_path / f"iter-{number}", evaluated(0.5), graded=(right, 100))
     figure = _figure(summarize_run(tmp_path))
     (line,) = figure.axes[1].get_lines()
-    drawn = [list(map(float, points)) for points in (line.get_xdata(), line.get_ydata())]
-    assert drawn == [[1, 2, 3], [0, 50, 100]]
+    plotted = [list(map(float, points)) for points in (line.get_xdata(), line.get_ydata())]
+    assert plotted == [[1, 2, 3], [0, 50, 100]]
 
 
 @pytest.mark.parametrize(

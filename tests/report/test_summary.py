@@ -121,7 +121,7 @@ def test_summary_averages_tasks_and_keeps_the_interval_of_one(tmp_path: Path) ->
 
 
 def test_suite_is_summarized_by_its_own_average(tmp_path: Path) -> None:
-    """Of greedy and sampled tasks neither greedy nor mean@k alone says anything."""
+    """Greedy and sampled tasks have neither `greedy` nor mean@k in common."""
     greedy, sampled = task(0.9), task(0.1, 0.2, 32) | {"greedy": None}
     mixed = by_tasks(gsm8k=greedy, amc23=sampled | scored(0.2))
     write(tmp_path / "base" / "eval.json", mixed)
@@ -186,19 +186,19 @@ def test_means_and_paired_differences_of_runs_by_hand(two_runs: list[Path]) -> N
         [0.40, 0.50], mean=0.45, sd=0.10 / sqrt(2)
     )
     assert "minus_base" not in base
-    # 0.50 and 0.55; less 0.40 and 0.50: 0.10 and 0.05
+    # 0.50 and 0.55; minus 0.40 and 0.50: 0.10 and 0.05
     assert plain(baseline) == {"model": "base-challenger", "runs": 2} | about(
         [0.50, 0.55], mean=0.525, sd=0.05 / sqrt(2)
     )
     assert baseline["minus_base"] == about([0.10, 0.05], mean=0.075, sd=0.05 / sqrt(2))
     assert "minus_base_challenger" not in baseline
-    # 0.70 and 0.65; less 0.40 and 0.50: 0.30 and 0.15. Were the runs not paired, the spread would
-    # be sqrt(0.05^2 + 0.10^2) / sqrt(2) = 0.079 instead of 0.106.
+    # 0.70 and 0.65; minus 0.40 and 0.50: 0.30 and 0.15. Unpaired, the spread would be
+    # sqrt(0.05^2 + 0.10^2) / sqrt(2) = 0.079 instead of 0.106.
     assert plain(trained) == {"model": "trained", "runs": 2} | about(
         [0.70, 0.65], mean=0.675, sd=0.05 / sqrt(2)
     )
     assert trained["minus_base"] == about([0.30, 0.15], mean=0.225, sd=0.15 / sqrt(2))
-    # less 0.50 and 0.55: 0.20 and 0.10
+    # minus 0.50 and 0.55: 0.20 and 0.10
     assert trained["minus_base_challenger"] == about([0.20, 0.10], mean=0.15, sd=0.10 / sqrt(2))
 
 
@@ -208,7 +208,7 @@ def test_spread_of_runs_is_the_sample_standard_deviation(tmp_path: Path) -> None
     # Mean 0.3; squares 0.04 + 0.01 + 0.09 = 0.14, over 2.
     assert [row["mean"] for row in rows] == pytest.approx([0.3, 0.3])
     assert [row["sd"] for row in rows] == pytest.approx([sqrt(0.07)] * 2)
-    # A difference that is the same in every run has no spread at all.
+    # A difference that is equal in every run has no spread.
     trained = next(row for row in rows if row["model"] == "trained")
     assert trained["minus_base"] == {"mean": 0, "sd": 0, "values": [0, 0, 0]}
 

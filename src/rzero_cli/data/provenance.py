@@ -126,12 +126,8 @@ def hashed_parents(parents: Iterable[str]) -> list[dict[str, Any]]:
     Raises:
         UsageError: a checkpoint does not match the hash in its own record.
     """
-    return [_parent(name) for parent in parents for name in _with_base(parent)]
-
-
-def _with_base(name: str) -> list[str]:
-    base = adapter_base(name)
-    return [name, base] if base else [name]
+    named = [name for parent in parents for name in (parent, adapter_base(parent))]
+    return [_parent(name) for name in named if name is not None]
 
 
 def _parent(name: str) -> dict[str, str | None]:

@@ -1,16 +1,16 @@
-"""A run as a page, for somebody who was not there.
+"""The report of a run as a page, as Markdown and as a picture.
 
-| module       | from                 | to                                                    |
-|--------------|----------------------|-------------------------------------------------------|
-| `content`    | a run's folder       | sections: sentences, charts, tables, where it is from |
-| `examples`   | `labeled.jsonl`      | metrics, clusters, examples                           |
-| `training`   | `log.jsonl`          | what happened over the updates                        |
-| `parts`      |                      | what sections are made of                             |
-| `drawing`    | a chart              | its SVG, by matplotlib                                |
-| `page`       | sections             | one HTML file (`page.html.jinja`, `loop.svg.jinja`)   |
-| `markdown`   | sections             | Markdown (`report.md.jinja`), and SVG files beside it |
-| `picture`    | a summary            | `summary.png`, `summary.svg`                          |
+| module       | input                | output                                               |
+|--------------|----------------------|------------------------------------------------------|
+| `content`    | a run's folder       | sections: sentences, charts, tables, sources         |
+| `examples`   | `labeled.jsonl`      | metrics, clusters, examples                          |
+| `training`   | `log.jsonl`          | charts over the updates                              |
+| `parts`      |                      | the types that sections consist of                   |
+| `drawing`    | a chart              | its SVG, by matplotlib                               |
+| `page`       | sections             | one HTML file (`page.html.jinja`, `loop.svg.jinja`)  |
+| `markdown`   | sections             | Markdown (`report.md.jinja`) with separate SVG files |
+| `picture`    | a summary            | `summary.png`, `summary.svg`                         |
 
-Nothing in a run's folder is trusted to be there, whole, or harmless: what cannot be read costs its
-own part of the page, and text that a model wrote is cut (`parts.shown`) and escaped.
+Files in a run's folder may be missing, damaged or hostile. An unreadable file affects only its own
+section, and generated text is truncated (`parts.shown`) and escaped.
 """

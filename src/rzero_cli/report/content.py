@@ -1,4 +1,4 @@
-"""A run's whole report, before it is a page or Markdown: headline and sections, in order."""
+"""The content of a report, independent of its format: headline and sections, in order."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from rzero_cli.report.summary import forgiving
 
 _SECTIONS = (
     *(results.loop, results.accuracy, results.difficulty, results.p_hats),
-    *(workings.training, workings.asked, workings.collapse, workings.spent, workings.settings),
+    *(workings.training, workings.questions, workings.collapse, workings.time, workings.settings),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a page shows of a run."""
+    """The content of a run's report."""
 
     title: str
     verdict: str
@@ -29,20 +29,23 @@ class Report:
     warnings: list[str]
     table: Table
     sources: list[str]
-    """The files that all the above is from, as those of a section."""
+    """The files that the headline is based on, as for a section."""
     sections: list[Section]
 
 
 def report_of(run: Run, columns: Mapping[str, list[str]]) -> Report:
-    """The report of a run that has been read; `columns` is the table of the command."""
+    """Return the report of a run.
+
+    Args:
+        run: the run, as read from its folder.
+        columns: the columns of the summary table by their heads.
+    """
     rows = [list(cells) for cells in zip(*columns.values(), strict=True)]
     return Report(
         title=f"rzero run: {shown(run.folder.resolve().name, 120)}",
-        verdict=_guarded(verdict, run, "What it came to cannot be said: its files are damaged."),
+        verdict=_guarded(verdict, run, "There is no verdict: the run's files are damaged."),
         facts=_guarded(facts, run, [("Run", shown(run.folder.resolve().name, 120))]),
-        warnings=_guarded(
-            warnings, run, ["Warnings cannot be given: the run's files are damaged."]
-        ),
+        warnings=_guarded(warnings, run, ["There are no warnings: the run's files are damaged."]),
         table=Table("The base model, every baseline and every iteration", list(columns), rows),
         sources=run.sources["headline"],
         sections=[_guarded(section, run, _lost(section)) for section in _SECTIONS],
@@ -53,7 +56,7 @@ Made = TypeVar("Made")
 
 
 def _guarded(make: Callable[[Run], Made], run: Run, instead: Made) -> Made:
-    """What `make` makes, or `instead` of it where a file holds what its writer never writes."""
+    """Return `make(run)`, or `instead` if an unexpected value in a file makes it fail."""
     made = [instead]
     with forgiving(run.remarks[make.__name__].append, run.folder):
         made.append(make(run))

@@ -1,8 +1,8 @@
-"""A chart as SVG: drawn by matplotlib, coloured by the page.
+"""Charts as SVG, drawn by matplotlib and coloured by the page.
 
-matplotlib draws with stand-in colours, one for each role, which are then replaced by CSS variables,
-so that one picture does for light and dark. Series differ by marker, dash or hatch as well as by
-colour. Text stays text (`svg.fonttype` none), as large as on the page around it.
+matplotlib uses one stand-in colour for each role. They are replaced by CSS variables, so one
+picture serves the light and the dark theme. Series differ by marker, dash or hatch as well as by
+colour. Text stays text (`svg.fonttype` none), in the size of the page's text.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from matplotlib.figure import Figure
 
 from rzero_cli.report.parts import Chart, shown
 
-# Colours that are told apart with any kind of colour vision, at 4.5:1 or more from the background:
-# the hues of Okabe and Ito, darkened. `page.css` has those of the dark page.
+# The hues of Okabe and Ito, which differ for any kind of colour vision, darkened to a contrast of
+# at least 4.5:1 with the background. `page.css` has the dark theme's.
 LIGHT = {
     "ink": "#1b2430",
     "muted": "#596473",
@@ -37,7 +37,7 @@ LIGHT = {
     "c5": "#7a5c00",
     "c6": "#4d5866",
 }
-# What is drawn with one of these gets the page's colour of that name.
+# Each is replaced by the page's colour of that name.
 STAND_IN = {name: f"#0a0b{i:02x}" for i, name in enumerate(LIGHT, 1)}
 SERIES = [STAND_IN[f"c{i}"] for i in range(1, 7)]
 _MARKERS = "osD^vX"
@@ -78,9 +78,9 @@ ElementTree.register_namespace("xlink", _XLINK)
 
 
 def draw(chart: Chart) -> str:
-    """The chart as an `<svg>` element, with its title and its numbers in words for a screen reader.
+    """Return the chart as an `<svg>` element, with title and numbers for a screen reader.
 
-    All colours are `var(--NAME)` with the names of `LIGHT`. The same chart gives the same text.
+    All colours are `var(--NAME)` with the names of `LIGHT`. The result is deterministic.
     """
     with style(chart.id):
         figure = Figure(figsize=_SIZES[chart.small], layout="constrained", frameon=False)
@@ -93,18 +93,19 @@ def draw(chart: Chart) -> str:
 
 
 def style(id: str) -> AbstractContextManager[None]:
-    """Within it, figures are drawn for a page; `id` is what `as_svg` will be given."""
+    """Return the context in which a figure for `as_svg` is drawn, with the same `id`."""
     context: AbstractContextManager[None] = matplotlib.rc_context(_STYLE | {"svg.hashsalt": id})
     return context
 
 
 def as_svg(figure: Figure, id: str, title: str, words: str, *, named: str = "chart") -> str:
-    """A figure drawn within `style` as an `<svg>` element, its colours those of `LIGHT` by name.
+    """Return a figure drawn within `style` as an `<svg>` element with the colours of `LIGHT`.
 
     Args:
-        id: begins the ids within it; unique on a page.
-        title, words: what a screen reader says.
-        named: the CSS classes.
+        figure: a matplotlib figure.
+        id: prefix of the ids within it; unique on a page.
+        title, words: text for a screen reader.
+        named: CSS classes.
     """
     stream = io.StringIO()
     FigureCanvasSVG(figure).print_svg(stream)  # once; savefig draws twice
@@ -112,7 +113,7 @@ def as_svg(figure: Figure, id: str, title: str, words: str, *, named: str = "cha
 
 
 def alone(svg: str) -> str:
-    """An SVG of a page as a file of its own, in the light colours."""
+    """Return an SVG of a page as a separate file in the light colours."""
     for name, colour in LIGHT.items():
         svg = svg.replace(f"var(--{name})", colour)
     start = svg.index(">")
@@ -121,13 +122,13 @@ def alone(svg: str) -> str:
 
 
 def _text(text: str) -> str:
-    r"""Text for a figure, in which `$` would begin mathematics."""
+    r"""Return text for a figure, with `$` escaped, since it would start mathematics."""
     return shown(text, 60).replace("$", r"\$").replace("\n", " ")
 
 
 def _look(i: int) -> tuple[str, Any, str]:
-    """Colour, dashes and marker of line i, of which no two of 36 are alike."""
-    turned = (i + i // 6) % 6  # from the seventh on a colour is there again
+    """Return colour, dashes and marker of line i; 36 lines all differ."""
+    turned = (i + i // 6) % 6  # colours repeat from the seventh line on
     return SERIES[i % 6], DASHES[turned], _MARKERS[turned]
 
 
@@ -158,7 +159,7 @@ def _lines(axes: Any, chart: Chart) -> None:
 def _parted(
     xs: Sequence[float], ys: Sequence[float], marks: Sequence[float]
 ) -> tuple[list[float], list[float]]:
-    """A line that is not drawn across a mark."""
+    """Return the points of a line that is interrupted at each mark."""
     parts = [
         list(part)
         for _, part in groupby(zip(xs, ys, strict=True), lambda at: bisect_left(marks, at[0]))
@@ -236,7 +237,7 @@ def _furnish(figure: Any, axes: Any, chart: Chart) -> None:
 
 
 def _columns(series: Any) -> int:
-    """As many names side by side as fit over the picture."""
+    """Return how many names fit side by side above the picture."""
     widest = max(len(one.name) for one in series)
     return int(max(1, min(len(series), 60 // (widest + 7))))
 
@@ -245,17 +246,17 @@ def _columns(series: Any) -> int:
 
 
 def _of_the_page(svg: str, id: str, title: str, words: str, named: str) -> str:
-    """matplotlib's SVG without what only a file needs, with ids and colours of the page."""
+    """Return matplotlib's SVG with the page's ids and colours, without parts for separate files."""
     root = ElementTree.fromstring(svg[svg.index("<svg") :])
     for child in list(root):
         if child.tag == f"{{{_SVG}}}metadata" or child.find(f"{{{_SVG}}}style") is not None:
-            root.remove(child)  # that style would be the whole page's
+            root.remove(child)  # that style would apply to the whole page
     _name_ids(root, id)
     for name in ("width", "height", "version"):
         root.attrib.pop(name, None)
     for element in root.iter():
         for key in ("d", "x", "y", "transform", "width", "height"):
-            if key in element.attrib:  # hundredths of a unit are not seen
+            if key in element.attrib:  # digits beyond hundredths are invisible
                 element.set(key, _LONG_NUMBER.sub(r"\1", element.attrib[key]))
         for key in ("style", "fill", "stroke"):
             if key in element.attrib:
@@ -280,7 +281,7 @@ def _of_variables(style: str) -> str:
 
 
 def _name_ids(root: ElementTree.Element, prefix: str) -> None:
-    """Ids that something refers to get the chart's name before them, the others go."""
+    """Prefix the ids that are referred to with the chart's name and drop the others."""
     text = ElementTree.tostring(root, encoding="unicode")
     used = set(re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', text))
     names = {name for pair in used for name in pair if name}

@@ -1,7 +1,7 @@
-"""What an iteration asked: figures, the largest clusters, and some questions with their votes.
+"""An iteration's questions: metrics, the largest clusters, and examples with their votes.
 
-`labeled.jsonl` is read once, in bounded memory: by `analysis.diversity`, whose clusters these are,
-and for the few records that are shown.
+`labeled.jsonl` is read once, in bounded memory, for `analysis.diversity`, which also gives the
+clusters, and for the examples.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Record = dict[str, Any]
 
 
 def kept_band(folder: Path) -> Band:
-    """What the filter of an iteration kept, by its own record; the paper's where that is silent."""
+    """Return the interval of an iteration's filter from its record; by default the paper's."""
     settings: Record = {}
     meta = file_meta_path(folder / "train.jsonl")
     if meta.is_file():
@@ -41,19 +41,19 @@ def kept_band(folder: Path) -> Band:
     return band(Decimal(str(settings.get("delta", "0.25"))))
 
 
-def asked(
+def read_questions(
     folder: Path, name: str, remark: Callable[[str], object], **measure: Any
 ) -> tuple[dict[str, Any], Questions]:
-    """The figures of `labeled.jsonl` in an iteration's folder, and what of it is shown.
+    """Return the metrics of an iteration's `labeled.jsonl`, and the questions to show.
 
     Args:
-        folder: of the iteration.
-        name: what it is called.
-        remark: told how many lines could not be read.
-        measure: of alike questions, `bleu` and `tau_bleu` of `analysis.diversity`.
+        folder: the iteration's folder.
+        name: the iteration's name.
+        remark: receives a message about lines that cannot be read.
+        measure: `bleu` and `tau_bleu` of `analysis.diversity`.
 
     Raises:
-        DataError, UsageError, OSError: nothing of it can be read.
+        DataError, UsageError, OSError: the file cannot be read at all.
     """
     path, interval = folder / "labeled.jsonl", kept_band(folder)
     bad: list[int] = []
@@ -68,33 +68,33 @@ def asked(
     lines = read_lines(
         [str(path)], exact=True, check=check, reject=lambda source, line, raw, why: bad.append(line)
     )
-    figures = statistics(watched(lines), band=interval, clustered=sample, **measure)
-    figures["band"] = tuple(map(float, interval))
+    metrics = statistics(watched(lines), band=interval, clustered=sample, **measure)
+    metrics["band"] = tuple(map(float, interval))
     if bad:
-        remark(f"{path}: {len(bad):,} lines passed over that cannot be read, the first {bad[0]}")
+        remark(f"{path}: skipped {len(bad):,} lines that cannot be read, the first is {bad[0]}")
     for one, record in _same(folder / "graded.jsonl", picked):
         one["correct"], one["reference"] = record.get("correct"), record.get("reference")
-    # The interval is not all that `filter` may go by.
+    # `filter` may have dropped questions within the interval.
     if (train := folder / "train.jsonl").is_file():
         for one in picked.values():
             one["kept"] = False
         for one, _ in _same(train, picked):
             one["kept"] = True
-    read = figures.get("questions", 0)
-    return figures, Questions(
+    total = metrics.get("questions", 0)
+    return metrics, Questions(
         title=name,
         clusters=_clusters(sample),
-        clustered=f"{len(sample):,} of {read:,} questions" if len(sample) < read else "",
+        clustered=f"{len(sample):,} of {total:,} questions" if len(sample) < total else "",
         examples=[_example(found, what) for what, found in _in_order(picked)],
         openings=[
             (shown(words, 60), f"{share:.0%}")
-            for words, share in figures.get("openings", ())[:_MOST_OPENINGS]
+            for words, share in metrics.get("openings", ())[:_MOST_OPENINGS]
         ],
     )
 
 
 def _pick(picked: dict[str, Record], line: Line, interval: Band) -> None:
-    """Keep the record if it is the first most of some kind so far."""
+    """Store the record if it is the best example of a kind so far."""
     record = line.record
     if record.get("p_hat") is None or not isinstance(record.get("question"), str):
         return
@@ -108,9 +108,9 @@ def _pick(picked: dict[str, Record], line: Line, interval: Band) -> None:
 
 
 _WHAT = {
-    "highest": "the Solver is most sure",
-    "middle": "p_hat nearest to one half",
-    "lowest": "the Solver is least sure",
+    "highest": "highest p_hat",
+    "middle": "p_hat closest to one half",
+    "lowest": "lowest p_hat",
 }
 _KEPT = {
     None: "within the interval",
@@ -120,20 +120,19 @@ _KEPT = {
 
 
 def _in_order(picked: dict[str, Record]) -> list[tuple[str, Record]]:
-    """Each record once, even if it is the first of several kinds."""
+    """Return each record once, even if it is the example of several kinds."""
     chosen: dict[int, tuple[str, Record]] = {}
     for what, words in _WHAT.items():
         if what in picked:
             which = _KEPT[picked[what].get("kept")]
             chosen.setdefault(picked[what]["line"], (f"{which}, {words}", picked[what]))
     if "dropped" in picked:
-        chosen[picked["dropped"]["line"]] = ("outside of the interval", picked["dropped"])
+        chosen[picked["dropped"]["line"]] = ("outside the interval", picked["dropped"])
     return list(chosen.values())
 
 
 def _same(path: Path, picked: dict[str, Record]) -> Iterator[tuple[Record, Record]]:
-    """What was picked with its first record in another file, if that is there; read as far as need
-    be."""
+    """Yield each picked record with its first match in another file, if that file exists."""
     if not path.is_file():
         return
     waiting = {_key(found["record"]) for found in picked.values()}
@@ -152,7 +151,7 @@ def _key(record: Record) -> tuple[str, str]:
 
 
 def _example(found: Record, what: str) -> Record:
-    """A record as it is shown: every text cut."""
+    """Return a record for display, with every text truncated."""
     record = found["record"]
     answers = record.get("answers") if isinstance(record.get("answers"), list) else []
     votes = record.get("votes") if isinstance(record.get("votes"), dict) else {}
@@ -190,7 +189,7 @@ def _few_lines(text: str) -> str:
 
 
 def _clusters(sample: list[tuple[str, int]]) -> list[Record]:
-    """The largest clusters, each with its first question."""
+    """Return the largest clusters, each with its first question."""
     members: dict[int, list[str]] = {}
     for question, cluster in sample:
         members.setdefault(cluster, []).append(question)

@@ -1,6 +1,6 @@
-"""A report in brief as Markdown, with its pictures as SVG files beside it: for a README or a paper.
+"""A short report as Markdown with separate SVG files, for a README or a paper.
 
-What a model wrote stands in code spans, where nothing in it is markup.
+Generated text is put into code spans, where it cannot act as markup.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _MARKUP = re.compile(r"([\\`*_\[\]<>|$#~@!&])")
 
 
 def markdown(report: Report, stem: str) -> tuple[str, dict[str, str]]:
-    """The text of `STEM.md`, and the pictures it shows: the SVG of each file by its name."""
+    """Return the text of `STEM.md` and its pictures, file name -> SVG."""
     pictures: dict[str, str] = {}
 
     def picture(block: Chart | Iteration) -> str:
@@ -45,17 +45,17 @@ def _example_row(example: dict[str, Any]) -> list[str]:
         ", ".join(f"{vote['answer']} ×{vote['n']}" for vote in example["votes"]),
         "none" if example["label"] is None else example["label"],
         f"{example['p_hat']:.2f}",
-        {True: "yes", False: "no", None: "not known"}[example["correct"]],
+        {True: "yes", False: "no", None: "unknown"}[example["correct"]],
     ]
 
 
 def _plain(text: Any) -> str:
-    """Text in which nothing is markup, on one line."""
+    """Return text on one line with all markup escaped."""
     return _MARKUP.sub(r"\\\1", " ".join(shown(text, 2000).split()))
 
 
 def _code(text: Any) -> str:
-    """A code span, on one line; a bar would end a cell of a table even there."""
+    """Return a code span on one line; a bar would end a table cell even inside it."""
     text = " ".join(shown(text, 300).split()).replace("|", "\\|")
     fence = _fence(text, 1)
     space = " " if text.startswith("`") or text.endswith("`") or not text else ""
@@ -68,5 +68,5 @@ def _fenced(text: str) -> str:
 
 
 def _fence(text: str, least: int) -> str:
-    """More backticks than stand in a row in a text."""
+    """Return more backticks than occur in a row in a text."""
     return "`" * max(least, 1 + max(map(len, re.findall("`+", text)), default=0))

@@ -1,7 +1,7 @@
-"""A report as one HTML file: no script, no network, readable on a phone, printed, and aloud.
+"""A report as one HTML file for screen, phone, print and screen readers.
 
-The template escapes whatever it is given; only our own drawings come in as they are. The policy in
-the page's head lets nothing run or load, whatever a question or a name says.
+It has no script and needs no network. The template escapes all text; only our own drawings are
+inserted unescaped. The policy in the page's head forbids running or loading anything.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _ITERATION = re.compile(r"iter-\d+/")
 
 
 def page(report: Report) -> str:
-    """The page of a report."""
+    """Return the HTML of a report."""
     css = Markup((files(__package__) / "page.css").read_text("utf-8").strip())
     return environment().get_template("page.html.jinja").render(report=report, css=css) + "\n"
 
 
 @cache
 def environment(autoescape: bool = True) -> Environment:
-    """The templates of a report, with their filters."""
+    """Return the environment of the report's templates, with their filters."""
     made = Environment(
         loader=PackageLoader("rzero_cli.report", ""),
         autoescape=autoescape,
@@ -39,13 +39,13 @@ def environment(autoescape: bool = True) -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    made.filters |= {"drawn": drawing_of, "few": few, "runs": _runs, "text": shown}
-    made.filters["patterns"] = patterns
+    made.filters |= {"drawn": drawing_of, "few": few, "patterns": patterns}
+    made.filters |= {"runs": _runs, "text": shown}
     return made
 
 
 def drawing_of(block: Chart | Iteration) -> Markup:
-    """The `<svg>` element of what is a picture."""
+    """Return the `<svg>` element of a chart or an iteration."""
     if isinstance(block, Chart):
         return Markup(draw(block))
     values = {"id": block.id, "title": block.title, "words": block.words()}
@@ -54,19 +54,19 @@ def drawing_of(block: Chart | Iteration) -> Markup:
 
 
 def _runs(blocks: Sequence[Block]) -> Iterator[list[Block]]:
-    """Blocks of the same kind that follow each other: pictures stand in one grid."""
+    """Yield runs of blocks of the same kind; pictures of one run share a grid."""
     for _, run in groupby(blocks, key=lambda block: (block.block, getattr(block, "small", False))):
         yield list(run)
 
 
 def few(texts: Sequence[str]) -> list[str]:
-    """The first of very many remarks or files, and how many more there are."""
-    told = [shown(text, 300) for text in dict.fromkeys(texts)]
-    return told if len(told) <= _FEW else [*told[:_FEW], f"and {len(told) - _FEW} more"]
+    """Return the first remarks or files, and the number of the others."""
+    found = [shown(text, 300) for text in dict.fromkeys(texts)]
+    return found if len(found) <= _FEW else [*found[:_FEW], f"and {len(found) - _FEW} more"]
 
 
 def patterns(names: Sequence[str]) -> list[str]:
-    """Files by name: those of one folder together, and one pattern for several iterations."""
+    """Return file names grouped by folder, with one pattern for several iterations."""
     iterations: dict[str, list[str]] = {}
     for name in dict.fromkeys(names):
         iterations.setdefault(_ITERATION.sub("iter-*/", name), []).append(name)

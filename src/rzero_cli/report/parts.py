@@ -1,7 +1,6 @@
-"""What a report is made of: sections that hold charts, tables, pictures of the loop, examples.
+"""The types that a report consists of: sections with charts, tables, loop pictures and examples.
 
-A chart holds its numbers, once: the drawing, the table under it and its description in words are
-all made from them.
+A chart has its numbers once; its drawing, its table and its description are all made from them.
 """
 
 from __future__ import annotations
@@ -14,34 +13,33 @@ from rzero_cli.system.terminal import printable
 
 Point = tuple[float, float]
 _LARGEST = 1e15
-_MOST_SAID = 12
+_MOST_WORDS = 12
 _MOST_ROWS = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A line or the bars of a chart: y over x, in the chart's unit, with what is known of its
-    uncertainty."""
+    """A line or the bars of a chart: y over x, in the chart's unit, with optional intervals."""
 
     name: str
     x: Sequence[float]
     y: Sequence[float]
     spans: Sequence[Point | None] = ()
-    """(low, high) of each point, or nothing at all."""
+    """(low, high) or None for each point, or empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A picture of numbers.
+    """A chart of one or more series.
 
     Attributes:
-        id: a name for the elements of its SVG and for its file; unique in a report.
+        id: name of its file and prefix in its SVG; unique in a report.
         kind: lines, bars (one series; edges at 0, 0.1, ... 1), or stacked bars.
-        format: of a value, such as ".1f".
-        ticks: of x: place and label. Empty: matplotlib's own.
+        format: format of a value, such as ".1f".
+        ticks: place -> label on the x axis; if empty, matplotlib chooses.
         marks: places of vertical lines.
-        shade: a stretch of x whose background is darker.
-        small: drawn at half the width, for many side by side.
+        shade: (low, high) in x of a shaded background.
+        small: draw at half the width, for many charts side by side.
     """
 
     id: str
@@ -60,27 +58,26 @@ class Chart:
     block: str = "chart"
 
     def label(self, x: float) -> str:
-        """What stands under a place of the x axis."""
+        """Return the label of a place on the x axis."""
         return self.ticks.get(x) or f"{x:g}"
 
     def words(self) -> str:
-        """The numbers as a sentence, for who cannot see the picture."""
-        said = [self._said(one) for one in self.series]
-        return f"{self.y} by {self.x}. {' '.join(said)}"
+        """Return the numbers as text, for readers who cannot see the picture."""
+        return f"{self.y} by {self.x}. {' '.join(map(self._words, self.series))}"
 
-    def _said(self, one: Series) -> str:
+    def _words(self, one: Series) -> str:
         name = f"{one.name}: " if one.name else ""
-        if len(one.y) <= _MOST_SAID:
+        if len(one.y) <= _MOST_WORDS:
             pairs = zip(one.x, one.y, strict=True)
-            told = ", ".join(f"{self.label(x)}: {y:{self.format}}" for x, y in pairs)
-            return f"{name}{told or 'nothing'}."
+            values = ", ".join(f"{self.label(x)}: {y:{self.format}}" for x, y in pairs)
+            return f"{name}{values or 'nothing'}."
         first, last, low, high = (
             f"{y:{self.format}}" for y in (one.y[0], one.y[-1], min(one.y), max(one.y))
         )
         return f"{name}from {first} to {last}, lowest {low}, highest {high}, {len(one.y)} points."
 
     def table(self) -> Table:
-        """The numbers as a table; of very many rows, some, evenly chosen."""
+        """Return the numbers as a table of at most 60 rows, evenly spaced."""
         cells = [{x: self._cell(one, i) for i, x in enumerate(one.x)} for one in self.series]
         places = sorted({x for column in cells for x in column})
         chosen = places
@@ -91,7 +88,7 @@ class Chart:
         if len(chosen) < len(places):
             caption += f" ({len(chosen)} of {len(places)} points)"
         head = [self.x, *(one.name or self.y for one in self.series)]
-        # Under marks the ticks name whole iterations.
+        # With marks, the ticks name iterations, not places.
         label = self.label if not self.marks else "{:g}".format
         rows = [[label(x), *(column.get(x, "-") for column in cells)] for x in chosen]
         return Table(caption, head, rows)
@@ -106,7 +103,7 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Cells as text; the first of a row is its head."""
+    """A table of text; the first cell of a row is its head."""
 
     caption: str
     head: Sequence[str]
@@ -116,7 +113,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Iteration:
-    """An iteration as a picture of the loop: what each station has to say, some lines each."""
+    """A picture of the loop with one iteration's numbers, some lines for each station."""
 
     id: str
     title: str
@@ -124,28 +121,28 @@ class Iteration:
     block: str = "loop"
 
     def words(self) -> str:
-        """The numbers as a sentence."""
+        """Return the numbers as text."""
         parts = [f"{name}: {', '.join(lines)}." for name, lines in self.stations.items() if lines]
-        return " ".join(parts) or "Nothing is known of it yet."
+        return " ".join(parts) or "No numbers yet."
 
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """What was asked in one iteration: clusters and examples, see `examples.py`."""
+    """The questions of one iteration: clusters and examples, see `examples.py`."""
 
     title: str
     clusters: Sequence[Mapping[str, Any]]
     clustered: str
     examples: Sequence[Mapping[str, Any]]
     openings: Sequence[tuple[str, str]] = ()
-    """The commonest first words, and how common they are."""
+    """The most frequent first words, each with its frequency."""
     unfolded: bool = True
     block: str = "questions"
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An artefact in a lineage, and what it was made from."""
+    """An artefact in a lineage, with its parents."""
 
     text: str
     remark: str
@@ -164,7 +161,7 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Preformatted text, folded away."""
+    """Preformatted text, folded by default."""
 
     title: str
     text: str
@@ -179,9 +176,9 @@ class Section:
     """A part of a report.
 
     Attributes:
-        lead: what one sees there, in a sentence or two.
-        sources: the files that its figures are from, relative to the run.
-        remarks: what of them is missing or broken.
+        lead: a sentence or two that explain the section.
+        sources: the files that it is based on, relative to the run.
+        remarks: what is missing or damaged.
     """
 
     id: str
@@ -193,30 +190,29 @@ class Section:
 
 
 def shown(text: Any, most: int = 400) -> str:
-    """Text that nobody here has written: cut, and with what would not be seen spelled out."""
+    """Return untrusted text, truncated to `most` characters, with invisible ones spelled out."""
     text = str(text)
     if len(text) <= most:
         return printable(text, lines=True)
-    return f"{printable(text[:most], lines=True)} … (cut: {len(text):,} characters in all)"
+    return f"{printable(text[:most], lines=True)} … (truncated from {len(text):,} characters)"
 
 
 def number(value: Any) -> float | None:
-    """`value` if it is a number of a size that can be drawn, else None: a file may hold anything
-    in its place."""
+    """Return `value` as a float if it is a number small enough to plot, else None."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
         value = float(value)
     except OverflowError:
         return None
-    return value if abs(value) < _LARGEST else None  # neither is NaN
+    return value if abs(value) < _LARGEST else None  # None for NaN, too
 
 
 def numbers(values: Iterable[Any]) -> list[float]:
-    """Those of the values that are a `number`."""
+    """Return the values that are a `number`."""
     return [found for value in values if (found := number(value)) is not None]
 
 
 def percent(share: float | None) -> str:
-    """A share in %, without the sign."""
+    """Return a fraction in %, without the sign; "-" for None."""
     return "-" if share is None else f"{100 * share:.1f}"

@@ -1,4 +1,4 @@
-"""A run as one picture: `summary.png` and `summary.svg`, for a first look."""
+"""A run in one picture: `summary.png` and `summary.svg`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from rzero_cli.system.terminal import printable
 
 
 def picture(summary: dict[str, Any], kind: str) -> bytes:
-    """The picture of a run; `kind` is png or svg."""
+    """Return the picture of a run as bytes of the format `kind`, png or svg."""
     figure, stream = _figure(summary), io.BytesIO()
     figure.savefig(stream, format=kind, dpi=150)
     return stream.getvalue()
 
 
 def _figure(summary: dict[str, Any]) -> Figure:
-    """Accuracy over iterations, and beside it how many labels of the kept questions are true."""
+    """Plot accuracy over iterations next to the accuracy of the kept questions' labels."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     scores, labels = figure.subplots(1, 2)
     for number, (name, rows) in enumerate(curves(summary).items()):
@@ -28,19 +28,19 @@ def _figure(summary: dict[str, Any]) -> Figure:
     k = summary["rows"][0]["k"]
     last = max((len(rows) for rows in curves(summary).values()), default=1) - 1
     scores.set(title=_shown(f"Solver on held-out questions (mean@{k}, 95 %)"), ylabel="%")
-    labels.set(title="Kept questions: labels that are true", ylabel="%")
+    labels.set(title="True labels of the kept questions", ylabel="%")
     for axes in (scores, labels):
         axes.set(xlabel="iteration", ylim=(0, 102))
         axes.set_xlim(-0.2, last + 0.2)
         axes.set_xticks(range(last + 1))
         axes.grid(alpha=0.3)
     if scores.get_legend_handles_labels()[0]:
-        scores.legend(loc="lower right")  # the colours hold for both
+        scores.legend(loc="lower right")  # both panels use these colours
     return figure
 
 
 def _shown(text: str) -> str:
-    """Text for a figure: `$` would begin mathematics, and some characters no SVG can hold."""
+    """Escape `$`, which would start mathematics, and characters that SVG cannot contain."""
     return printable(text).replace("$", r"\$")
 
 

@@ -1,4 +1,4 @@
-"""The sections on what came out: the loop, accuracy, difficulty and labels, p_hat."""
+"""The sections on results: the loop, accuracy, difficulty and labels, p_hat."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def loop(run: Run) -> Section:
     before = run.summary["rows"][0]
     cards = []
     for found in run.iterations:
-        row, figures = rows.get(found.name, {}), found.figures
+        row, metrics = rows.get(found.name, {}), found.metrics
         stations = {
             "Challenger": _first_to_last(
                 found.logs.get("challenger", []), "reward", "r_unc", "r_rep"
             ),
-            "Questions": list(_question_lines(found.records, figures)),
-            "Labels": list(_label_lines(found.records, figures or row)),
+            "Questions": list(_question_lines(found.records, metrics)),
+            "Labels": list(_label_lines(found.records, metrics or row)),
             "Filter": list(_filter_lines(row)),
             "Solver": [
                 *_score_line(before, row),
@@ -36,12 +36,13 @@ def loop(run: Run) -> Section:
     return Section(
         "loop",
         "The loop, with this run's numbers",
-        "In each iteration the Challenger is trained to ask what the frozen Solver is unsure of. "
-        "The Solver answers each question many times, the majority becomes the label, the filter "
-        "keeps what is neither easy nor hopeless, and the Solver trains on that.",
+        "In each iteration the Challenger is trained to generate questions on which the frozen "
+        "Solver is uncertain. The Solver answers each question many times and the majority becomes "
+        "the label. The filter keeps questions that are neither easy nor hopeless, and the Solver "
+        "trains on those.",
         [*cards],
         run.sources["loop"] if cards else [],
-        [] if cards else ["no iteration has begun yet"],
+        [] if cards else ["no iteration has started yet"],
     )
 
 
@@ -50,16 +51,16 @@ def _first_to_last(log: Log, *keys: str) -> list[str]:
     return [f"{key} {ys[0]:.2f} → {ys[-1]:.2f}" for key, ys in values.items() if ys]
 
 
-def _question_lines(records: dict[str, Any], figures: dict[str, Any]) -> Iterator[str]:
-    metrics = records.get("sample", {}).get("metrics", {})
-    asked, drawn = number(metrics.get("questions")), number(metrics.get("drawn"))
-    if asked is not None and drawn:
-        yield f"{asked:.0f} of {drawn:.0f} valid"
-    elif figures.get("questions"):
-        yield f"{figures['questions']} questions"
-    if figures.get("questions"):
-        yield f"{figures['distinct_questions'] / figures['questions']:.0%} distinct"
-        yield f"{figures['near_duplicates']:.0%} near-duplicates"
+def _question_lines(records: dict[str, Any], metrics: dict[str, Any]) -> Iterator[str]:
+    recorded = records.get("sample", {}).get("metrics", {})
+    valid, sampled = number(recorded.get("questions")), number(recorded.get("drawn"))
+    if valid is not None and sampled:
+        yield f"{valid:.0f} of {sampled:.0f} valid"
+    elif metrics.get("questions"):
+        yield f"{metrics['questions']} questions"
+    if metrics.get("questions"):
+        yield f"{metrics['distinct_questions'] / metrics['questions']:.0%} distinct"
+        yield f"{metrics['near_duplicates']:.0%} near-duplicates"
 
 
 def _label_lines(records: dict[str, Any], row: dict[str, Any]) -> Iterator[str]:
@@ -96,7 +97,7 @@ def charts_of_shares(
     y: str = "%",
     least: int = 1,
 ) -> list[Chart]:
-    """A chart of shares over the iterations, if as many as `least` of its lines have points."""
+    """Return a chart of fractions over iterations if at least `least` lines have points."""
     there = [line for line in lines if line.y]
     chart = Chart(id, title, there, "iteration", y, format=".1f", limits=(0.0, 102.0), ticks=ticks)
     return [chart] if len(there) >= least else []
@@ -105,7 +106,7 @@ def charts_of_shares(
 def over_iterations(
     rows: Sequence[dict[str, Any]], key: str, name: str, *, spans: bool = False
 ) -> Series:
-    """A share in %, by the iterations that `model` names; perhaps with its interval."""
+    """Return a fraction in % by the iteration that `model` names, optionally with intervals."""
     known = [row for row in rows if row.get(key) is not None]
     return Series(
         name,
@@ -125,7 +126,7 @@ def _span(interval: Sequence[float] | None) -> tuple[float, float] | None:
 
 
 def _place(row: dict[str, Any]) -> float:
-    """The iteration of a row by its name, since one may be missing; 0 of the base."""
+    """Return a row's iteration from its name, since some may be missing; 0 for the base model."""
     name = row["model"]
     return float(name[5:]) if name.startswith("iter-") else 0.0
 
@@ -141,30 +142,30 @@ def accuracy(run: Run) -> Section:
     ways = [over_iterations(base_and_trained, key, name) for key, name in names.items()]
     shape: dict[str, Any] = {"ticks": _iteration_ticks(chains.values()), "y": "% right"}
     charts = charts_of_shares("accuracy", "Accuracy on held-out questions", series, **shape)
-    title = "The same Solvers, counted in other ways"
+    title = "The same Solvers by other metrics"
     charts += charts_of_shares("ways", title, ways, least=2, **shape)
     return Section(
         "accuracy",
         "Accuracy of the Solver",
-        "How many held-out questions each iteration's Solver answers right, with 95 % intervals "
-        "over questions, beside chains that leave a part of the method out. All begin at the base "
-        "model. A majority that stays while single answers rise is sureness gained, not knowledge.",
+        "Accuracy of each iteration's Solver on held-out questions, with 95 % intervals over "
+        "questions, next to chains that leave out a part of the method. All start from the base "
+        "model. If mean@k rises while maj@k does not, the Solver gains confidence, not accuracy.",
         [*charts],
         run.sources["accuracy"],
-        run.remarks["accuracy"] + ([] if charts else ["there is no score to draw yet"]),
+        run.remarks["accuracy"] + ([] if charts else ["no score yet"]),
     )
 
 
 def difficulty(run: Run) -> Section:
     chains = run.summary["chains"]
     rows = chains.get("trained", [])
-    asked_of = {row["model"]: row for row in run.difficulty}
-    hard = [asked_of[row["model"]] for row in rows if row["model"] in asked_of]
+    by_name = {row["model"]: row for row in run.difficulty}
+    sampled = [by_name[row["model"]] for row in rows if row["model"] in by_name]
     lines = [
         over_iterations(rows, "p_hat_mean", "mean p_hat"),
-        over_iterations(rows, "label_accuracy", "true labels among the kept"),
-        over_iterations(hard, "score", "base model, greedy, on them"),
-        over_iterations(hard, "label_accuracy", "true labels in a sample"),
+        over_iterations(rows, "label_accuracy", "true labels, kept questions"),
+        over_iterations(sampled, "score", "base model, greedy, sample"),
+        over_iterations(sampled, "label_accuracy", "true labels, sample"),
     ]
     by_chain = [
         over_iterations(found, "label_accuracy", CHAIN_NAMES.get(name, name))
@@ -172,48 +173,48 @@ def difficulty(run: Run) -> Section:
     ]
     ticks = {x: label for x, label in _iteration_ticks(chains.values()).items() if x}
     charts = charts_of_shares("difficulty", "Difficulty and true labels", lines, ticks)
-    title = "True labels among the kept, by chain"
+    title = "True labels of the kept questions, by chain"
     charts += charts_of_shares("labels", title, by_chain, ticks, least=2)
     return Section(
         "difficulty",
         "Difficulty and labels",
-        "p_hat, the share of the Solver's answers that agree, stays near one half when the "
-        "Challenger does its work. It does not say whether the agreed answer is true: where p_hat "
-        "holds and true labels fall, the loop teaches mistakes, and p_hat does not show it.",
+        "p_hat, the fraction of the Solver's answers that agree, stays near one half if the "
+        "Challenger is well trained. It does not show whether the majority is right: if true "
+        "labels fall while p_hat stays, the loop teaches mistakes.",
         [*charts],
         run.sources["difficulty"],
-        run.remarks["difficulty"] + ([] if charts else ["no labels have been made yet"]),
+        run.remarks["difficulty"] + ([] if charts else ["no labels yet"]),
     )
 
 
 def p_hats(run: Run) -> Section:
     there = {
-        found.name: found.figures
+        found.name: found.metrics
         for found in run.iterations
-        if found.figures.get("p_hat_histogram")
+        if found.metrics.get("p_hat_histogram")
     }
-    most = max((max(figures["p_hat_histogram"]) for figures in there.values()), default=0)
+    most = max((max(metrics["p_hat_histogram"]) for metrics in there.values()), default=0)
     charts = [
         Chart(
             f"p-hat-{name}",
-            f"{name}: mean {figures['p_hat_mean']:.2f}",
-            [Series("", [i / 10 for i in range(10)], figures["p_hat_histogram"])],
+            f"{name}: mean {metrics['p_hat_mean']:.2f}",
+            [Series("", [i / 10 for i in range(10)], metrics["p_hat_histogram"])],
             "p_hat",
             "questions",
             kind="bars",
             format=".0f",
             limits=(0, 1.05 * most),  # one scale, so that heights can be compared
-            shade=figures["band"],
+            shade=metrics["band"],
             small=True,
         )
-        for name, figures in there.items()
+        for name, metrics in there.items()
     ]
     return Section(
         "p-hat",
-        "How sure the Solver was",
-        "Questions by p_hat, a picture for each iteration: at the left the Solver is unsure, at "
-        "the right it is sure. The filter keeps what is shaded.",
+        "The Solver's confidence",
+        "Questions by p_hat, one chart per iteration: the further right, the more confident the "
+        "Solver. The filter keeps the shaded interval.",
         [*charts],
         run.sources["p-hat"],
-        run.remarks["questions"] or ([] if charts else ["nothing has been labelled yet"]),
+        run.remarks["questions"] or ([] if charts else ["no labels yet"]),
     )

@@ -1,4 +1,4 @@
-"""A run's folder, read for its report: whatever is missing or broken becomes a remark."""
+"""A run's folder, read for its report; missing and damaged files become remarks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rzero_cli.data.json_text import read_object
 from rzero_cli.data.provenance import CHECKPOINT_META
 from rzero_cli.errors import DataError
 from rzero_cli.method.rewards import check_tokenizer
-from rzero_cli.report.examples import asked
+from rzero_cli.report.examples import read_questions
 from rzero_cli.report.parts import Questions, number
 from rzero_cli.report.summary import (
     CHAINS,
@@ -29,22 +29,22 @@ from rzero_cli.report.training import Log, read_log
 
 @dataclass(slots=True)
 class Found:
-    """What one iteration left: its metrics, None or empty where they are not there."""
+    """The contents of one iteration's folder, None or empty if missing."""
 
     name: str
     folder: Path
-    figures: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
     questions: Questions | None = None
     logs: dict[str, Log] = field(default_factory=dict)
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """By stage, "eval" among them: the artefact's record, see `data/provenance.py`."""
+    """Stage, "eval" included -> the artefact's record, see `data/provenance.py`."""
     guard: dict[str, Any] | None = None
-    """What `guard.json` says: it has a `verdict` and what to `ship`."""
+    """`verdict`, `ship` and `tripped` of `guard.json`."""
 
 
 @dataclass(slots=True)
 class Run:
-    """A run, as far as it can be read."""
+    """A run, as far as it is readable."""
 
     folder: Path
     summary: dict[str, Any]
@@ -54,12 +54,12 @@ class Run:
     made_with: str
     planned: int | None
     remarks: defaultdict[str, list[str]]
-    """What is missing or broken, by the part of the report that lacks it."""
+    """Part of the report -> what is missing or damaged for it."""
     sources: defaultdict[str, list[str]]
-    """The files that were read, relative to the run, by the part of the report."""
+    """Part of the report -> the files read for it, relative to the run."""
 
     def uses(self, path: Path, *parts: str) -> bool:
-        """Name a file of the run among the sources of some parts, if it is there."""
+        """Add a file of the run to the sources of `parts`; return False if it does not exist."""
         name, there = str(path.relative_to(self.folder)), path.is_file()
         for part in parts if there else ():
             if name not in self.sources[part]:
@@ -67,7 +67,7 @@ class Run:
         return there
 
     def remark(self, part: str) -> Callable[[str], None]:
-        """Return what notes, once each, what is missing or broken for a part of the report."""
+        """Return a function that adds a remark to a part of the report, once each."""
 
         def add(text: str) -> None:
             text = text.replace(f"{self.folder}/", "")
@@ -78,10 +78,10 @@ class Run:
 
 
 def read_run(folder: Path) -> Run:
-    """Read what a report shows of a run.
+    """Read everything that the report of a run needs.
 
     Raises:
-        UsageError: nothing of a run is there.
+        UsageError: the folder has no run.
     """
     base = Found("base", folder / "base")
     run = Run(folder, {}, base, [], [], "", None, defaultdict(list), defaultdict(list))
@@ -113,7 +113,7 @@ def read_run(folder: Path) -> Run:
 
 
 def _name_summarized(folder: Path, run: Run) -> None:
-    """Name what the summary has read of an iteration, of whatever chain."""
+    """Add the files that the summary read of an iteration, of any chain, to the sources."""
     run.uses(folder / "eval.json", "headline", "accuracy")
     for path in records_of(folder):
         run.uses(path, "headline")
@@ -127,9 +127,9 @@ def _found(path: Path, run: Run) -> Found:
     _read_records(found, run)
     with forgiving(run.remark("headline"), guard := path / "guard.json"):
         if run.uses(guard, "headline"):
-            said = read_object(guard)
-            found.guard = {key: str(said[key]) for key in ("verdict", "ship")}
-            found.guard["tripped"] = said["tripped"] is True
+            written = read_object(guard)
+            found.guard = {key: str(written[key]) for key in ("verdict", "ship")}
+            found.guard["tripped"] = written["tripped"] is True
     for role in ("challenger", "solver"):
         _read_training(found, role, run)
     labelled, remark = path / "labeled.jsonl", run.remark("questions")
@@ -137,7 +137,7 @@ def _found(path: Path, run: Run) -> Found:
         with forgiving(remark, labelled):
             _read_questions(found, run, remark)
     else:
-        remark(f"{labelled}: not there yet")
+        remark(f"{labelled}: does not exist yet")
     return found
 
 
@@ -147,24 +147,24 @@ def _read_questions(found: Found, run: Run, remark: Callable[[str], None]) -> No
         run.uses(folder / name, "questions")
     run.uses(record_of(folder, "filter"), "p-hat", "questions")
     measure: dict[str, Any] = {}
-    for stage in ("challenge", "label"):  # labeled.jsonl may be of `rzero score`
+    for stage in ("challenge", "label"):  # `rzero score` may have written labeled.jsonl
         settings = found.records.get(stage, {}).get("settings", {})
         if "bleu" in settings and not measure:
             with forgiving(remark, meta := record_of(folder, stage)):
                 run.uses(meta, "headline", "loop", "questions", "collapse")
                 measure = _measure(settings, meta)
-    found.figures, found.questions = asked(folder, found.name, remark, **measure)
-    # Only what was valid is labelled, so that share is the record's of what was drawn.
-    found.figures.pop("valid", None)
+    found.metrics, found.questions = read_questions(folder, found.name, remark, **measure)
+    # Only valid questions are labelled, so the valid fraction comes from the record of `sample`.
+    found.metrics.pop("valid", None)
     metrics = found.records.get("sample", {}).get("metrics", {})
-    valid, drawn = number(metrics.get("questions")), number(metrics.get("drawn"))
-    if valid is not None and drawn:
-        found.figures["valid"] = valid / drawn
+    valid, sampled = number(metrics.get("questions")), number(metrics.get("drawn"))
+    if valid is not None and sampled:
+        found.metrics["valid"] = valid / sampled
         run.uses(record_of(folder, "sample"), "collapse")
 
 
 def _measure(settings: dict[str, Any], meta: Path) -> dict[str, Any]:
-    """How the distance of two questions is taken: that of the penalty they were rewarded with."""
+    """Return the settings of the repetition penalty, which define near-duplicates."""
     bleu, tau_bleu = settings["bleu"], number(settings.get("tau_bleu", 0.5))
     check_tokenizer(f'{meta}: "bleu"', bleu)
     if tau_bleu is None or not 0 <= tau_bleu <= 1:
@@ -173,7 +173,7 @@ def _measure(settings: dict[str, Any], meta: Path) -> dict[str, Any]:
 
 
 def _read_records(found: Found, run: Run) -> None:
-    """What each stage says of itself, and the evaluation of itself."""
+    """Read the record of each stage and of the evaluation."""
     remark = run.remark("time")
     for stage in STAGES:
         with forgiving(remark, meta := record_of(found.folder, stage)):
@@ -189,7 +189,7 @@ def _read_records(found: Found, run: Run) -> None:
 
 
 def _record(path: Path, remark: Callable[[str], None]) -> dict[str, Any]:
-    """The record of an artefact, whose settings, metrics and plan are objects."""
+    """Return the record of an artefact, with settings, metrics and plan checked to be objects."""
     record = read_object(path)
     for key in ("settings", "metrics", "plan"):
         if not isinstance(record.setdefault(key, {}), dict):
@@ -203,15 +203,15 @@ def _read_training(found: Found, role: str, run: Run) -> None:
     part = found.folder / f"{role}.part" / path.name
     if not (path.is_file() or part.is_file()):
         trained = (path.parent / CHECKPOINT_META).is_file()
-        remark(f"{path}: {'nothing was trained' if trained else 'not there yet'}")
+        remark(f"{path}: {'nothing was trained' if trained else 'does not exist yet'}")
         return
     with forgiving(remark, path):
         where = path if path.is_file() else part
         log = read_log(where)
         run.uses(where, "headline", "loop", "training", "time")
         if not log:
-            remark(f"{where}: no updates in it that can be read")
+            remark(f"{where}: has no readable updates")
             return
         found.logs[role] = log
         if where == part:
-            remark(f"{where}: of an unfinished training, {len(log):,} updates so far")
+            remark(f"{where}: the training is unfinished, {len(log):,} updates so far")

@@ -1,6 +1,6 @@
-"""What a run came to: one row for the base model, each iteration and each baseline.
+"""The summary of a run: one row for the base model, each iteration and each baseline.
 
-A run's folder is laid out as `recipes/loop.mk` writes it: `base/eval.json`, `iter-K/` with the
+The layout of a run's folder is that of `recipes/loop.mk`: `base/eval.json`, `iter-K/` with the
 artefacts of each iteration, and a folder of such iterations for each baseline and ablation.
 """
 
@@ -44,27 +44,29 @@ STAGES = {
     "train-solver": "solver",
     "grade": "graded.jsonl",
 }
-"""Each stage of an iteration, and what it leaves in the folder."""
+"""Stage of an iteration -> its artefact in the folder."""
 
 Row = dict[str, Any]
 Remark = Callable[[str], object]
-"""Takes what is wrong with an artefact, in a line."""
+"""Receives a line on what is wrong with an artefact."""
 
 
 def summarize_run(run: Path, *, remark: Remark | None = None) -> dict[str, Any]:
-    """The summary of one run, as `summary.json` holds it.
+    """Return the summary of one run, as in `summary.json`.
 
     Args:
-        remark: takes what is missing or broken, whose figures are then None; iterations that are
-            not evaluated yet have a row, too. By default the first broken artefact is an error.
+        run: the run's folder.
+        remark: receives what is missing or damaged; its metrics are then None, and iterations
+            without an evaluation have a row, too. By default the first damaged artefact is an
+            error.
 
     Returns:
-        {"rows": [...], "settings": {...}, "chains": {...}}: rows "base", then each baseline after
-        as many iterations as it has, then "iter-1", ...; `chains` holds every iteration's row of
-        every chain.
+        {"rows": [...], "settings": {...}, "chains": {...}}. The rows are "base", each baseline at
+        its last iteration, then "iter-1", ...; `chains` has the rows of all iterations of each
+        chain.
 
     Raises:
-        UsageError: no evaluated run there; with `remark`, nothing of a run.
+        UsageError: the folder has no evaluated run; with `remark`, no run at all.
         DataError: an artefact cannot be read.
     """
     base = run / "base" / "eval.json"
@@ -85,17 +87,14 @@ def summarize_run(run: Path, *, remark: Remark | None = None) -> dict[str, Any]:
 
 
 def iterations(folder: Path) -> list[Path]:
-    """`iter-1`, `iter-2`, ... of one chain, in order, finished or not."""
+    """Return the folders `iter-1`, `iter-2`, ... of one chain, in order, finished or not."""
     found = [p for p in folder.glob("iter-*") if p.is_dir() and p.name[5:].isdecimal()]
     return sorted(found, key=lambda p: int(p.name[5:]))
 
 
 @contextmanager
 def forgiving(remark: Remark | None, what: Path | str) -> Iterator[None]:
-    """Let what is wrong with an artefact, whatever it is, cost no more than its own figures.
-
-    With `remark` None only an error of ours goes on, as it is.
-    """
+    """Turn any error about an artefact into a remark; without `remark`, let it pass."""
     try:
         yield
     except Exception as error:
@@ -107,7 +106,7 @@ def forgiving(remark: Remark | None, what: Path | str) -> Iterator[None]:
             remark(f"{what}: {error.strerror}")
         elif isinstance(error, KeyError):
             remark(f'{what}: no "{error.args[0]}"')
-        else:  # a value of another type than its writer gives it, mostly
+        else:  # mostly a value of an unexpected type
             remark(f"{what}: cannot be shown ({type(error).__name__}: {error})")
 
 
@@ -123,7 +122,7 @@ def _row(model: str, folder: Path, remark: Remark | None) -> Row:
     metrics, spent = defaultdict[str, dict[str, Any]](dict), list[float]()
     with forgiving(remark, results := folder / "eval.json"):
         if not results.is_file():
-            raise DataError(f"{results}: not there yet")
+            raise DataError(f"{results}: does not exist yet")
         evaluation = read_evaluation(results)
         spent.append(_seconds(evaluation["origin"], results))
         row |= _scores(evaluation)
@@ -144,12 +143,12 @@ def _row(model: str, folder: Path, remark: Remark | None) -> Row:
 
 
 def _sound(row: Row, folder: Path, remark: Remark) -> Row:
-    """The row without figures that are none."""
+    """Return the row with None for values that are not numbers."""
     for name in [name for name in row if name not in ("model", "k") and row[name] is not None]:
         values = row[name] if name == "ci95" else [row[name]]
         of_kind = isinstance(values, list) and len(values) == (2 if name == "ci95" else 1)
         if not of_kind or None in map(number, values):
-            remark(f'{folder}: "{name}" is no figure')
+            remark(f'{folder}: "{name}" is not a number')
             row[name] = None
     return row
 
@@ -161,11 +160,11 @@ ROW = (
 
 
 def read_evaluation(path: Path) -> dict[str, Any]:
-    """What `rzero eval` wrote. Raises DataError where it did not write it."""
+    """Return an output of `rzero eval`. Raises DataError if the file is not one."""
     results = read_object(path)
     for key in ("origin", "tasks"):
         if not isinstance(results.get(key), dict):
-            raise DataError(f'{path}: no "{key}": not a result of rzero eval')
+            raise DataError(f'{path}: no "{key}": not an output of `rzero eval`')
     _seconds(results["origin"], path)
     return results
 
@@ -178,11 +177,11 @@ def _seconds(record: dict[str, Any], path: Path) -> float:
 
 
 def _scores(results: dict[str, Any]) -> Row:
-    """The scores of one evaluation; those of several tasks are averaged.
+    """Return the scores of one evaluation, averaged over its tasks.
 
-    `score`, with `ci95`, is mean@k where every task was sampled, the paper's overall average where
-    both its suites were evaluated, and else the mean of what each task's own protocol says. The
-    other scores are None where not every task has them: they would be of different tasks.
+    `score`, with `ci95`, is mean@k if every task was sampled, the paper's overall average if both
+    of its suites were evaluated, and otherwise the mean of each task's own score. The other scores
+    are None unless every task has them, so that all average the same tasks.
     """
     tasks = list(results["tasks"].values())
 
@@ -190,7 +189,7 @@ def _scores(results: dict[str, Any]) -> Row:
         found = [task[name]["score"] for task in known if task.get(name)]
         return mean(found) if found and len(found) == len(known) else None
 
-    known = [task for task in tasks if task["ci95"]]  # the others have no share of right answers
+    known = [task for task in tasks if task["ci95"]]  # the others' scores are not accuracies
     used = known
     if known and all(task.get("mean_at_k") for task in known):
         used = [task["mean_at_k"] for task in known]
@@ -208,20 +207,20 @@ def _scores(results: dict[str, Any]) -> Row:
 
 
 def record_of(folder: Path, stage: str) -> Path:
-    """Where the record of what a stage left in an iteration's folder lies."""
+    """Return the path of the record of a stage's artefact in an iteration's folder."""
     path = folder / STAGES[stage]
     return file_meta_path(path) if path.suffix else path / CHECKPOINT_META
 
 
 def records_of(folder: Path) -> list[Path]:
-    """The records in an iteration's folder, those that are there; those of checkpoints first."""
+    """Return the paths of the existing records in an iteration's folder, checkpoints first."""
     records = [record_of(folder, stage) for stage in STAGES]
     records.sort(key=lambda path: path.name != CHECKPOINT_META)
     return [path for path in records if path.is_file()]
 
 
 def _settings(run: Path, remark: Remark | None) -> dict[str, Any]:
-    """The settings of each stage in the first iteration, by stage."""
+    """Return stage -> settings in the first iteration."""
     found: dict[str, Any] = {}
     for path in records_of(run / "iter-1"):
         with forgiving(remark, path):
@@ -231,25 +230,24 @@ def _settings(run: Path, remark: Remark | None) -> dict[str, Any]:
 
 
 def curves(summary: dict[str, Any]) -> dict[str, list[Row]]:
-    """Each chain's rows from the base on, for a plot over iterations; the base's alone where there
-    is no chain."""
+    """Return chain -> rows from the base model on; only the base model if there is no chain."""
     base = summary["rows"][0]
     return {name: [base, *rows] for name, rows in summary["chains"].items()} or {"base": [base]}
 
 
 def over_runs(summaries: Sequence[dict[str, Any]]) -> list[Row]:
-    """Means over several runs, and the paired differences to the base and the base Challenger.
+    """Return means over several runs and paired differences to the base and the base Challenger.
 
     Args:
-        summaries: of at least one run each, with the same chains.
-
-    Raises:
-        UsageError: the chains are of unequal length, or one has no score.
+        summaries: at least one, from `summarize_run`.
 
     Returns:
-        For each chain at its last iteration {"model", "runs", "mean", "sd", "values",
-        "minus_base", "minus_base_challenger"}; a difference is {"mean", "sd", "values"}, paired
-        by run; `sd` is the sample standard deviation, None for one run.
+        For each chain that all runs have, at its last iteration, {"model", "runs", "mean", "sd",
+        "values", "minus_base", "minus_base_challenger"}. A difference is {"mean", "sd", "values"},
+        paired by run; `sd` is the sample standard deviation, None for one run.
+
+    Raises:
+        UsageError: the chains differ in length, or a run has no score.
     """
     lengths = {len(rows) for summary in summaries for rows in summary["chains"].values()}
     if len(lengths) > 1:
@@ -273,7 +271,7 @@ def _finals(summary: dict[str, Any]) -> dict[str, float]:
     scores = {"base": summary["rows"][0]} | last
     finals: dict[str, float | None] = {name: row["score"] for name, row in scores.items()}
     if None in finals.values():
-        raise UsageError("a run without a score per question cannot be compared")
+        raise UsageError("a run without a score over questions cannot be compared")
     return {name: value for name, value in finals.items() if value is not None}
 
 

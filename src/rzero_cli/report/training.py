@@ -1,7 +1,7 @@
-"""What happened in the trainings: figures over updates, from `log.jsonl` of every iteration.
+"""Training curves over the updates of all iterations, from each `log.jsonl`.
 
-The updates of one iteration follow those of the one before, so that a line runs through the whole
-loop; long ones are drawn as means of as many updates each as give `MOST_POINTS` in all.
+The iterations follow each other on one axis. A long curve is plotted as means of several updates,
+with at most about `MOST_POINTS` points.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from rzero_cli.method.plan import LENGTH
 from rzero_cli.report.parts import Chart, Series, number
 
 MOST_POINTS = 240
-"""Points of a line: more than that nobody sees at this size."""
+"""Points of a line; more are not visible at this size."""
 
 Log = list[dict[str, Any]]
 
-# (name of the chart, title, y axis, {key of the log: name of the line}, limits)
+# (name of the chart, title, y axis, {key of the log: name of the line}, limits of the y axis)
 _SHARES = (0.0, 1.02)
 _OF_BOTH: list[tuple[str, str, str, dict[str, str], tuple[float, float] | None]] = [
-    ("kl", "KL to the model it began with", "KL, nats per token", {"kl": "KL"}, None),
-    ("entropy", "entropy of the tokens drawn", "nats per token", {"entropy": "entropy"}, None),
+    ("kl", "KL to the reference model", "KL, nats per token", {"kl": "KL"}, None),
+    ("entropy", "entropy of the policy", "nats per token", {"entropy": "entropy"}, None),
     (
         "length",
-        "length of what it wrote",
+        "completion length",
         "tokens",
         {LENGTH: "mean", "completions/max_length": "longest"},
         None,
     ),
     (
         "idle",
-        "groups that teach nothing, texts cut off",
-        "share",
-        {"frac_reward_zero_std": "all rewards equal", "completions/clipped_ratio": "cut off"},
+        "groups with equal rewards, truncated completions",
+        "fraction",
+        {"frac_reward_zero_std": "all rewards equal", "completions/clipped_ratio": "truncated"},
         _SHARES,
     ),
 ]
@@ -55,17 +55,17 @@ _REWARDS: dict[str, dict[str, str]] = {
 
 
 def read_log(path: Path) -> Log:
-    """The updates in the log of a training. A torn line, as a crash leaves it, is passed over."""
+    """Return the updates in a training log; an incomplete line left by a crash is skipped."""
     lines = read_lines([str(path)], reject=lambda *bad: None)
     return [line.record for line in lines if number(line.record.get("update")) is not None]
 
 
 def training_charts(role: str, logs: Sequence[tuple[str, Log]]) -> list[Chart]:
-    """The charts of one role.
+    """Return the charts of one role.
 
     Args:
         role: "challenger" or "solver".
-        logs: of each iteration its name and its updates, in order.
+        logs: (name, updates) of each iteration, in order.
     """
     logs = [(name, log) for name, log in logs if log]
     if not logs:
@@ -79,7 +79,7 @@ def training_charts(role: str, logs: Sequence[tuple[str, Log]]) -> list[Chart]:
     several = len(logs) > 1
     every = -(-len(logs) // 8)
     place: dict[str, Any] = {
-        "x": "update, running on through the iterations" if several else "update",
+        "x": "update, counted over all iterations" if several else "update",
         "ticks": {
             x: name.removeprefix("iter-") if i % every == 0 else ""
             for i, (x, (name, _)) in enumerate(zip(middle, logs, strict=True))
@@ -97,7 +97,7 @@ def training_charts(role: str, logs: Sequence[tuple[str, Log]]) -> list[Chart]:
     charts = []
     for kind, title, y, keys, limits in kinds:
         lines = [_line(name, key, starts, logs, bucket) for key, name in keys.items()]
-        lines = _told_apart([line for line in lines if line.y])
+        lines = _merge_equal([line for line in lines if line.y])
         if lines:
             values = [y for line in lines for y in line.y]
             within = limits is not None and limits[0] <= min(values) <= max(values) <= limits[1]
@@ -114,8 +114,8 @@ def training_charts(role: str, logs: Sequence[tuple[str, Log]]) -> list[Chart]:
     return charts
 
 
-def _told_apart(lines: Sequence[Series]) -> list[Series]:
-    """Lines that lie on each other, as a reward on its only part does, as one with both names."""
+def _merge_equal(lines: Sequence[Series]) -> list[Series]:
+    """Merge lines with equal values, such as a reward and its only part, under both names."""
     found: dict[tuple[float, ...], Series] = {}
     for line in lines:
         same = found.get(tuple(line.y))
@@ -127,7 +127,7 @@ def _told_apart(lines: Sequence[Series]) -> list[Series]:
 def _line(
     name: str, key: str, starts: Sequence[float], logs: Sequence[tuple[str, Log]], bucket: int
 ) -> Series:
-    """One figure over all iterations, as means of `bucket` updates that have it."""
+    """Return one metric over all iterations, as means of `bucket` updates that have it."""
     points: list[tuple[float, float]] = []
     for start, (_, log) in zip(starts, logs, strict=True):
         found = [(start + line["update"], number(line.get(key))) for line in log]

@@ -1,4 +1,4 @@
-"""The sections on how it came about: training, questions, signs of collapse, time, settings."""
+"""The sections on the process: training, questions, signs of collapse, time, settings."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def training(run: Run) -> Section:
     return Section(
         "training",
         "Training",
-        "Reward, distance from the model that training began with (KL), entropy, length and idle "
-        "groups, update by update. Vertical lines part the iterations.",
+        "Reward, KL to the reference model, entropy, completion length and groups without a "
+        "gradient, by update. Vertical lines separate the iterations.",
         [*charts],
         run.sources["training"],
         run.remarks["training"] or ([] if charts else ["nothing has been trained yet"]),
@@ -43,24 +43,24 @@ def training(run: Run) -> Section:
 _UNFOLDED = 3
 
 
-def asked(run: Run) -> Section:
+def questions(run: Run) -> Section:
     there = [found.questions for found in run.iterations if found.questions]
-    # Of many iterations the first and the last stand open: between them lies what happened.
+    # If there are many iterations, unfold only the first and the last.
     ends = there if len(there) <= _UNFOLDED else (there[0], there[-1])
     blocks = [replace(one, unfolded=one in ends) for one in there]
     return Section(
         "questions",
-        "What was asked",
-        "The largest groups of alike questions, by the measure of the Challenger's own repetition "
-        "penalty, and some questions with the Solver's votes: those it was most, half and least "
-        "sure of within the filter's interval, and one outside of it.",
+        "Questions",
+        "The largest clusters of similar questions, by the distance of the Challenger's repetition "
+        "penalty, and examples with the Solver's votes: those with the highest, the middle and the "
+        "lowest p_hat within the filter's interval, and one outside it.",
         [*blocks],
         run.sources["questions"],
-        [] if blocks else ["no questions to show yet"],
+        [] if blocks else ["no questions yet"],
     )
 
 
-# Key of analysis.diversity, name, and whether it is a share.
+# Key of analysis.diversity, name, and whether it is a fraction to show in %.
 _INDICATORS: tuple[tuple[str, str, bool], ...] = (
     ("questions", "questions", False),
     ("valid", "valid %", True),
@@ -74,19 +74,19 @@ _INDICATORS: tuple[tuple[str, str, bool], ...] = (
     ("vote_entropy", "vote entropy", False),
     ("words", "words each", False),
 )
-# Of each picture its name, title, and lines by the key of analysis.diversity.
+# Name and title of each chart, and its lines by their key in analysis.diversity.
 _PICTURES = (
     (
         "distinct",
-        "What is left of the diversity",
+        "Diversity",
         {"distinct_questions": "distinct questions", "distinct_answers": "distinct answers"},
     ),
     (
-        "alike",
+        "repetition",
         "Repetition",
         {
             "near_duplicates": "near-duplicates",
-            "top_10_answers": "10 commonest answers",
+            "top_10_answers": "10 most frequent answers",
             "self_bleu": "self-BLEU",
         },
     ),
@@ -95,16 +95,16 @@ _PICTURES = (
 
 def collapse(run: Run) -> Section:
     there = {
-        found.name: found.figures for found in run.iterations if found.figures.get("questions")
+        found.name: found.metrics for found in run.iterations if found.metrics.get("questions")
     }
     shares = [
-        figures
+        metrics
         | {
             "model": name,
-            "distinct_questions": _ratio(figures, "distinct_questions", "questions"),
-            "distinct_answers": _ratio(figures, "distinct_answers", "labelled"),
+            "distinct_questions": _ratio(metrics, "distinct_questions", "questions"),
+            "distinct_answers": _ratio(metrics, "distinct_answers", "labelled"),
         }
-        for name, figures in there.items()
+        for name, metrics in there.items()
     ]
     numbers = {float(n): n for n in (name.removeprefix("iter-") for name in there)}
     blocks: list[Chart | Table] = []
@@ -123,11 +123,12 @@ def collapse(run: Run) -> Section:
     return Section(
         "collapse",
         "Signs of collapse",
-        "A loop that collapses asks ever fewer kinds of questions with ever fewer answers, while "
-        "p_hat looks as before. Falling diversity and rising repetition are the sign.",
+        "In a collapsing loop the Challenger generates ever fewer kinds of questions with ever "
+        "fewer answers, while p_hat hardly changes. The signs are falling diversity and rising "
+        "repetition.",
         [*blocks],
         run.sources["collapse"],
-        [] if blocks else ["no questions to count yet"],
+        [] if blocks else ["no questions yet"],
     )
 
 
@@ -137,19 +138,19 @@ _SAMPLES = {
     "clusters": "sampled",
     "largest_cluster": "sampled",
 }
-"""Among how many questions a figure was looked for."""
+"""Metric -> the key with the size of its sample."""
 
 
-def _of_a_sample(key: str, figures: list[dict[str, Any]]) -> str:
-    among = _SAMPLES.get(key, "")
-    sizes = [one[among] for one in figures if among in one and one[among] < one["questions"]]
+def _of_a_sample(key: str, every: list[dict[str, Any]]) -> str:
+    size = _SAMPLES.get(key, "")
+    sizes = [one[size] for one in every if size in one and one[size] < one["questions"]]
     if not sizes:
         return ""
-    return f", of a sample of {max(sizes):,}{'' if len(sizes) == len(figures) else ' at most'}"
+    return f", of a sample of {max(sizes):,}{'' if len(sizes) == len(every) else ' at most'}"
 
 
-def _ratio(figures: dict[str, Any], part: str, of: str) -> float | None:
-    return figures[part] / figures[of] if figures.get(of) and part in figures else None
+def _ratio(metrics: dict[str, Any], part: str, of: str) -> float | None:
+    return metrics[part] / metrics[of] if metrics.get(of) and part in metrics else None
 
 
 def _indicator(value: Any, share: bool) -> str:
@@ -164,31 +165,31 @@ def _indicator(value: Any, share: bool) -> str:
 # ---------------------------------------------------------------- time, settings
 
 
-def spent(run: Run) -> Section:
+def time(run: Run) -> Section:
     there = [run.base, *run.iterations] if run.base.records else run.iterations
     ticks = {float(i): found.name.removeprefix("iter-") for i, found in enumerate(there)}
-    # By unit, then by stage, of each iteration.
-    spent = {
+    # Unit -> stage -> the value of each iteration.
+    costs = {
         unit: {stage: [_cost(found, stage, unit) for found in there] for stage in (*STAGES, "eval")}
         for unit in ("seconds", "tokens")
     }
     blocks: list[Chart | Table] = []
-    for unit, costs in spent.items():
-        # Stages too short to be seen would only crowd the legend; the table has them.
-        most = max(map(sum, zip(*costs.values(), strict=True)), default=0)
-        seen = [
+    for unit, by_stage in costs.items():
+        # Stages too short to be visible would only crowd the legend; the table has them.
+        most = max(map(sum, zip(*by_stage.values(), strict=True)), default=0)
+        visible = [
             Series(stage, [*ticks], values)
-            for stage, values in costs.items()
+            for stage, values in by_stage.items()
             if max(values, default=0) > 0.005 * most
         ]
-        if seen:
+        if visible:
             blocks.append(
                 Chart(
                     unit,
                     f"{unit.capitalize()} of each stage",
-                    seen,
+                    visible,
                     "iteration",
-                    unit if unit == "seconds" else "tokens written",
+                    unit if unit == "seconds" else "tokens generated",
                     kind="stacked",
                     format=",.0f",
                     ticks=ticks,
@@ -198,11 +199,11 @@ def spent(run: Run) -> Section:
         [stage]
         + [
             cell
-            for seconds, tokens in zip(spent["seconds"][stage], spent["tokens"][stage], strict=True)
+            for seconds, tokens in zip(costs["seconds"][stage], costs["tokens"][stage], strict=True)
             for cell in (f"{seconds:,.1f}" if seconds else "-", f"{tokens:,.0f}" if tokens else "-")
         ]
-        for stage in spent["seconds"]
-        if any(spent["seconds"][stage] + spent["tokens"][stage])
+        for stage in costs["seconds"]
+        if any(costs["seconds"][stage] + costs["tokens"][stage])
     ]
     if rows:
         head = [f"{found.name} {unit}" for found in there for unit in ("s", "tokens")]
@@ -210,10 +211,10 @@ def spent(run: Run) -> Section:
     return Section(
         "time",
         "Time and tokens",
-        "Seconds are wall-clock time. Of a stage that was interrupted they are those of its last "
-        "process alone, and so are the tokens of sample and label; of eval and of a finished "
-        "training all tokens are told. A training's are those of the policy's completions: the "
-        "Solver's answers in challenge are not counted.",
+        "Wall-clock seconds and generated tokens. For an interrupted stage, the seconds, and the "
+        "tokens of sample and label, are those of its last process; eval and a finished training "
+        "count all tokens. A training counts the policy's completions, without the Solver's "
+        "answers in challenge.",
         [*blocks],
         run.sources["time"],
         run.remarks["time"] if blocks or run.remarks["time"] else ["no stage has finished yet"],
@@ -221,7 +222,7 @@ def spent(run: Run) -> Section:
 
 
 def _cost(found: Found, stage: str, unit: str) -> float:
-    """Seconds or tokens of a stage; 0 where they are not known."""
+    """Return the seconds or tokens of a stage, 0 if unknown."""
     record = found.records.get(stage, {})
     cost = number(record.get(unit))
     if cost is None and unit == "tokens":
@@ -244,14 +245,12 @@ def settings(run: Run) -> Section:
             tree = trace(str(last))
             _name_traced(tree, run)
             name = os.path.relpath(last, run.folder)
-            blocks.append(
-                Tree(f"Lineage of {shown(name)}: what it was made from", [_item(tree, run.folder)])
-            )
+            blocks.append(Tree(f"Lineage of {shown(name)}", [_item(tree, run.folder)]))
     return Section(
         "settings",
         "Settings and lineage",
-        "What each stage was told, and the files that the last artefact was made from, back to the "
-        "base model, with what has become of them since.",
+        "The settings of each stage, and the files that the last artefact was made from, back to "
+        "the base model, with their current state.",
         [*blocks],
         run.sources["settings"],
         run.remarks["headline"],
@@ -259,7 +258,7 @@ def settings(run: Run) -> Section:
 
 
 def _last_artefact(run: Run) -> Path | None:
-    """The latest artefact with a record."""
+    """Return the latest artefact with a record."""
     names = ("eval.json", "solver", "train.jsonl", "labeled.jsonl", "challenger")
     paths = [found.folder / name for found in reversed(run.iterations) for name in names]
     for path in (*paths, run.base.folder / "eval.json"):
@@ -269,14 +268,14 @@ def _last_artefact(run: Run) -> Path | None:
 
 
 def _name_traced(tree: Node, run: Run) -> None:
-    """Name the files of the run that a lineage was found by: those hashed, and the records."""
+    """Add the files of the run that a lineage used, hashed files and records, to the sources."""
     for node in nodes(tree):
         path = Path(node["path"])
         for read in (path, file_meta_path(path), path / CHECKPOINT_META):
             try:
                 within = read.resolve().relative_to(run.folder.resolve())
                 run.uses(run.folder / within, "settings")
-            except (OSError, ValueError):  # elsewhere, or no path at all
+            except (OSError, ValueError):  # outside the run, or not a path
                 continue
 
 
@@ -291,16 +290,16 @@ def _item(node: Node, folder: Path, depth: int = 0) -> Item:
     remarks = [state.get(node["state"], node["state"]), node["note"], above]
     parents = node["parents"][:_MOST_ITEMS] if depth < _DEEPEST else []
     return Item(
-        text=shown(" · ".join([_beside(node["path"], folder), *filter(None, facts)]), 300),
+        text=shown(" · ".join([_relative(node["path"], folder), *filter(None, facts)]), 300),
         remark=shown(", ".join(filter(None, remarks)), 200),
         is_wrong=node["state"] in ("changed", "missing") or bool(node["note"]),
         items=[_item(parent, folder, depth + 1) for parent in parents],
     )
 
 
-def _beside(path: str, folder: Path) -> str:
-    """A path as seen from the run, where it is near: a page that is passed on tells no more."""
+def _relative(path: str, folder: Path) -> str:
+    """Return a path relative to the run if it is near, so that pages do not show home folders."""
     if not Path(path).is_absolute():  # a hub name, a pipe
         return path
-    way = os.path.relpath(os.path.realpath(path), os.path.realpath(folder))
-    return path if way.startswith("../../../") else way
+    relative = os.path.relpath(os.path.realpath(path), os.path.realpath(folder))
+    return path if relative.startswith("../../../") else relative
