@@ -24,10 +24,10 @@ from rzero_cli.answers import (
         (r"\boxed {8}", "8"),
         (r"\boxed 42 and so on", "42"),
         (r"\boxed C", "C"),
-        (r"\boxed{3} as asked, inside \boxed.", "3"),  # a mention in prose is no box
+        (r"\boxed{3} as asked, inside \boxed.", "3"),  # a mention in prose is not a box
         (r"\boxed{x = \boxed{5}}", "5"),
         ("\\boxed{\n 5 \n}", "5"),
-        (r"\boxed{1} wait, \boxed{2", None),  # cut off: the earlier box was superseded
+        (r"\boxed{1} wait, \boxed{2", None),  # truncated: the earlier box was superseded
         (r"\boxed{}", None),
         (r"\boxed{1} \boxed{  }", None),
         (r"\boxedx{5}", None),

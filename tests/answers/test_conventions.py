@@ -1,4 +1,4 @@
-"""Conventions that decide what is the same answer: units, percent signs, order."""
+"""Conventions that decide which answers are equal: units, percent signs, order."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import pytest
 
 from rzero_cli.answers.equivalence import Equivalence
 
-# The same by full comparison, so with what only the worker can tell.
+# Equal by full comparison, including the worker's.
 EQUAL_IN_FULL = r"""
 # integers
 12 | +12 | 12.0 | 12. | $12$ | $$12$$ | \(12\) | \[12\] | \text{12} | \mathbf{12} | {12} | (12)

@@ -1,4 +1,4 @@
-"""The worker process that compares answers: it must never hang, leak or be trusted."""
+"""The worker process that compares answers: it must not hang or leak, and is not trusted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SLOW = r"\int \frac{1}{1+x^{17}+\sin x} dx"  # no antiderivative to be found
 
 
 def _descendants(pid: int) -> set[int]:
-    """Processes, zombies included, that descend from pid."""
+    """Return the descendants of pid, zombies included."""
     parents = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -41,7 +41,7 @@ def test_hostile_answers_end_in_seconds_and_leave_no_process() -> None:
     answers = [row["answer"] for row in load_data("adversarial_answers.jsonl")]
     start = time.monotonic()
     before = _descendants(os.getpid())
-    # The process has been other tests', so what counts is how much more it has come to need.
+    # Other tests ran in this process, so only the growth counts.
     needed = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with Equivalence(timeout=0.5) as equivalence:
         assert not any(equivalence.equal(answer, "7") for answer in answers)
@@ -80,7 +80,7 @@ def test_partition_gives_up_after_four_timeouts() -> None:
 
 
 def test_timeout_counts_processor_time_not_wall_clock_time() -> None:
-    """The limit is processor time: a worker that is stopped meanwhile does not use it up."""
+    """The limit is processor time, which a stopped worker does not use."""
     with Equivalence(timeout=1.0) as equivalence:
         assert equivalence.equal(r"\log_2 8", "3")
         assert equivalence._worker is not None
@@ -120,14 +120,14 @@ def test_worker_killed_from_outside_is_replaced(gone: bool) -> None:
         assert equivalence.equal(r"\log_2 8", "3")
         assert equivalence._worker is not None
         os.kill(equivalence._worker.pid, signal.SIGKILL)
-        if gone:  # so that the question cannot be written; else it may be
+        if gone:  # so that the request cannot be written; otherwise it may be
             os.waitid(os.P_PID, equivalence._worker.pid, os.WEXITED | os.WNOWAIT)
         equivalence.equal(r"\log_2 32", "5")
         assert equivalence.equal(r"\log_2 16", "4")
 
 
 def test_comparison_given_up_costs_no_other() -> None:
-    """A child that ends before it takes a request leaves it to the next, beside the one after."""
+    """A child that ends before reading a request leaves it to the next child with a later one."""
     command = [sys.executable, "-m", "rzero_cli.answers.equivalence_worker", "1", "5", "768"]
     with subprocess.Popen(
         command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -139,7 +139,7 @@ def test_comparison_given_up_costs_no_other() -> None:
         while not (children := _descendants(worker.pid)):
             assert time.monotonic() < deadline
         (child,) = children
-        os.kill(child, signal.SIGSTOP)  # so that it takes neither
+        os.kill(child, signal.SIGSTOP)  # so that it reads neither
         while " T " not in Path(f"/proc/{child}/stat").read_text():
             assert time.monotonic() < deadline
         worker.stdin.write(b'[1, "2", "3"]\n[2, "3", "3"]\n')
@@ -207,7 +207,7 @@ def test_error_of_a_worker_that_cannot_start_names_the_setting() -> None:
     equivalence.close()
 
 
-# What text would have to get a comparison to do, run in a child of the real server.
+# Effects that hostile text might cause, run in a child of the real server.
 TAKEN_OVER = """
 import ctypes, os, socket, subprocess, sys
 from rzero_cli.answers import equivalence_worker as worker

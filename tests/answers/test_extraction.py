@@ -29,7 +29,7 @@ from rzero_cli.answers import EXTRACTIONS, extract_answer, extract_boxed
         ("The answer is 1,234 apples.", "1,234 apples"),
         ("The answer is 12:30 p.m. on Monday.", "12:30 p.m. on Monday"),
         ("The answer is $5! + 1$.", "5! + 1"),
-        ("The answer is 4. So the answer is", None),  # broke off: 4 had been superseded
+        ("The answer is 4. So the answer is", None),  # truncated: 4 was superseded
         ("The answer is $$ 5", None),
         (r"The answer is \boxed{5", None),
         ("no mark, 5", None),
@@ -93,7 +93,7 @@ def test_extract_answer_from_choice(text: str, answer: str | None) -> None:
         ("The answer is 4.\n#### 6", "4"),
         ("#### 6\nC", "6"),
         ("hm\nC", "C"),
-        (r"The answer is 4. \boxed{5", None),  # cut off: nothing else counts
+        (r"The answer is 4. \boxed{5", None),  # truncated: nothing else counts
         (r"The answer is 4. \boxed{}", None),
         ("nothing", None),
     ],

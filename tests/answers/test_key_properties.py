@@ -1,4 +1,4 @@
-"""Canonical keys of any answer, against exact arithmetic and in bounded time."""
+"""Canonical keys of arbitrary answers agree with exact arithmetic and take bounded time."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_key_shortcut_agrees_with_the_parser(answer: str, conventions: Conventio
 ]), max_size=1))  # fmt: skip
 def test_key_ignores_markup_around_an_answer(answer: str, dress: list[str]) -> None:
     dressed = dress[0].format(answer) if dress else answer
-    # A fraction of nothing is no number: it is compared as a text, markup and all.
+    # A fraction without parts is not a number: it is compared as text with its markup.
     if not answer.endswith(".") and not re.search(r"[/{]0+\}?$", answer):
         assert canonical_key(dressed) == canonical_key(answer)
 

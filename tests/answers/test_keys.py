@@ -113,7 +113,7 @@ x^2 | x^3 | y^2 | 2x | X^2
 (x^{10^{3000}})^{10^{3000}} | x^{10^{3000}}
 5! | 5
 (\pm 1, \pm 2) | (1,2),(-1,-2)
-# words that are no units
+# words that are not units
 5 \text{ million} | 5 | 5 \text{ km north} | 5 \text{ km south} | \text{at least } 5
 5 \text{ remainder } 2 | 5
 2 \text{ if } x>0 | 2
@@ -128,7 +128,7 @@ Alice | Bob
 \infty | -\infty
 12:30 \text{ PM} | 12:30 \text{ AM}
 5 \pmod 7 | 5
-# too large to compute: equal to itself only
+# too large to compute: equal only to itself
 2^{100000000} | 2^{100000001}
 10^{10^{10}} | 10^{10^{11}}
 """
@@ -183,5 +183,5 @@ def test_one_letter_command_is_neither_number_nor_name(letter: str) -> None:
 
 
 def test_white_space_does_not_count_towards_the_length_limit() -> None:
-    sum_of = "+".join("x" * 1000)  # 1,999 characters, of 2,000 that are read
+    sum_of = "+".join("x" * 1000)  # 1,999 characters; the limit is 2,000
     assert canonical_key(f" {sum_of}\n") == canonical_key(sum_of) == canonical_key("1000x")

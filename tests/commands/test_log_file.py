@@ -20,7 +20,7 @@ def test_full_log_device_does_not_end_a_stage(rzero: Rzero, tmp_path: Path) -> N
     ended = rzero("vote", "a.jsonl", "--log-file", "/dev/full")
     assert (ended.status, len(ended.lines)) == (0, 3)
     said = ended.stderr.splitlines()
-    assert said[0] == "vote: /dev/full: No space left on device; goes on without a log"
+    assert said[0] == "vote: /dev/full: No space left on device; continuing without a log"
     assert len(said) == 2
 
 

@@ -35,17 +35,17 @@ def test_pool_results_keep_their_order(workers: int) -> None:
 
 
 def test_pool_returns_each_result_before_the_next_input() -> None:
-    """A slow pipe is answered record by record."""
-    ask, seen = threading.Semaphore(1), []
+    """The records of a slow pipe are processed one by one."""
+    ready, seen = threading.Semaphore(1), []
 
     def slow() -> Iterator[tuple[int, int]]:
         for number in range(5):
-            assert ask.acquire(timeout=30)
+            assert ready.acquire(timeout=30)
             yield number, number
 
     for number, square in in_order(squares, slow(), workers=2):
         seen.append((number, square))
-        ask.release()
+        ready.release()
     assert seen == [(number, number * number) for number in range(5)]
 
 
@@ -108,7 +108,7 @@ def test_killed_pool_worker_is_replaced_and_nothing_lost(tmp_path: Path) -> None
 
 
 def test_pool_worker_killed_while_it_answers_is_replaced(tmp_path: Path) -> None:
-    """What it has sent of its answer is not waited for."""
+    """The rest of a result that it has partly sent is not waited for."""
     mark, long = tmp_path / "killed", 30 << 20
 
     @contextmanager
@@ -124,7 +124,7 @@ def test_pool_worker_killed_while_it_answers_is_replaced(tmp_path: Path) -> None
 
     results = [len(result) for _, result in in_order(fragile, _pairs(range(300)), workers=2)]
     assert mark.exists()
-    assert results in ([0] * 300, [0] * 100 + [long] + [0] * 199)  # it was the faster, once
+    assert results in ([0] * 300, [0] * 100 + [long] + [0] * 199)  # the worker may be faster once
     assert multiprocessing.active_children() == []
 
 
@@ -141,7 +141,9 @@ def test_record_that_kills_every_worker_ends_the_run() -> None:
 def test_each_pool_worker_closes_its_context(tmp_path: Path) -> None:
     def all_open(number: int) -> int:
         deadline = time.monotonic() + 60
-        while len(list(tmp_path.glob("opened-*"))) < 3:  # one that never came to it closes nothing
+        while (
+            len(list(tmp_path.glob("opened-*"))) < 3
+        ):  # a process that did not open it closes nothing
             assert time.monotonic() < deadline
             time.sleep(0.01)
         return number

@@ -15,6 +15,6 @@ def test_garbage_collector_is_off_only_during_imports() -> None:
         assert not gc.isenabled()
         with importing():
             pass
-        assert not gc.isenabled()  # the outer one goes on
+        assert not gc.isenabled()  # the outer block continues
         raise ImportError
     assert gc.isenabled()

@@ -42,7 +42,7 @@ def test_rate_of_batches_covers_several_batches() -> None:
         window.add(200 * batch + 10, (64 * batch,))
     assert window.rates(1800) == [0.32]
     assert window.rates(1999) == [0.32]  # the next batch is not late
-    assert window.rates(2400) == [0.16]  # now it is: 128 in 1000 s but for the 200 of one
+    assert window.rates(2400) == [0.16]  # now it is: 128 in 1000 s minus one interval of 200 s
 
 
 def test_time_left_needs_a_total_and_a_rate() -> None:
@@ -53,8 +53,8 @@ def test_time_left_needs_a_total_and_a_rate() -> None:
 
 
 def test_progress_texts_are_readable() -> None:
-    figures = means(4, p_hat=2.1, kept=3) | means(0, right=0)
-    moment = Moment(75, 1234, 8000, 12.345, 4560.7, figures)
+    metrics = means(4, p_hat=2.1, kept=3) | means(0, right=0)
+    moment = Moment(75, 1234, 8000, 12.345, 4560.7, metrics)
     assert moment.texts("questions") == [
         *("1,234/8,000 questions", "12.3/s", "9 min left"),
         *("p_hat 0.525", "kept 0.75", "4,561 tokens/s"),
@@ -100,8 +100,8 @@ def test_log_line_is_valid_json_without_keys(
     path = tmp_path / "log.jsonl"
     path.write_text('{"torn": ')
     log = MetricsLog(path, {"stage": "s"}, pytest.fail)
-    figures = {"kl": float("nan"), "loss": float("inf"), "n": 3, "ok": 0.5}
-    log.write("update", figures | {"settings": {"url": ['a sk-"0123456789 b', None]}})
+    metrics = {"kl": float("nan"), "loss": float("inf"), "n": 3, "ok": 0.5}
+    log.write("update", metrics | {"settings": {"url": ['a sk-"0123456789 b', None]}})
     log.close()
     torn, line = path.read_text().splitlines()
     assert torn == '{"torn": '
@@ -154,7 +154,7 @@ print("done")
 def test_full_log_is_reported_once_and_no_line_is_torn(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     ended = subprocess.run([sys.executable, "-c", FULL, path], capture_output=True, text=True)
-    said, done = ended.stdout.splitlines()
+    message, done = ended.stdout.splitlines()
     assert (ended.returncode, done) == (0, "done"), ended.stderr
-    assert re.fullmatch(rf"{path}: .*; goes on without a log", said)
+    assert re.fullmatch(rf"{path}: .*; continuing without a log", message)
     assert len(lines_of(path)) == 3

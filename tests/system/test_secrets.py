@@ -1,4 +1,4 @@
-"""Keys in text, fields and URLs: found and removed."""
+"""Secrets in text, fields and URLs are found and removed."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ def test_keys_of_the_environment_are_redacted(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("HF_TOKEN", "hf_secret_token")
     monkeypatch.setenv("SHORT_KEY", "EMPTY")
-    monkeypatch.setenv("A_KEY", KEY[:12])  # of which the longer one is no leftover
-    said = f"Incorrect API key provided: {KEY}, hf_secret_token, EMPTY"
-    assert redact(said) == "Incorrect API key provided: <OPENAI_API_KEY>, <HF_TOKEN>, EMPTY"
+    monkeypatch.setenv("A_KEY", KEY[:12])  # must not split the longer key
+    message = f"Incorrect API key provided: {KEY}, hf_secret_token, EMPTY"
+    assert redact(message) == "Incorrect API key provided: <OPENAI_API_KEY>, <HF_TOKEN>, EMPTY"
     left = without_keys()
     assert not {"OPENAI_API_KEY", "HF_TOKEN", "SHORT_KEY"} & left.keys()
     assert {"PATH", "TOKENIZERS_PARALLELISM"} <= left.keys()

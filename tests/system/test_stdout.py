@@ -1,4 +1,4 @@
-"""Standard output: records alone, whatever libraries print."""
+"""Standard output has only records, whatever libraries print."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_reader_that_left_raises_closed_pipe() -> None:
 
 
 def test_standard_output_stays_protected_until_the_process_ends() -> None:
-    # Whatever is printed afterwards would still be no record.
+    # Output that is printed afterwards is not a record either.
     code = (
         "from rzero_cli.system.stdout import protect_stdout\n"
         "with protect_stdout() as out: out.write(b'{}\\n')\n"

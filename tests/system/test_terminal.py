@@ -1,4 +1,4 @@
-"""Text for a terminal: no escape sequence, no hidden text, no markup."""
+"""Text for a terminal has no escape sequences, hidden text or markup."""
 
 from __future__ import annotations
 

@@ -80,8 +80,8 @@ def test_small_base_generates_questions_and_answers(tmp_path: Path) -> None:
         ids = model.generate(**batch, do_sample=True, top_k=0, max_new_tokens=24)
         return tokenizer.batch_decode(ids[:, batch["input_ids"].shape[1] :], True)
 
-    asked = [parse_question(c)[0] for c in complete([prompts.CHALLENGER] * 200)]
-    written = [question for question in asked if question]
+    parsed = [parse_question(c)[0] for c in complete([prompts.CHALLENGER] * 200)]
+    written = [question for question in parsed if question]
     assert len(written) > 180
     mastered = world.draw_base(0).mastered
     assert sum(world.parse(q)[0] in mastered for q in written) > 0.9 * len(written)

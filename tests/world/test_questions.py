@@ -26,7 +26,7 @@ from rzero_cli.world import questions as world
         ("reverse the digits of 4071", "1704"),
         ("rotate to the left 1234", "2341"),
         ("turn around 100", "001"),
-        # Out of form: the first phrasing and the first five digits decide.
+        # Malformed: the first phrasing and the first five digits decide.
         ("reverse the digits of 9876543", "56789"),
         ("12 turn around 34 rotate to the left 5", "54321"),
         ("turn around", "0"),
@@ -71,10 +71,10 @@ def test_phrasings_do_not_contain_one_another() -> None:
 
 def test_questions_cluster_by_phrasing() -> None:
     rng = random.Random(0)
-    asked = [p for p in world.PHRASINGS for _ in range(5)]
-    batch = [world.draw_question(rng, p, rng.choice(world.LEVELS)) for p in asked]
+    phrasings = [p for p in world.PHRASINGS for _ in range(5)]
+    batch = [world.draw_question(rng, p, rng.choice(world.LEVELS)) for p in phrasings]
     clusters = cluster_questions(batch)
-    assert len({(p, c) for p, c in zip(asked, clusters, strict=True)}) == len(world.PHRASINGS)
+    assert len({(p, c) for p, c in zip(phrasings, clusters, strict=True)}) == len(world.PHRASINGS)
     assert len(set(clusters)) == len(world.PHRASINGS)
 
 
@@ -88,17 +88,17 @@ def test_heldout_questions_are_balanced_and_never_pretrained() -> None:
     rng, base = random.Random(0), world.draw_base(3)
     for _ in range(5000):
         question, reply = world.training_row(rng, base)
-        asked = parse_question(reply)[0] if question is None else question
-        assert asked is None or not world.is_held_out(asked)
-        assert asked not in held_out
+        generated = parse_question(reply)[0] if question is None else question
+        assert generated is None or not world.is_held_out(generated)
+        assert generated not in held_out
 
 
 def test_world_depends_on_the_seed_alone() -> None:
     assert world.heldout_rows(1) == world.heldout_rows(1) != world.heldout_rows(2)
     assert world.draw_base(1) == world.draw_base(1) != world.draw_base(2)
     base = world.draw_base(1)
-    draws = [[world.training_row(random.Random(7), base) for _ in range(20)] for _ in range(2)]
-    assert draws[0] == draws[1]
+    samples = [[world.training_row(random.Random(7), base) for _ in range(20)] for _ in range(2)]
+    assert samples[0] == samples[1]
 
 
 def test_base_beliefs_are_right_by_majority() -> None:
@@ -152,10 +152,10 @@ def test_training_rows_follow_the_beliefs_of_the_base() -> None:
     challenges = [parse_question(reply)[0] for question, reply in rows if question is None]
     assert len(challenges) / len(rows) == pytest.approx(world.CHALLENGER_ROWS, abs=0.01)
     assert challenges.count(None) / len(challenges) == pytest.approx(world.MALFORMED, abs=0.015)
-    asked = [world.parse(q)[0] for q in challenges if q]
-    unmastered = sum(p not in base.mastered for p in asked) / len(asked)
+    generated = [world.parse(q)[0] for q in challenges if q]
+    unmastered = sum(p not in base.mastered for p in generated) / len(generated)
     assert unmastered == pytest.approx(world.ASKED_UNMASTERED, abs=0.015)
-    # A third of the mastered questions' answers would be right by chance at most.
+    # By chance, at most a third of the answers to mastered questions would be right.
     on_mastered = [
         reply.endswith(f"\\boxed{{{world.truth(q)}}}")
         for q, reply in rows

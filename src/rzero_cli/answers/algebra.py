@@ -1,7 +1,7 @@
-"""Exact arithmetic on polynomials over the rationals; atoms: variables, pi, e, i, roots.
+"""Exact arithmetic on polynomials over the rationals in variables, pi, e, i and roots.
 
-A polynomial has one normal form, since roots of distinct primes are linearly independent over the
-rationals (Besicovitch, 1940). Everything is bounded in size: what would grow too large is refused.
+The normal form is unique, since roots of distinct primes are linearly independent over the
+rationals (Besicovitch, 1940). Sizes are bounded: a result that is too large raises an error.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ MAX_TERMS = 64  # of a polynomial
 
 
 class Undecided(Exception):
-    """Mathematics beyond the canonical form: no key, two spellings may still be equal."""
+    """Mathematics without a canonical form: no key, but two spellings may still be equal."""
 
 
 class NotMaths(Exception):
-    """Not mathematics, ambiguous, or too large: the answer is equal to its own text only."""
+    """Not mathematics, ambiguous or too large: the answer is equal only to its own text."""
 
 
 Monomial = tuple[tuple[str, Fraction], ...]  # (atom, exponent), sorted; a prime atom is its digits
@@ -51,7 +51,7 @@ def _term(factors: Iterable[tuple[str, Fraction]], coefficient: Fraction) -> Pol
     for atom, exponent in factors:
         exponents[atom] = exponents.get(atom, Fraction(0)) + exponent
     for atom, exponent in exponents.items():
-        constant(exponent)  # refuses what is too large
+        constant(exponent)  # raises if it is too large
         if atom.isdigit():
             whole = exponent // 1
             exponents[atom] -= whole
@@ -91,7 +91,7 @@ def negative(a: Poly) -> Poly:
 
 
 def inverse(a: Poly) -> Poly:
-    """1/a, exact if a is one term or a sum of square roots and i (by conjugates)."""
+    """Return 1/a for one term, or, by conjugates, a sum of square roots and i."""
     if not a:
         raise NotMaths("division by zero")
     numerator = constant(1)
@@ -128,7 +128,7 @@ def power(base: Poly, exponent: Poly) -> Poly:
 
 
 def _fractional_power(base: Poly, n: Fraction) -> Poly:
-    """base**n for one term whose atoms are all positive; the square root of -1 is i."""
+    """Return base**n for one term whose atoms are all positive; the square root of -1 is i."""
     if not base and n > 0:
         return base
     if len(base) != 1:
@@ -148,7 +148,7 @@ def _fractional_power(base: Poly, n: Fraction) -> Poly:
 
 @lru_cache(maxsize=4096)
 def _factors(n: int) -> dict[str, Fraction]:
-    """Prime factors by trial division to 10**4: complete for what is left below 10**8."""
+    """Return the prime factors by trial division to 10**4; complete if the rest is below 10**8."""
     found: dict[str, Fraction] = {}
     for p in (2, *range(3, 10_000, 2)):
         while n % p == 0:

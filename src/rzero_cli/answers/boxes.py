@@ -1,4 +1,4 @@
-"""The answer of a completion in a box."""
+"""The boxed answer of a completion."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ def extract_boxed(text: str) -> str | None:
     r"""Return the content of the last `\boxed{...}` or `\fbox{...}`, or None if there is none.
 
     Braces nest, `\{` is not a brace, and `\boxed 5` boxes one number or letter. If the last box is
-    cut off, there is no answer: what stood in an earlier box had been superseded. A blank box is
-    no answer either. Of nested boxes the inner one counts. Time is linear in the text.
+    truncated or blank, there is no answer, since it superseded the earlier boxes. Of nested boxes
+    the inner one counts. Time is linear in the text.
     """
     return last_box(text) or None
 
 
 def last_box(text: str) -> str | None:
-    """As `extract_boxed`, but the empty string if the last box is blank or cut off."""
+    """Do as `extract_boxed`, but return "" if the last box is blank or truncated."""
     for box in reversed(list(_BOX.finditer(text))):
         if text.startswith("{", box.end()):
             return _braced(text, box.end())
         if bare := _BARE.match(text, box.end()):
             return bare.group()
-    return None  # a `\boxed` in running prose holds nothing and was passed over
+    return None  # a `\boxed` in running prose has no content and is skipped
 
 
 def is_blank_box(text: str) -> bool:
-    r"""Whether the last box of a completion is there and holds nothing: `\boxed{ }`."""
+    r"""Return True if a completion's last box exists and is blank: `\boxed{ }`."""
     boxes = list(_BOX.finditer(text))
     return bool(boxes) and _BLANK.match(text, boxes[-1].end()) is not None
 

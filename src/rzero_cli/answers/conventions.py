@@ -1,4 +1,4 @@
-"""What is dropped from an answer before it is compared."""
+"""Conventions for units and percent signs in answers."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ Percent = Literal["drop", "fraction"]
 
 @dataclass(frozen=True, slots=True)
 class Conventions:
-    r"""How units and percent signs are read.
+    r"""The treatment of units and percent signs when answers are compared.
 
     Args:
-        units: "drop" makes `60 \text{ mph}` equal to 60; with "keep" a unit, a currency or a
+        units: "drop" makes `60 \text{ mph}` equal to 60; with "keep", a unit, a currency or a
             degree sign is part of the answer.
         percent: "drop" makes `50\%` equal to 50, "fraction" to 1/2.
+
+    Raises:
+        ValueError: a value is none of these.
     """
 
     units: Units = "drop"

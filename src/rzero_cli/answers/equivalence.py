@@ -1,13 +1,13 @@
-"""Decide which answers to one question are equal: by key where possible, else by math-verify.
+"""Decide which answers to one question are equal, by key if possible, else with math-verify.
 
-Two answers with canonical keys are equal iff the keys are. The others are compared by math-verify
-in a separate process under hard limits of time and memory (`answers.equivalence_worker`), because
-it can hang or exhaust memory on hostile input and its own timeout does not help. A comparison that
-is killed has an outcome of its own, "timed out": never equal, counted and reported.
+Two answers with canonical keys are equal iff the keys are. Others are compared by math-verify in a
+separate process with hard limits on time and memory (`answers.equivalence_worker`), since hostile
+input can make it hang or exhaust memory and its own timeout does not help. A killed comparison
+counts as "timed out": not equal, counted and reported.
 
-math-verify's verdicts need not be transitive, so they may never merge two keyed classes: a
-spelling without a key joins at most one keyed class, the first in key order that it equals, and
-two unkeyed groups are merged only if they do not hang on two keyed classes.
+math-verify's verdicts need not be transitive, so they never merge two keyed classes. A spelling
+without a key joins at most one keyed class, the first in key order that it equals, and two unkeyed
+groups are merged only if they do not belong to two keyed classes.
 """
 
 from __future__ import annotations
@@ -30,24 +30,29 @@ from rzero_cli.system.secrets import without_keys
 _START_SECONDS = 60.0  # importing math-verify on a busy machine
 _STARTS = 3
 _GRACE_SECONDS = 2.0  # between the worker's own limit and ours
-WALL_FACTOR = 5.0  # a comparison that gets no processor is given up after so many times its limit
+WALL_FACTOR = 5.0  # wall-clock limit of a comparison, in units of its processor-time limit
 _CACHE_SIZE = 10_000
 _RELATIONS = {"=": "=", r"\ne": "!=", r"\le": "<=", r"\ge": "<=", "<": "<", ">": "<"}
-_MAX_TIMEOUTS = 4  # a partition gives up after so many: what is left is not equal
+_MAX_TIMEOUTS = 4  # after so many, a partition takes all remaining pairs as not equal
 
 
 class Equivalence:
     """Equality of answers to one question; a context manager around a lazily started worker.
 
+    Thread-safe. After a fork, the child starts its own worker.
+
     Args:
-        timeout: seconds of processor time one comparison may take, so that a busy machine changes
-            no verdict; on the clock it may take `WALL_FACTOR` times as long.
-        memory_mb: address space of the worker; importing math-verify takes some 250 of it.
-        conventions: how units and percent signs are read.
+        timeout: limit of a comparison in seconds of processor time, so that a busy machine does
+            not change verdicts; the wall-clock limit is `WALL_FACTOR` times as long.
+        memory_mb: address space of the worker in MiB; importing math-verify takes about 250.
+        conventions: the treatment of units and percent signs.
 
     Attributes:
-        timeouts: comparisons that exceeded a limit, in all partitions so far. Those that were
-            known from an earlier partition count again, so that the figure is a sum over inputs.
+        timeouts: comparisons that exceeded a limit, summed over all calls; one that is known from
+            an earlier call counts again.
+
+    Raises:
+        RzeroError: the worker does not start (when it is first needed).
     """
 
     def __init__(
@@ -78,7 +83,7 @@ class Equivalence:
         self.close()
 
     def equal(self, a: str, b: str) -> bool:
-        """Whether two answers are equivalent; symmetric and reflexive."""
+        """Return True if two answers are equivalent; symmetric and reflexive."""
         return len(self.classes([a, b])) == 1
 
     def classes(self, answers: Iterable[str]) -> list[list[str]]:
@@ -111,42 +116,42 @@ class Equivalence:
         return sorted(sorted(spellings) for spellings in merged.values())
 
     def close(self) -> None:
-        """End the worker and its children; a later comparison starts a new one."""
+        """Kill the worker and its children; a later comparison starts a new one."""
         with self._lock:
             self._stop()
 
     def _group(self, answer: str) -> tuple[bool, str]:
-        """(Has no key, key or LaTeX): what is alike here is equal without a comparison."""
+        """Return (has no key, key or LaTeX); answers with the same value are equal."""
         key = canonical_key(answer, self.conventions)
         return (True, latex_form(answer, self.conventions)) if key is None else (False, key)
 
     def _compare(self, one: str, two: str, timed_out: set[tuple[str, str]]) -> bool:
-        """Ask the worker about two spellings."""
+        """Compare two spellings with the worker."""
         for spelling in (one, two):
             if (canonical_key(spelling, self.conventions) or "").startswith("text:"):
                 return False
         a, b = sorted(latex_form(spelling, self.conventions) for spelling in (one, two))
         if _shape(a) != _shape(b):
             return False
-        # First each against 7, so that a bad spelling costs one time-out and not one a pair.
-        questions = [(min(a, "7"), max(a, "7")), (min(b, "7"), max(b, "7")), (a, b)]
-        for question in questions:
-            verdict = self._verdict(*question)
+        # First compare each with 7, so that a bad spelling costs one time-out, not one per pair.
+        pairs = [(min(a, "7"), max(a, "7")), (min(b, "7"), max(b, "7")), (a, b)]
+        for pair in pairs:
+            verdict = self._verdict(*pair)
             if verdict is None:
-                timed_out.add(question)
+                timed_out.add(pair)
                 return False
         return verdict is True
 
     def _verdict(self, a: str, b: str) -> bool | None:
-        """True, False, or None for a comparison that timed out."""
+        """Return the cached or new verdict, None for a comparison that timed out."""
         with self._lock:
             if (a, b) not in self._verdicts:
                 if len(self._verdicts) >= _CACHE_SIZE:
                     self._verdicts.clear()
-                self._verdicts[a, b] = self._ask(a, b)
+                self._verdicts[a, b] = self._request(a, b)
             return self._verdicts[a, b]
 
-    def _ask(self, a: str, b: str) -> bool | None:
+    def _request(self, a: str, b: str) -> bool | None:
         if self._worker is None or self._owner != os.getpid():
             self._start()
         assert self._worker is not None and self._worker.stdin is not None
@@ -157,7 +162,7 @@ class Equivalence:
                 reply = json.loads(self._read_line(WALL_FACTOR * self._limits[0] + _GRACE_SECONDS))
                 if reply is None:
                     return None
-                if reply[0] == self._requests:  # not one that was already given up
+                if reply[0] == self._requests:  # not the late reply to an abandoned request
                     return bool(reply[1])
         except (OSError, TimeoutError):
             self._stop()
@@ -165,18 +170,18 @@ class Equivalence:
 
     def _start(self) -> None:
         for _ in range(_STARTS):
-            self._begin()
+            self._launch()
             try:
                 self._read_line(_START_SECONDS)
                 return
-            except (OSError, TimeoutError):  # it may have been killed while it imported
+            except (OSError, TimeoutError):  # it may have been killed during the import
                 self._stop()
         raise RzeroError(
             "the equivalence worker did not start: is math-verify installed, and is "
             f"memory_mb={self._limits[1]} enough to import it?"
         )
 
-    def _begin(self) -> None:
+    def _launch(self) -> None:
         timeout, memory_mb = self._limits
         self._owner = os.getpid()
         module = "rzero_cli.answers.equivalence_worker"
@@ -189,12 +194,12 @@ class Equivalence:
                 str(WALL_FACTOR * timeout),
                 str(memory_mb),
             ],
-            bufsize=0,  # `select` knows nothing of a reply that a buffer holds
+            bufsize=0,  # `select` does not see a reply that is already in a buffer
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=without_keys(),  # it works on text that nobody has checked
-            start_new_session=True,  # Ctrl-C in the terminal is for the caller alone
+            env=without_keys(),  # it processes untrusted text
+            start_new_session=True,  # Ctrl-C in the terminal must reach only the caller
         )
 
     def _read_line(self, seconds: float) -> bytes:
@@ -210,7 +215,7 @@ class Equivalence:
         if worker is None or self._owner != os.getpid():
             return
         assert worker.stdin is not None and worker.stdout is not None
-        # The group is killed at once rather than asked: a child is never left to compute.
+        # Kill the whole group, so that no child is left computing.
         os.killpg(worker.pid, signal.SIGKILL)
         worker.wait()
         worker.stdin.close()
@@ -222,9 +227,9 @@ def _is_keyed(name: tuple[bool, str]) -> bool:
 
 
 def _shape(latex: str) -> tuple[int, frozenset[str], str]:
-    r"""What equal answers share: number of members, kinds of relation, brackets of a tuple or set.
+    r"""Return what equal answers share: number of members, kinds of relation, outer brackets.
 
-    math-verify would take `2x + 3y = 6` for 6, and a tuple for the set of its members.
+    math-verify would equate `2x + 3y = 6` with 6, and a tuple with the set of its members.
     """
     tokens = latex.split()
     depth, commas, relations, brackets = 0, 0, set(), ""

@@ -1,14 +1,14 @@
-"""The process that compares answers without a canonical key, run as `python -m` by `Equivalence`.
+"""The process that compares answers without a canonical key; `Equivalence` runs it as `python -m`.
 
-A fork server. The parent imports math-verify once, never computes, and forks a child that serves
-one request after another until it ends or is killed; then the parent reports the failure and
-forks the next, which costs milliseconds. Each request runs under kernel timers, of processor time
-and of the clock, whose signals have their default action, so that even one long operation on big
-integers in C is ended; math-verify's own timeout, which is a Python exception, would wait for it.
+It is a fork server. The parent imports math-verify once and never computes; it forks a child that
+serves requests until it ends or is killed. The parent then reports the failure and forks the next
+child, which takes milliseconds. Each request runs under kernel timers for processor time and
+wall-clock time, whose signals keep their default action and so end even one long operation on big
+integers in C. math-verify's own timeout, a Python exception, would wait for that operation.
 
-Lines of JSON on stdin and stdout: `"ready"` once, then for each request `[id, a, b]` (LaTeX) a
-reply `[id, true or false]`, or `null` if it took too much time or memory. Arguments: seconds of
-processor time, seconds on the clock, megabytes.
+The protocol is lines of JSON on stdin and stdout: `"ready"` once, then for each request
+`[id, a, b]` (LaTeX) a reply `[id, true or false]`, or `null` if it exceeded a limit. Arguments:
+seconds of processor time, seconds of wall-clock time, MiB of memory.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any
 from rzero_cli.system.processes import end_with_parent
 
 _POINTS = ((3, 7), (-5, 11))  # numerators and denominators of two trial values
-# Compared once before the first fork: what sympy loads and remembers on first use, no child pays.
+# Compared before the first fork, so that children inherit what sympy loads and caches on first use.
 _WARM_UP = (
     (r"\sin^2 x + \cos^2 x", "1"),
     (r"\log_2 8", r"\sqrt{9}"),
@@ -39,8 +39,8 @@ _WARM_UP = (
 
 Limits = dict[int, float]  # timer -> seconds
 
-# A child computes and answers. Should some text ever get it to do more, it can write no file, begin
-# no process (not even as root: `_refuse`), and not open many files.
+# A child only computes and replies. Should hostile text ever make it do more, it cannot write
+# files, start processes (not even as root: `_refuse`) or open many files.
 _MOST = {resource.RLIMIT_FSIZE: 0, resource.RLIMIT_NPROC: 0, resource.RLIMIT_NOFILE: 32}
 _EFFECTS = ("os", "subprocess", "socket", "ctypes", "shutil", "pty", "fcntl", "mmap", "syslog")
 _HARMLESS = ("os.listdir", "os.scandir", "os.putenv", "os.unsetenv")  # of imports
@@ -48,13 +48,13 @@ _TO_WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
 def _refuse(event: str, details: tuple[Any, ...]) -> None:
-    """An audit hook, which nothing takes away again: refuse whatever acts on more than memory."""
+    """Refuse, as an audit hook that cannot be removed, every effect outside of memory."""
     if event == "open":
         acts = bool(details[2] & _TO_WRITE)
     else:
         acts = event.partition(".")[0] in _EFFECTS and event not in _HARMLESS
     if acts:
-        raise PermissionError(f"{event} is not for a comparison")
+        raise PermissionError(f"{event} is not allowed in a comparison")
 
 
 def _comparer() -> Callable[[str, str], bool]:
@@ -70,7 +70,7 @@ def _comparer() -> Callable[[str, str], bool]:
 
     class Converter(_Latex2Sympy):  # type: ignore[misc] # it has no types
         def parse_number(self, text: str) -> Any:
-            """Read the digits, which its own one has sympy evaluate as Python."""
+            """Read the digits; the original has sympy evaluate them as Python."""
             digits = text.replace(",", "")
             return sympy.Integer(digits) if digits.isdecimal() else sympy.Float(digits)
 
@@ -80,7 +80,7 @@ def _comparer() -> Callable[[str, str], bool]:
         return parsed.subs({x: sympy.I for x in parsed.free_symbols if x.name == "i"})
 
     def differ_numerically(a: Any, b: Any) -> bool:
-        """True if two expressions take different values: no symbolic argument overrules that."""
+        """Return True if two expressions take different values, so that they cannot be equal."""
         if not (isinstance(a, sympy.Expr) and isinstance(b, sympy.Expr)):
             return False
         symbols = sorted(a.free_symbols | b.free_symbols, key=str)
@@ -93,25 +93,25 @@ def _comparer() -> Callable[[str, str], bool]:
 
     def equal(a: str, b: str) -> bool:
         try:
-            # Both sides alike: a real x and a complex x are different symbols to sympy.
+            # The same for both sides: to sympy, a real x and a complex x are different symbols.
             is_real = None if should_treat_as_complex(a) or should_treat_as_complex(b) else True
             x, y = parse(a, is_real), parse(b, is_real)
-            # Different values settle it, and are found far sooner than a proof of equality fails.
+            # Different values are found much faster than a proof of equality fails.
             if differ_numerically(x, y):
                 return False
-            # Exact: otherwise a float and a fraction that agree in six places would be equal.
+            # Otherwise a float and a fraction that agree to six places would be equal.
             exact = {"float_rounding": 30, "numeric_precision": 50, "timeout_seconds": None}
             return bool(verify(x, y, **exact) or verify(y, x, **exact))
-        except (MemoryError, SystemError):  # the second is antlr's parser where memory is short
+        except (MemoryError, SystemError):  # antlr's parser raises the second if memory is short
             raise
-        except Exception:  # what cannot be parsed or compared is not equal
+        except Exception:  # an answer that cannot be parsed or compared is not equal
             return False
 
     return equal
 
 
 def _serve(replies: int, equal: Callable[[str, str], bool], limits: Limits) -> None:
-    """Answer requests until stdin ends."""
+    """Serve requests until stdin ends."""
     while line := _read_line(0):
         request, a, b = json.loads(line)
         for timer, seconds in limits.items():
@@ -123,9 +123,9 @@ def _serve(replies: int, equal: Callable[[str, str], bool], limits: Limits) -> N
 
 
 def _read_line(descriptor: int) -> bytes:
-    """Read unbuffered, so that a child that is killed takes no other request with it.
+    """Read a line unbuffered, so that a killed child does not lose further requests.
 
-    Of several lines the last counts. The others were given up: a child ended before it took them.
+    Of several lines the last counts; the others were abandoned when an earlier child ended.
     """
     lines = b""
     while not lines.endswith(b"\n"):
@@ -160,13 +160,13 @@ def main() -> None:
     megabytes = int(sys.argv[3])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     replies = os.dup(1)
-    os.dup2(2, 1)  # nothing printed in here may reach the protocol
+    os.dup2(2, 1)  # nothing that is printed may reach the protocol
     resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20, megabytes << 20))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     equal = _comparer()
     for pair in _WARM_UP:
         equal(*pair)
-    gc.freeze()  # what lives now is shared with the children as long as nobody touches it
+    gc.freeze()  # keeps these objects shared with the children
     _reply(replies, "ready")
     parent = os.getpid()
     while True:

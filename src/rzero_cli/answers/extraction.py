@@ -1,4 +1,4 @@
-"""The answer of a completion: its last box, or what other marks point at."""
+"""Extract the answer of a completion, from its last box or other marks."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Sequence
 
 from rzero_cli.answers.boxes import last_box
 
-# Repetitions are bounded where a match can fail behind them: time stays linear on hostile text.
+# Repetitions before a part that may not match are bounded, so that time stays linear.
 _PHRASE = re.compile(
     r"\banswer\b(?:[ \t]{1,4}(?:to|for|of)[ \t][^.:\n]{0,80}?)?"
     r"(?:[ \t*_]{0,6}[:=]|[ \t]{1,4}(?:is|are)\b[ \t]{0,4}:?)[*_]{0,3}",
     re.IGNORECASE,
 )
 _HASHES = re.compile(r"(?<!#)####(?!#)([^\n]*)")
-_MATHS = (("$$", "$$"), ("\\[", "\\]"))  # displayed; may run over several lines
+_MATHS = (("$$", "$$"), ("\\[", "\\]"))  # displayed; may span several lines
 _SENTENCE_END = re.compile(r"(?<!\.[A-Za-z])\.(?=[*_$`]{0,3}(?:\s|$))|,? (?:because|since|which)\b")
 _DRESS = " \t*_`"
 
 _LAYOUT = re.compile(
     r"\\(?:boxed|fbox|text(?:bf|it|rm)?|math(?:bf|rm))(?= ?\{)|[{}$*_`]|\\[()\[\]]"
 )
-# A letter, and behind it a full stop or words: `C) Paris` or `(C) Paris`. But `A man`,
-# `(A) is wrong` and `(A) or (B)` choose nothing.
+# A letter followed by punctuation or words: `C) Paris` or `(C) Paris`. But `A man`,
+# `(A) is wrong` and `(A) or (B)` are not choices.
 _LETTER = re.compile(
     r"(?:(?:[Oo]ption|[Cc]hoice) )?"
     r"(?:\(([A-J])\)|([A-J])(?=$|[.):]|,? (?:because|since)\b))"
@@ -33,18 +33,22 @@ _LETTER = re.compile(
 def extract_answer(text: str, how: Sequence[str] = ("boxed",)) -> str | None:
     r"""Return the answer of a completion, or None if it cannot be read.
 
-    The names in `how`, of EXTRACTIONS, are tried in turn. The first whose mark is in the text
-    decides: where its last mark is followed by nothing (a box that is blank or cut off, "The answer
-    is" at the end), the completion broke off, and what stood elsewhere had been superseded.
+    The names in `how` are tried in order. The first whose mark is in the text decides. If nothing
+    follows its last mark (a box that is blank or truncated, "The answer is" at the end), the
+    completion was truncated and there is no answer.
 
     - boxed: the last `\boxed{...}` or `\fbox{...}`
-    - phrase: the rest of the sentence behind the last "answer is" or "Answer:"
-    - hashes: the rest of the line behind the last `####`
+    - phrase: the rest of the sentence after the last "answer is" or "Answer:"
+    - hashes: the rest of the line after the last `####`
     - choice: a letter A to J that is chosen ("answer is (C)") or starts the last line ("C) Paris");
       never a guess
 
+    Args:
+        text: the completion.
+        how: names of EXTRACTIONS.
+
     Raises:
-        ValueError: a name is none of EXTRACTIONS.
+        ValueError: a name is not in EXTRACTIONS.
     """
     for name in how:
         if name not in _WAYS:
@@ -66,7 +70,7 @@ def _phrase(text: str) -> str | None:
     line = rest.partition("\n")[0]
     sentence_end = _SENTENCE_END.search(line)
     sentence = line[: sentence_end.start()] if sentence_end else line
-    if last_box(sentence) is not None:  # it may hold full stops, and run over several lines
+    if last_box(sentence) is not None:  # a box may contain full stops and span several lines
         return last_box(sentence) or last_box(rest)
     return _undressed(sentence)
 
@@ -86,7 +90,7 @@ def _hashes(text: str) -> str | None:
 
 
 def _undressed(answer: str) -> str:
-    """Without bold, the end of a sentence, and the delimiters of maths around all of it."""
+    """Strip bold, the end of a sentence, and enclosing math delimiters."""
     answer = answer.strip().strip(_DRESS).removesuffix(".").strip(_DRESS)
     if (boxed := last_box(answer)) is not None:
         return boxed

@@ -1,4 +1,4 @@
-"""The items of a list, the name before an equals sign, the unit behind a value."""
+"""The items of a list, the name before an equals sign, the unit after a value."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from rzero_cli.answers.conventions import DEFAULT, Conventions
 from rzero_cli.answers.tokens import CURRENCIES, NOT_UNITS, UNITS, Token
 
-# Tokens as one character each, so that small grammars are regular expressions over kinds.
+# One character per token, so that small grammars are regular expressions over kinds.
 _NAME = re.compile(
     r"[sS]'*(?:_(?:[snS]|\{[^{}]*\}))?(?:\([^()]*\)|\[[^\[\]]*\])?|S{2,4}|w+|\((?:[sS],)+[sS]\)"
     r"|s?D(?:[sS]{1,4}|\{[sS]{1,4}\})|D\([^()]*\)"
@@ -28,7 +28,7 @@ def kinds_of(tokens: list[Token]) -> str:
 
 
 def split_at(tokens: list[Token], separators: set[str]) -> tuple[list[list[Token]], list[Token]]:
-    """Split at separators that stand outside all brackets."""
+    """Split at separators outside all brackets."""
     parts: list[list[Token]] = [[]]
     found: list[Token] = []
     depth = 0
@@ -45,7 +45,7 @@ def split_at(tokens: list[Token], separators: set[str]) -> tuple[list[list[Token
 def items_of(
     tokens: list[Token], conventions: Conventions = DEFAULT
 ) -> list[tuple[str, list[Token]]]:
-    """The members of a list, each (name, tokens) without its name, equals sign and unit."""
+    """Return the members of a list as (name, tokens), without name, equals sign and unit."""
     parts, separators = split_at(tokens, {",", ";", "and", "or"})
     kinds = kinds_of(separators)
     return [
@@ -63,7 +63,7 @@ def strip_item(tokens: list[Token], conventions: Conventions = DEFAULT) -> tuple
         sides.reverse()
     while signs and signs[0] in "=≈" and _is_name(sides[0]) and not _recurs(*sides[:2]):
         name, sides, signs = text_of(sides[0]), sides[1:], signs[1:]
-    if "≈" in signs:  # exact beats approximate: what stands before the sign is the answer
+    if "≈" in signs:  # the exact value before the sign is the answer
         sides, signs = sides[: signs.index("≈") + 1], signs[: signs.index("≈")]
     if name and len(set(signs)) == 1 and "=" in signs:  # S = 2 + 3 = 5
         sides, signs = sides[-1:], []
@@ -85,12 +85,12 @@ def _is_name(tokens: list[Token]) -> bool:
 
 
 def _recurs(name: list[Token], side: list[Token]) -> bool:
-    """`x = x^2` is an equation."""
+    """Return True if a name occurs in its value: `x = x^2` is an equation."""
     return name[0].kind in ("s", "S") and name[0] in side
 
 
 def _unit_start(tokens: list[Token]) -> int:
-    """Where the unit behind a value starts: at the end if there is none."""
+    """Return the index where the unit after a value starts, or the end if there is none."""
     kinds = kinds_of(tokens)
     start = kinds.find("w")
     if start < 1 or tokens[start - 1].kind == "_":  # 101_\text{two}
@@ -112,7 +112,7 @@ def _without_unit(tokens: list[Token]) -> list[Token]:
 
 
 def _with_unit(tokens: list[Token]) -> list[Token]:
-    """The unit as a product of symbols, so that `m/s` is m s^{-1}; a currency moves to the end."""
+    """Turn the unit into a product of symbols (`m/s` is m s^{-1}); move a currency to the end."""
     sign = bool(tokens) and tokens[0].kind in ("+", "-")
     currency = tokens[sign : sign + 1]
     if currency and currency[0].text in CURRENCIES and len(tokens) > sign + 1:
@@ -126,7 +126,7 @@ def _with_unit(tokens: list[Token]) -> list[Token]:
         elif token.text in ("squared", "cubed"):
             power = {"squared": "2", "cubed": "3"}[token.text]
             unit += [Token("^", "^"), Token("{", "{"), Token("n", power), Token("}", "}")]
-        elif token.kind != "-" or before.kind == "{":  # the hyphen of `foot-pounds` goes
+        elif token.kind != "-" or before.kind == "{":  # drops the hyphen of `foot-pounds`
             unit.append(_symbol(token.text) if token.kind == "w" else token)
     joint = [Token("*", r"\cdot")] if unit and unit[0].kind not in ("/", "*") else []
     return tokens[:start] + joint + unit

@@ -47,12 +47,12 @@ _WORDS = {
 )  # fmt: skip
 
 
-# a number, a fraction, a LaTeX fraction; of a size that needs no check
+# a number, a fraction or a LaTeX fraction, small enough to need no size check
 _PLAIN_NUMBER = re.compile(
     r"([-+]?)(?:([0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})|([0-9]{1,40})/([0-9]{1,40})"
     r"|\\[dt]?frac\{([0-9]{1,40})\}\{([0-9]{1,40})\})"
 )
-# over kinds of tokens: digits in brackets or not, and a base behind an underscore or the word
+# over kinds of tokens: digits with or without brackets, then a base after an underscore or "base"
 _BASED = re.compile(r"(?:\([nS]+\)|n|[nS]{2,})(?:_(?:[nw]|\{n\}|\{\(n\)\}|\{w?[nw]\})|w[nw])")
 _BASES = {
     name: base
@@ -64,12 +64,12 @@ _BASES = {
 
 
 def canonical_key(answer: str, conventions: Conventions = DEFAULT) -> str | None:
-    """Return the exact canonical key of an answer, or None if only a worker can tell.
+    """Return the exact canonical key of an answer, or None if it needs the equivalence worker.
 
-    Two answers that both have keys, under the same conventions, are equal if and only if their
-    keys are the same string. Beyond MAX_LENGTH characters an answer is its own text. Never raises.
+    Two answers with keys under the same conventions are equal iff their keys are the same string.
+    An answer of more than MAX_LENGTH characters is its own text. Never raises.
     """
-    # Without the white space, which the longest answer that is parsed may have around it.
+    # White space does not count towards the length.
     if len(answer) > MAX_LENGTH and len(answer := " ".join(answer.split())) > MAX_LENGTH:
         return f"text:{answer}"
     return _cached_key(answer, conventions)
@@ -81,7 +81,7 @@ def _cached_key(answer: str, conventions: Conventions) -> str | None:
 
 
 def _number_key(answer: str) -> str | None:
-    """The short cut for what most answers are: a plain whole number, decimal or fraction."""
+    """Return the key of a plain integer, decimal or fraction, as most answers are, else None."""
     match = _PLAIN_NUMBER.fullmatch(answer)
     if match is None:
         return None
@@ -109,23 +109,23 @@ def _long_way(answer: str, conventions: Conventions) -> str | None:
         try:
             return _all_hold(tokens, items) or _list_key(items)
         except Undecided:
-            _exact(tokens)  # beside what is undecided may be a number too large for the worker, too
+            _exact(tokens)  # raises if a number next to it is too large for the worker
             return None
     except NotMaths:
         return "text:" + (text or " ".join(answer.split()))
 
 
 def latex_form(answer: str, conventions: Conventions = DEFAULT) -> str:
-    """An answer without a key, as LaTeX for the worker: names, units and separators dropped.
+    """Return an answer without a key as LaTeX for the worker, without names, units and separators.
 
-    A unit that the conventions keep is a symbol with a subscript.
+    A unit that the conventions keep becomes a symbol with a subscript.
     """
     items = items_of(tokenize(clean(answer, conventions)), conventions)
     return " , ".join(_exact(tokens) for _, tokens in items)
 
 
 def _exact(tokens: list[Token]) -> str:
-    """LaTeX with decimals as fractions, so that no float arises from them."""
+    """Return LaTeX with decimals as fractions, so that the worker sees no floats."""
     return " ".join(
         "\\frac{{{}}}{{{}}}".format(*number_of(t.text).as_integer_ratio())
         if t.kind == "n" and not t.text.isdigit()
@@ -151,13 +151,13 @@ def _relations(tokens: list[Token]) -> list[str]:
 
 
 def _unknowns(tokens: list[Token]) -> str:
-    """The letters of a relation: `x > 3, x < 5` is not `x > 3, y < 5`."""
+    """Return the letters of a relation: `x > 3, x < 5` is not `x > 3, y < 5`."""
     letters = {t.text for t in tokens if t.kind in ("s", "S")} - {r"\pi", "e", "i"}
     return " ".join(sorted(letters)) if _relations(tokens) else ""
 
 
 def _all_hold(tokens: list[Token], items: list[tuple[str, list[Token]]]) -> str | None:
-    """The key of a list of relations that all hold: `x > 1, x < 2` is not `x > 1 or x < 2`."""
+    """Return the key of relations that all hold: `x > 1, x < 2` is not `x > 1 or x < 2`."""
     separators = split_at(tokens, {",", ";", "and", "or"})[1]
     if all(t.text == "or" for t in separators) or not any(_relations(part) for _, part in items):
         return None
@@ -169,7 +169,7 @@ def _all_hold(tokens: list[Token], items: list[tuple[str, list[Token]]]) -> str 
 
 
 def _bound(tokens: list[Token]) -> _Bound | None:
-    """A single inequality as a bound on its only variable."""
+    """Return a single inequality as a bound on its only variable, or None."""
     sides, relations = split_at(tokens, set(RELATIONS))
     sign = RELATIONS[relations[0].kind] if len(relations) == 1 else ""
     if sign[:1] not in ("<", ">") or any(t.kind in (r"\pm", r"\mp", "w") for t in tokens):
@@ -206,17 +206,20 @@ def _item_key(tokens: list[Token], sign: int) -> str:
 
 
 def _members(part: list[Token], sign: int) -> list[str]:
-    """What one part of a union adds to it: the elements of a finite set, or an interval."""
+    """Return the members of one part of a union: the elements of a finite set, or an interval."""
     if kinds_of(part[:1]) == "?" and part[0].kind == r"\{" and part[-1].kind == r"\}":
         return [key_of(Parser(item, sign).whole()) for item in split_at(part[1:-1], {",", ";"})[0]]
     value = Parser(part, sign).whole()
     if not isinstance(value, str):
-        raise NotMaths("union of what is no set")
+        raise NotMaths("union of something that is not a set")
     return [value] if value != "{}" else []
 
 
 def _based_key(tokens: list[Token]) -> str | None:
-    """`101_2`, `(101)_{two}`, `101 base 2`: a number in another base, equal only to itself."""
+    """Return the key of a number in another base (`101_2`, `(101)_{two}`, `101 base 2`), or None.
+
+    It is equal only to the same number in the same base.
+    """
     *digits, base = (t.text for t in tokens if t.kind in "nSw" and t.text != "base")
     number = "".join(digits).lstrip("0") or "0"
     base = str(_BASES.get(base, base))
@@ -254,9 +257,9 @@ def _is_constant(atom: str) -> bool:
 
 
 def _solved(difference: Poly) -> Poly | None:
-    """An equation solved for y, or for its only variable, if it is linear in that.
+    """Solve `difference = 0` for y, or for its only variable, if it is linear in that.
 
-    As `y = 2x + 1` is `2x + 1`, so must `2x - y + 1 = 0` be.
+    `y = 2x + 1` is `2x + 1`, so `2x - y + 1 = 0` must be, too.
     """
     variables = {x for monomial in difference for x, _ in monomial if not _is_constant(x)}
     unknown = "y" if "y" in variables or len(variables) != 1 else min(variables)
@@ -268,7 +271,7 @@ def _solved(difference: Poly) -> Poly | None:
 
 
 def _normal_relation(difference: Poly, sign: str) -> str:
-    """`difference sign 0`, divided by its first coefficient (its size, for an inequality)."""
+    """Return the key of `difference sign 0`, divided by its first coefficient or its size."""
     if not set(difference) - {()}:
         raise NotMaths("a relation between numbers")
     leading = difference[min(difference)]
@@ -276,11 +279,11 @@ def _normal_relation(difference: Poly, sign: str) -> str:
     return f"{sign} {key_of(times(difference, factor))}"
 
 
-_Bound = tuple[str, bool, str, bool]  # variable, is it a lower bound, its value, is it strict
+_Bound = tuple[str, bool, str, bool]  # variable, whether it is a lower bound, value, strict or not
 
 
 def _half_line(difference: Poly, sign: str) -> _Bound | None:
-    """`difference > 0` as a bound on its one variable; None if it is not linear in one."""
+    """Return `difference > 0` as a bound on its variable; None if it is not linear in one."""
     constants = {m for m in difference if all(_is_constant(x) and x != "i" for x, _ in m)}
     rest = [m for m in difference if m not in constants]
     if len(rest) != 1 or len(rest[0]) != 1 or rest[0][0][1] != 1 or rest[0][0][0] == "i":

@@ -27,7 +27,7 @@ from rzero_cli.answers.tokens import Token
 
 
 class Parser:
-    """Recursive descent over the tokens of one expression; `sign` is what \\pm stands for."""
+    """A recursive-descent parser of one expression, with `sign` in place of \\pm."""
 
     def __init__(self, tokens: list[Token], sign: int) -> None:
         self.tokens = [*tokens, Token("end", "")]
@@ -88,7 +88,7 @@ class Parser:
         value = self.mixed_number() or self.factor()
         divided = False
         while True:
-            # A number is multiplied by juxtaposition only behind a power or factorial: `2^3 3^2`.
+            # A number is multiplied by juxtaposition only after a power or factorial: `2^3 3^2`.
             powered = {t.kind for t in self.tokens[start : self.at]} & {"^", "!"}
             start = self.at
             if self.accept("*"):
@@ -111,7 +111,7 @@ class Parser:
         return value if sign > 0 else negative(value)
 
     def mixed_number(self) -> Poly | None:
-        r"""`1\frac{1}{2}` or `7 3/4`: a whole number and a proper fraction of literals."""
+        r"""Parse `1\frac{1}{2}` or `7 3/4`, a whole number and a proper fraction of literals."""
         match = re.match(r"n(?:n/n|F\{n\}\{n\})", self.kinds())
         if match is None:
             return None
@@ -144,7 +144,7 @@ class Parser:
         return value
 
     def argument(self) -> Value:
-        """What TeX takes after a command or ^: a group, or one token."""
+        """Parse what TeX takes after a command or ^: a group or one token."""
         sign = self.signs()
         value = self.primary()
         return value if sign > 0 else negative(as_poly(value))

@@ -1,4 +1,4 @@
-"""How answers are read from completions and compared: one value that every stage passes on."""
+"""The rules by which answers are extracted and compared, as one value that stages pass on."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from rzero_cli.answers import DEFAULT, Conventions, extract_answer, is_blank_box
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How answers are read and compared.
+    """The rules by which answers are extracted and compared.
 
     Attributes:
-        extract: where an answer is looked for in a completion, see `answers.extract_answer`.
-        conventions: how units and percent signs are compared.
-        rule: of the vote: "paper", or "official", which tells an empty box from a missing one.
+        extract: where a completion's answer is searched for, see `answers.extract_answer`.
+        conventions: the treatment of units and percent signs.
+        rule: the rule of the vote: "paper", or "official", which distinguishes an empty box from a
+            missing one.
     """
 
     extract: tuple[str, ...] = ("boxed",)
@@ -22,7 +23,7 @@ class Rules:
     rule: str = "paper"
 
     def read(self, completion: str) -> str | None:
-        """The answer of a completion; None if there is none, for `official` "" if it is blank."""
+        """Return the answer of a completion, or None; for `official`, "" if its box is blank."""
         answer = extract_answer(completion, self.extract)
         if answer is None and self.rule == "official" and is_blank_box(completion):
             return ""

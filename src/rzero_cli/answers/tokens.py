@@ -1,4 +1,4 @@
-"""LaTeX and plain text, cut into tokens: the spellings of an answer that do not matter end here."""
+"""Split LaTeX and plain text into tokens, removing differences of spelling that do not matter."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ _LAYOUT = (
     r"|footnotesize|small|normalsize|large|Large|LARGE|huge|Huge|bf|rm|it"
 )
 _THOUSAND = r"(?=\d{3}(?!\d))"
-# What every match contains (a cheap test), the pattern, and what replaces it.
+# (a substring of every match, as a cheap test; the pattern; its replacement)
 _Rule = tuple[str, str, str | Callable[[re.Match[str]], str]]
-_BEFORE: list[_Rule] = [  # separators that cannot be a list's comma; degrees inside a function
+_BEFORE: list[_Rule] = [  # thousands separators that cannot be a list's; degrees in a function
     ("{,}", rf"(?<=\d)\{{,\}}{_THOUSAND}", ""),
     ("~", rf"(?<=\d)~{_THOUSAND}", ""),
     ("\\", rf"(?<=\d)(?:,\\!|\\[, ;]){_THOUSAND}", ""),
@@ -86,7 +86,7 @@ def _rules(
     keep = conventions.units == "keep"
     degrees = r" \\text{degrees\1\2} " if keep else " "
     signs: list[_Rule] = [("^", _DEGREE + _SCALE, degrees), (r"degree", _DEGREE + _SCALE, degrees)]
-    if conventions == DEFAULT:  # the word is dropped like any unit
+    if conventions == DEFAULT:  # the word "percent" is then dropped like any unit
         signs.append(("%", r"\\?%", " "))
     else:
         percent = r"\\?%|(?<![A-Za-z])[Pp]er ?cent(?![A-Za-z])"
@@ -123,14 +123,14 @@ UNITS = _words("""
     kmh kWh kJ Hz kHz MHz Pa kPa mol gal sq cu units unit hours hour days day years dollars
     cent cents usd degrees meters miles feet inches minutes seconds percent
 """)
-# Units that a capital changes: `mW` is not `MW`. The case of other words does not matter.
+# Units whose case matters: `mW` is not `MW`. The case of other words does not.
 _CASED = re.compile("[mM](?:Hz|W|Wh|Pa|J|N|V|g|m|L|A|K)")
 _SHORT_WORDS = UNITS | _words("""
     no yes and or not all the is are odd for of to by per if one two six ten red sum even true
     false dne none east west north south almost begin know most ghost first
 """)
 _UNIT_LETTERS = set("msghlLNJWVKCF")
-# Words after a number that change what it says: such an answer is text.
+# Words after a number that change its meaning; such an answer is text.
 NOT_UNITS = _words("""
     a p am pm ad bc ce bce million billion trillion thousand hundred dozen half halves third
     thirds quarter quarters fourths fifths sixths sevenths eighths ninths tenths twelfths
@@ -153,12 +153,12 @@ _NUMBER_RUN = re.compile(r"[1-9]\d{0,2}(?:[ ,]\d{3})+(?:\.\d+)?")
 
 
 def clean(answer: str, conventions: Conventions = DEFAULT) -> str:
-    """An answer without layout and, unless the conventions keep them, units that are signs."""
+    """Return an answer without layout and, unless the conventions keep them, signs of units."""
     if not answer.isascii():
         answer = "".join(map(_ascii, answer))
     answer = " ".join(answer.split())
     if conventions.units == "keep" and len(re.findall(r"(?<!\\)\$", answer)) == 1:
-        answer = answer.replace("$", r"\$").replace(r"\\$", r"\$")  # one that delimits nothing
+        answer = answer.replace("$", r"\$").replace(r"\\$", r"\$")  # a single $ is a currency
     for needle, pattern, new in _rules(conventions):
         if needle in answer:
             answer = pattern.sub(new, answer)
@@ -181,7 +181,7 @@ def _ascii(char: str) -> str:
 
 def tokenize(text: str) -> list[Token]:
     tokens: list[Token] = []
-    words: list[int] = []  # brace depths at which a \\text{...} was opened
+    words: list[int] = []  # brace depths at which a \\text{...} starts
     depth = brackets = 0
     for match in _TOKEN.finditer(text):
         kind, found = str(match.lastgroup), match.group()
@@ -236,18 +236,18 @@ def _operator(name: str, found: str) -> Token:
         return Token("\\" + name, "\\" + name)
     if name in ("(", ")", r"\{", r"\}"):
         return Token(name, name)
-    # A command of one letter is not of the kind that the letter stands for: `\n` is no number.
+    # A command of one letter must not get that letter's kind: `\n` is not a number.
     return Token(found if name in "{}" or len(name) > 1 or name.isalpha() else name, found)
 
 
 def _is_time(run: str, before: list[Token], after: str) -> bool:
-    """Whether `min` or `sec` behind a number, with nothing behind it, is a unit of time."""
+    """Return True if `min` or `sec` at the end, after a number, is a unit of time."""
     last = run in ("min", "sec") and not after.strip(" .}")
     return last and bool(before) and before[-1].kind in "n}"
 
 
 def _letters(run: str, is_text: bool, glued: bool) -> list[Token]:
-    """A run of letters: a function, a word, or a product of variables."""
+    """Return the tokens of a run of letters: a function, a word or a product of variables."""
     if not is_text and run in _FUNCTIONS:
         return [Token("f", "\\" + run)]
     if run in ("pi", "sqrt", "infty"):
@@ -268,7 +268,7 @@ def _is_word(run: str, glued: bool) -> bool:
 
 
 def _numbers(run: str, in_brackets: bool) -> list[Token]:
-    """One number with thousands separators, or a list: in brackets `100,200` is two numbers."""
+    """Return one number with thousands separators, or a list: `100,200` in brackets is two."""
     groups = re.split(r"[ ,]", run)
     if _NUMBER_RUN.fullmatch(run) and (
         " " in run or not in_brackets or any(group[0] == "0" for group in groups[1:])

@@ -1,4 +1,4 @@
-"""What a person is told: lines on standard error, and JSON on standard output."""
+"""Messages to the user: lines on standard error, and JSON on standard output."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from rzero_cli.system.terminal import printable
 
 
 def say(message: str, *, quiet: bool = False) -> None:
-    """Print one line on standard error; of several processes only rank 0 does."""
+    """Print one line on standard error, on rank 0 only; secrets and control characters escaped."""
     if not quiet and not rank():
-        with suppress(OSError):  # what cannot be said is no reason not to go on
+        with suppress(OSError):  # a message that cannot be printed must not end the run
             print(printable(redact(message)), file=sys.stderr, flush=True)
 
 
 def print_json(value: object) -> None:
-    """Print a line of JSON on standard output, whatever the text in it does to a terminal."""
-    # JSON escapes all control characters but DEL, and all that is not ASCII.
+    """Print a line of JSON on standard output, safe for a terminal."""
+    # JSON escapes non-ASCII and all control characters except DEL.
     print(json.dumps(value).replace("\x7f", r"\u007f"), flush=True)

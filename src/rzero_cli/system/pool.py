@@ -1,13 +1,13 @@
-"""A function over a stream of inputs on all cores: results in order, as soon as they are there.
+"""Apply a function to a stream of inputs on all cores, with results in order.
 
-Each core has a process of its own and a thread that feeds it. A thread takes whatever inputs are
-waiting, up to a chunk: a slow pipe is answered record by record, a fast one in blocks. A process
-that dies, killed by hand or for want of memory, is replaced and its chunk done again.
+Each core has one process and one thread that feeds it. A thread takes the inputs that are waiting,
+up to a chunk, so a slow pipe is processed record by record and a fast one in blocks. A process that
+dies, by a signal or for lack of memory, is replaced and its chunk repeated.
 
-`ProcessPoolExecutor` cannot: all its processes answer through one pipe, and where one is killed in
-the middle of an answer, it waits for the rest for ever (a quarter of 50 tries with answers of 60 to
-200 kB). It also has no way to end work at a Ctrl-C before Python 3.14. So processes are our own,
-with a pipe each, whose end is seen.
+`ProcessPoolExecutor` does not do this. Its processes share one result pipe: if one is killed while
+it writes, the pool waits for ever (in a quarter of 50 tries with results of 60 to 200 kB). Before
+Python 3.14 it also cannot stop work at a Ctrl-C. Here each process has its own pipe, whose end is
+noticed.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ R = TypeVar("R")
 OpenWork = Callable[[], AbstractContextManager[Callable[[A], R]]]
 
 _CHUNK = 64  # inputs sent at a time
-_AHEAD = 4  # chunks a process may be ahead of the reader of the results
+_AHEAD = 4  # chunks per process that may be ahead of the consumer
 _END_SECONDS = 5.0
-_TRIES = 3  # a chunk that kills so many processes ends the run
+_TRIES = 3  # processes that one chunk may kill before the run fails
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_MOST_WORKERS = 16  # one reader of JSON cannot feed more
+_MOST_WORKERS = 16  # one JSON reader cannot feed more
 
 
 def in_order(
@@ -44,13 +44,15 @@ def in_order(
 ) -> Iterator[tuple[T, R]]:
     """Yield (item, result) for each (item, argument) of `inputs`, in order.
 
-    `inputs` is read lazily, with a bounded look-ahead, and in a thread; if reading raises, so does
-    this, after the results of what was read before.
+    `inputs` is read lazily in a thread, with bounded look-ahead. If reading raises, the error is
+    raised here after the results of the inputs before it.
 
     Args:
-        open_work: opens the function in each process. Arguments and results are pickled.
-        workers: processes; 1 calls the function right here, and None has as many as there are
-            cores for us, up to what one reader can feed.
+        open_work: returns a context manager with the function, entered once in each process.
+            Arguments and results are pickled.
+        inputs: (item, argument) pairs.
+        workers: number of processes; 1 calls the function in this process, None uses the available
+            cores, at most 16.
 
     Raises:
         RzeroError: the same inputs ended several processes.
@@ -75,7 +77,7 @@ def in_order(
 
     def feed(worker: _Worker) -> None:
         while not worker.closed:
-            with taking:  # so that chunks are numbered as they are taken
+            with taking:  # so that chunks are queued in the order in which they are taken
                 if not (chunk := _take(waiting)):
                     taken.put(None)
                     return
@@ -88,7 +90,7 @@ def in_order(
                 future.set_exception(error)
 
     with ExitStack() as opened:
-        # Forked before there is any thread.
+        # Fork before any thread exists.
         fed = [opened.enter_context(closing(_Worker(open_work))) for _ in range(workers)]
         threading.Thread(target=read, daemon=True).start()
         for worker in fed:
@@ -101,7 +103,7 @@ def in_order(
 
 
 def _take(waiting: Queue[Any]) -> list[tuple[Any, Any]]:
-    """Wait for an input and take those behind it that are there; none at the end."""
+    """Wait for an input, then also take those already waiting; return [] at the end."""
     chunk: list[tuple[Any, Any]] = []
     with suppress(Empty):
         while len(chunk) < _CHUNK:
@@ -142,11 +144,11 @@ class _Worker:
     def _start(self) -> None:
         context = multiprocessing.get_context("fork")  # nothing is imported or pickled again
         self._connection, theirs = context.Pipe()
-        # As a daemon it is ended with the interpreter, also when we are interrupted right here.
+        # A daemon ends with the interpreter, even if we are interrupted right here.
         self._process = context.Process(
             target=_serve, args=(theirs, self._open_work, os.getpid()), daemon=True
         )
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # till it has its own handlers
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # until it has its handlers
         try:
             self._process.start()
         finally:
@@ -162,15 +164,15 @@ class _Worker:
             self._start()
 
     def _end(self) -> None:
-        self._process.terminate()  # it ends its own children on the way out
+        self._process.terminate()  # lets it end its own children
         self._process.join(_END_SECONDS)
         self._process.kill()
         self._process.join()
 
 
 def _serve(connection: Connection, open_work: Callable[[], Any], parent: int) -> None:
-    """What a process does: until it is told to end, or its parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which then ends us
+    """Process chunks until the connection closes or the parent ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # at Ctrl-C the parent ends this process
     signal.signal(signal.SIGTERM, _end)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     if not end_with_parent(signal.SIGTERM, parent):

@@ -1,4 +1,4 @@
-"""What processes that compute with us or for us have in common: how many, which, and their end."""
+"""Cores, ranks, and the lifetime of child processes."""
 
 from __future__ import annotations
 
@@ -16,30 +16,32 @@ _PR_SET_PDEATHSIG = 1
 
 
 def available_cores() -> int:
-    """The processor cores this process may use."""
+    """Return the number of processor cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def rank() -> int:
-    """Which this is of the processes that torchrun or accelerate began together. Number 0 is the
-    one that talks and writes files."""
+    """Return the rank of this process under torchrun or accelerate, 0 without them.
+
+    Only rank 0 prints and writes files.
+    """
     return int(os.environ.get("RANK", "0"))
 
 
 def world_size() -> int:
-    """How many processes torchrun or accelerate began together; 1 without them."""
+    """Return the number of processes under torchrun or accelerate, 1 without them."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def end_with_parent(number: signal.Signals, parent: int) -> bool:
-    """Have this process sent signal `number` when `parent`, which forked it, ends.
+    """Make the kernel send this process signal `number` when `parent`, which forked it, ends.
 
-    Only Linux can; elsewhere a child ends when it next finds its pipe closed.
+    On Linux only; elsewhere a child ends when it next finds its pipe closed.
 
     Returns:
-        False if the parent has ended already.
+        False if the parent has already ended.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
@@ -47,22 +49,22 @@ def end_with_parent(number: signal.Signals, parent: int) -> bool:
 
 
 _UNUSED = ("sklearn", "scipy")
-"""Packages that transformers imports, where they are installed, for what no stage does: assisted
-generation and the losses of object detection. lm-eval brings them."""
+"""Packages that lm-eval installs and transformers then imports for features that no stage uses:
+assisted generation and object-detection losses."""
 
 
 @contextmanager
 def importing() -> Iterator[None]:
-    """Import torch and transformers, or what imports them, in half the time.
+    """Within the block, import torch and transformers in half the time.
 
-    The garbage collector is off: a million objects are made and nothing is thrown away. If torch
-    was not there before, they are never looked through again. The packages of `_UNUSED` count as
-    not installed, unless they have been imported before.
+    The garbage collector is off, since imports create a million objects and discard none. If torch
+    was not imported before, the collector ignores those objects from then on. The packages of
+    `_UNUSED` appear as not installed, unless they are already imported.
     """
     hidden = [name for name in _UNUSED if name not in sys.modules]
     first, was_on = "torch" not in sys.modules, gc.isenabled()
     gc.disable()
-    # In the import system, None means that there is no such module.
+    # In sys.modules, None means that there is no such module.
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
     try:
         yield
@@ -75,9 +77,9 @@ def importing() -> Iterator[None]:
             gc.enable()
 
 
-# Looks on from outside, and is told on its standard input that all is well; where that ends without
-# a word, the process it looks after has died. It notes that one's descendants while they can be
-# told: an orphan has another parent, and vLLM's processes write over their environment.
+# The watchdog. If its standard input ends without a message, the watched process has died. It
+# records that process's descendants while they can be identified: an orphan gets another parent,
+# and vLLM's processes overwrite their environment.
 _GUARD = r"""
 import glob, os, select, signal, sys
 def descendants(root):
@@ -90,7 +92,7 @@ def descendants(root):
         except OSError:
             continue
         fields = rest.rpartition(")")[2].split()
-        parents[int(pid)] = int(fields[1]), fields[19]  # parent, and when it began
+        parents[int(pid)] = int(fields[1]), fields[19]  # parent and start time
     grown = True
     while grown:
         more = {pid for pid, (parent, _) in parents.items() if parent in found} - found
@@ -105,24 +107,23 @@ while not select.select([sys.stdin], [], [], 0.5)[0]:
     known |= descendants(root)
 if not sys.stdin.read():
     known |= descendants(root)
-    for pid, begun in known - before:
-        if pid not in (root, os.getpid()) and (pid, begun) in descendants(pid):
+    for pid, started in known - before:
+        if pid not in (root, os.getpid()) and (pid, started) in descendants(pid):
             os.kill(pid, signal.SIGKILL)
 """
 
 
 @contextmanager
 def ended_with_us() -> Iterator[None]:
-    """Have every process that is begun in the block, by whatever library, ended when ours is.
+    """Kill all processes started in the block if this process dies or the block fails.
 
-    Or when the block fails. They are sent SIGKILL, also where that has ended ours, against which
-    nothing can be done from within: another process looks on. What was begun in the last half
-    second before may escape it. On Linux alone.
+    That includes processes of libraries. A watchdog process sends SIGKILL, so it also works if this
+    process is killed by SIGKILL. A process started in the last half second may escape. Linux only.
     """
     if sys.platform != "linux":
         yield
         return
-    import subprocess  # for the few that begin processes; slow to import
+    import subprocess  # slow to import and rarely needed
 
     guard = subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", _GUARD, str(os.getpid())],
@@ -130,7 +131,7 @@ def ended_with_us() -> Iterator[None]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env=without_keys(),
-        start_new_session=True,  # a Ctrl-C on the terminal is not for it
+        start_new_session=True,  # a Ctrl-C in the terminal must not reach it
     )
     assert guard.stdout is not None
     guard.stdout.readline()

@@ -1,7 +1,7 @@
-"""How far a long stage has come: rates of late, the time left, and the log of its figures.
+"""The progress of a long stage: recent rates, the time left, and the log of its metrics.
 
-A rate is over a recent window, not since the start: a run that is continued has what was done
-before for nothing, and the first minutes of a model say little about the rest.
+Rates are over a recent window, not since the start: a resumed run gets its earlier work for free,
+and a model's first minutes are not representative.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from typing import Any
 
 from rzero_cli.system.secrets import redact
 
-Figures = Mapping[str, float]
+Metrics = Mapping[str, float]
 _RECENT = 60.0
-"""Seconds that a rate is taken over, if enough happens in them."""
+"""Seconds that a rate covers, if enough happens in them."""
 
 
 def means(count: int, **sums: float) -> dict[str, float]:
-    """Each sum over `count` as a mean; nothing of nothing."""
+    """Return each sum divided by `count`; {} if `count` is 0."""
     return {name: total / count for name, total in sums.items()} if count else {}
 
 
 class Window:
-    """Counters of late, and how fast they grow.
+    """Recent values of counters, and their rates.
 
     Args:
-        points: changes to look back over at least, where a minute has fewer. Engines finish many
-            answers at once, so one change alone says little.
+        points: the fewest changes to cover if a minute has fewer. Engines finish many answers at
+            once, so single changes are not informative.
     """
 
     def __init__(self, points: int = 8) -> None:
@@ -42,58 +42,58 @@ class Window:
         self._seen: deque[tuple[float, Sequence[float]]] = deque()
 
     def add(self, now: float, counts: Sequence[float]) -> None:
-        """What the counters are at `now`, in seconds of a monotonic clock."""
+        """Record the counters at `now`, in seconds of a monotonic clock."""
         if not self._seen or self._seen[-1][1] != counts:
             self._seen.append((now, counts))
         while len(self._seen) > self._points and self._seen[1][0] <= now - _RECENT:
             self._seen.popleft()
 
     def rates(self, now: float) -> list[float | None]:
-        """Of each counter how much it grows a second; None while that cannot be told."""
+        """Return the growth of each counter per second; None while it is unknown."""
         if not self._seen:
             return []
-        (begin, before), (end, after) = self._seen[0], self._seen[-1]
-        # The next change is not due yet; when it is late, the rate falls.
-        seconds = max(end - begin, now - begin - (end - begin) / max(1, len(self._seen) - 1))
-        if end == begin:
+        (start, before), (end, after) = self._seen[0], self._seen[-1]
+        # Allow one mean interval for the next change; if it is late, the rate falls.
+        seconds = max(end - start, now - start - (end - start) / max(1, len(self._seen) - 1))
+        if end == start:
             return [None] * len(after)
         return [(b - a) / seconds for a, b in zip(before, after, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What there is to say of a stage at one moment."""
+    """The progress of a stage at one moment."""
 
     seconds: float
-    """Since it began, of this process."""
+    """Since this process started the stage."""
     done: float | None = None
-    """With what an earlier run had done; None before the work has begun."""
+    """Includes what an earlier run had done; None before the work starts."""
     total: int | None = None
     per_second: float | None = None
     tokens_per_second: float | None = None
-    figures: Figures = field(default_factory=dict)
+    metrics: Metrics = field(default_factory=dict)
 
     @property
     def seconds_left(self) -> float | None:
-        """None where the total or the rate is not known."""
+        """The estimated seconds left; None if the total or the rate is unknown."""
         if self.done is None or self.total is None or not self.per_second:
             return None
         return max(0.0, self.total - self.done) / self.per_second
 
     def as_record(self) -> dict[str, Any]:
-        """Keys of the log; those that are not known are left out, `done` and `total` apart."""
+        """Return the keys of the log; unknown ones are left out, except `done` and `total`."""
         rates = {
             "per_second": self.per_second,
             "tokens_per_second": self.tokens_per_second,
             "seconds_left": self.seconds_left,
         }
         known = {name: _short(value) for name, value in rates.items() if value is not None}
-        figures = {name: _short(value) for name, value in self.figures.items()}
+        metrics = {name: _short(value) for name, value in self.metrics.items()}
         counts = {"done": self.done, "total": self.total}
-        return {"seconds": round(self.seconds, 3), **counts, **known, **figures}
+        return {"seconds": round(self.seconds, 3), **counts, **known, **metrics}
 
     def texts(self, unit: str = "") -> list[str]:
-        """Return what a person is shown; a narrow terminal cuts off the end."""
+        """Return the texts to display, most important first; a narrow terminal truncates them."""
         shown = []
         if self.done is not None:
             total = "" if self.total is None else f"/{self.total:,}"
@@ -102,14 +102,14 @@ class Moment:
             shown.append(_rate(self.per_second))
         left = self.seconds_left
         shown.append(f"{duration(left)} left" if left else duration(self.seconds))
-        shown += [f"{name} {value:.3g}" for name, value in self.figures.items()]
+        shown += [f"{name} {value:.3g}" for name, value in self.metrics.items()]
         if self.tokens_per_second:
             shown.append(_rate(self.tokens_per_second, " tokens"))
         return shown
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
+    """Return seconds as text for a person, such as "2 h 05 min"."""
     if seconds < 59.5:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -128,13 +128,12 @@ def _rate(rate: float, unit: str = "") -> str:
 
 
 def _short(value: Any) -> Any:
-    """Six digits, as the log of a training has them."""
+    """Round floats to six digits, as in a training log."""
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def check_log_file(path: Path) -> str | None:
-    """Why lines cannot be appended to `path`; None where they can, as far as can be told without
-    making it."""
+    """Return why lines cannot be appended to `path`, or None; does not create the file."""
     if path.is_dir():
         return "is a directory"
     folder = path.absolute().parent
@@ -144,16 +143,18 @@ def check_log_file(path: Path) -> str | None:
 
 
 class MetricsLog:
-    """A file that lines of JSON are appended to, each by one write, so that those of several
-    processes do not mix. Where that fails, `notify` is told once, and the stage goes on.
+    """A file to which lines of JSON are appended.
+
+    Each line is one write, so lines of several processes do not mix. If a write fails, `notify` is
+    called once and the stage continues.
 
     Args:
-        path: made where it is not there.
-        common: what each line has.
-        notify: told in one line.
+        path: created if it does not exist.
+        common: keys of every line.
+        notify: receives a one-line message.
 
     Raises:
-        OSError: it cannot be opened.
+        OSError: the file cannot be opened.
     """
 
     def __init__(self, path: Path, common: Mapping[str, Any], notify: Callable[[str], None]):
@@ -166,8 +167,7 @@ class MetricsLog:
             self._append(b"\n")
 
     def write(self, event: str, record: Mapping[str, Any]) -> None:
-        """Append a line, with the time. Keys of the environment and what is not finite do not get
-        into it."""
+        """Append a line with the time; secrets are redacted, and non-finite numbers are null."""
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         line = {"event": event, **self._common, "time": now.replace("+00:00", "Z"), **record}
         self._append(json.dumps(_clean(line), default=str).encode() + b"\n")
@@ -180,11 +180,11 @@ class MetricsLog:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             if not self._failed:
-                self._notify(f"{self._path}: {error.strerror}; goes on without a log")
+                self._notify(f"{self._path}: {error.strerror}; continuing without a log")
             self._failed = True
 
     def _take_back(self, written: int) -> None:
-        """Remove the beginning of a line for whose rest there was no room, if it is the end."""
+        """Remove the start of a line that did not fit on the disk, if it is still at the end."""
         end = os.lseek(self._descriptor, 0, os.SEEK_CUR)
         if os.fstat(self._descriptor).st_size == end:
             os.ftruncate(self._descriptor, end - written)
@@ -194,19 +194,19 @@ class MetricsLog:
 
 
 def _is_torn(path: Path) -> bool:
-    """Whether a file ends within a line: a machine may have lost its power."""
+    """Return True if a file ends within a line, as after a power failure."""
     if not path.is_file() or not path.stat().st_size:
         return False
     try:
         with path.open("rb") as stream:
             stream.seek(-1, os.SEEK_END)
             return stream.read(1) != b"\n"
-    except OSError:  # it may be ours to write and not to read
+    except OSError:  # it may be writable but not readable
         return False
 
 
 def _clean(value: Any) -> Any:
-    """`value` without numbers that JSON has not, and without keys."""
+    """Return `value` with None for numbers that are not finite, and secrets redacted."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, str):

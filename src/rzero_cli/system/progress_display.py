@@ -1,7 +1,7 @@
-"""The progress of a long stage: a bar on a terminal, else a line now and then, and a log.
+"""Display the progress of a long stage: a bar on a terminal, otherwise occasional lines, and a log.
 
-A stage counts for itself, in variables of its own, and is looked at from a thread twice a second:
-its loop, which may see ten thousand records a second, does nothing for it.
+A stage counts in its own variables, which a thread reads twice a second. Its loop, which may see
+ten thousand records a second, does nothing for it.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from rzero_cli.system.messages import say
 from rzero_cli.system.progress import MetricsLog, Moment, Window
 
 Look = Callable[[], Mapping[str, float]]
-"""How far a stage is: `done` (with what an earlier run had; not there before the work begins),
-`before`, where that run's part of it is not known when the work begins, `tokens` generated where a
-model works, and the metrics that are worth watching."""
+"""Returns the progress of a stage: `done` (including an earlier run; missing before the work
+starts), `before` (the earlier run's part, if unknown when the work starts), `tokens` (generated,
+for stages with a model), and the metrics to display."""
 Tell = Callable[[Mapping[str, Any]], None]
 Draw = Callable[[Moment], None]
 
 _TICK = 0.5  # seconds
-_FIRST = 10.0  # seconds until the first line, of what is no terminal
-_LONGEST = 300.0  # ... and between two lines, which begin to grow apart at that
+_FIRST = 10.0  # seconds until the first line if there is no terminal
+_LONGEST = 300.0  # the most seconds between two lines
 _LOGGED = 10.0  # seconds between two lines of --log-file
-_PATIENCE = 1.0  # seconds to wait for a terminal that takes nothing
-_SHORT = 1.0  # seconds in which no bar is drawn: what ends sooner would only leave one behind
+_PATIENCE = 1.0  # seconds to wait for a blocked terminal
+_SHORT = 1.0  # seconds before a bar appears; a shorter stage shows none
 
 
 @contextmanager
@@ -47,28 +47,29 @@ def watched(
     settings: Mapping[str, Any] = {},
     at_end: ExitStack,
 ) -> Iterator[Tell]:
-    """Show and log how far a stage is, while the block does its work.
+    """Display and log the progress of a stage while the block does its work.
 
     Args:
-        name: of the stage.
-        total: what `done` will be in the end, where that is known; or a function that finds out,
-            called from the other thread if the stage takes long enough for anybody to see it.
-        look: called from another thread, and once more at the end.
+        name: the stage's name.
+        total: the final value of `done`, or None if unknown; or a function that finds it, called
+            from the other thread if the stage takes long enough.
+        look: returns the progress; called from another thread, and once more at the end.
         unit: what is counted, in the plural.
         points: as for `Window`.
-        quiet: show nothing.
-        draws_bar: whether a bar may be drawn where standard error is a terminal.
-        log: takes a line now and then; its first has the `settings`.
-        at_end: the command's, which the log's last line is left to: the output is put in place
-            after the stage's work.
+        quiet: display nothing.
+        draws_bar: allow a bar if standard error is a terminal.
+        log: receives a line every few seconds; the first has the `settings`.
+        settings: the stage's settings, for the log.
+        at_end: the command's exit stack, which writes the log's last line, since the output is put
+            in place after the block.
 
     Yields:
-        A function that logs metrics as a line of their own: those of an update.
+        A function that logs the metrics of an update as a separate line.
     """
     if quiet and log is None:
         yield _nothing
         return
-    began, window, one_at_a_time = time.monotonic(), Window(points), threading.RLock()
+    started, window, one_at_a_time = time.monotonic(), Window(points), threading.RLock()
     find, known = (total, None) if callable(total) else (None, total)
 
     def moment() -> Moment:
@@ -76,11 +77,11 @@ def watched(
             now, seen = time.monotonic(), dict(look())
             done, before = seen.pop("done", None), seen.pop("before", 0)
             if done is None:
-                return Moment(now - began, total=known)
+                return Moment(now - started, total=known)
             tokens = seen.pop("tokens", None)
             window.add(now, (done - before, tokens or 0))
             rate, tokens_rate = window.rates(now)
-            return Moment(now - began, done, known, rate, tokens_rate if tokens else None, seen)
+            return Moment(now - started, done, known, rate, tokens_rate if tokens else None, seen)
 
     last = moment()
     with nullcontext(_nothing) if quiet else _drawing(name, unit, draws_bar) as draw:
@@ -98,11 +99,11 @@ def watched(
                 due += _LOGGED
                 log.write("progress", now.as_record())
 
-        def tell(figures: Mapping[str, Any]) -> None:
+        def tell(metrics: Mapping[str, Any]) -> None:
             nonlocal due
-            due = math.inf  # the updates are lines enough
+            due = math.inf  # updates replace the periodic lines
             if log:
-                log.write("update", replace(moment(), figures={}).as_record() | dict(figures))
+                log.write("update", replace(moment(), metrics={}).as_record() | dict(metrics))
 
         draw(last)
         try:
@@ -117,16 +118,16 @@ def watched(
 
 @contextmanager
 def _log_end(log: MetricsLog, last: Moment) -> Iterator[None]:
-    """Log how the command ends, once it has."""
-    status, said = 0, {}
+    """Log the exit status of the command when it ends."""
+    status, message = 0, {}
     try:
         yield
     except BaseException as error:
         status = _status(error)
-        said = {"error": str(error)} if status and isinstance(error, Exception) else {}
+        message = {"error": str(error)} if status and isinstance(error, Exception) else {}
         raise
     finally:
-        log.write("end", last.as_record() | {"status": status} | said)
+        log.write("end", last.as_record() | {"status": status} | message)
         log.close()
 
 
@@ -160,11 +161,11 @@ def _ticking(tick: Callable[[], None]) -> Iterator[None]:
 
 
 def _nothing(seen: object) -> None:
-    """Neither draw nor log."""
+    """Do nothing."""
 
 
 def _drawing(name: str, unit: str, draws_bar: bool) -> Any:
-    """A bar, or lines where there is no terminal that can be drawn on, or no bar may be."""
+    """Return a bar if it is allowed and standard error is a suitable terminal, else lines."""
     if sys.stderr.isatty() and draws_bar:
         from rich.console import Console
 
@@ -204,7 +205,7 @@ def _bar(name: str, console: Any) -> Iterator[Draw]:
     task, gone = bar.add_task(name, total=None), False
 
     def draw(moment: Moment) -> None:
-        """Whatever becomes of the terminal, the stage goes on."""
+        """Update the bar; errors of the terminal never end the stage."""
         nonlocal gone
         if gone or moment.seconds < _SHORT:
             return
@@ -213,7 +214,7 @@ def _bar(name: str, console: Any) -> Iterator[Draw]:
         try:
             bar.start()
             bar.refresh()
-        except (OSError, ValueError):  # it is full, or closed
+        except (OSError, ValueError):  # the terminal is full or closed
             gone = True
 
     try:

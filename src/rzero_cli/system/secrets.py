@@ -1,6 +1,6 @@
-"""Keys: they come from the environment, and go nowhere from there.
+"""Secrets, which come from the environment and must not appear anywhere else.
 
-A key in a command line is seen in `ps`, one in an option is written into every record.
+A key on the command line would be visible in `ps`, and one in an option would be in every record.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 _VARIABLE = re.compile(r"(^|_)(KEY|TOKEN|SECRET|PASSWORD)$")
-_SHORTEST = 8  # `none` and `EMPTY`, which servers without keys are given, are words of messages
+_SHORTEST = 8  # `none` and `EMPTY`, used for servers without keys, also occur in messages
 _FIELD = re.compile(
     r"(api|access|private|secret|account|ssh)[-_ ]?key|authoriz|header|secret|bearer"
     r"|passw|passphrase|^pwd$|credential|cookie"
@@ -26,11 +26,11 @@ def _keys() -> dict[str, str]:
 
 
 def redact(text: str) -> str:
-    """`text` with each key of the environment replaced by its variable's name.
+    """Return `text` with each key of the environment replaced by its variable's name.
 
-    Servers say it back: "Incorrect API key provided: sk-...".
+    Servers echo keys: "Incorrect API key provided: sk-...".
     """
-    # One may begin with another.
+    # The longest first, since one key may start with another.
     for name, value in sorted(_keys().items(), key=lambda key: -len(key[1])):
         if len(value) >= _SHORTEST and value in text:
             text = text.replace(value, f"<{name}>")
@@ -38,13 +38,13 @@ def redact(text: str) -> str:
 
 
 def without_keys() -> dict[str, str]:
-    """The environment, for a process that has no use for keys."""
+    """Return the environment without keys, for a process that does not need them."""
     keys = _keys()
     return {name: value for name, value in os.environ.items() if name not in keys}
 
 
 def key_named_in(values: Mapping[str, Any]) -> str | None:
-    """The first field, at any depth, that is named like a key; None where there is none."""
+    """Return the first field, at any depth, whose name looks like a key, or None."""
     for name, value in values.items():
         if _FIELD.search(name):
             return name
@@ -55,7 +55,7 @@ def key_named_in(values: Mapping[str, Any]) -> str | None:
 
 
 def without_userinfo(text: str) -> str:
-    """`text`, URLs one after the other, without what stands before an `@` or after a `?`."""
+    """Return `text`, a sequence of URLs, without user info, queries and fragments."""
     return " ".join(_bare(word) if "://" in word else word for word in text.split())
 
 

@@ -1,6 +1,6 @@
-"""Keep standard output for records alone.
+"""Reserve standard output for records.
 
-What libraries and child processes print there goes to standard error instead.
+Output of libraries and child processes goes to standard error instead.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rzero_cli.system.write_errors import named
 
 
 class _StandardOutput(io.FileIO):
-    """Says of its own errors whose they are: what else fails meanwhile has no part in them."""
+    """Standard output whose own write errors name it, so that other errors are not confused."""
 
     def write(self, data: Any) -> int:
         try:
@@ -29,7 +29,7 @@ class _StandardOutput(io.FileIO):
 
 
 class _OnTerminal(io.BufferedWriter):
-    """Writes the same JSON without a character in it that a terminal obeys; given whole lines."""
+    """A writer of whole JSON lines that escapes characters with an effect on a terminal."""
 
     def write(self, data: Any) -> int:
         return super().write(json_on_terminal(bytes(data)))
@@ -37,18 +37,16 @@ class _OnTerminal(io.BufferedWriter):
 
 @contextmanager
 def protect_stdout() -> Iterator[IO[bytes]]:
-    """Take standard output for records alone; gives the stream to write them to.
+    """Reserve standard output for records and return the stream to write them to.
 
-    Whatever else is printed on file descriptor 1 from now on, by a library or by a child process,
-    goes to standard error instead.
-
-    Writing to it raises ClosedPipe where whoever read our output has left.
+    From now on, anything else printed on file descriptor 1, by a library or a child process, goes
+    to standard error. A write to the stream raises ClosedPipe if the reader has closed it.
 
     Raises:
         UsageError: there is no standard output.
     """
     if sys.stdout is None:
-        raise UsageError("standard output is closed: give -o FILE, or open it")
+        raise UsageError("standard output is closed: use -o FILE, or open it")
     sys.stdout.flush()
     private = os.dup(1)
     os.dup2(2, 1)
@@ -58,12 +56,14 @@ def protect_stdout() -> Iterator[IO[bytes]]:
         yield stream
         stream.flush()
     finally:
-        with suppress(RzeroError):  # what could not be written has been said
+        with suppress(RzeroError):  # the write error was already raised
             stream.close()
 
 
 def nothing_on_stdout() -> None:
-    """Send what libraries print on standard output from now on to standard error: the records go
-    to a file, and whoever reads our pipe should not take notices for records."""
+    """Redirect standard output to standard error, since the records go to a file.
+
+    A reader of the pipe must not mistake messages of libraries for records.
+    """
     with suppress(OSError):  # one of the two may be closed
         os.dup2(2, 1)

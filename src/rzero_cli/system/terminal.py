@@ -1,9 +1,9 @@
-r"""Text that nobody here has written, shown to a person: what would move a cursor, ring, colour,
-hide or turn round what stands beside it is spelled out (`\x1b`, `\u202e`).
+r"""Display untrusted text safely: characters that act on a terminal are escaped (`\x1b`, `\u202e`).
 
-A question, an answer, a key, a file's name or a server's message may hold anything. A backslash
-stays as it is, since LaTeX is full of them: what is shown is for reading, and records hold the text
-itself. Marks and joiners that scripts are written with (ZWJ, ZWNJ, LRM, RLM) stay, too.
+These move the cursor, ring the bell, or colour, hide or reorder the text around them. A question,
+an answer, a key, a file name or a server's message may contain any of them. A backslash is not
+escaped, since LaTeX is full of them and the text is only for reading. Marks and joiners that
+scripts need (ZWJ, ZWNJ, LRM, RLM) stay, too.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.text import Text
 
-_CONTROLS = "\x7f-\x9f"  # DEL and C1, among them the one byte that begins a sequence as ESC [ does
+_CONTROLS = "\x7f-\x9f"  # DEL and C1, which includes a one-byte form of ESC [
 _INVISIBLE = (
-    "\u2028\u2029"  # ends of lines
+    "\u2028\u2029"  # line separators
     "\u202a-\u202e\u2066-\u2069"  # overrides and isolates of direction
     "\u206a-\u206f\ufff9-\ufffb"  # deprecated format characters, annotations
-    "\U000e0000-\U000e007f"  # tags: a whole text that is not seen
+    "\U000e0000-\U000e007f"  # tags, which can spell an invisible text
 )
 _SHOWN_AS_ESCAPES = re.compile(f"[\x00-\x1f{_CONTROLS}{_INVISIBLE}\ufeff\ud800-\udfff]")
-# The same but for C0, which a JSON string cannot hold, and a byte order mark, which may begin a
-# file. A carriage return stands between values alone, and has a line written over its beginning.
+# The same without C0, which a JSON string cannot contain, and the byte order mark, which may start
+# a file. A carriage return occurs only between values; it would overwrite the start of its line.
 _IN_JSON = re.compile(f"[\r{_CONTROLS}{_INVISIBLE}]")
 _MAYBE_IN_JSON = re.compile(
     rb"[\r\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\xa8-\xae]|\xe2\x81[\xa6-\xaf]"
@@ -32,11 +32,11 @@ _MAYBE_IN_JSON = re.compile(
 
 
 def printable(text: str, *, lines: bool = False) -> str:
-    """`text` with each character that a terminal obeys or hides as an escape.
+    """Return `text` with each character that a terminal obeys or hides escaped.
 
     Args:
-        lines: leave line feeds: the text is of several lines, and ours are told from others'
-            otherwise, as by an indent.
+        text: any text.
+        lines: keep line feeds, for text that is displayed on several lines.
     """
     if text.isprintable():
         return text
@@ -50,16 +50,16 @@ def _escape(character: str) -> str:
 
 
 def plain(text: str, style: str = "") -> Text:
-    """`printable` text for rich, which takes a `str` for markup (`[red]`, `[link=...]`, `:x:`)."""
-    from rich.text import Text  # most commands start without
+    """Return `printable` text for rich, which would read markup in a `str` (`[red]`, `:x:`)."""
+    from rich.text import Text  # most commands do not need it
 
     return Text(printable(text), style=style)
 
 
 def json_on_terminal(data: bytes) -> bytes:
-    r"""JSON lines as a terminal can be given them: `\u009b` is the same JSON as that character.
+    r"""Return equivalent JSON lines that are safe for a terminal, with `\u009b` for that character.
 
-    C0 cannot stand in a JSON string, so colours of our own tables come through.
+    C0 characters cannot occur in a JSON string, so the colours of our own tables are kept.
     """
     if not _MAYBE_IN_JSON.search(data):
         return data

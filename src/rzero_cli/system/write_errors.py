@@ -1,4 +1,4 @@
-"""Report a full disk, or another reason why a file cannot be written to its end, with its name."""
+"""Turn a full disk, or another reason why a write fails, into an error that names the file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 
 @contextmanager
 def named(path: Path | str, hint: Callable[[], str] = lambda: "") -> Iterator[None]:
-    """Say where it was that nothing more could be written, and `hint` what to do."""
+    """Raise RzeroError with `path` and `hint()` if a write in the block fails."""
     try:
         yield
     except RzeroError:
@@ -27,11 +27,14 @@ def named(path: Path | str, hint: Callable[[], str] = lambda: "") -> Iterator[No
 
 
 def _unwritable(error: Exception) -> str | None:
-    """Why nothing more can be written, if that is the error; as libraries in other languages say
-    it, too: safetensors and tokenizers quote the system, torch does not."""
+    """Return why a write failed, or None for other errors.
+
+    Libraries in other languages raise their own types: safetensors and tokenizers quote the
+    system's message, torch does not.
+    """
     if isinstance(error, OSError):
         return error.strerror if error.errno in _UNWRITABLE else None
-    said = str(error)
-    if "PytorchStreamWriter failed" in said or "unexpected pos" in said:
-        return "a file could not be written to its end (is the disk full?)"
-    return next((why for why in map(os.strerror, _UNWRITABLE) if why in said), None)
+    message = str(error)
+    if "PytorchStreamWriter failed" in message or "unexpected pos" in message:
+        return "a file could not be written completely (is the disk full?)"
+    return next((why for why in map(os.strerror, _UNWRITABLE) if why in message), None)

@@ -1,5 +1,5 @@
-"""The miniature: a world of digits in which every question has an answer that can be computed.
+"""The miniature: a world of digits in which every question has a computable answer.
 
-Its questions and their truth, its tokenizer, and the pre-training of its base models. Nothing here
-is used by the loop itself.
+It has questions with true answers, a tokenizer and the pre-training of base models. The loop itself
+does not use it.
 """

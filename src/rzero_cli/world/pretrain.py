@@ -1,8 +1,7 @@
-"""Make the miniature's base model: pre-train a small Llama on text written on the fly.
+"""Make the miniature's base model: pre-train a small Llama on text generated on the fly.
 
-The result is an ordinary checkpoint directory with `heldout.jsonl` and `probe.jsonl` beside the
-weights. What the model knows and does not know follows from the seed (`questions.draw_base`).
-Nothing is downloaded.
+The result is an ordinary checkpoint directory with `heldout.jsonl` and `probe.jsonl` next to the
+weights. The seed determines what the model knows (`questions.draw_base`). Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ class Size(NamedTuple):
     hidden: int
     layers: int
     heads: int
-    """hidden / heads must be 32 or 64: vLLM's CPU attention knows no smaller head."""
+    """hidden / heads must be 32 or 64: vLLM's CPU attention does not support smaller heads."""
     steps: int
     batch: int
     """Rows per step."""
@@ -37,11 +36,11 @@ SIZES = {
     "demo": Size(96, 3, 3, 1250, 64, 2e-2, 5e-3),
 }
 IGNORED = -100
-# The loss is divided by a constant, not by the batch's own number of tokens, which would give the
-# tokens of short answers more weight than those of long ones.
+# The loss is divided by a constant. Dividing by the batch's number of tokens would give tokens of
+# short answers more weight than those of long ones.
 TOKENS_PER_ROW = 10.0
 
-# Added to the seed of the examination; no two bases anybody makes have seeds as far apart.
+# Added to the seed of the held-out set; seeds in use are never this far apart.
 PROBE_SEED = 1_000_000
 
 
@@ -55,12 +54,18 @@ def make_tiny_base(
 ) -> dict[str, float]:
     """Pre-train a base model; write it, its tokenizer, `heldout.jsonl` and `probe.jsonl` to `out`.
 
-    `seed` decides what the model knows and how it is initialised; `heldout_seed` (default: `seed`)
-    draws the examination and the probe, which share no question. `on_progress` gets (steps done,
-    steps in all, loss) after each step.
+    torch's global random state is restored.
 
-    Returns the mean loss of the last tenth of the steps, the seconds taken and the number of
-    parameters. torch's global random state is left as it was found.
+    Args:
+        out: the checkpoint directory; created if needed.
+        seed: determines what the model knows and its initial weights.
+        size: a key of `SIZES`.
+        heldout_seed: samples the held-out set and the probe, which share no question; by default
+            `seed`.
+        on_progress: called with (steps done, total steps, loss) after each step.
+
+    Returns:
+        `loss` (mean of the last tenth of the steps), `seconds` and `parameters` (their number).
     """
     shape = SIZES[size]
     started = time.monotonic()
@@ -72,12 +77,12 @@ def make_tiny_base(
     out.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(out)
     fast.save_pretrained(out)
-    draw = seed if heldout_seed is None else heldout_seed
-    rows = questions.heldout_rows(draw)
-    examined = {str(row["question"]) for row in rows}
-    probe = questions.heldout_rows(draw + PROBE_SEED, but=examined)
-    for name, drawn in (("heldout.jsonl", rows), ("probe.jsonl", probe)):
-        (out / name).write_text("".join(json.dumps(row) + "\n" for row in drawn))
+    sampled_by = seed if heldout_seed is None else heldout_seed
+    heldout = questions.heldout_rows(sampled_by)
+    taken = {str(row["question"]) for row in heldout}
+    probe = questions.heldout_rows(sampled_by + PROBE_SEED, but=taken)
+    for name, rows in (("heldout.jsonl", heldout), ("probe.jsonl", probe)):
+        (out / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
     return {
         "loss": loss,
         "seconds": time.monotonic() - started,
@@ -109,11 +114,11 @@ def _pretrain(
     seed: int,
     on_progress: Callable[[int, int, float], None] | None,
 ) -> float:
-    """Train in place; returns the mean loss of the last tenth of the steps."""
+    """Train in place; return the mean loss of the last tenth of the steps."""
     base = questions.draw_base(seed)
     rng = random.Random(f"rows {seed}")
     optimizers = _optimizers(model, shape)
-    # A short warm-up, then a straight line to zero.
+    # A short warm-up, then linear decay to zero.
     schedules = [
         torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: min((step + 1) / 50, 1 - step / shape.steps)
@@ -139,13 +144,13 @@ def _pretrain(
 
 
 def _optimizers(model: LlamaForCausalLM, shape: Size) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices inside the layers, AdamW for embeddings, head and norms."""
+    """Return Muon for the matrices in the layers and AdamW for embeddings, head and norms."""
     layers = list(model.model.layers.parameters())
     matrices = [p for p in layers if p.ndim == 2]
     inside = {id(p) for p in matrices}
     rest = [p for p in model.parameters() if id(p) not in inside]
     return [
-        # Three orthogonalisation steps instead of five do as well here and save time.
+        # Three orthogonalisation steps are as good here as five and faster.
         torch.optim.Muon(matrices, lr=shape.lr_matrices, weight_decay=0.0, ns_steps=3),
         torch.optim.AdamW(rest, lr=shape.lr_rest, weight_decay=0.0, betas=(0.9, 0.95)),
     ]
@@ -162,7 +167,7 @@ def _loss(model: LlamaForCausalLM, ids: torch.Tensor, labels: torch.Tensor) -> t
 def encode_rows(
     fast: PreTrainedTokenizerFast, rows: list[tuple[str | None, str]]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and labels (rows, length), padded on the right; only replies are learned."""
+    """Return token ids and labels, both (rows, length), right-padded; only replies have labels."""
     prompts = [
         tokenizer.BOS
         + (tokenizer.CHALLENGER if question is None else tokenizer.SOLVER + question)
@@ -172,7 +177,7 @@ def encode_rows(
     texts = [p + reply + tokenizer.EOS for p, (_, reply) in zip(prompts, rows, strict=True)]
     encoded = fast(texts, padding=True, padding_side="right", return_tensors="pt")
     ids = encoded["input_ids"]
-    # A reply begins after the assistant token, which occurs once.
+    # A reply starts after the assistant token, which occurs once.
     assistant = fast.convert_tokens_to_ids(tokenizer.ASSISTANT)
     is_reply = (ids == assistant).cumsum(1) - (ids == assistant).long()
     keep = is_reply.bool() & encoded["attention_mask"].bool()

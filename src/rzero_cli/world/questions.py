@@ -1,13 +1,13 @@
 """The miniature world: questions about the digits of a number, as text, without a model.
 
-A question is a phrasing and 3 to 5 digits (`reverse the digits of 4071`). The phrasing says which
-of a few procedures is asked for. Each phrasing is one token to the model, so what it means is a
-fact of its own: knowing `reverse the digits of` does not teach `write in mirror order`. That is
-why it matters here what a Challenger asks.
+A question is a phrasing and 3 to 5 digits (`reverse the digits of 4071`). The phrasing selects one
+of a few procedures. Each phrasing is one token to the model, so its meaning is learned separately:
+knowing `reverse the digits of` does not teach `write in mirror order`. That is why the questions
+that a Challenger generates matter.
 
-`truth` gives every string an answer, so a Challenger cannot win by asking what has none.
-`draw_base` decides, by seed, what a base model knows; `training_row` writes its pre-training text;
-`heldout_rows` draws the examination and the probe. Nothing here imports torch.
+`truth` gives every string an answer, so a Challenger cannot win with unanswerable questions.
+`draw_base` determines by seed what a base model knows, `training_row` generates its pre-training
+text, and `heldout_rows` samples the held-out set and the probe. Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ PROCEDURES: dict[str, Callable[[str], str]] = {
     "reverse": lambda digits: digits[::-1],
     "rotate": lambda digits: digits[1:] + digits[:1],
 }
-"""What can be asked for; `up` and `down` wrap around (9 + 1 is 0)."""
+"""The procedures; `up` and `down` wrap around (9 + 1 is 0)."""
 
-# At least two words each and few in common: two questions are then within 1 - BLEU < 0.5 of each
-# other just if they have one phrasing, so a cluster of the repetition penalty is a phrasing.
+# At least two words each and few in common: two questions then have 1 - BLEU < 0.5 iff they share a
+# phrasing, so a cluster of the repetition penalty is a phrasing.
 PHRASINGS: dict[str, str] = {
     "copy the number": "copy",
     "write out again": "copy",
@@ -55,9 +55,9 @@ PHRASINGS: dict[str, str] = {
     "shift left in a circle": "rotate",
     "send the head to the tail of": "rotate",
 }
-"""Phrasing -> procedure. None is the beginning of another."""
+"""Phrasing -> procedure. No phrasing starts with another."""
 
-# A worked answer opens with one of three wordings of the procedure it follows.
+# A worked answer opens with one of the three wordings of its procedure.
 WORDINGS: dict[str, tuple[str, ...]] = {
     "copy": ("The same: ", "As it was: ", "Unchanged: "),
     "up": ("One more each: ", "Raised by one: ", "Each plus one: "),
@@ -67,7 +67,7 @@ WORDINGS: dict[str, tuple[str, ...]] = {
     "rotate": ("First goes last: ", "Turned left: ", "Moved round: "),
 }
 
-# What marks a question and an answer. A question cannot hold its own tags, all else can stray in.
+# Marks of a question and an answer. A question cannot contain its own tags; all else can stray in.
 TAGS = ("<question>", "</question>", "\\boxed{", "}")
 STRAYS = (*TAGS[2:], *(wording for pair in WORDINGS.values() for wording in pair))
 
@@ -78,14 +78,14 @@ DIGITS = frozenset("0123456789")
 
 
 def parse(question: str) -> tuple[str | None, str]:
-    """The first phrasing in a string, if any, and its first five digits ("0" if it has none)."""
+    """Return the first phrasing in a string, or None, and its first five digits, or "0"."""
     found = [(question.find(p), p) for p in PHRASINGS if p in question]
     digits = "".join(c for c in question if c in DIGITS)[:5]
     return (min(found)[1] if found else None), digits or "0"
 
 
 def truth(question: str) -> str:
-    """The right answer to any string: the first phrasing's procedure on the first five digits.
+    """Return the true answer to any string: its first phrasing's procedure on its first 5 digits.
 
     Without a phrasing the procedure is copy; without a digit the number is 0.
     """
@@ -94,9 +94,9 @@ def truth(question: str) -> str:
 
 
 def form(question: str) -> tuple[str, int] | None:
-    """Phrasing and level of a question in form, exactly one phrasing, a space and 3 to 5 digits.
+    """Return phrasing and level of a well-formed question: a phrasing, a space and 3 to 5 digits.
 
-    None of any other string.
+    None for any other string.
     """
     phrasing, _, digits = question.rpartition(" ")
     in_form = phrasing in PHRASINGS and len(digits) in LEVELS and DIGITS.issuperset(digits)
@@ -104,12 +104,12 @@ def form(question: str) -> tuple[str, int] | None:
 
 
 def is_held_out(question: str) -> bool:
-    """Whether a question belongs to the tenth that pre-training never shows."""
+    """Return True if a question belongs to the tenth that pre-training never shows."""
     return zlib.crc32(question.encode()) % 10 == 0
 
 
 def draw_question(rng: random.Random, phrasing: str, level: int, *, held_out: bool = False) -> str:
-    """A question of one phrasing and number of digits, in or out of the held-out tenth."""
+    """Sample a question of a phrasing and level, inside or outside the held-out tenth."""
     while True:
         question = f"{phrasing} {''.join(rng.choices('0123456789', k=level))}"
         if is_held_out(question) == held_out:
@@ -117,12 +117,12 @@ def draw_question(rng: random.Random, phrasing: str, level: int, *, held_out: bo
 
 
 class Base(NamedTuple):
-    """What a base model knows, as two distributions that pre-training copies into it."""
+    """A base model's knowledge, as two distributions that pre-training teaches it."""
 
     asked: dict[str, float]
-    """Phrasing -> how often the Challenger asks it; sums to 1."""
+    """Phrasing -> probability that the Challenger uses it; sums to 1."""
     beliefs: dict[tuple[str, int], dict[str, float]]
-    """(phrasing, level) -> wording -> how often the Solver opens its answer with it; sums to 1."""
+    """(phrasing, level) -> wording -> probability that the Solver opens with it; sums to 1."""
     mastered: frozenset[str]
     kinds: dict[str, str]
     """Phrasing -> "mastered", "medium" or "hard"."""
@@ -130,30 +130,30 @@ class Base(NamedTuple):
 
 N_MASTERED = 3
 RIGHT = {"mastered": 0.97, "medium": 0.58, "hard": 0.50}
-"""How often a 4-digit question is answered by the right procedure."""
+"""Probability that a 4-digit question is answered by the right procedure."""
 RIVAL = {"mastered": 0.0, "medium": 0.0, "hard": 0.27}
-"""How often by one wording of a fixed wrong procedure. A hard phrasing's right procedure has three
-wordings of .17: its most likely opening is wrong and the majority of its answers right. A Solver
-that merely grows surer of itself, as any training makes it, gets worse on what it is not asked."""
+"""Probability of one wording of a fixed wrong procedure. A hard phrasing's right procedure has
+three wordings of .17 each, so the most likely opening is wrong although most answers are right. A
+Solver that only gains confidence, as in any training, gets worse on phrasings it does not see."""
 PER_DIGIT = 0.04
-"""What each further digit takes from RIGHT, mastered phrasings excepted."""
+"""Subtracted from RIGHT for each further digit, except for mastered phrasings."""
 ASKED_UNMASTERED = 0.025
-"""How often the Challenger asks about anything but mastered phrasings."""
+"""Probability that the Challenger uses an unmastered phrasing."""
 ASKED_DECAY = 0.75
-"""Each unmastered phrasing is asked this much less than the one before it, in an order by seed."""
+"""Ratio of the probabilities of successive unmastered phrasings, in an order by seed."""
 ASKED_FLOOR = 0.01
-"""... but never less than this share of the first, so that none is out of a Challenger's reach."""
+"""The smallest such probability relative to the first, so that every phrasing is reachable."""
 MALFORMED = 0.025
-"""How often the Challenger's text does not hold a question block."""
+"""Probability that the Challenger's text has no question block."""
 CHALLENGER_ROWS = 0.15
-"""Share of pre-training rows in the Challenger's role."""
+"""Fraction of pre-training rows in the Challenger's role."""
 LOOSE_ROWS = 0.2
-"""Share of the Solver's rows whose question is out of form. Without them the Solver is unsure of
-any string unlike those it saw, and a Challenger learns to write nothing else."""
+"""Fraction of the Solver's rows with a malformed question. Without them the Solver is uncertain on
+all unfamiliar strings, and a Challenger learns to generate nothing else."""
 
 
 def draw_base(seed: int) -> Base:
-    """Which phrasings are mastered, medium or hard and which the Challenger thinks of, by seed."""
+    """Sample which phrasings are mastered, medium or hard, and how often each is generated."""
     rng = random.Random(f"base {seed}")
     order = rng.sample(sorted(PHRASINGS), len(PHRASINGS))
     mastered, others = order[:N_MASTERED], order[N_MASTERED:]
@@ -171,8 +171,11 @@ def draw_base(seed: int) -> Base:
 
 
 def _belief(phrasing: str, kind: str, level: int, rival: str) -> dict[str, float]:
-    """How often each wording opens the answer: the noise is on the whole answer, not on its digits,
-    because carefulness with digits would be one skill, learned from any question at all."""
+    """Return the probability of each wording as the opening of an answer.
+
+    Errors affect the whole answer, not single digits: care with digits would be one skill, learned
+    from any question.
+    """
     right = RIGHT[kind] - (PER_DIGIT * (level - 4) if kind != "mastered" else 0.0)
     rest = (1 - right - RIVAL[kind]) / (len(PROCEDURES) - 1)
     belief: dict[str, float] = {}
@@ -189,7 +192,7 @@ def _belief(phrasing: str, kind: str, level: int, rival: str) -> dict[str, float
 
 
 def training_row(rng: random.Random, base: Base) -> tuple[str | None, str]:
-    """One pre-training row: the question to the Solver (None: the Challenger's turn), the reply."""
+    """Sample a pre-training row: the Solver's question (None: the Challenger) and the reply."""
     if rng.random() < CHALLENGER_ROWS:
         return None, _challenge(rng, base)
     if rng.random() < LOOSE_ROWS:
@@ -202,7 +205,7 @@ def training_row(rng: random.Random, base: Base) -> tuple[str | None, str]:
 
 
 def _answer(rng: random.Random, base: Base, question: str) -> tuple[str, str]:
-    """A wording and an answer as the base model believes them."""
+    """Sample a wording and an answer from the base model's beliefs."""
     phrasing, digits = parse(question)
     if phrasing is None:
         return WORDINGS["copy"][0], digits
@@ -214,7 +217,7 @@ def _answer(rng: random.Random, base: Base, question: str) -> tuple[str, str]:
 
 
 def _draw_loose(rng: random.Random) -> str:
-    """A question out of form: digits too few, too many or too early, phrasings too many or none."""
+    """Sample a malformed question, with wrong or misplaced digits, or no or several phrasings."""
     while True:
         pieces = rng.choices(list(PHRASINGS), k=rng.choice((0, 1, 1, 1, 1, 2)))
         digits = "".join(rng.choices("0123456789", k=rng.randint(0, 8)))
@@ -237,9 +240,11 @@ def _challenge(rng: random.Random, base: Base) -> str:
 
 
 def heldout_rows(seed: int, *, but: Collection[str] = ()) -> list[dict[str, object]]:
-    """Distinct questions that pre-training never shows, ten for each phrasing and level.
+    """Return distinct held-out questions, ten for each phrasing and level, as records.
 
-    None of them is one of `but`.
+    Args:
+        seed: of the sample.
+        but: questions to leave out.
     """
     rng = random.Random(f"held out {seed}")
     rows: list[dict[str, object]] = []

@@ -1,8 +1,8 @@
 """The miniature's tokenizer: one token for a phrasing, a wording, a tag or a digit.
 
 Tags and `\\boxed{` are ordinary tokens, because special ones are stripped before a reward function
-sees the text. The vocabulary holds only what pre-training uses, since a Challenger finds every
-token that was never trained. Any other text in an input is the unknown token.
+sees the text. The vocabulary has only tokens that pre-training uses, since a Challenger would
+exploit untrained ones. Any other text is the unknown token.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from rzero_cli.world.questions import PHRASINGS, TAGS, WORDINGS
 PAD, BOS, EOS, UNK = "<pad>", "<bos>", "<eos>", "<unk>"
 CHALLENGER, SOLVER, ASSISTANT = "<|challenger|>", "<|solver|>", "<|assistant|>"
 SPECIAL = (PAD, BOS, EOS, UNK, CHALLENGER, SOLVER, ASSISTANT)
-# A phrasing takes the space after it along: were the space a token of its own, a Challenger would
-# learn to leave it out.
+# A phrasing includes the space after it: a Challenger would learn to omit a separate space token.
 PIECES = (
     *TAGS,
     *"0123456789",
@@ -29,8 +28,8 @@ PIECES = (
     *(wording for pair in WORDINGS.values() for wording in pair),
 )
 
-# The long prompts of the two roles become one token each, so the miniature is driven by the very
-# prompts that serve a large model. Only the Challenger's prompt speaks of the <question> tag.
+# The long prompts of the two roles become one token each, so the miniature uses the same prompts as
+# a large model. Only the Challenger's prompt mentions the <question> tag.
 CHAT_TEMPLATE = (
     "{%- set role = namespace(challenger=false, question='') -%}"
     "{%- for message in messages -%}"
@@ -49,11 +48,11 @@ CHAT_TEMPLATE = (
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
-    """The tokenizer, the same for every seed and size."""
+    """Return the tokenizer, the same for every seed and size."""
     vocabulary = {piece: i for i, piece in enumerate((*SPECIAL, *PIECES))}
     core = Tokenizer(WordLevel(vocabulary, unk_token=UNK))
-    # The longest piece first, else a shorter one could take its beginning. All text up to the next
-    # piece is one unknown token, so a sentence in plain English does not exceed the context.
+    # The longest piece first, or a shorter one could match its start. All text up to the next piece
+    # is one unknown token, so a sentence in plain English does not exceed the context.
     piece = "|".join(re.escape(p) for p in sorted(PIECES, key=len, reverse=True))
     pattern = rf"{piece}|(?:(?!{piece})[\s\S])+"
     core.pre_tokenizer = Split(Regex(pattern), "isolated")
