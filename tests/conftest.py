@@ -19,20 +19,20 @@ from helpers.forkserver import ForkServer
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
-# What tests read by `datasets` is kept until they end, for all workers of pytest.
+# One cache of `datasets` for all pytest workers, removed at the end.
 if "PYTEST_XDIST_WORKER" not in os.environ:
     _datasets = tempfile.TemporaryDirectory(prefix="datasets-")
     ENVIRONMENT["HF_DATASETS_CACHE"] = _datasets.name
-# Before torch is imported by any test; and none of the caller's own settings leaks in.
+# Set before any test imports torch; the caller's own settings must not leak in.
 os.environ.update(ENVIRONMENT)
 for name in [name for name in os.environ if name.startswith("RZERO_")]:
     if not name.startswith(("RZERO_CACHE", "RZERO_TEST_DATA", "RZERO_BENCH_", "RZERO_FAULTS")):
         del os.environ[name]
-# A shell without job control has what it puts into the background ignore Ctrl-C, and so would the
-# commands that tests begin.
+# A shell without job control makes its background processes ignore Ctrl-C, and the commands that
+# tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-# How long an example takes tells of the machine and what else it does, not of the code.
-# Examples are the same in each run; those that nobody has tried are for `make fuzz`.
+# No deadline, since an example's time depends on the machine and its load. Examples are the same in
+# each run; `make fuzz` tries new ones.
 settings.register_profile(
     "rzero", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -41,7 +41,7 @@ settings.load_profile("rzero")
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended."""
+    """The status and output of a command that has ended."""
 
     status: int
     stdout: str
@@ -54,16 +54,15 @@ class Ended:
 
 @pytest.fixture(scope="session")
 def forks() -> Iterator[ForkServer]:
-    """Begins commands at once, also those that load models; one for each worker of pytest."""
+    """A server that starts commands without delay, even with models; one per pytest worker."""
     server = ForkServer()
     yield server
     server.close()
 
 
 Rzero = Callable[..., Ended]
-# Those that import torch. Each is also begun as a fresh process, where that is the point: by the
-# loop of `recipes/test_demo.py` through make, and by the examples on the pages
-# (`repository/test_docs.py`).
+# The commands that import torch. Each also runs as a fresh process elsewhere: in the loop of
+# `recipes/test_demo.py` through make, and in the examples of the docs (`repository/test_docs.py`).
 _LOADS_A_MODEL = {
     *("challenge", "sample", "label", "score", "train-solver", "eval", "merge", "tiny-base"),
 }
@@ -78,7 +77,7 @@ def _run(
     environment: dict[str, str] | None = None,
     timeout: float = 120,
 ) -> Ended:
-    """Run a command to its end: forked where it loads a model and `forks` is given, else fresh."""
+    """Run a command to its end; fork it if it loads a model and `forks` is given."""
     env = os.environ | (environment or {})
     given = input.encode() if isinstance(input, str) else input
     loads = arguments[0] in _LOADS_A_MODEL and "--endpoint" not in arguments
@@ -99,7 +98,7 @@ def _run(
 @pytest.fixture
 def rzero(tmp_path: Path, request: pytest.FixtureRequest) -> Rzero:
     """Run `rzero ARGUMENTS` in the test's folder; standard input is empty unless given."""
-    # The others need no model, and the server takes longer to start than they do.
+    # Other tests need no model, and the server takes longer to start than their commands.
     forks = request.node.get_closest_marker("slow") and request.getfixturevalue("forks")
     return lambda *arguments, **kwargs: _run(tmp_path, arguments, forks=forks, **kwargs)
 
@@ -111,9 +110,9 @@ Refused = Callable[..., str]
 def refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Refused:
-    """Run a command that must be refused before it takes standard output; gives what it says.
+    """Run a command that must be refused before it uses standard output; return its message.
 
-    In this process, which is ten times faster than `rzero`.
+    It runs in this process, which is ten times faster than `rzero`.
     """
     from rzero_cli.cli import run
 
@@ -182,11 +181,11 @@ def plain_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _save_toy(folder: Path, architecture: str) -> Path:
-    """An architecture of the paper at toy width: random weights, the miniature's tokenizer.
+    """Save an architecture of the paper at toy width, with random weights.
 
-    head_dim is 32, the smallest that vLLM's attention knows on a CPU. As in Qwen3-4B and
-    Llama-3.2-3B the embeddings are tied and heads share keys; Qwen3's heads together are wider than
-    the hidden state, as in Qwen3-4B.
+    It has the miniature's tokenizer. head_dim is 32, the smallest that vLLM supports on a CPU. As in
+    Qwen3-4B and Llama-3.2-3B the embeddings are tied and heads share keys; Qwen3's heads together
+    are wider than the hidden state, as in Qwen3-4B.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -232,7 +231,7 @@ def toy_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def small_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where `small_base` is kept: between runs in RZERO_CACHE, where that is set."""
+    """The cache of `small_base`; RZERO_CACHE, if set, keeps it between runs."""
     default = tmp_path_factory.mktemp("small_cache")
     return Path(os.environ.get("RZERO_CACHE", default)).absolute()
 
@@ -256,7 +255,7 @@ def small_base(
 
 @pytest.fixture(scope="session")
 def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """SmolLM2-135M-Instruct, a real LLM (`helpers/fetch_smollm2.py`); kept as `small_base` is."""
+    """SmolLM2-135M-Instruct, a real LLM (`helpers/fetch_smollm2.py`), cached like `small_base`."""
     default = tmp_path_factory.mktemp("smollm2")
     folder = Path(os.environ.get("RZERO_CACHE", default)).absolute() / "smollm2"
     if not folder.is_dir():
@@ -273,11 +272,11 @@ def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def benchmarks() -> Path:
-    """The folder of public benchmark files, in RZERO_TEST_DATA or beside the repository."""
+    """The folder of public benchmark files, in RZERO_TEST_DATA or next to the repository."""
     default = Path(__file__).parents[2] / "shared" / "data"
     folder = Path(os.environ.get("RZERO_TEST_DATA", default)) / "benchmarks"
     if not folder.is_dir():
-        pytest.skip(f"{folder} is missing; set RZERO_TEST_DATA to the folder that holds it")
+        pytest.skip(f"{folder} is missing; set RZERO_TEST_DATA to the folder that contains it")
     return folder
 
 
@@ -294,10 +293,12 @@ def many_questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """The table of the faults that `faults/` injected. Here, since under xdist this process has no
-    other conftest."""
+    """Print the table of faults that `faults/` injected.
+
+    It is here because under xdist this process has no other conftest.
+    """
     reports = [report for kind in terminalreporter.stats.values() for report in kind]
-    # Each of a test's reports has all of its properties.
+    # Every report of a test has all of the test's properties.
     found = {
         (report.nodeid, value["fault"]): value
         for report in reports

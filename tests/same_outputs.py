@@ -2,13 +2,13 @@
 
     python tests/same_outputs.py REVISION [--keep DIR]
 
-Both run the small pipeline of `small_pipeline.py` in fresh folders on this machine: every stage,
-the commands that read what they left, and wrong inputs. Text, records of questions and the output
-of every command must be equal byte for byte, weights by hash, JSON by value without times. Paths
-are compared relative to the folder of each side; the version of the package is left out.
+Both run `small_pipeline.py` in fresh folders on this machine: every stage, the commands that read
+the results, and wrong inputs. Text, records of questions and the output of every command must be
+equal byte for byte, weights by hash, JSON by value without times. Paths are compared relative to
+each side's folder; the package version is ignored.
 
-Not a test: texts that a model generates differ between processors and versions of torch, so there
-is nothing to compare with but a run on the same machine.
+This is not a test: generated text differs between processors and torch versions, so only a run on
+the same machine can be compared.
 """
 
 from __future__ import annotations
@@ -34,30 +34,30 @@ from small_pipeline import BASE, LOOKING, STAGES, WRONG, Process, freeze, run_st
 ROOT = Path(__file__).parents[1]
 SHOWN = 6
 """Lines of a difference that are printed."""
-# Progress is printed by the clock, and messages tell how long something took.
+# Progress depends on wall-clock time, and messages report durations.
 _PROGRESS = re.compile(r"^.*\d+/s\b.*\n", re.MULTILINE)
 _SECONDS = re.compile(r"\b\d+(\.\d+)? s\b")
 _FIELD = re.compile(r'"seconds": [\d.e-]+')
 
 
 def run_side(side: Path) -> None:
-    """Run all steps with the code in `side/src`; outputs go to `work`, streams to `said`."""
+    """Run all steps with the code in `side/src`; outputs go to `work`, streams to `streams`."""
     process = Process(side / "src", side)
     where = [sys.executable, "-c", "import rzero_cli; print(rzero_cli.__file__)"]
     found = subprocess.run(
         where, env=process.environment(), capture_output=True, check=True, text=True
     )
-    # An installed package in place of the revision's would compare equal to itself.
+    # An installed package instead of the revision's would compare equal to itself.
     assert Path(found.stdout.strip()).is_relative_to(side / "src"), found.stdout
-    work, said = side / "work", side / "said"
-    run_steps((BASE, *STAGES), work, process, said)
+    work, streams = side / "work", side / "streams"
+    run_steps((BASE, *STAGES), work, process, streams)
     freeze(work)
-    run_steps((*LOOKING, *WRONG), work, process, said)
+    run_steps((*LOOKING, *WRONG), work, process, streams)
     freeze(work)
 
 
 def compare(old: Path, new: Path) -> Iterator[tuple[str, list[str]]]:
-    """Each thing compared, with the lines of its difference; none where both are the same."""
+    """Yield each compared file with the lines of its difference, [] if there is none."""
     names = {path.relative_to(side) for side in (old, new) for path in _files(side)}
     hashes = {side: _hashes(side) for side in (old, new)}
     for name in sorted(names):
@@ -70,14 +70,14 @@ def compare(old: Path, new: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def _files(side: Path) -> Iterator[Path]:
-    for folder in ("work", "said"):
+    for folder in ("work", "streams"):
         yield from (path for path in (side / folder).rglob("*") if path.is_file())
 
 
 def _hashes(side: Path) -> dict[str, str]:
-    """Names by hash of what holds the path of its side: JSON, and adapters, which name their base.
+    """Return hash -> name of files that contain the path of their side: JSON and adapters.
 
-    These are compared by their content, records of what was made from them by the name.
+    These are compared by content; records of files made from them are compared by name.
     """
     found = {}
     for path in _files(side):
@@ -93,7 +93,7 @@ _HASH = re.compile(r"\b[0-9a-f]{64}\b")
 
 
 def _content(side: Path, name: Path, hashes: dict[str, str]) -> list[str]:
-    """A file as lines in which only what matters differs."""
+    """Return a file as lines, without irrelevant differences."""
     data = (side / name).read_bytes()
     if name.suffix == ".safetensors":
         return [f"{len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()}"]
@@ -109,7 +109,7 @@ def _content(side: Path, name: Path, hashes: dict[str, str]) -> list[str]:
 
 
 def _plain(value: Any) -> Any:
-    """JSON without the version of the package."""
+    """Return JSON without the package's version."""
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items() if k != "rzero-cli"}
     return [_plain(one) for one in value] if isinstance(value, list) else value
@@ -124,7 +124,7 @@ def _difference(old: list[str], new: list[str]) -> list[str]:
 
 
 def _around(line: str, lines: list[str]) -> str:
-    """The part of a long line where the line of the other side begins to differ."""
+    """Return the part of a long line where it starts to differ from the other side's."""
     others = [one for one in lines if {one[0], line[0]} == {"-", "+"}]
     same = max((_common(line[1:], one[1:]) for one in others), default=0)
     start = max(0, same - 60)
@@ -132,7 +132,7 @@ def _around(line: str, lines: list[str]) -> str:
 
 
 def _common(a: str, b: str) -> int:
-    """How many characters both begin with."""
+    """Return the length of the common prefix."""
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))
 
 
@@ -159,7 +159,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="Keep both sides in this new folder.")
     given = parser.parse_args()
     with _folder(given.keep) as folder:
-        # Names of one length, so that no table is wider on one side.
+        # Names of equal length, so that tables have the same width on both sides.
         old, new = folder / "old", folder / "new"
         _extract(given.revision, old)
         new.mkdir()

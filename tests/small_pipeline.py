@@ -1,7 +1,7 @@
-"""A small pipeline with fixed seeds through all stages, on a base that is made in seconds.
+"""A small pipeline with fixed seeds through all stages, on a base model made in seconds.
 
-`same_outputs.py` runs it with two versions of the code; `goldens/write.py` and
-`test_goldens.py` take the records' keys from it. Steps go through the command line alone.
+`same_outputs.py` runs it with two versions of the code; `goldens/write.py` and `test_goldens.py`
+take the records' keys from it. Steps use only the command line.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Step:
 
     name: str
     words: str
-    """Its arguments, separated by blanks; a `~` stands for a blank within one."""
+    """Its arguments, separated by spaces; a `~` is a space within one."""
     given: str = ""
-    """What it reads from standard input."""
+    """Its standard input."""
     folder: str = "."
     environment: Mapping[str, str] = field(default_factory=dict)
     refused: bool = False
@@ -51,11 +51,11 @@ Run = Callable[[Step, Path], Outcome]
 
 @dataclass(frozen=True)
 class Process:
-    """Runs each step in a process of its own, with the package in `source`."""
+    """Runs each step in a separate process with the package in `source`."""
 
     source: Path
     scratch: Path
-    """Where caches go."""
+    """The folder for caches."""
 
     def __call__(self, step: Step, folder: Path) -> Outcome:
         ended = subprocess.run(
@@ -69,7 +69,7 @@ class Process:
         return _Ended(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
 
     def environment(self) -> dict[str, str]:
-        """The caller's, without settings of rzero's; offline, one thread, one width of lines."""
+        """Return the caller's, without rzero's settings; offline, one thread, fixed line width."""
         inherited = {n: v for n, v in os.environ.items() if not n.startswith("RZERO_")}
         return inherited | {
             "PYTHONPATH": str(self.source),
@@ -239,7 +239,7 @@ STAGES = (
     Step("configured train-solver", "train-solver t.jsonl -o s", **_CONFIGURED),
     Step("configured plan", "challenge --dry-run --json -o c", **_CONFIGURED),
 )
-"""Every stage that writes artefacts, on the base in `base`."""
+"""Every stage that writes artefacts, on the base model in `base`."""
 
 LOOKING = (
     Step("guard", f"guard run --guard probe,diversity -o {_I}/guard.json"),
@@ -284,7 +284,7 @@ LOOKING = (
         )
     ),
 )
-"""Commands that read what the stages left."""
+"""Commands that read the stages' outputs."""
 
 _LABELED = '{"question": "q", "answer": "1", "p_hat": 0.5}\n'
 
@@ -376,7 +376,7 @@ WRONG = (
 
 
 def prepare(folder: Path) -> None:
-    """Write what the steps read that no stage writes."""
+    """Write the inputs of the steps that no stage writes."""
     for name in ("run/base", "run/iter-1", "configured"):
         (folder / name).mkdir(parents=True)
     forms = ["50%", "1/2", "0.5", "3 cm", "3", None, r"\frac{6}{2}", "x+1", "1+x", "{1,2}"]
@@ -422,25 +422,26 @@ def _write(path: Path, *rows: object) -> None:
 # ---------------------------------------------------------------- running
 
 
-def run_steps(steps: Iterable[Step], folder: Path, run: Run, said: Path | None = None) -> None:
-    """Run the steps in order in `folder`, which is prepared where it is new.
+def run_steps(steps: Iterable[Step], folder: Path, run: Run, streams: Path | None = None) -> None:
+    """Run the steps in order in `folder`, which is prepared if it is new.
 
     Args:
-        said: a folder for the status and the streams of each step.
+        streams: a folder for the status and the streams of each step; statuses are then not
+            checked.
 
     Raises:
-        RuntimeError: a step ended otherwise than it is meant to.
+        RuntimeError: a step ended with an unexpected status.
     """
     if not folder.is_dir():
         prepare(folder)
     for step in steps:
         ended = run(step, folder / step.folder)
-        if said is not None:
-            said.mkdir(exist_ok=True)
+        if streams is not None:
+            streams.mkdir(exist_ok=True)
             name = re.sub(r"[^A-Za-z0-9=.]+", "-", step.name)[:100]
             for kind in ("status", "stdout", "stderr"):
-                (said / f"{name}.{kind}").write_text(str(getattr(ended, kind)))
-        if said is None and (ended.status != 0) != step.refused:
+                (streams / f"{name}.{kind}").write_text(str(getattr(ended, kind)))
+        if streams is None and (ended.status != 0) != step.refused:
             raise RuntimeError(f"{step.name}: status {ended.status}: {ended.stderr}")
 
 
@@ -451,10 +452,10 @@ _RATES = {"total", "seconds_left", "per_second", "tokens_per_second"}
 
 
 def freeze(folder: Path) -> None:
-    """Give every time in the records and logs below `folder` one value, and settings one order.
+    """Set all times in the records and logs below `folder` to one value, and sort settings.
 
-    Reports and trees of origin then show the same on both sides. Weights and data stay as they
-    are, and so do their hashes, of which records are no part.
+    Reports and lineages are then equal on both sides. Weights and data, and so their hashes, do not
+    change.
     """
     for path in folder.rglob("*.json"):
         value = json.loads(path.read_text("utf-8"))
@@ -462,13 +463,13 @@ def freeze(folder: Path) -> None:
             path.write_text(json.dumps(_frozen(value), indent=2) + "\n", "utf-8")
     for path in folder.rglob("log.jsonl"):
         lines = map(json.loads, path.read_text("utf-8").splitlines())
-        # A slow stage tells how far it is from time to time.
+        # A slow stage logs its progress from time to time.
         _write(path, *(_frozen(line) for line in lines if line.get("event") != "progress"))
 
 
 def _frozen(value: Any) -> Any:
     if isinstance(value, dict):
-        # Which of these a line of a log has depends on how fast the stage was.
+        # The speed of a stage determines which of these keys a line of its log has.
         kept = value.keys() - (_RATES if "event" in value else set())
         frozen = {
             k: _still(v) if k in _TIMES else _frozen(v) for k, v in value.items() if k in kept
@@ -480,7 +481,7 @@ def _frozen(value: Any) -> Any:
 
 
 def _still(value: Any) -> Any:
-    """A constant of the same type: the type of a time is part of the record."""
+    """Return a constant of the same type, since the type is part of the record's format."""
     if isinstance(value, str):
         return "2026-01-01T00:00:00+00:00"
     return type(value)(1) if isinstance(value, (int, float)) else value

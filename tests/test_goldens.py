@@ -1,4 +1,4 @@
-"""The public interface is what the files in `goldens/` say: a change of it is made on purpose."""
+"""The public interface equals the files in `goldens/`, so that it never changes by accident."""
 
 from __future__ import annotations
 

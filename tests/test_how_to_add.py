@@ -1,4 +1,4 @@
-"""The diffs of docs/architecture.md, applied to a copy of the code and tried."""
+"""The diffs of docs/architecture.md work when applied to a copy of the code."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Fixtures for tests of faults, which count what each fault lost for a table at the end.
+"""Fixtures for tests of faults, which count the losses of each fault for a table at the end.
 
-The number of tries is small by default. RZERO_FAULTS=full (`make test-faults`) uses the numbers
-that docs/reliability.md reports; RZERO_FAULTS_SEED chooses other moments.
+The number of tries is small by default. RZERO_FAULTS=full (`make test-faults`) uses the numbers in
+docs/reliability.md; RZERO_FAULTS_SEED selects other random moments.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SEED = int(os.environ.get("RZERO_FAULTS_SEED", "0"))
 
 @dataclass
 class Tries:
-    """What one kind of fault did. Records, unless it says otherwise."""
+    """The effects of one kind of fault, in records unless its name has another unit."""
 
     fault: str
     tries: int = 0
@@ -34,9 +34,9 @@ class Tries:
 
 @pytest.fixture
 def tries(request: pytest.FixtureRequest) -> Callable[[str], Tries]:
-    """Makes a `Tries`, one for each kind, that the table at the end has.
+    """Return a function that makes one `Tries` per kind of fault, for the table at the end.
 
-    It must be clean when the test ends.
+    Each must be without losses when the test ends.
     """
     made: dict[str, Tries] = {}
 
@@ -52,7 +52,7 @@ def tries(request: pytest.FixtureRequest) -> Callable[[str], Tries]:
 
 @pytest.fixture
 def moments(request: pytest.FixtureRequest) -> random.Random:
-    """Random moments of this test: the same ones with the same RZERO_FAULTS_SEED."""
+    """Random moments of this test, the same for the same RZERO_FAULTS_SEED."""
     return random.Random(f"{SEED} {request.node.name}")
 
 

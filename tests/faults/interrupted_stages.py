@@ -20,7 +20,7 @@ from helpers.forkserver import Forked, ForkServer
 
 PATIENCE = 120.0
 FEW = ("--batch-size", "8", "--max-tokens", "12")
-"""What is generated at a time: little, so that there are many moments."""
+"""Small batches, so that there are many moments to interrupt."""
 PLAN = ("--steps", 6, "--prompts", 4, "--batch", 2, "--group", 4, "--max-tokens", 12)
 PLAN += ("--per-device", 8, "--preset", "tiny", "--learning-rate", "1e-4", "--save-every", 2)
 
@@ -29,7 +29,7 @@ End = Callable[[Forked, float], bool]
 
 
 class Stage:
-    """A command whose output is `out`, run in a folder of its own."""
+    """A command whose output is `out`, run in a separate folder."""
 
     def __init__(self, forks: ForkServer, folder: Path, *arguments: object) -> None:
         self.forks, self.folder = forks, folder
@@ -42,12 +42,12 @@ class Stage:
         return self.forks.start(arguments, cwd=self.folder, stderr=self.folder / "stderr")
 
     def undisturbed(self, *names: str) -> Path:
-        """Run it to its end, twice: the second time is what it takes when all is warm."""
+        """Run it to its end twice; the second run's time is without warm-up."""
         for out in names or ("first", "whole"):
-            begun = time.monotonic()
+            started = time.monotonic()
             command = self.start(out=out)
             assert command.wait(PATIENCE) == 0, (self.folder / "stderr").read_text()
-            self.seconds = time.monotonic() - begun
+            self.seconds = time.monotonic() - started
         return self.folder / "whole"
 
 
@@ -60,12 +60,12 @@ def kill_often(
     finished: Callable[[Path], None],
     end: End | None = None,
 ) -> None:
-    """End `stage` at random moments until `kills` have hit it, and go on each time.
+    """Kill and resume `stage` at random moments until `kills` have hit it.
 
     Args:
-        end: how; by default SIGKILL.
-        whole_lines: of the unfinished output, what must be there for ever after.
-        finished: checks the output when a chain of kills has come to its end.
+        whole_lines: returns the lines of the unfinished output that must never be lost.
+        finished: checks the output when the stage is complete.
+        end: ends the command; by default with SIGKILL.
     """
     out = stage.folder / "out"
     done: list[bytes] = []
@@ -75,7 +75,7 @@ def kill_often(
             command, moments.uniform(0, 1.1 * stage.seconds)
         ):
             tries.tries += 1
-            if not out.exists():  # else it was hit after its last rename
+            if not out.exists():  # otherwise it was hit after its last rename
                 now = whole_lines(stage.folder)
                 tries.lost += sum(line not in now for line in done)
                 done = now
@@ -94,20 +94,22 @@ def kill_often(
 
 
 def killed(command: Forked, after: float) -> bool:
-    """Kill it after so many seconds; False if it has ended before. No process is left."""
+    """Kill it after `after` seconds; return False if it ended before. No process is left."""
     return ended_by(command, after, lambda: command.send_signal(signal.SIGKILL))
 
 
 def ended_by(command: Forked, after: float, send: Callable[[], object]) -> bool:
-    """Have `send` end it after so many seconds; False if it has ended well before. No process is
-    left."""
+    """Let `send` end it after `after` seconds; return False if it ended before.
+
+    No process is left.
+    """
     with suppress(subprocess.TimeoutExpired):
         command.wait(after)
         return False
     tree: set[psutil.Process] = set()
     with suppress(psutil.NoSuchProcess):
         tree |= set(psutil.Process(command.pid).children(recursive=True))
-    with suppress(ProcessLookupError):  # it has ended just now
+    with suppress(ProcessLookupError):  # it has just ended
         send()
     if command.wait(PATIENCE) == 0:
         return False

@@ -1,8 +1,8 @@
 """Commands that are killed just before their Nth operation on the files of a folder.
 
-Reads requests, one line of JSON each: [N, folder, arguments of rzero]; `:checkpoint TARGET` stands
-for what a training does with its directory. Answers each with [status, operations, stderr]. Python
-reports each opening, renaming and removing before it happens; N = 0 kills nothing.
+Requests are lines of JSON: [N, folder, arguments of rzero]; the arguments `:checkpoint TARGET` do
+what a training does with its directory. Each reply is [status, operations, stderr]. Python's audit
+hook reports each open, rename and remove before it happens; N = 0 kills nothing.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _counting(counted: mmap.mmap, wanted: int, folder: str, arguments: list[str]
 
 
 def _checkpoint(arguments: list[str]) -> int:
-    """What a training does with its directory, without the training."""
+    """Do what a training does with its directory, without training."""
     from rzero_cli.data.whole_files import write_json, write_text
     from rzero_cli.errors import AlreadyDone
     from rzero_cli.training.saving import STATES, last_state, only_state, open_checkpoint

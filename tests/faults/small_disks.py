@@ -1,4 +1,4 @@
-"""Small file systems for tests: one that is soon full, one that is read-only."""
+"""Small file systems for tests, which fill up quickly or become read-only."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from pathlib import Path
 
 
 class Disk:
-    """A tmpfs in a mount namespace of its own, which goes with the shell that holds it.
+    """A tmpfs in a separate mount namespace, which ends with its shell.
 
-    `path` leads there from outside of the namespace, too.
+    `path` is valid outside the namespace, too.
 
     Raises:
-        OSError: this machine lets us make none; says why.
+        OSError: this machine does not allow it; the message has the reason.
     """
 
     def __init__(self, folder: Path, kilobytes: int) -> None:
         self._folder = folder.absolute()
         self._folder.mkdir()
         reasons = []
-        for unshare in (["unshare", "-m"], ["unshare", "-rm"]):  # as root, and as anybody
+        for unshare in (["unshare", "-m"], ["unshare", "-rm"]):  # as root, and as any user
             try:
                 self._shell = subprocess.Popen(
                     [*unshare, "sh"],
@@ -44,7 +44,7 @@ class Disk:
         assert not reason, reason
 
     def protect(self) -> None:
-        """From now on nothing can be written there, by root neither."""
+        """Make it read-only, also for root."""
         reason = self._mount("-o remount,ro")
         assert not reason, reason
 
@@ -52,17 +52,17 @@ class Disk:
         self._shell.communicate()
 
     def _mount(self, how: str) -> str:
-        """Mount; gives what was wrong."""
+        """Mount; return the error, or ""."""
         assert self._shell.stdin is not None
         assert self._shell.stdout is not None
         try:
             print(f"mount {how} '{self._folder}' && echo mounted", file=self._shell.stdin)
             print("echo over", file=self._shell.stdin, flush=True)
-        except OSError:  # it has ended, and has said why
+        except OSError:  # the shell has ended and printed the reason
             pass
-        said = ""
+        output = ""
         for line in self._shell.stdout:
             if line == "over\n":
                 break
-            said += line
-        return "" if said == "mounted\n" else " ".join(said.split()) or "nothing was mounted"
+            output += line
+        return "" if output == "mounted\n" else " ".join(output.split()) or "nothing was mounted"

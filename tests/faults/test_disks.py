@@ -1,4 +1,4 @@
-"""Full disks and read-only folders: an error of one line, and the old output is intact."""
+"""Full disks and read-only folders give a one-line error and leave the old output intact."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from helpers.forkserver import ForkServer
 pytest.importorskip("torch")
 pytestmark = pytest.mark.slow
 
-ROOM = 1 << 16  # kilobytes, for whatever there is
+ROOM = 1 << 16  # kilobytes, enough for all outputs
 
 
 @pytest.fixture
@@ -36,15 +36,15 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 
 def kilobytes(folder: Path) -> int:
-    """What is taken of a disk, in whole pages."""
+    """Return the used space of a disk, in whole pages."""
     status = os.statvfs(folder)
     return (status.f_blocks - status.f_bfree) * status.f_frsize >> 10
 
 
 def contents(path: Path) -> dict[str, str]:
-    """The hash of each file of an output: of the file and its record, or of all in a folder."""
-    beside = path.with_name(f"{path.name}.meta.json")
-    files = [*path.rglob("*"), path, beside]
+    """Return the hash of each file of an output: the file and its record, or all in a folder."""
+    record = path.with_name(f"{path.name}.meta.json")
+    files = [*path.rglob("*"), path, record]
     return {
         str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()
     }
@@ -52,8 +52,8 @@ def contents(path: Path) -> dict[str, str]:
 
 STAGES = ["sample", "label", "score", "vote", "grade", "filter", "eval", "report"]
 STAGES += ["challenge", "train-solver", "merge", "tiny-base"]
-ANEW = ("filter", "report", "merge", "tiny-base")
-"""What is made anew each time; the others go on."""
+RESTARTED = ("filter", "report", "merge", "tiny-base")
+"""Stages that start over each time; the others resume."""
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def stage(
     labels: Path,
     tmp_path: Path,
 ) -> Stage:
-    """A command that writes some ten pages or more."""
+    """A command that writes about ten pages or more."""
     many = tmp_path / "many"
     many.write_text(labels.read_text() * 10)
     name = request.param
@@ -101,19 +101,19 @@ def test_full_disk_is_one_line_and_keeps_the_old_output(
     name = str(stage.arguments[0])
     out = disk.path / ("out.html" if name == "report" else "out")
     kind = tries(f"full disk: {name}")
-    resumes = [] if name in ANEW else ["--resume"]
+    resumes = [] if name in RESTARTED else ["--resume"]
 
     def run(*more: str) -> tuple[int, str]:
         env = os.environ | {"RZERO_CACHE": str(small_cache)}
-        errors = stage.folder / "stderr"
+        stderr = stage.folder / "stderr"
         command = stage.forks.start(
-            [*stage.arguments, "-o", out, *more], cwd=stage.folder, env=env, stderr=errors
+            [*stage.arguments, "-o", out, *more], cwd=stage.folder, env=env, stderr=stderr
         )
-        return command.wait(PATIENCE), errors.read_text()
+        return command.wait(PATIENCE), stderr.read_text()
 
     empty = kilobytes(disk.path)
-    status, said = run()
-    assert status == 0, said
+    status, errors = run()
+    assert status == 0, errors
     old, taken = contents(out), kilobytes(disk.path)
     for n in range(8) if FULL else [moments.randrange(2)]:
         replaces = n % 2 == 0
@@ -122,20 +122,20 @@ def test_full_disk_is_one_line_and_keeps_the_old_output(
             for path in disk.path.iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         before = taken if replaces else empty
-        # While it is made, an output takes what it takes in the end, at least.
+        # An unfinished output takes at least as much space as the finished one.
         pages = range(before + 4, before + max(taken - empty - 8, 8), 4)
         disk.resize(moments.choice(pages))
-        status, said = run(*force, *resumes)
-        assert (status, said.count("\n")) == (1, 1), said
-        assert "Traceback" not in said
-        assert f"{out}" in said and "No space left" in said, said
+        status, errors = run(*force, *resumes)
+        assert (status, errors.count("\n")) == (1, 1), errors
+        assert "Traceback" not in errors
+        assert f"{out}" in errors and "No space left" in errors, errors
         kind.tries += 1
         assert contents(out) == (old if replaces else {})
-        beside = {path.name for path in disk.path.iterdir()} - {out.name, f"{out.name}.meta.json"}
-        assert beside <= ({f"{out.name}.part", f"{out.name}.part.json"} if resumes else set())
+        others = {path.name for path in disk.path.iterdir()} - {out.name, f"{out.name}.meta.json"}
+        assert others <= ({f"{out.name}.part", f"{out.name}.part.json"} if resumes else set())
         disk.resize(ROOM)
-        status, said = run(*force, *resumes)
-        assert status == 0, said
+        status, errors = run(*force, *resumes)
+        assert status == 0, errors
         same = {k: v for k, v in contents(out).items() if "meta.json" not in k}
         if name in ("sample", "label", "score", "vote", "grade", "filter"):
             kind.lost += same != {k: v for k, v in old.items() if k in same}
@@ -158,10 +158,10 @@ def test_read_only_folder_is_refused_before_any_work(
         capture_output=True,
         text=True,
     )
-    said = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
-    assert (done.returncode, len(said)) == (1, 1), said
-    assert "Read-only file system" in said[0]
-    assert str(out) in said[0]
+    errors = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
+    assert (done.returncode, len(errors)) == (1, 1), errors
+    assert "Read-only file system" in errors[0]
+    assert str(out) in errors[0]
     if name != "report":
         loaded = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
         assert not loaded & {"torch", "transformers"}

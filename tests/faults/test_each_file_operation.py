@@ -30,7 +30,7 @@ class Killer:
         )
 
     def run(self, kill_at: int, folder: Path, *arguments: str) -> tuple[int, int, str]:
-        """Status, operations on files in `folder`, and what it said."""
+        """Return status, operations on files in `folder`, and standard error."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         print(json.dumps([kill_at, str(folder), arguments]), file=self.process.stdin, flush=True)
@@ -45,7 +45,7 @@ def killer() -> Iterator[Killer]:
 
 
 def whole(out: Path) -> bool:
-    """A file with its record, made of its content; a directory that has its manifest."""
+    """Return True for a file that matches its record, or a directory with its manifest."""
     from rzero_cli.data.provenance import content_hash
 
     if out.is_dir():
@@ -98,7 +98,7 @@ def test_kill_before_any_file_operation_leaves_all_or_nothing(
         out = folder / "out"
         assert killer.run(k, folder, *arguments, *force, *again)[0] == -9
         kind.tries += 1
-        # In the moment between two renames a directory that is replaced has no name.
+        # Between the two renames of a replacement, a directory has no name.
         assert not out.exists() or whole(out) or old
         if old and out.exists():
             kind.lost += not (whole(out) or not out.is_dir())

@@ -20,19 +20,19 @@ from faults.interrupted_stages import PATIENCE
 from helpers.scripted_server import ScriptedServer, completion, question
 
 QUESTIONS = 1000
-ANSWERED = 100  # by each server that goes; the questions left are then asked in vain
+ANSWERED = 100  # by each server before it goes; later requests get no answer
 
 
 def right(body: dict[str, Any]) -> tuple[int, Any]:
     time.sleep(0.05)
-    # Alike, they would be asked for once more, one at a time.
+    # Identical texts would be requested again, one at a time.
     texts = [rf"{n}: \boxed{{{question(body)}}}" for n in range(body.get("n", 1))]
     return 200, completion(*texts)
 
 
 @contextmanager
 def server_that_goes(port: int = 0) -> Iterator[ScriptedServer]:
-    """Answers so many requests and lets the others wait: however fast, it never gets to the end."""
+    """Answer `ANSWERED` requests and let all others wait, so that it never finishes."""
     places, gone = Semaphore(ANSWERED), Event()
 
     def answer(body: dict[str, Any]) -> tuple[int, Any]:
@@ -73,8 +73,8 @@ def test_engine_waits_for_a_server_that_is_gone_for_a_while(
         assert running.poll() is None, running.communicate()[1]
         kind.tries += 1
     with ScriptedServer(right, port=port):
-        _, said = running.communicate(timeout=PATIENCE)
-    assert running.returncode == 0, said
+        _, errors = running.communicate(timeout=PATIENCE)
+    assert running.returncode == 0, errors
     records = [json.loads(line) for line in (tmp_path / "l").read_text().splitlines()]
     labels = [(record["question"], record["answer"], record["p_hat"]) for record in records]
     kind.twice += len(labels) - len(set(labels))

@@ -36,7 +36,7 @@ def pair(n: int) -> list[str]:
 
 
 def graders(command: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """Those that compare at the moment, and the processes that have forked them."""
+    """Return the workers that compare answers, with the processes that forked them."""
     found = []
     with suppress(psutil.NoSuchProcess):
         for process in psutil.Process(command.pid).children(recursive=True):
@@ -47,7 +47,7 @@ def graders(command: subprocess.Popen[bytes]) -> list[psutil.Process]:
 
 
 def ready(command: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """Of these, those that have begun to compare."""
+    """Return those of them that have started to compare."""
     there = graders(command)
     with suppress(psutil.NoSuchProcess):
         parents = {process.ppid() for process in there}
@@ -56,7 +56,7 @@ def ready(command: subprocess.Popen[bytes]) -> list[psutil.Process]:
 
 
 def computing(command: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """Of these, the forks: what forks them computes nothing, and needs no memory."""
+    """Return the forks among them; their parents compute nothing and need no memory."""
     there = ready(command)
     with suppress(psutil.NoSuchProcess):
         return [process for process in there if process.ppid() in {q.pid for q in there}]
@@ -64,7 +64,7 @@ def computing(command: subprocess.Popen[bytes]) -> list[psutil.Process]:
 
 
 def pool(command: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """The processes of `system/pool.py`."""
+    """Return the processes of `system/pool.py`."""
     with suppress(psutil.NoSuchProcess):
         return psutil.Process(command.pid).children()
     return []
@@ -75,12 +75,12 @@ def kill(process: psutil.Process) -> None:
 
 
 def stop(process: psutil.Process) -> None:
-    """It hangs: nothing within it can end it any more."""
+    """Make it hang, so that it cannot end by any limit of its own."""
     process.send_signal(signal.SIGSTOP)
 
 
 def take_memory(process: psutil.Process) -> None:
-    """What it asks for next is more than there is."""
+    """Make its next allocation exceed the limit."""
     least = process.memory_info().vms
     process.rlimit(resource.RLIMIT_AS, (least, least))
 
@@ -93,10 +93,10 @@ def run_with_faults(
     times: int,
     moments: Random,
 ) -> tuple[list[dict[str, Any]], str, int]:
-    """Records, what was said, and how many processes were hit. No process is left.
+    """Return records, standard error and the number of processes hit. No process is left.
 
     Args:
-        among: what there is to hit, in turn.
+        among: functions that return the processes to choose from, used in turn.
     """
     with (folder / "stderr").open("wb") as errors:
         running = subprocess.Popen(
@@ -114,22 +114,22 @@ def run_with_faults(
                 done += 1
             time.sleep(moments.uniform(0.02, 0.3))
         time.sleep(0.02)
-    said = (folder / "stderr").read_text()
-    assert running.returncode == 0, said
+    stderr = (folder / "stderr").read_text()
+    assert running.returncode == 0, stderr
     deadline = time.monotonic() + 10
     while any(map(alive, seen)):
         assert time.monotonic() < deadline, "a process is left"
-    return [json.loads(line) for line in (folder / "out").read_text().splitlines()], said, done
+    return [json.loads(line) for line in (folder / "out").read_text().splitlines()], stderr, done
 
 
-# Of every other hit it may be that it still imports: three in a row that die so end the run.
+# Every other hit may meet a process that still imports; three such deaths in a row end the run.
 HITS = [
     (kill, [graders, ready], 10),
     (stop, [ready], 3),
     (take_memory, [computing], 10),
 ]
 STAGES = ["vote", "grade", "label"]
-# One stage of each in short: what it costs is the import of math-verify.
+# Only one stage each in a short run, since the import of math-verify is slow.
 CASES = [
     (stage, hit, among, times if FULL else 1)
     for number, (hit, among, times) in enumerate(HITS)
@@ -161,7 +161,7 @@ def test_lost_comparison_worker_costs_only_its_pair(
     with ScriptedServer(answer) as server:
         more = ["--endpoint", server.url, "--m", "3"] if stage == "label" else []
         more += ["--workers", "2"] if stage != "label" else []
-        records, said, done = run_with_faults(
+        records, stderr, done = run_with_faults(
             [stage, "in", *more],
             tmp_path,
             hit,
@@ -178,8 +178,8 @@ def test_lost_comparison_worker_costs_only_its_pair(
         for record in records
         if not (record["correct"] if stage == "grade" else record["p_hat"] == 1)
     ]
-    timed_out = int(said.rpartition(" comparisons timed out")[0].split()[-1])
-    assert len(wrong) <= timed_out <= done, (wrong, said)
+    timed_out = int(stderr.rpartition(" comparisons timed out")[0].split()[-1])
+    assert len(wrong) <= timed_out <= done, (wrong, stderr)
 
 
 def test_lost_pool_worker_costs_nothing(

@@ -1,5 +1,6 @@
-"""Hostile questions and answers through every command that reads them: no hang, no crash,
-bounded memory. `commands/test_vote.py` tests the results; this file tests how the commands end.
+"""Hostile questions and answers do not hang, crash or exhaust any command that reads them.
+
+`commands/test_vote.py` tests the results; this file tests how the commands end.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def test_commands_survive_hostile_text(
     how: dict[str, list[str]] = {
         "vote": ["in", "--completions-key", "texts"],
         "grade": ["in", "--extract", "boxed,phrase,hashes,choice"],
-        "score": ["in", "--batch", "15"] if FULL else ["in"],  # a batch is held in memory
+        "score": ["in", "--batch", "15"] if FULL else ["in"],  # a batch is in memory
         "sample": ["--challenger", "m", "-n", str(len(texts))],
     }
     with (tmp_path / "in").open("w") as stream:
@@ -118,9 +119,9 @@ def test_commands_survive_hostile_text(
                 running.wait(0.1)
             except (subprocess.TimeoutExpired, psutil.TimeoutExpired):
                 continue
-    said = (tmp_path / "stderr").read_text()
-    assert running.returncode == 0, said
-    assert "Traceback" not in said
+    stderr = (tmp_path / "stderr").read_text()
+    assert running.returncode == 0, stderr
+    assert "Traceback" not in stderr
     kind.tries += len(texts)
     if command not in ("stats", "sample"):
         kind.lost += len(texts) - (tmp_path / "stdout").read_bytes().count(b"\n")

@@ -1,4 +1,4 @@
-"""SIGKILL at random moments, again and again, each time continued with --resume.
+"""Repeated SIGKILL at random moments, each time continued with --resume.
 
 The promise (docs/engines.md): with transformers the output is that of an undisturbed run, byte for
 byte; no journal ever loses a record; no process is left.
@@ -112,7 +112,7 @@ def test_killed_training_resumes_from_its_last_step(
     kind = tries(f"kill -9: {stage}")
 
     def saved_steps(folder: Path) -> list[bytes]:
-        """Of the metrics, those that the last saved state is behind, or the finished model."""
+        """Return the lines of metrics up to the last saved state or the finished model."""
         part = folder / "out.part"
         states = (part / "checkpoints").glob("checkpoint-*/trainer_state.json")
         last = max((int(state.parent.name.split("-")[1]) for state in states), default=0)

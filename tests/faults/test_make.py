@@ -20,14 +20,14 @@ from faults.conftest import FULL, Tries
 
 RZERO = f"{sys.executable} -m rzero_cli"
 
-# Stands for a stage at its very end: its output has its name, and the process takes its time.
+# A stub of a stage at its very end: the output is in place, and the process still runs.
 ENDING = """#!/bin/sh
 for out; do :; done
 mkdir -p "$out" && echo '{}' > "$out/rzero.json" && touch made && exec sleep 20
 """
 
 
-def begun(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
+def started(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         ["make", "-C", str(folder), *arguments],
         stdout=subprocess.DEVNULL,
@@ -50,7 +50,7 @@ def test_interrupted_make_keeps_finished_targets(
     stage.write_text(ENDING)
     stage.chmod(0o755)
     for target in ("runs/r-zero/iter-1/challenger/rzero.json", "runs/tiny-base-small-0/rzero.json"):
-        running = begun(folder, "RZERO=./ending", "MODEL=x", "SIZE=small", target)
+        running = started(folder, "RZERO=./ending", "MODEL=x", "SIZE=small", target)
         deadline = time.monotonic() + 30
         while not (folder / "made").exists():
             assert time.monotonic() < deadline
@@ -78,19 +78,19 @@ def test_killed_loop_resumes_to_the_same_records(
     ]
     how += ["EVAL_FLAGS=--limit 60"]
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    begin = time.monotonic()
-    assert begun(folder, *how, "RUN=whole").wait(900) == 0
-    seconds = time.monotonic() - begin
+    start = time.monotonic()
+    assert started(folder, *how, "RUN=whole").wait(900) == 0
+    seconds = time.monotonic() - start
     kind = tries("kill -9 of make and all its stages")
     while kind.tries < 5:
-        running = begun(folder, *how, "RUN=killed")
+        running = started(folder, *how, "RUN=killed")
         with suppress(subprocess.TimeoutExpired):
             running.wait(moments.uniform(0.05, 0.2) * seconds)
             break
         os.killpg(running.pid, signal.SIGKILL)
         running.wait()
         kind.tries += 1
-    assert begun(folder, *how, "RUN=killed").wait(900) == 0
+    assert started(folder, *how, "RUN=killed").wait(900) == 0
     whole, killed = folder / "runs" / "whole", folder / "runs" / "killed"
     assert names(whole) == names(killed)
     for path in sorted(whole.rglob("*.jsonl")):

@@ -30,8 +30,8 @@ def limited(folder: Path, mebibytes: int, *arguments: str) -> Ended:
         [sys.executable, str(script), str(mebibytes), *arguments],
         capture_output=True,
         cwd=folder,
-        # Of each thread's own, malloc would keep 64 MiB of what is counted here. transformers loads
-        # weights with up to four threads, fewer on fewer cores, whose stacks take 8 MiB each.
+        # malloc would reserve 64 MiB of address space per thread. transformers loads weights with
+        # up to four threads, fewer on fewer cores, whose stacks take 8 MiB each.
         env=os.environ | {"MALLOC_ARENA_MAX": "1", "HF_DEACTIVATE_ASYNC_LOAD": "1"},
         text=True,
         timeout=300,
@@ -50,7 +50,7 @@ def test_label_out_of_memory_keeps_finished_records_and_resumes(
     write(tmp_path / "q.jsonl", [*rows[:10], {"question": LONG}, rows[11]])
     options = ("--m", "4", "--max-tokens", "8", "--batch-size", "8", "--quiet")
     command = ["label", "q.jsonl", "--solver", str(tiny_model), *options]
-    # From 8 to 24 do: with 6 the tokenizer ends the process, and with 28 the long prompt fits.
+    # 8 to 24 work: with 6 the tokenizer ends the process, and with 28 the long prompt fits.
     ended = limited(tmp_path, 16, *command, "-o", "out.jsonl")
     assert ended.status == 1, ended.stderr
     assert ended.stderr == (
@@ -71,7 +71,7 @@ def test_label_out_of_memory_keeps_finished_records_and_resumes(
     assert kept == {number: records[number] for number in kept}
     assert (tmp_path / "out.jsonl").read_bytes() == whole
 
-    # With smaller batches what is not finished may be sampled differently.
+    # With smaller batches, unfinished records may be sampled differently.
     command.remove("--quiet")
     smaller = rzero(*command, "--batch-size", "2", "-o", "smaller.jsonl", "--resume")
     assert smaller.status == 0, smaller.stderr
@@ -80,7 +80,7 @@ def test_label_out_of_memory_keeps_finished_records_and_resumes(
     assert [record["m"] for record in lines] == [4] * 12
     assert kept == {number: lines[number] for number in kept}
 
-    # Where smaller batches fit, nothing has to be lowered.
+    # If smaller batches fit, no option has to be lowered.
     ended = limited(tmp_path, 98, *command, "-o", "halved.jsonl")
     assert ended.status == 0, ended.stderr
     assert "out of memory with 8 completions at a time: continuing with 4; set it" in ended.stderr
@@ -122,4 +122,4 @@ def test_training_out_of_memory_continues_with_fewer_rollouts_per_pass(
     moved = sum(float((whole[name] - start[name]).square().sum()) for name in start) ** 0.5
     apart = sum(float((whole[name] - out[name]).square().sum()) for name in start) ** 0.5
     assert moved > 0.01
-    assert apart < 0.05 * moved  # what sums in another order come to, after Adam
+    assert apart < 0.05 * moved  # the effect of another order of summation after Adam

@@ -18,7 +18,7 @@ RZERO = f"{sys.executable} -m rzero_cli"
 
 
 def shell(folder: Path, command: str) -> tuple[int, str, str]:
-    """Status of the first command of a pipe, the pipe's output, and what was said."""
+    """Return the status of the first command of a pipe, the pipe's output and standard error."""
     done = subprocess.run(
         ["bash", "-c", f"{command}; exit ${{PIPESTATUS[0]}}"],
         cwd=folder,
@@ -33,8 +33,8 @@ def shell(folder: Path, command: str) -> tuple[int, str, str]:
 @pytest.fixture
 def folder(tmp_path: Path, labels: Path) -> Path:
     (tmp_path / "many").write_text(labels.read_text() * 200)
-    status, _, said = shell(tmp_path, f"{RZERO} filter labels -o out")
-    assert status == 0, said
+    status, _, errors = shell(tmp_path, f"{RZERO} filter labels -o out")
+    assert status == 0, errors
     return tmp_path
 
 
@@ -69,8 +69,8 @@ def test_closed_reader_is_no_error(
 ) -> None:
     for command in chosen(moments):
         for reader in ["head -1", "true"] if command in RECORDS and FULL else ["true"]:
-            status, _, said = shell(folder, f"{of(command, server)} | {reader}")
-            assert (status, said) == (0, ""), (command, reader)
+            status, _, errors = shell(folder, f"{of(command, server)} | {reader}")
+            assert (status, errors) == (0, ""), (command, reader)
             tries(f"closed pipe: {kind_of(command)}").tries += 1
 
 
@@ -78,9 +78,9 @@ def test_full_output_device_is_one_line(
     folder: Path, server: ScriptedServer, tries: Callable[[str], Tries], moments: Random
 ) -> None:
     for command in chosen(moments):
-        status, _, said = shell(folder, f"{of(command, server)} > /dev/full")
-        assert status == 1, (command, said)
-        assert said == "rzero: standard output: No space left on device\n", command
+        status, _, errors = shell(folder, f"{of(command, server)} > /dev/full")
+        assert status == 1, (command, errors)
+        assert errors == "rzero: standard output: No space left on device\n", command
         tries(f"/dev/full: {kind_of(command)}").tries += 1
 
 
@@ -104,8 +104,8 @@ def test_closed_standard_streams_are_not_reused_for_files(
     for command in RECORDS if FULL else moments.sample(RECORDS, 1):
         status, whole, _ = shell(folder, of(command, server))
         assert status == 0
-        told = shell(folder, f"{of(command.replace(' -q', ''), server)} -o new >&- 2>&- <&-")
-        assert told == (0, "", ""), command
+        ended = shell(folder, f"{of(command.replace(' -q', ''), server)} -o new >&- 2>&- <&-")
+        assert ended == (0, "", ""), command
         assert (folder / "new").read_text() == whole
         assert {path.name for path in folder.glob("*new*")} == {"new", "new.meta.json"}
         (folder / "new").unlink()

@@ -1,6 +1,6 @@
-"""SIGTERM and Ctrl-C at random moments: finished records are kept, nothing else is left.
+"""SIGTERM and Ctrl-C at random moments keep finished records and leave nothing else.
 
-Ctrl-C is SIGINT, to the process alone or to its whole group as a terminal sends it.
+Ctrl-C is SIGINT, sent to the process alone or, as a terminal does, to its whole group.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ SENT: list[tuple[str, signal.Signals, Callable[[int, int], None]]] = [
     ("Ctrl-C", signal.SIGINT, os.kill),
     ("Ctrl-C", signal.SIGINT, os.killpg),
 ]
-# A process that has not come to its first line yet, or is past its last, is ended by the signal
-# itself; a shell calls both the same.
+# Before its first line and after its last, the signal itself ends a process; to a shell both
+# statuses are the same.
 STATUS = {signal.SIGTERM: (143, -15), signal.SIGINT: (130, -2)}
 
 
 def sent(stage: Stage, command: Forked, after: float, number: signal.Signals, send: Any) -> bool:
-    """Send a signal after so many seconds, and see that it ended the command as it should."""
+    """Send a signal after `after` seconds and check how it ended the command."""
     if not ended_by(command, after, lambda: send(command.pid, number)):
         assert command.returncode == 0, (stage.folder / "stderr").read_text()
         return False
     errors = (stage.folder / "stderr").read_text()
     assert command.returncode in STATUS[number], errors
-    assert errors == "", after  # no traceback, nothing that a library says of its end
+    assert errors == "", after  # no traceback, no message of a library
     return True
 
 
@@ -69,7 +69,7 @@ def send_often(
     may_leave: set[str],
     check: Callable[[Path], None],
 ) -> None:
-    """Send each signal `times` times, go on after each, and `check` the outputs that come of it."""
+    """Send each signal `times` times, resume after each, and `check` the outputs."""
     out, name = stage.folder / "out", str(stage.arguments[0])
     kinds: dict[str, Tries] = {}
     again = ["--resume"] if resumes else []
@@ -79,11 +79,11 @@ def send_often(
         latest = stage.seconds
         while True:  # until it has hit the command
             command = stage.start(*again)
-            # Before that it is the server's fork, and not yet the command.
+            # Earlier, it is the server's fork and not yet the command.
             after = moments.uniform(min(0.1, latest / 2), latest)
             if sent(stage, command, after, number, send):
                 break
-            latest = after  # it was done by then: `seconds` is of a first, slower run
+            latest = after  # it was already done: `seconds` is from a slower first run
             check(out)
             remove(out)
             done = []
@@ -164,7 +164,7 @@ def test_signal_leaves_no_part_of_a_merge(
 def test_signal_leaves_no_part_of_a_tiny_base(
     forks: ForkServer, tmp_path: Path, tries: Callable[[str], Tries], moments: Random
 ) -> None:
-    """In its first seconds; it takes too long to be made whole after each."""
+    """Only in its first seconds, since completing it after each signal would take too long."""
     command = Stage(forks, tmp_path / "run", "tiny-base", "--size", "small", "--no-cache")
     for what, number, send in SENT * 4 if FULL else moments.sample(SENT, 2):
         assert sent(command, command.start(), moments.uniform(0.1, 4), number, send)
@@ -183,7 +183,7 @@ def test_signal_keeps_the_last_state_of_a_training(
     tries: Callable[[str], Tries],
     moments: Random,
 ) -> None:
-    """Also while it saves one; another signal while it ends disturbs nothing."""
+    """Also while it saves a state; a second signal while it ends changes nothing."""
     from safetensors.torch import load_file
 
     from rzero_cli.training.saving import _is_whole
@@ -207,11 +207,11 @@ def test_signal_keeps_the_last_state_of_a_training(
         assert left(out.parent) == {"out"}
 
     def states() -> set[str]:
-        """Those that are whole."""
+        """Return the complete ones."""
         return {path.name for path in part.glob("checkpoints/checkpoint-*") if _is_whole(path)}
 
     def wait_for_state(running: Forked, saving: bool) -> None:
-        """Until it has saved a state, or has begun to save another."""
+        """Wait until it has saved a state or has started to save another."""
         deadline = time.monotonic() + PATIENCE
         while not states() or (saving and len(list(part.glob("checkpoints/checkpoint-*"))) < 2):
             assert running.poll() is None
@@ -253,7 +253,7 @@ def test_signal_during_start_and_exit_prints_nothing(
     tries: Callable[[str], Tries],
     moments: Random,
 ) -> None:
-    """While it imports, while it works on a slow pipe, and while it ends."""
+    """During imports, during work on a slow pipe, and at the end."""
     kind = tries(f"{signal.Signals(number).name}: a fresh `filter` on a slow pipe")
     for _ in range(20 if FULL else 2):
         running = subprocess.Popen(
@@ -272,7 +272,7 @@ def test_signal_during_start_and_exit_prints_nothing(
                 running.stdin.flush()
                 time.sleep(0.01)
         running.send_signal(number)
-        # Not by the end of its input, which stays open.
+        # Its input stays open, so it cannot have ended for that reason.
         assert running.wait(PATIENCE) in STATUS[number], running.stderr.read()
         assert running.stderr.read() == b""
         assert {path.name for path in tmp_path.iterdir()} == {"labels", "questions"}
@@ -283,7 +283,7 @@ def test_signal_during_start_and_exit_prints_nothing(
 
 
 def _wait_for_main(pid: int) -> None:
-    """Until an interpreter has begun with our code: before, python itself says what ended it."""
+    """Wait until an interpreter runs our code; before, Python prints what ended it."""
     caught = 0
     while not caught & 1 << signal.SIGINT - 1 and Path(f"/proc/{pid}").exists():
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()

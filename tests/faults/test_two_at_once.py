@@ -1,4 +1,4 @@
-"""Two processes on one output: the second is refused, and the lock ends with its holder."""
+"""Of two processes on one output the second is refused, and the lock ends with its holder."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from helpers.scripted_server import ScriptedServer, completion
 RZERO = [sys.executable, "-m", "rzero_cli"]
 
 
-def begun(folder: Path, command: list[str], name: str) -> subprocess.Popen[bytes]:
-    """A command that waits for its input, when it holds its lock."""
+def started(folder: Path, command: list[str], name: str) -> subprocess.Popen[bytes]:
+    """Start a command that waits for its input; return when it holds its lock."""
     running = subprocess.Popen(
         [*RZERO, *command], cwd=folder, stdin=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -39,7 +39,7 @@ def begun(folder: Path, command: list[str], name: str) -> subprocess.Popen[bytes
 
 
 def refused(folder: Path, command: list[str], *holders: int) -> None:
-    """It names the holder at once, having loaded nothing."""
+    """Check that a command names the holder of the lock before it loads anything."""
     done = subprocess.run(
         [RZERO[0], "-X", "importtime", *RZERO[1:], *command],
         cwd=folder,
@@ -47,11 +47,11 @@ def refused(folder: Path, command: list[str], *holders: int) -> None:
         capture_output=True,
         text=True,
     )
-    said = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
-    assert (done.returncode, len(said)) == (2, 1), said
+    errors = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
+    assert (done.returncode, len(errors)) == (2, 1), errors
     out = command[command.index("-o") + 1]
-    assert said[0].startswith(f"rzero: {out} is being made by process"), said
-    assert any(f"process {pid} on {platform.node()}" in said[0] for pid in holders), said
+    assert errors[0].startswith(f"rzero: {out} is being made by process"), errors
+    assert any(f"process {pid} on {platform.node()}" in errors[0] for pid in holders), errors
     loaded = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
     assert not loaded & {"torch", "transformers"}
 
@@ -65,19 +65,19 @@ def test_second_process_on_an_output_is_refused(
         more = ["--endpoint", server.url, "--m", "1"] if stage == "label" else []
         command = [stage, *more, "-q", "-o", "out"]
         for _ in range(5 if FULL else 1):
-            first = begun(tmp_path, command, "out")
+            first = started(tmp_path, command, "out")
             refused(tmp_path, command, first.pid)
             refused(tmp_path, [*command, "--force"], first.pid)
-            _, said = first.communicate(labels.read_bytes(), timeout=PATIENCE)
-            assert first.returncode == 0, said
+            _, errors = first.communicate(labels.read_bytes(), timeout=PATIENCE)
+            assert first.returncode == 0, errors
             assert (tmp_path / "out").read_bytes().count(b"\n") == 48
             kind.tries += 1
 
             (tmp_path / "out").unlink()
-            first = begun(tmp_path, command, "out")
+            first = started(tmp_path, command, "out")
             first.send_signal(signal.SIGKILL)
             first.communicate()
-            # Its number may be another process's by now.
+            # Another process may have its id by now.
             (tmp_path / ".out.lock").write_text(
                 json.dumps({"pid": os.getpid(), "host": platform.node()})
             )
@@ -118,9 +118,9 @@ def test_one_of_several_simultaneous_processes_wins(
             )
             for _ in range(4)
         ]
-        said = [command.communicate()[1].decode() for command in running]
-        assert sorted(command.returncode for command in running) == [0, 2, 2, 2], said
-        for line in filter(None, said):
+        errors = [command.communicate()[1].decode() for command in running]
+        assert sorted(command.returncode for command in running) == [0, 2, 2, 2], errors
+        for line in filter(None, errors):
             assert "out exists" in line or "being made by process" in line
         assert {p.name for p in tmp_path.iterdir()} == {
             "labels",

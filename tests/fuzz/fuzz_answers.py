@@ -21,7 +21,7 @@ from rzero_cli.answers import (
 from rzero_cli.answers.equivalence import Equivalence
 
 DATA = Path(os.environ.get("RZERO_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
-LONGEST = 3000  # characters of what is mutated; the limits of length have tests of their own
+LONGEST = 3000  # characters of a mutated answer; other tests cover the limits of length
 
 
 @cache
@@ -32,7 +32,7 @@ def _adversarial() -> list[str]:
     return [json.loads(line)["answer"][:LONGEST] for line in path.read_text("utf-8").splitlines()]
 
 
-# ---------------------------------------------------------------- what is tried
+# ---------------------------------------------------------------- examples
 
 numbers = st.one_of(
     st.integers(-999, 10**6).map(str),
@@ -91,7 +91,7 @@ latex = st.recursive(atoms, _larger, max_leaves=8)
 
 @st.composite
 def mutated(draw: st.DrawFn) -> str:
-    """An adversarial answer with pieces of it, or of others, cut out, moved or said again."""
+    """An adversarial answer with pieces of it or of others removed, moved or repeated."""
     text = draw(st.sampled_from(_adversarial()))
     for _ in range(draw(st.integers(0, 4))):
         start = draw(st.integers(0, len(text)))
@@ -133,7 +133,7 @@ conventions = st.builds(
 )
 
 
-# ---------------------------------------------------------------- what has to hold
+# ---------------------------------------------------------------- checks
 
 
 def boxes(text: str) -> None:

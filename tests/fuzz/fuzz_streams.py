@@ -83,7 +83,7 @@ def _read(name: str, **how: Any) -> list[Any]:
 
 
 def _through_pipe(content: bytes, places: Sequence[int], read: Callable[[str], Any]) -> Any:
-    """What `read` gives of a pipe that gets the content in pieces."""
+    """Return what `read` gives for a pipe that receives the content in pieces."""
     ours, theirs = os.pipe()
     bounds = [0, *sorted(min(place, len(content)) for place in places), len(content)]
 
@@ -120,7 +120,7 @@ def pieces(case: tuple[bytes, list[int]]) -> None:
 
 
 def quick_and_exact(content: bytes) -> None:
-    """`filter` decides most lines without reading them exactly: the same ones are kept."""
+    """`filter` decides most lines without exact parsing and keeps the same ones."""
     path, out = _folder() / "labeled", _folder() / "kept"
     path.write_bytes(content)
     out.unlink(missing_ok=True)
@@ -131,14 +131,14 @@ def quick_and_exact(content: bytes) -> None:
                 expected += line.raw if line.raw.endswith(b"\n") else line.raw + b"\n"
     except DataError:
         failed = True
-    with redirect_stderr(io.StringIO()) as said:
+    with redirect_stderr(io.StringIO()) as stderr:
         status = run(["filter", str(path), "-o", str(out), "--force", "--quiet"])
-    assert status == (2 if failed else 0), said.getvalue()
+    assert status == (2 if failed else 0), stderr.getvalue()
     assert failed or out.read_bytes() == expected
 
 
 def torn(case: tuple[list[dict[str, Any] | None], list[int], int, int]) -> None:
-    """A journal that a crash has cut at any byte gives, resumed, what it would have given."""
+    """A journal truncated by a crash at any byte gives, after a resume, the same output."""
     rows, order, stopped, kept_bytes = case
     order = [number for number in order if number < len(rows)]
     target = _folder() / "out"

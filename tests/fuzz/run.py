@@ -1,11 +1,11 @@
 """`make fuzz`: run every target on random input and print the results.
 
-    python tests/fuzz/run.py --seconds 600          all targets, each its share of the time
+    python tests/fuzz/run.py --seconds 600          all targets, each for an equal part of the time
     python tests/fuzz/run.py --examples 200 --seed 7 --only keys
 
-A target is a strategy and a check that must hold for every example (`TARGETS` in `fuzz_*.py`). An
-example that takes longer than `SLOWEST` is a failure, too, and so is memory beyond `MEMORY`, which
-the kernel limits. Failures are shrunk and printed; the status is then 1.
+A target is a strategy and a check that every example must pass (`TARGETS` in `fuzz_*.py`). An
+example that takes longer than `SLOWEST` or more memory than `MEMORY`, a kernel limit, also fails.
+Failures are shrunk and printed; the status is then 1.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import HypothesisWarning
 
-SLOWEST = 30.0  # seconds of the clock; a comparison that is given up takes a few
+SLOWEST = 30.0  # seconds of wall-clock time; a comparison that times out takes a few
 MEMORY = 4 << 30  # bytes of address space
-ROUND = 100  # examples between looks at the clock
+ROUND = 100  # examples between checks of the time
 
 
 def fuzz(strategy: Any, check: Any, *, seconds: float, examples: int, first: int) -> dict[str, Any]:
-    """Run one target until its time or its examples are used up, or it fails."""
+    """Run one target until its time or its examples run out or it fails."""
     count, longest, slowest = 0, 0.0, ""
     failure = None
-    begun = time.monotonic()
+    started = time.monotonic()
 
     def timed(example: Any) -> None:
         nonlocal count, longest, slowest
@@ -46,7 +46,7 @@ def fuzz(strategy: Any, check: Any, *, seconds: float, examples: int, first: int
         assert took < SLOWEST, f"took {took:.1f} s"
 
     number = first
-    while failure is None and count < examples and time.monotonic() - begun < seconds:
+    while failure is None and count < examples and time.monotonic() - started < seconds:
         run = given(strategy)(timed)
         run = settings(
             max_examples=min(ROUND, examples - count),
@@ -63,7 +63,7 @@ def fuzz(strategy: Any, check: Any, *, seconds: float, examples: int, first: int
         number += 1
     return {
         "examples": count,
-        "seconds": time.monotonic() - begun,
+        "seconds": time.monotonic() - started,
         "seeds": (first, number - 1),
         "longest": longest,
         "slowest": slowest,
@@ -76,14 +76,14 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=float("inf"), help="for all targets")
     parser.add_argument("--examples", type=int, default=sys.maxsize, help="for each target")
     parser.add_argument("--seed", type=int, default=0, help="the first one; others follow")
-    parser.add_argument("--only", default="", help="targets whose name holds this")
+    parser.add_argument("--only", default="", help="targets whose name contains this")
     given_ = parser.parse_args()
     if given_.seconds == float("inf") and given_.examples == sys.maxsize:
-        parser.error("say --seconds or --examples")
+        parser.error("give --seconds or --examples")
     warnings.filterwarnings("ignore", category=HypothesisWarning)  # of long examples
     os.environ["RZERO_CONFIG"] = os.devnull  # no rzero.toml of the folder
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    # What is tried leads standard output away.
+    # The code under test redirects standard output.
     out = os.fdopen(os.dup(1), "w")
     names = sorted(path.stem for path in Path(__file__).parent.glob("fuzz_*.py"))
     targets = {k: v for name in names for k, v in importlib.import_module(name).TARGETS.items()}

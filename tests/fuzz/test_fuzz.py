@@ -1,4 +1,4 @@
-"""`make fuzz`: a short run with a fixed seed, and whether it finds failures."""
+"""`make fuzz` passes a short run with a fixed seed and detects failures."""
 
 from __future__ import annotations
 
