@@ -183,9 +183,9 @@ def plain_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _save_toy(folder: Path, architecture: str) -> Path:
     """Save an architecture of the paper at toy width, with random weights.
 
-    It has the miniature's tokenizer. head_dim is 32, the smallest that vLLM supports on a CPU. As in
-    Qwen3-4B and Llama-3.2-3B the embeddings are tied and heads share keys; Qwen3's heads together
-    are wider than the hidden state, as in Qwen3-4B.
+    The tokenizer is the miniature's. head_dim is 32, the smallest that vLLM supports on a CPU. As
+    in Qwen3-4B and Llama-3.2-3B the embeddings are tied and heads share keys; Qwen3's heads
+    together are wider than the hidden state, as in Qwen3-4B.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM

@@ -1,4 +1,4 @@
-"""Searching training questions for benchmark questions: rate, and memory of the index."""
+"""The search for benchmark questions in training questions: rate, and memory of the index."""
 
 from __future__ import annotations
 

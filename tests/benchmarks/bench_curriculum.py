@@ -1,6 +1,6 @@
 """`rzero filter` with its guards on 100,000 labelled records: rate and memory of each.
 
-Rates are per second of processor time, which other work on the machine disturbs least.
+Rates are per second of processor time, which depends least on other load.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ GUARDS = (
 
 
 def labelled(path: Path, count: int, seed: int) -> Path:
-    """All in the interval, so that each is looked at; a quarter are edited copies."""
+    """Questions all within the interval, so that none is skipped; a quarter are edited copies."""
     rng = random.Random(seed)
     with path.open("w") as stream:
         for text in questions(count, seed):
@@ -40,7 +40,7 @@ def labelled(path: Path, count: int, seed: int) -> Path:
 
 
 def spent() -> float:
-    """Seconds of processor that the commands which have ended took."""
+    """Return the processor time of all commands that have ended, in seconds."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -53,7 +53,7 @@ def bench_guards(tmp_path: Path) -> None:
     for options in GUARDS:
         words = [str(earlier) if word == EARLIER else word for word in options.split()]
         rates, most = [], 0.0
-        for _ in range(3 if not options.startswith(NEAR) else 1):  # of these one takes a minute
+        for _ in range(3 if not options.startswith(NEAR) else 1):  # one of these takes a minute
             before = spent()
             most = max(most, ended([*FILTER, *words], source)[1])
             rates.append(RECORDS / (spent() - before))

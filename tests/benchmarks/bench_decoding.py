@@ -16,10 +16,10 @@ from rzero_cli.engines.decoding import decode
 PROMPTS, GROUP, TOKENS, ROUNDS = 8, 16, 128, 3
 
 
-def drawn(model: Any, prompts: Any, **loop: Any) -> tuple[float, int]:
-    """CPU seconds, and the tokens of the longest completion."""
+def sampled(model: Any, prompts: Any, **loop: Any) -> tuple[float, int]:
+    """Return CPU seconds and the tokens of the longest completion."""
     torch.manual_seed(0)
-    begin = time.process_time()
+    start = time.process_time()
     rows = model.generate(
         prompts,
         attention_mask=torch.ones_like(prompts),
@@ -28,12 +28,12 @@ def drawn(model: Any, prompts: Any, **loop: Any) -> tuple[float, int]:
         max_new_tokens=TOKENS,
         **{"pad_token_id": 0, "eos_token_id": [1, 2], **loop},
     )
-    return time.process_time() - begin, rows.shape[1] - prompts.shape[1]
+    return time.process_time() - start, rows.shape[1] - prompts.shape[1]
 
 
 def bench_decoding() -> None:
     torch.manual_seed(0)
-    # Next to uniform, so that each of 64 tokens is about as likely, the two ends among them.
+    # Nearly uniform, so that all 64 tokens, the two end tokens included, are about equally likely.
     model = LlamaForCausalLM(
         LlamaConfig(
             vocab_size=64,
@@ -46,8 +46,8 @@ def bench_decoding() -> None:
     prompts = torch.randint(3, 64, (PROMPTS, 32)).repeat_interleave(GROUP, dim=0)
     ratios = []
     for _ in range(ROUNDS):
-        ours, length = drawn(model, prompts, custom_generate=decode)
-        theirs, _ = drawn(model, prompts)
+        ours, length = sampled(model, prompts, custom_generate=decode)
+        theirs, _ = sampled(model, prompts)
         ratios.append(ours / theirs)
     print(
         f"\n{PROMPTS} prompts x {GROUP}, up to {length} tokens, 32 on average: CPU time "

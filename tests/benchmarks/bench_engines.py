@@ -1,8 +1,8 @@
 """How much of an engine's speed `rzero label` passes on, and vLLM against transformers on the CPU.
 
-The command itself runs, with its options read, records read and written, answers compared; only the
-loading of the model is left out. It takes turns with the bare engine, called on the same prompts
-with all of them at hand. Ratios are of tokens a second, in one run.
+The complete command runs: options, records, answers; only loading the model is left out. It takes
+turns with the bare engine, which gets all of the same prompts at once. Ratios are of tokens per
+second within one run.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from rzero_cli.options.engine import EngineChoice
 
 QUESTIONS, M, TOKENS, ROUNDS = 8, 8, 32, 3
 LONG = 256
-"""Tokens within which most answers of the model end."""
+"""The length within which most answers of the model end, in tokens."""
 SAMPLING = Sampling(n=M, max_tokens=TOKENS, top_k=40)
 
 
 class Counted:
-    """An engine that counts the tokens it gives."""
+    """An engine that counts the tokens it generates."""
 
     def __init__(self, engine: Any) -> None:
         self.engine, self.tokens = engine, 0
 
     def complete(self, *arguments: Any, **keywords: Any) -> Iterator[Any]:
-        for item, drawn in self.engine.complete(*arguments, **keywords):
-            self.tokens += sum(completion.tokens for completion in drawn)
-            yield item, drawn
+        for item, sampled in self.engine.complete(*arguments, **keywords):
+            self.tokens += sum(completion.tokens for completion in sampled)
+            yield item, sampled
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def questions(tmp_path: Path) -> Path:
 def label(
     engine: Any, questions: Path, monkeypatch: pytest.MonkeyPatch, limit: int = TOKENS
 ) -> float:
-    """Tokens a second of the command with an engine that is loaded."""
+    """Return the tokens per second of the command with a loaded engine."""
     counted = Counted(engine)
 
     @contextmanager
@@ -125,7 +125,7 @@ def bare_transformers(engine: Any, prompts: list[list[int]]) -> float:
 def turns(
     name: str, bare: Callable[..., float], model: Path, questions: Path, monkeypatch: Any
 ) -> None:
-    """Print the ratio of label to the bare engine."""
+    """Print the ratio of `rzero label` to the bare engine."""
     with open_engine(name, str(model)) as engine:
         texts = [json.loads(line)["question"] for line in questions.read_text().splitlines()]
         prompts = [encode(engine.tokenizer, prompt_for(SOLVER, text)) for text in texts]
@@ -154,8 +154,7 @@ def bench_label_passes_an_engines_speed_on(
 def bench_vllm_over_transformers(
     smollm2: Path, questions: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With answers long enough to end by themselves, as they do in a labelling: vLLM puts others
-    in their place."""
+    """With a limit that most answers stay below, as in labelling; vLLM refills their slots."""
     rates = {}
     for name in ("transformers", "vllm"):
         with open_engine(name, str(smollm2)) as engine:

@@ -1,6 +1,6 @@
-"""The grader's agreement with known verdicts on completions as models write them.
+"""The grader's agreement with known verdicts on real completions.
 
-The verdicts in `tests/evaluation/recorded_outputs.jsonl` were given by hand before any grader ran.
+The verdicts in `tests/evaluation/recorded_outputs.jsonl` were made by hand before any grader ran.
 "Wrongly right" is an error that raises a score, "wrongly wrong" one that lowers it. All graders get
 the last box.
 """
@@ -37,12 +37,12 @@ def bench_grader() -> None:
         print(f"\n{len(rows)} outputs, {sum(row['correct'] for row in rows)} of them right")
         for name, equal in graders.items():
             answers = [extract_boxed(row["completion"]) for row in rows]
-            said = [
+            verdicts = [
                 a is not None and equal(a, row["reference"])
                 for a, row in zip(answers, rows, strict=True)
             ]
             right = [row["correct"] for row in rows]
-            wrong = [r for one, r in zip(said, right, strict=True) if one != r]
+            wrong = [r for one, r in zip(verdicts, right, strict=True) if one != r]
             print(
                 f"{name:26} agrees on {1 - len(wrong) / len(rows):.1%}; wrongly right "
                 f"{wrong.count(False)}, wrongly wrong {wrong.count(True)}"

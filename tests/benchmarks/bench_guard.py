@@ -1,8 +1,8 @@
-"""How often the loop's probe guard stops a run in which nothing falls, and one that does fall.
+"""The rate at which the loop's probe guard stops runs without a fall and runs with one.
 
-Each question has a chance of being answered right, drawn once for all models (uniform, so that easy
-and hard ones are among them); a model that is as good as the one before answers anew with the same
-chances. A run is a base and `ITERATIONS` Solvers.
+Each question has a probability of a right answer, sampled once for all models, uniformly from easy
+to hard. Equally good models answer independently with the same probabilities. A run is a base model
+and `ITERATIONS` Solvers.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ RUNS, ITERATIONS, K = 200, 3, 8
 
 
 def stopped(questions: int, fall: float, rng: np.random.Generator) -> bool:
-    """Whether a run is stopped whose last Solver is worse by `fall` than the others."""
+    """Return True if a run is stopped whose last Solver is worse by `fall` than the others."""
     chances = rng.random(questions)
     with tempfile.TemporaryDirectory() as folder:
         for number in range(ITERATIONS + 1):
             lower = fall if number == ITERATIONS else 0.0
-            drawn = rng.random((questions, K)) < np.clip(chances - lower, 0, 1)[:, None]
+            right = rng.random((questions, K)) < np.clip(chances - lower, 0, 1)[:, None]
             samples = [
                 {"id": n, "question": str(n), "correct": row}
-                for n, row in enumerate(drawn.tolist())
+                for n, row in enumerate(right.tolist())
             ]
-            task = {"samples": samples, "k": K, "mean_at_k": {"score": float(drawn.mean())}}
+            task = {"samples": samples, "k": K, "mean_at_k": {"score": float(right.mean())}}
             place = Path(folder) / (f"iter-{number}" if number else "base")
             place.mkdir()
             (place / "probe.json").write_text(json.dumps({"tasks": {"probe": task}}))

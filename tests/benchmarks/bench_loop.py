@@ -1,11 +1,12 @@
-"""Where the time of one iteration of the miniature goes: the recipe's own stages, one process each,
-in CPU seconds, since other work on the machine changes those least.
+"""The time of one iteration of the miniature by stage and part, in CPU seconds.
 
-    RZERO_BENCH_AGAINST=OTHER/src    the folder of another version's code: both are run in turn, and
-                                     the ratio is that of this one's time to the other's
-    RZERO_BENCH_ROUNDS=5             rounds; 1 otherwise
-    RZERO_BENCH_ITERATIONS=3         iterations in a round; 1 otherwise
-    RZERO_BENCH_BASE=DIR             a base that is there already
+The recipe's own stages run in one process each. CPU seconds depend least on other load.
+
+    RZERO_BENCH_AGAINST=OTHER/src    another version's code: both run in turn, and the ratio is this
+                                     one's time to the other's
+    RZERO_BENCH_ROUNDS=5             rounds; 1 by default
+    RZERO_BENCH_ITERATIONS=3         iterations in a round; 1 by default
+    RZERO_BENCH_BASE=DIR             an existing base model
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ BASE = os.environ.get("RZERO_BENCH_BASE")
 
 
 def spent(source: Path, base: Path, runs: Path) -> dict[tuple[str, str], float]:
-    """CPU seconds by (stage, part) of the first iterations of a run with the code in `source`."""
+    """Return (stage, part) -> CPU seconds of a run's first iterations with the code in `source`."""
     env = dict(os.environ, OMP_NUM_THREADS="1", PYTHONPATH=str(source))
     file = runs / "spent.jsonl"
     stage = f"{sys.executable} {ROOT / 'tests' / 'helpers' / 'time_stage.py'} {file}"
@@ -47,7 +48,7 @@ def spent(source: Path, base: Path, runs: Path) -> dict[tuple[str, str], float]:
 
 
 def total(found: dict[tuple[str, str], float], stages: tuple[str, ...] = STAGES) -> float:
-    """Without start-up."""
+    """Return the sum of all parts except start-up."""
     return sum(s for (stage, part), s in found.items() if stage in stages) - sum(
         found[stage, part] for stage in stages for part in (START, "wall")
     )

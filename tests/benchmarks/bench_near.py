@@ -1,4 +1,4 @@
-"""Near-duplicates by the index: rate, recall and memory as the number of questions grows."""
+"""Near-duplicates by the index: rate, recall and memory for growing numbers of questions."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 
 RECORDS, ROUNDS = 60_000, 5
-BATCH = 64  # of score: small, so that records are what takes time
+BATCH = 64  # of score: small, so that records dominate the time
 
 
 def seconds(command: list[str], *, terminal: bool) -> float:

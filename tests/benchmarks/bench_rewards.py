@@ -1,4 +1,4 @@
-"""The Challenger's rewards of a batch, against the loops of the libraries.
+"""The Challenger's rewards of a batch, compared with loops over the libraries' functions.
 
 The reference is the authors' method: nltk's sentence BLEU of each pair and sklearn's clustering. It
 is timed at 512 questions and scaled by pairs; RZERO_BENCH_FULL=1 runs all 2,048 (seven minutes).
@@ -34,7 +34,7 @@ edges permutation""".split()  # noqa: SIM905
 
 
 def questions(n: int, seed: int = 0) -> list[str]:
-    """Real questions where they are at hand, else made ones; a quarter are edited copies."""
+    """Return real questions if available, else random ones; a quarter are edited copies."""
     rng = random.Random(seed)
     texts = []
     for name, key in (("gsm8k_test", "question"), ("amc23", "problem"), ("aime24", "problem")):
@@ -85,7 +85,7 @@ def best(texts: Sequence[str], bleu: str, tries: int = 3) -> float:
 
 @pytest.fixture(scope="module")
 def authors_seconds() -> float:
-    """Of the authors' method on the paper's batch; its clusters are compared with ours."""
+    """The seconds of the authors' method on the paper's batch, whose clusters must equal ours."""
     texts = questions(PAPER if FULL else SMALL)
     start = time.perf_counter()
     theirs = authors_clusters(texts)
@@ -110,13 +110,13 @@ def bench_rewards(preset: str, bleu: str, authors_seconds: float) -> None:
 
 
 def bench_memory() -> None:
-    """Peak memory of a process that scores one batch: it grows with the square of the batch."""
+    """The peak memory of a process that scores one batch, quadratic in the batch."""
     for size in (PAPER, LARGE):
         code = (
             "from pathlib import Path; from bench_rewards import questions;"
             "from rzero_cli.method.rewards import challenger_rewards;"
             f"challenger_rewards(questions({size}), [0.5] * {size});"
-            # Not getrusage: its figure begins with that of the process that started this one.
+            # Not getrusage, whose peak includes that of the parent process.
             "lines = Path('/proc/self/status').read_text().splitlines();"
             "print(next(int(x.split()[1]) for x in lines if x.startswith('VmHWM')) / 2**20)"
         )

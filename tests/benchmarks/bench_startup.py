@@ -1,10 +1,10 @@
-"""How long commands take to start: the help of each one, and the stages on a model without size.
+"""The start-up time of commands: the help of each, and the stages on a tiny model.
 
-Wall-clock time and CPU seconds (user and system) of a fresh process each, the median of several
-rounds, as a table in Markdown.
+Prints a Markdown table of wall-clock and CPU seconds (user and system) of fresh processes, the
+median of several rounds.
 
-    RZERO_BENCH_AGAINST=OTHER/src    the folder of another version's code: both are run in turn
-    RZERO_BENCH_ROUNDS=9             rounds; 5 otherwise
+    RZERO_BENCH_AGAINST=OTHER/src    another version's code: both run in turn
+    RZERO_BENCH_ROUNDS=9             rounds; 5 by default
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FEW = ("--max-tokens", "4", "--preset", "tiny", "--quiet", "--force")
 
 
 def stages(model: Path) -> dict[str, Sequence[str]]:
-    """Commands that load a model and do next to nothing with it."""
+    """Return commands that load a model and do almost nothing with it."""
     return {
         "sample": ("sample", "--challenger", str(model), "-n", "2", "-o", "out.jsonl", *FEW),
         "label": ("label", "q.jsonl", "--solver", str(model), "-o", "out.jsonl", *FEW),
@@ -47,7 +47,7 @@ def stages(model: Path) -> dict[str, Sequence[str]]:
 
 
 def spent(source: Path, words: Sequence[str], folder: Path) -> tuple[float, float]:
-    """Seconds of one command with the code in `source`: by the wall clock, and of CPU time."""
+    """Return wall-clock and CPU seconds of one command with the code in `source`."""
     env = dict(os.environ, PYTHONPATH=str(source))
     start = time.perf_counter()
     process = subprocess.Popen(
@@ -59,12 +59,12 @@ def spent(source: Path, words: Sequence[str], folder: Path) -> tuple[float, floa
         env=env,
     )
     assert process.stderr
-    said = process.stderr.read()
-    # Its own rusage, which `subprocess` does not give; it holds that of its children, too.
+    errors = process.stderr.read()
+    # The process's own rusage, including its children's; `subprocess` does not give it.
     _, status, used = os.wait4(process.pid, 0)
     wall = time.perf_counter() - start
     process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, said.decode()
+    assert process.returncode == 0, errors.decode()
     return wall, used.ru_utime + used.ru_stime
 
 
@@ -89,5 +89,5 @@ def bench_startup(tmp_path: Path, tiny_model: Path) -> None:
     heads = [f"{kind}, {name}" for name in sources for kind in ("wall", "CPU")]
     print(f"| command | {' | '.join(heads)} |\n| --- |{' ---: |' * len(heads)}")
     for what in measured:
-        figures = [median(one) for name in sources for one in zip(*found[what, name], strict=True)]
-        print(f"| `{what}` | {' | '.join(f'{figure:.2f}' for figure in figures)} |")
+        medians = [median(one) for name in sources for one in zip(*found[what, name], strict=True)]
+        print(f"| `{what}` | {' | '.join(f'{seconds:.2f}' for seconds in medians)} |")

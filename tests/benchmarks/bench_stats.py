@@ -23,24 +23,24 @@ STATS = [sys.executable, "-m", "rzero_cli", "stats", "--quiet", "--json"]
 
 
 def answer(rng: random.Random) -> str:
-    """A whole number, mostly a small one; of ten one is a fraction."""
+    """Return a whole number, mostly a small one, or in one case of ten a fraction."""
     number = int(rng.paretovariate(0.4)) % 10**7
     return f"\\frac{{{number}}}{{{rng.randint(2, 99)}}}" if rng.random() < 0.1 else str(number)
 
 
 def labelled() -> Iterator[dict[str, Any]]:
-    """What `label` writes, about 500 bytes a record; a tenth of the questions have been asked."""
+    """Yield records like those of `label`, about 500 bytes each, with a tenth of them repeated."""
     rng = random.Random(0)
     weights = [1 / rank for rank in range(1, len(WORDS) + 1)]
-    asked: list[str] = []
+    earlier: list[str] = []
     while True:
         words = rng.choices(WORDS, weights, k=rng.randint(10, 50))
         words[rng.randrange(len(words))] = str(rng.randint(2, 9999))
         question = f"{rng.choice(VERBS).capitalize()} {' '.join(words)}."
-        if len(asked) < 1000:
-            asked.append(question)
+        if len(earlier) < 1000:
+            earlier.append(question)
         elif rng.random() < 0.1:
-            question = rng.choice(asked)
+            question = rng.choice(earlier)
         choices = [answer(rng) for _ in range(rng.randint(1, 5))]
         answers = rng.choices(choices, range(2 * len(choices), 0, -2), k=M)
         votes = Counter(answers).most_common()
@@ -77,14 +77,16 @@ def bench_stats(tmp_path: Path) -> None:
         )
     seconds, processor_seconds, memory = measured([*STATS, str(few), str(many)])
     print(
-        f"  both, file beside file: {seconds:.1f} s, {processor_seconds:.1f} of processor time; "
+        f"  both, side by side: {seconds:.1f} s, {processor_seconds:.1f} of processor time; "
         f"{memory:.0f} MiB"
     )
 
 
 def measured(command: list[str]) -> tuple[float, float, float]:
-    """Seconds, seconds of processor time, and the most memory in MiB, of a command. On a machine
-    that does other work as well, the second tells more of the code than the first."""
+    """Return wall-clock seconds, processor seconds and peak memory in MiB of a command.
+
+    On a busy machine, processor time is the better measure of the code.
+    """
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds, memory = ended(command)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -1,5 +1,5 @@
-"""JSONL in and out: `rzero filter` against a bare orjson loop, its memory and its start, and what
-the interface costs that every other stage reads and writes through.
+"""JSONL input and output: `rzero filter` compared with a bare orjson loop, its memory and start-up,
+and the cost of the interface through which every other stage reads and writes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ FILTER = [sys.executable, "-m", "rzero_cli", "filter", "--quiet"]
 
 
 def records(m: int) -> Iterator[dict[str, Any]]:
-    """What `label` writes: lines of 483 bytes on average for m = 10."""
+    """Yield records like those of `label`, lines of 483 bytes on average for m = 10."""
     rng = random.Random(0)
     words = ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=k % 7 + 2)) for k in range(500)]
     while True:
@@ -67,13 +67,13 @@ def written(path: Path, count: int, m: int) -> Path:
 
 
 def ended(command: list[str], source: Path | None = None) -> tuple[float, float]:
-    """Seconds, and the most memory in MiB, of a command whose output goes nowhere."""
+    """Return seconds and peak memory in MiB of a command whose output is discarded."""
     with source.open("rb") if source else open(os.devnull, "rb") as stdin:  # noqa: PTH123
         start = time.perf_counter()
         child = subprocess.Popen(command, stdin=stdin, stdout=subprocess.DEVNULL)
         memory = 0.0
         while child.poll() is None:
-            # Not getrusage: its figure begins with that of the process that started the command.
+            # Not getrusage, whose peak includes that of the parent process.
             with suppress(OSError):
                 for line in Path(f"/proc/{child.pid}/status").read_text().splitlines():
                     if line.startswith("VmHWM"):
@@ -85,7 +85,7 @@ def ended(command: list[str], source: Path | None = None) -> tuple[float, float]
 
 
 def bench_filter(tmp_path: Path) -> None:
-    for m in (10, 8):  # of 8 answers, three shares in eight lie on a boundary or at 1
+    for m in (10, 8):  # with 8 answers, three of eight fractions are on a bound or 1
         source = written(tmp_path / "labeled.jsonl", RECORDS, m)
         size = source.stat().st_size / RECORDS
         few = written(tmp_path / "few.jsonl", RECORDS // 10, m)

@@ -1,8 +1,8 @@
-"""Votes on realistic answers, against the authors' grader asked about the same pairs.
+"""Votes on realistic answers, compared with the authors' grader on the same pairs.
 
-Answers as models give them to questions of MATH's kind: about 92 % of the pairs of one question are
-identical strings, and of the rest 94 % are two rationals. Another line counts the pairs of distinct
-spellings alone. The authors' grader is mathruler, asked in both directions, as their vote does.
+The answers resemble those of models to MATH questions: about 92 % of a question's pairs are
+identical strings, and 94 % of the rest are two rationals. A second figure counts only pairs of
+distinct spellings. The authors' grader is mathruler, called in both directions as in their vote.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rzero_cli.method.votes import vote
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 QUESTIONS, M = 2000, 10
-SAME = 0.955  # an answer's chance to be the common one: 92 % of the pairs are then identical
+SAME = 0.955  # probability of the common answer, which makes 92 % of the pairs identical
 OTHERS = (r"2\sqrt{3}", r"\frac{\pi}{4}", "(1, 2)", r"x^2 - 1", r"\text{even}", r"[0, 1)", r"2^n")
 
 
@@ -36,15 +36,15 @@ def spelling(value: Fraction, rng: random.Random) -> str:
 
 
 def answers(rng: random.Random) -> list[str]:
-    """m answers to one question."""
+    """Return m answers to one question."""
     rational = rng.random() < 0.94
 
-    def draw() -> str:
+    def answer() -> str:
         value = Fraction(rng.randint(-200, 2000), rng.choice([1, 1, 1, 2, 3, 4, 8]))
         return spelling(value, rng) if rational else rng.choice(OTHERS)
 
-    common = draw()
-    return [common if rng.random() < SAME else draw() for _ in range(M)]
+    common = answer()
+    return [common if rng.random() < SAME else answer() for _ in range(M)]
 
 
 def bench_votes() -> None:
@@ -79,7 +79,7 @@ def bench_votes() -> None:
 
 
 def bench_verdicts() -> None:
-    """Errors on pairs with known verdicts, and the speed of the canonical key, cold."""
+    """Count errors on pairs with known verdicts, and time the canonical key without its cache."""
     path = DATA / "answer_pairs.jsonl"
     if not path.exists():
         print(f"\nverdicts: {path} is missing")
@@ -119,7 +119,7 @@ def bench_verdicts() -> None:
 
 
 def bench_hostile(tmp_path: Path) -> None:
-    """Hostile answers through the two commands: time, and the largest process."""
+    """Time hostile answers through the two commands, and measure the largest process."""
     path = DATA / "adversarial_answers.jsonl"
     if not path.exists():
         print(f"\nhostile answers: {path} is missing")

@@ -1,1 +1,1 @@
-"""What several tests share: modules that they import and scripts that they run by path."""
+"""Modules that several tests import and scripts that they run by path."""

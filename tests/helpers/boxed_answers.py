@@ -1,4 +1,4 @@
-"""A scripted server that boxes each question, and the openai engine asked 40 of them."""
+"""A scripted server that boxes each question, and the openai engine with 40 of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PROMPTS = [prompt_for(SOLVER, str(n)) for n in range(40)]
 
 
 def boxed(body: Body) -> Reply:
-    """The question itself as the answer, n times in other words."""
+    """Return the question itself as the answer, in n different texts."""
     answer = rf"\boxed{{{question(body)}}}"
     answers = [answer + "." * i for i in range(body.get("n", 1))]
     return 200, completion(*answers, raw="prompt" in body)
@@ -23,7 +23,7 @@ def complete(*servers: ScriptedServer, prompts=PROMPTS, sampling=None, **options
 
 
 def texts(results: list[list[Completion]]) -> list[list[str]]:
-    return [[completion.text for completion in drawn] for drawn in results]
+    return [[completion.text for completion in sampled] for sampled in results]
 
 
 EXPECTED = [[rf"\boxed{{{n}}}", rf"\boxed{{{n}}}."] for n in range(40)]

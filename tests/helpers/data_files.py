@@ -1,4 +1,4 @@
-"""Data files outside of the repository, in RZERO_TEST_DATA."""
+"""Data files outside the repository, in RZERO_TEST_DATA."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ DATA = Path(os.environ.get("RZERO_TEST_DATA", Path(__file__).parents[3] / "share
 def load_data(name: str) -> list[dict[str, Any]]:
     path = DATA / name
     if not path.exists():
-        pytest.skip(f"{path} is missing; set RZERO_TEST_DATA to the folder that holds {name}")
+        pytest.skip(f"{path} is missing; set RZERO_TEST_DATA to the folder that contains {name}")
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

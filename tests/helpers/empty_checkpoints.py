@@ -1,4 +1,4 @@
-"""Checkpoints whose files are valid but hold no weights, made without torch."""
+"""Checkpoints with valid files but no weights, made without torch."""
 
 from __future__ import annotations
 

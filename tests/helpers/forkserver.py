@@ -1,13 +1,13 @@
-"""Commands without the wait for torch, by the fork server of `multiprocessing`.
+"""Commands without the wait for torch, with the fork server of `multiprocessing`.
 
-It imports once what takes seconds and forks a process for each command, which has its own streams,
-folder, environment and session, and can be killed at any moment.
+It does the slow imports once and forks a process for each command, with its own streams, folder,
+environment and session. A command can be killed at any moment.
 
     command = forks.start(["label", "q.jsonl", "-o", "out.jsonl"], cwd=folder)
     command.send_signal(signal.SIGKILL)
     assert command.wait(timeout=30) == -signal.SIGKILL
 
-Imports, memory and start-up cannot be tested so; and /proc shows the server's command line.
+Imports, memory and start-up cannot be tested this way, and /proc shows the server's command line.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ _READ_AT_IMPORT = (
     *("PYTHON", "OMP_", "MKL_", "CUDA_", "TORCH_", "ACCELERATE_", "VLLM_"),
     *("HF_", "HUGGINGFACE_", "TRANSFORMERS_", "TOKENIZERS_"),
 )
-_lock = threading.Lock()  # to start a process is to look after those of other threads, too
+_lock = threading.Lock()  # starting a process also polls those of other threads
 
 
 class Ended(NamedTuple):
-    """How a command ended: its status is -9 if signal 9 killed it."""
+    """The status and output of a command; the status is -9 if signal 9 killed it."""
 
     status: int
     stdout: bytes
@@ -50,7 +50,7 @@ class Ended(NamedTuple):
 
 
 class Forked(ForkServerProcess):
-    """A started command: the leader of its own session and group."""
+    """A running command, the leader of its own session and group."""
 
     pid: int
 
@@ -62,7 +62,7 @@ class Forked(ForkServerProcess):
     returncode = property(poll)
 
     def send_signal(self, number: int) -> None:
-        """Signal this process alone; `os.killpg(command.pid, number)` is what a terminal does."""
+        """Signal only this process; a terminal does `os.killpg(command.pid, number)`."""
         if self.poll() is None:
             os.kill(self.pid, number)
 
@@ -75,10 +75,10 @@ class Forked(ForkServerProcess):
 
 
 class ForkServer:
-    """Starts commands, and kills those that are left in the end. A process has one server."""
+    """Starts commands and kills those left at the end. A process has one server."""
 
     def __init__(self) -> None:
-        # A fork has only the thread that forked; pyarrow's allocator would have another.
+        # A fork has only one thread; pyarrow's allocator would need another.
         os.environ["JE_ARROW_MALLOC_CONF"] = "background_thread:false"
         self._environment = dict(os.environ)
         self._started: list[Forked] = []
@@ -89,9 +89,9 @@ class ForkServer:
             command.send_signal(signal.SIGKILL)
 
     def suits(self, env: Mapping[str, str]) -> bool:
-        """Whether imports are the same in this environment."""
+        """Return True if imports have the same effect in this environment."""
         changed = dict(env.items() ^ self._environment.items())
-        # vLLM starts threads, and TRL imports it where it is installed.
+        # vLLM starts threads, and TRL imports it if it is installed.
         return not find_spec("vllm") and not any(
             name.startswith(_READ_AT_IMPORT) for name in changed
         )
@@ -116,12 +116,12 @@ class ForkServer:
                     stream = opened.enter_context(Path(stream).open(mode)).fileno()
                 streams.append(_Descriptor(stream))
             words = [str(word) for word in arguments]
-            begins, until_then = multiprocessing.Pipe(duplex=False)
-            command = Forked(target=_become, args=(words, str(cwd), env, streams, until_then))
+            ready, until_ready = multiprocessing.Pipe(duplex=False)
+            command = Forked(target=_become, args=(words, str(cwd), env, streams, until_ready))
             with _lock:
                 command.start()
-            until_then.close()
-            begins.poll(None)  # earlier a signal would hit the server's fork, not the command
+            until_ready.close()
+            ready.poll(None)  # earlier, a signal would hit the server's fork, not the command
         self._started.append(command)
         return command
 
@@ -145,7 +145,7 @@ class ForkServer:
 
 
 class _Descriptor(int):
-    """A file descriptor, of which the child gets a duplicate."""
+    """A file descriptor that the child gets a duplicate of."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _detach, (DupFd(self),)
@@ -156,10 +156,10 @@ def _detach(duplicate: Any) -> int:
 
 
 def _become(
-    arguments: list[str], cwd: str, env: dict[str, str], streams: list[int], until_then: Connection
+    arguments: list[str], cwd: str, env: dict[str, str], streams: list[int], until_ready: Connection
 ) -> None:
-    """Be `python -m rzero_cli` in this process, which has just been forked."""
-    gc.freeze()  # a collection would touch, and so copy, every page that is shared
+    """Run `python -m rzero_cli` in this just forked process."""
+    gc.freeze()  # a collection would write to, and so copy, every shared page
     os.setsid()
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
@@ -170,7 +170,7 @@ def _become(
     sys.path[0], sys.argv = cwd, ["rzero", *arguments]
     sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)  # noqa: SIM115
     sys.modules["numpy"].random.seed()  # others seed themselves
-    until_then.close()
+    until_ready.close()
     try:
         runpy.run_module("rzero_cli", run_name="__main__", alter_sys=True)
     finally:

@@ -1,4 +1,4 @@
-"""Runs of the loop with what its guards read: probe evaluations and labelled questions."""
+"""Runs of the loop with the inputs of its guards: probe evaluations and labelled questions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def names(count: int) -> list[str]:
 
 
 def probed(run: Path, *right: int, **changes: Any) -> Path:
-    """A run whose models, the base first, get so many of 200 questions right."""
+    """Write a run whose models, the base first, answer `right` of 200 questions right."""
     for name, count in zip(names(len(right)), right, strict=True):
         (run / name).mkdir(parents=True, exist_ok=True)
         found = evaluation(MODEL, "probe.jsonl", count)
@@ -25,7 +25,7 @@ def probed(run: Path, *right: int, **changes: Any) -> Path:
 
 
 def labelled(run: Path, *files: list[tuple[str, str | None]]) -> Path:
-    """A run with these questions and labels of each iteration."""
+    """Write a run with these questions and labels for each iteration."""
     for name, rows in zip(names(len(files) + 1)[1:], files, strict=True):
         (run / name).mkdir(parents=True, exist_ok=True)
         text = "".join(

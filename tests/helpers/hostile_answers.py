@@ -1,4 +1,4 @@
-"""Answers that no parser should be given, each a class of its own."""
+"""Hostile answers, one for each way to break a parser."""
 
 from __future__ import annotations
 

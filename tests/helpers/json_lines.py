@@ -1,4 +1,4 @@
-"""JSON lines: written from records, read from a command's output or from a log of metrics."""
+"""JSON lines, written from records or read from a command's output or a log of metrics."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ def jsonl(*rows: dict[str, Any]) -> str:
 
 
 def records(ended: Ended) -> list[dict[str, Any]]:
-    """The records that a successful command wrote to standard output."""
+    """Return the records that a successful command wrote to standard output."""
     assert ended.status == 0, ended.stderr
     return [json.loads(line) for line in ended.lines]
 
 
 def journaled(part: Path) -> dict[int, Any]:
-    """What a journal has of each input, by its number; a last line that is not whole is left out.
-    No input has two records."""
+    """Return number of an input -> its last value in a journal, ignoring an incomplete last line.
+
+    Also check that no input has two records.
+    """
     lines = [json.loads(line) for line in part.read_bytes().split(b"\n")[:-1]]
     records = [number for number, value in lines if not isinstance(value, list)]
     assert len({*records}) == len(records)
@@ -29,16 +31,16 @@ def journaled(part: Path) -> dict[int, Any]:
 
 
 def recorded(part: Path) -> dict[int, Any]:
-    """The records of a journal, by the numbers of their inputs, without what is only kept."""
+    """Return number of an input -> its record in a journal, without partial results."""
     return {n: value for n, value in journaled(part).items() if not isinstance(value, list)}
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:
-    """The lines of a log: whole lines, of JSON alone."""
+    """Return the lines of a log, which must be complete lines of JSON."""
     text = path.read_text()
     assert text.endswith("\n")
 
     def refuse(constant: str) -> None:
-        raise AssertionError(f"{constant} is no JSON")
+        raise AssertionError(f"{constant} is not JSON")
 
     return [json.loads(line, parse_constant=refuse) for line in text.splitlines()]

@@ -1,4 +1,4 @@
-"""JSON values for tests: any value, hard ones, and a form that tells types and key order apart."""
+"""JSON values for tests, and forms of them that preserve types and key order."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 
 def exact_text(value: Any) -> str:
-    """Equal for two JSON values only if types, signs, digits and the order of keys are the same."""
+    """Return a text that is equal only for equal types, signs, digits and key order."""
     return repr(value)
 
 
@@ -25,7 +25,7 @@ json_values = st.recursive(
 
 
 def typed_pairs(value: Any) -> Any:
-    """A JSON value that is unequal to another one of different key order or number type."""
+    """Return a form of a JSON value whose equality respects key order and number types."""
     if isinstance(value, dict):
         return [(key, typed_pairs(inner)) for key, inner in value.items()]
     if isinstance(value, list):

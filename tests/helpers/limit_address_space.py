@@ -2,7 +2,7 @@
 
     python tests/helpers/limit_address_space.py MIB ARGUMENTS...
 
-Loading a small model needs little of it, so it is a batch that does not fit.
+Loading a small model needs little of it, so only a batch can exceed it.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def lineage(folder: Path, *arguments: str, **environment: str) -> Ended:
-    """The command in `folder`."""
+    """Run `rzero lineage` in `folder`."""
     ended = subprocess.run(
         [*RZERO, "lineage", *arguments],
         cwd=folder,
@@ -52,8 +52,10 @@ def record(parents: list[str], output: str = "out.jsonl") -> dict[str, Any]:
 
 
 def make_files(rzero: Rzero, tmp_path: Path) -> Path:
-    """A folder with `run/`, where train.jsonl came from labeled.jsonl from answers.jsonl; made from
-    the folder above."""
+    """Make answers.jsonl, labeled.jsonl and train.jsonl in `run/`, each from the one before.
+
+    The commands run in the folder above.
+    """
     (tmp_path / "run").mkdir()
     write_lines(tmp_path / "run" / "answers.jsonl", ANSWERS)
     for command in (

@@ -1,4 +1,4 @@
-"""Which descendants of a process are alive."""
+"""The living descendants of a process."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import psutil
 
 
 def children(of: int) -> list[int]:
-    """All descendants of a process that are alive."""
+    """Return all living descendants of a process."""
     try:
         found = psutil.Process(of).children(recursive=True)
     except psutil.NoSuchProcess:
         return []
-    # Python's own tracker lives as long as the process that once needed it.
+    # Python's resource tracker lives as long as the process that needed it.
     return [
         child.pid
         for child in found

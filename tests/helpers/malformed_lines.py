@@ -1,4 +1,4 @@
-"""Lines that are no record, each with the reason that is given."""
+"""Lines that are not valid records, each with the expected reason."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def good_line(k: int, **more: Any) -> bytes:
 REST = b'"question":"q","answer":"1","answers":["1"],"reference":"1","p_hat":0.5}'
 BAD = {
     "no JSON": (b"nonsense", "not JSON"),
-    "cut off": (good_line(0)[:-9], "not JSON"),
+    "truncated": (good_line(0)[:-9], "not JSON"),
     "two on a line": (good_line(0) + good_line(1), "not JSON"),
     "not UTF-8": (b'{"a":"\xff",' + REST, "not UTF-8"),
     "a surrogate in UTF-8": (b'{"a":"\xed\xa0\x80",' + REST, "not UTF-8"),

@@ -1,10 +1,9 @@
-"""Train a Llama or Qwen3 of a given shape for two updates on the CPU and print, in GiB, the peak of
-its memory and the estimate of `training/memory.py`.
+"""Print the peak memory of two training updates on the CPU, and its estimate, in GiB.
 
     python tests/helpers/measure_training_memory.py SHAPE PER_DEVICE TOKENS CHECKPOINTING
 
-SHAPE is JSON: '{"model_type": "llama", ...}'. With torchrun and ACCELERATE_USE_CPU=true each
-process prints its own.
+SHAPE is the JSON of a Llama or Qwen3: '{"model_type": "llama", ...}'. The estimate is that of
+`training/memory.py`. With torchrun and ACCELERATE_USE_CPU=true each process prints its own.
 """
 
 from __future__ import annotations
@@ -17,15 +16,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-# Blocks of a mebibyte are mapped one by one and given back when they are freed: what is resident
-# is then what is alive. Read when the process starts.
+# Map blocks of 1 MiB or more one by one, so that freed ones are returned at once and resident
+# memory equals live memory. malloc reads this only when the process starts.
 if os.environ.get("MALLOC_MMAP_THRESHOLD_") != "1048576":
     os.environ["MALLOC_MMAP_THRESHOLD_"] = "1048576"
     os.execv(sys.executable, [sys.executable, *sys.argv])
 
 
 def resident(which: str) -> float:
-    """GiB: `VmRSS` is now, `VmHWM` the most since the count was begun anew."""
+    """Return resident memory in GiB: `VmRSS` is now, `VmHWM` the peak since the last reset."""
     found = re.search(rf"^{which}:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.M)
     assert found is not None
     return int(found[1]) / (1 << 20)
@@ -43,7 +42,7 @@ def main(shape: dict[str, Any], per_device: int, tokens: int, checkpointing: boo
     from rzero_cli.training.settings import Grpo, Hardware
     from rzero_cli.world.tokenizer import build_tokenizer
 
-    # Every completion is as long as it may be: no token ends one.
+    # No token ends a completion, so each has the maximum length.
     tokenizer = build_tokenizer()
     processes = int(os.environ.get("WORLD_SIZE", "1"))
 
@@ -58,7 +57,7 @@ def main(shape: dict[str, Any], per_device: int, tokens: int, checkpointing: boo
         plan = make_plan(
             steps=1,
             prompts=4 * processes,
-            batch=2 * processes,  # two passes an update, so that gradients wait for the second
+            batch=2 * processes,  # two passes per update, so that gradients are kept for the second
             group=per_device,
             max_tokens=tokens,
             per_device=per_device,
@@ -76,12 +75,12 @@ def main(shape: dict[str, Any], per_device: int, tokens: int, checkpointing: boo
             seed=0,
             part=folder / "out",
             batch_size=per_device,
-            on_update=lambda figures: None,
+            on_update=lambda metrics: None,
         )
         return Layout(plan, checkpointing=checkpointing, autocast=False)
 
     with tempfile.TemporaryDirectory() as name:
-        # First a small one, so that all that is imported on the way is there.
+        # Train a small one first, so that all imports are done.
         tiny = {"hidden_size": 32, "intermediate_size": 32, "vocab_size": 64}
         small = made(shape | tiny, Path(name) / "small")
         large = made(shape, Path(name) / "large")

@@ -1,4 +1,4 @@
-"""Groups of options with the values that a preset gives them."""
+"""Groups of options with a preset's values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ G = TypeVar("G")
 
 
 def group(kind: type[G], command: str = "train-solver", preset: str = "paper", **given: Any) -> G:
-    """Return a group of `command` with its preset's values, but for those that are `given`."""
+    """Return a group of `command` with its preset's values, except for those `given`."""
     values = {
         field.name: preset_value(command, field.name, preset)
         for field in fields(kind)  # type: ignore[arg-type]

@@ -11,8 +11,8 @@ import threading
 import tty
 from pathlib import Path
 
-# A title, a bell, a colour by C1's own byte, an override of direction, a return to the beginning of
-# the line, a tag that is not seen, and markup as rich knows it.
+# A title, a bell, a colour by a C1 byte, an override of direction, a carriage return, an invisible
+# tag, and rich's markup.
 CONTROLS = "\x1b]0;owned\x07 \x9b31m \u202e \r \x7f \u2028 \U000e0041"
 MARKUP = "[red]r[/] [link=evil]l[/link] :boom: \\["
 HOSTILE = f"{CONTROLS} {MARKUP}"
@@ -23,7 +23,7 @@ FORBIDDEN = re.compile(
 
 
 class OnTerminal:
-    """A command whose standard output and standard error are a terminal, 200 columns wide."""
+    """A command with a terminal of 200 columns as standard output and standard error."""
 
     def __init__(self, folder: Path, *arguments: str, **environment: str) -> None:
         ours, theirs = pty.openpty()
@@ -54,9 +54,9 @@ class OnTerminal:
         self.raw = bytes(received)
         self.text = self.raw.decode()
         self.bare = re.sub(r"\x1b\[([0-9;]*m|\?25[lh]|2K|1A)", "", self.text)
-        """Without colours and what moves the cursor."""
+        """The text without colours and cursor movements."""
 
     def is_harmless(self) -> bool:
-        # A machine that is busy may be long enough at it for a bar: its own movements are none.
+        # On a busy machine the command may last long enough for a bar; its movements are harmless.
         moved = re.sub(r"\x1b\[(\?25[lh]|2K|1A)|\r(?=\x1b\[2K)", "", self.text)
         return not FORBIDDEN.search(moved)

@@ -24,7 +24,7 @@ BATCH = [
 
 
 class Counting(Engine):
-    """A real engine that remembers what it was asked."""
+    """A real engine that counts its requests."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine, self.asked = engine, 0
@@ -43,7 +43,7 @@ def main(model: str, folder: str) -> None:
         "nothing" if q is None else f"<question>{q}</question>" for q in BATCH[first : first + size]
     ]
     figures: dict[str, float] = {}
-    # Greedy answers do not depend on who gives them; and then `official` gives -r_rep alone.
+    # Greedy answers are the same on every rank, and `official` then gives only -r_rep.
     sampling = Sampling(n=4, temperature=0.0, max_tokens=24)
     with open_solver("transformers", model, sampling, SOLVER, batch_size=64) as solver:
         engine = Counting(solver.engine)

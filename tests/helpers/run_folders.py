@@ -22,7 +22,7 @@ def write(path: Path, *values: object) -> None:
 
 
 def evaluation(right: int, *, of: int = 50, seconds: float = 3.0) -> dict[str, Any]:
-    """An eval.json with `right` of the questions answered right, greedily and in every sample."""
+    """Return an eval.json with `right` questions answered right, greedily and in every sample."""
     from rzero_cli.analysis.intervals import mean_interval
 
     verdicts = [i < right for i in range(of)]
@@ -45,7 +45,7 @@ def evaluation(right: int, *, of: int = 50, seconds: float = 3.0) -> dict[str, A
 
 
 def labelled(number: int, *, templates: int = 6) -> dict[str, Any]:
-    """The labelled record of one question; its p_hat depends on its number alone."""
+    """Return the labelled record of one question; its p_hat depends only on its number."""
     sure = number % 10 + 1
     answer, other = str(100 + number), str(900 + number)
     answers = [answer] * sure + [other] * (9 - sure) + [None] * (sure < 10)
@@ -63,7 +63,7 @@ def labelled(number: int, *, templates: int = 6) -> dict[str, Any]:
 
 
 def _log(role: str, updates: int) -> list[dict[str, float]]:
-    """A log as TRL writes it: metrics of a whole step are in its first update only."""
+    """Return a log as TRL writes it, with a step's metrics only in its first update."""
     parts = {
         "challenger": {"r_unc": 0.5, "r_rep": 0.2, "valid": 0.97, "p_hat": 0.6},
         "solver": {"agrees_with_label": 0.4, "readable": 1.0},

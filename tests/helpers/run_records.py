@@ -22,13 +22,13 @@ def write(path: Path, value: object) -> None:
 
 
 def scored(value: float) -> dict[str, Any]:
-    """A score with an interval of its own, so that none can be taken for another."""
+    """Return a score with a distinct interval, so that mix-ups are noticed."""
     interval = [round(value - 0.03, 6), round(value + 0.04, 6)]
     return {"score": value, "stderr": 0.02, "ci95": interval}
 
 
 def evaluated(mean: float, *, seconds: float = 1.0, k: int = 8) -> dict[str, Any]:
-    """An eval.json; greedy is 0.1 below mean@k, maj@k 0.1 above."""
+    """Return an eval.json with greedy 0.1 below and maj@k 0.1 above mean@k."""
     greedy = scored(round(mean - 0.1, 6))
     only = {
         "metric": "mean_at_k" if k else "greedy",
@@ -71,7 +71,7 @@ def iteration(
     kept: int = 200,
     challenger: bool = True,
 ) -> None:
-    """The artefacts' records of one iteration; `graded` is (correct, graded)."""
+    """Write the records of one iteration's artefacts; `graded` is (correct, graded)."""
     metrics: dict[str, dict[str, Any]] = {
         "questions.jsonl": {"questions": labelled[0]},
         "labeled.jsonl": {"questions": labelled[0], "p_hat_mean": labelled[1]},

@@ -23,8 +23,8 @@ class Scripted(Engine):
                 continue
             self.asked += 1
             texts = self.script[messages[-1]["content"]]
-            drawn = texts[1 : 1 + sampling.n] if sampling.temperature > 0 else texts[:1]
-            yield item, [Completion(text, 5, self.truncated in text) for text in drawn]
+            chosen = texts[1 : 1 + sampling.n] if sampling.temperature > 0 else texts[:1]
+            yield item, [Completion(text, 5, self.truncated in text) for text in chosen]
 
 
 def records(*rows: dict[str, Any]) -> list[Line]:

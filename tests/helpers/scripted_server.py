@@ -1,6 +1,6 @@
-"""An HTTP server that speaks OpenAI's protocol and answers as a test scripts it.
+"""An HTTP server with OpenAI's protocol and scripted replies.
 
-It runs on the loopback interface and produces faults that real engines produce too rarely.
+It runs on the loopback interface and produces faults that are too rare with real engines.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ Body = dict[str, Any]
 
 
 class ScriptedServer:
-    """Serves `models`, and to each request for completions what `answer(body)` says.
+    """Serves `models`, and replies to each request for completions with `answer(body)`.
 
-    `requests` collects what was asked, `paths` where; `most_at_once` is how many requests were open
-    together. `port` 0 is a free one.
+    `requests` collects the bodies of requests and `paths` their paths; `most_at_once` is the
+    largest number of requests open at a time. `port` 0 chooses a free one.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class ScriptedServer:
             daemon_threads = True
 
             def handle_error(self, *args: object) -> None:
-                pass  # of a connection that ends
+                pass  # a connection has ended
 
         self._server = Server(("127.0.0.1", port), Handler)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
@@ -103,7 +103,7 @@ class ScriptedServer:
     def __exit__(self, *exception: object) -> None:
         self._server.shutdown()
         self._server.server_close()
-        for connection in self._connections:  # which would be served on
+        for connection in self._connections:  # which would otherwise stay open
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
@@ -115,7 +115,7 @@ def _model(name: str) -> Body:
 def completion(
     *texts: str | None, reason: str = "stop", tokens: int = 0, raw: bool = False
 ) -> Body:
-    """A response with one choice for each text, to a chat or to a `raw` prompt."""
+    """Return a response with one choice per text, to a chat or to a `raw` prompt."""
     return {
         "id": "x",
         "object": "text_completion" if raw else "chat.completion",
@@ -135,5 +135,5 @@ def error(message: str, code: str | None = None) -> Body:
 
 
 def question(body: Body) -> str:
-    """The question a request asks, or its raw prompt."""
+    """Return the question in a request, or its raw prompt."""
     return str(body["prompt"] if "prompt" in body else body["messages"][-1]["content"])

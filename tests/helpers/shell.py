@@ -1,4 +1,4 @@
-"""Bash scripts in which `rzero` is this interpreter's."""
+"""Bash scripts that run `rzero` with this interpreter."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from conftest import Ended
 
 
 def shell(folder: Path, script: str, **environment: str) -> Ended:
-    """Run a bash script in which `rzero` is this interpreter's."""
+    """Run a bash script in which `rzero` uses this interpreter."""
     preamble = f'rzero() {{ {shlex.quote(sys.executable)} -m rzero_cli "$@"; }}\n'
     ended = subprocess.run(
         ["bash", "-c", preamble + script],

@@ -1,8 +1,8 @@
 """`rzero` for tests of the loop: stages that need a model write prepared results.
 
-`plan.json` in the working directory describes the results: for the probe how many of 200 questions
-each model gets right (the base first), for the labels how many of 100 questions and answers differ
-(0: there are none). `guard` is the real one. Each command is logged to `commands.log`.
+`plan.json` in the working directory describes the results: for the probe, how many of 200 questions
+each model answers right (the base first); for the labels, how many of 100 questions and answers are
+distinct (0: there are none). `guard` is the real one. Each command is logged to `commands.log`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ QUESTIONS = 200
 
 
 def evaluation(model: str, data: str, right: int) -> dict[str, object]:
-    """Right on the first `right` questions of a file: the same ones for every model."""
+    """Return an evaluation that is right on the first `right` questions of a file."""
     samples = [
         {"id": str(n), "question": f"{data} {n}", "greedy": n < right, "correct": [n < right] * 2}
         for n in range(QUESTIONS)

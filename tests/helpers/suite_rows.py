@@ -1,4 +1,4 @@
-"""A row of each benchmark of the paper, as its hub has it, with the question made of it."""
+"""A row of each benchmark of the paper, as on its hub, with the question made from it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from rzero_cli.evaluation.benchmark import Benchmark
 from rzero_cli.evaluation.loading import load_tasks
 
-# By task: a row with the columns of its hub, and the question and reference that become of it.
+# Task -> a row with the hub's columns, and the question and reference made from it.
 ROWS: dict[str, tuple[dict[str, Any], str, str]] = {
     "rzero_math500": (
         {

@@ -2,8 +2,8 @@
 
     python tests/helpers/time_stage.py FILE sample --challenger base -n 40
 
-Time counts for the innermost part that is running; a part is a function of the stage, of TRL or of
-the trainer. Time before the first part is start-up, time between or after parts is the rest.
+Time counts for the innermost running part, a function of the stage, of TRL or of the trainer. Time
+before the first part is start-up; time between or after parts is the rest.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ since = 0.0  # CPU seconds are counted from the start of the process
 
 
 def look() -> None:
-    """Book what has gone by to the part at work."""
+    """Add the time since the last call to the running part."""
     global since
     now = time.process_time()
     spent[parts[-1]] += now - since
@@ -47,7 +47,7 @@ def at_work(part: str) -> Iterator[None]:
 
 
 def timed(owner: Any, name: str, part: str) -> None:
-    """Let what is done in `owner.name` belong to `part`."""
+    """Count the time in `owner.name` for `part`."""
     work: Callable[..., Any] = getattr(owner, name)
 
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -89,7 +89,7 @@ WATCHED: dict[str, Callable[[Any], None]] = {
 
 
 class Watching:
-    """Puts the clocks in when the stage imports what they are for, as it does and when it does."""
+    """Installs the clocks when the stage imports the functions to measure."""
 
     @staticmethod
     def find_spec(name: str, path: Sequence[str] | None, target: Any = None) -> ModuleSpec | None:

@@ -33,7 +33,7 @@ OPTIONS: dict[str, Any] = {
 
 
 def replay(draw: Any, kept: Path) -> None:
-    """Have the trainer draw what is in `kept`; write it there, by `draw`, if nothing is."""
+    """Replay the completions in the file `kept`; sample and record them there if it is missing."""
     steps = json.loads(kept.read_text()) if kept.exists() else []
     recording = not steps
 
@@ -41,7 +41,7 @@ def replay(draw: Any, kept: Path) -> None:
         if recording:
             steps.append(draw(self, prompt_ids, *rest, **more)[0])
             kept.write_text(json.dumps(steps))
-        # One update a step: the number of updates made is that of the step.
+        # With one update per step, the number of updates is that of the step.
         first = rank() * len(prompt_ids)
         return steps[self.state.global_step][first : first + len(prompt_ids)], None
 
@@ -49,7 +49,7 @@ def replay(draw: Any, kept: Path) -> None:
 
 
 class Scripted:
-    """A Solver as sure of a question as its digits say: the same whoever asks it."""
+    """A Solver whose answers to a question depend only on its digits, the same on every rank."""
 
     def label(self, questions: Sequence[str], *, seed: int) -> Iterator[Any]:
         for question in questions:
