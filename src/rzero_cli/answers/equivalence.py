@@ -21,7 +21,6 @@ import sys
 import threading
 from collections.abc import Iterable
 from itertools import combinations
-from types import TracebackType
 
 from rzero_cli.answers import DEFAULT, Conventions, canonical_key, latex_form
 from rzero_cli.errors import RzeroError
@@ -74,12 +73,7 @@ class Equivalence:
     def __enter__(self) -> Equivalence:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def equal(self, a: str, b: str) -> bool:
@@ -105,7 +99,8 @@ class Equivalence:
         timed_out: set[tuple[str, str]] = set()
         for one, two in combinations(names, 2):  # keyed names come first, so they stay roots
             a, b = find(one), find(two)
-            if a == b or (_is_keyed(a) and _is_keyed(b)) or len(timed_out) >= _MAX_TIMEOUTS:
+            both_keyed = not (a[0] or b[0])
+            if a == b or both_keyed or len(timed_out) >= _MAX_TIMEOUTS:
                 continue
             if self._compare(groups[one][0], groups[two][0], timed_out):
                 root[max(a, b)] = min(a, b)
@@ -220,10 +215,6 @@ class Equivalence:
         worker.wait()
         worker.stdin.close()
         worker.stdout.close()
-
-
-def _is_keyed(name: tuple[bool, str]) -> bool:
-    return not name[0]
 
 
 def _shape(latex: str) -> tuple[int, frozenset[str], str]:

@@ -111,8 +111,13 @@ def read_lines(
     """
     names = _checked(files)
     loads = shallow(parser(exact=exact, strict=strict))
-    lines = (line for name in names for line in _read_file(name, loads, reject))
-    return islice(checked(lines, check, reject) if check else lines, limit)
+
+    def parsed() -> Iterator[Line]:
+        for name in names:
+            with _open(name) as (source, stream):
+                yield from _parse(source, 1, _raw_lines(stream), loads, reject)
+
+    return islice(checked(parsed(), check, reject) if check else parsed(), limit)
 
 
 def count_lines(path: Path) -> int:
@@ -200,11 +205,6 @@ def _open(name: str) -> Iterator[tuple[str, io.BufferedReader]]:
         except OSError as error:
             raise UsageError(f"{name}: {error.strerror}") from error
         yield name, stream
-
-
-def _read_file(name: str, loads: Callable[[str], Any], reject: Reject | None) -> Iterator[Line]:
-    with _open(name) as (source, stream):
-        yield from _parse(source, 1, _raw_lines(stream), loads, reject)
 
 
 def _raw_lines(stream: io.BufferedReader) -> Iterator[bytes]:

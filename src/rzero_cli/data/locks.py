@@ -33,21 +33,6 @@ def held(target: Path) -> Iterator[None]:
         RzeroError: the target's folder cannot be written to.
     """
     path = target.with_name(f".{target.name}.lock")
-    with _locked(path, target) as stream:
-        holder = {"pid": os.getpid(), "host": platform.node()}
-        stream.write(json.dumps(holder))
-        stream.flush()
-        yield
-
-
-def check_free(target: Path) -> None:
-    """Raise what `held` would, before anything heavy is loaded."""
-    with held(target):
-        pass
-
-
-@contextmanager
-def _locked(path: Path, target: Path) -> Iterator[IO[str]]:
     while True:
         try:
             stream = path.open("a+", encoding="utf-8")
@@ -65,12 +50,20 @@ def _locked(path: Path, target: Path) -> Iterator[IO[str]]:
                 continue  # the last holder has just removed it
             try:
                 stream.truncate(0)
-                yield stream
+                json.dump({"pid": os.getpid(), "host": platform.node()}, stream)
+                stream.flush()
+                yield
             finally:
                 # Before it is released, so that a process that waits for it sees it removed.
                 with suppress(OSError):
                     path.unlink()
             return
+
+
+def check_free(target: Path) -> None:
+    """Raise what `held` would, before anything heavy is loaded."""
+    with held(target):
+        pass
 
 
 def _still_there(path: Path, stream: IO[str]) -> bool:

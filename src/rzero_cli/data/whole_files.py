@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -130,19 +130,20 @@ def open_directory(target: Path) -> Iterator[Path]:
             raise
 
 
+@contextmanager
 def open_copy(
     path: str | None, *, force: bool = False, at_end: AtEnd | None = None
-) -> AbstractContextManager[IO[bytes]]:
+) -> Iterator[IO[bytes]]:
     """Open `path`, or standard output, for lines that are copied unchanged (`filter`).
 
     Raises:
         UsageError: as `check_new_file`; or another process is making the file.
     """
-    return _copy_file(Path(path), force, at_end) if path and path != "-" else protect_stdout()
-
-
-@contextmanager
-def _copy_file(target: Path, force: bool, at_end: AtEnd | None) -> Iterator[IO[bytes]]:
+    if not path or path == "-":
+        with protect_stdout() as stream:
+            yield stream
+        return
+    target = Path(path)
     check_new_file(target, force=force)
     part = target.with_name(f".{target.name}.part")
     with held(target):

@@ -41,12 +41,8 @@ def printable(text: str, *, lines: bool = False) -> str:
     if text.isprintable():
         return text
     return _SHOWN_AS_ESCAPES.sub(
-        lambda match: match[0] if lines and match[0] == "\n" else _escape(match[0]), text
+        lambda m: "\n" if lines and m[0] == "\n" else m[0].encode("unicode_escape").decode(), text
     )
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape").decode()
 
 
 def plain(text: str, style: str = "") -> Text:
