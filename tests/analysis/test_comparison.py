@@ -240,7 +240,7 @@ def test_comparison_ignores_the_order_of_samples(
     assert without_warning(a, b, seed=1) == expected
 
 
-def test_interval_depends_on_the_seed_alone() -> None:
+def test_interval_depends_only_on_the_seed() -> None:
     rng = random.Random(0)
     a, b = (
         evaluation(t=task(*(sample(f"q{i}", rng.random()) for i in range(100)))) for _ in range(2)

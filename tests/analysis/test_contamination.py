@@ -80,7 +80,7 @@ def test_index_finds_thirteen_tokens_in_a_row_but_not_twelve() -> None:
         assert index.find("so: " + " ".join(words[start : start + 12]) + ", they say") == set()
 
 
-def test_short_question_is_found_where_all_of_it_occurs() -> None:
+def test_short_question_is_found_if_all_of_it_occurs() -> None:
     eight = "how much is 3 * 4 + 5"
     assert len(tokens(eight)) == 8
     index = index_of(eight)

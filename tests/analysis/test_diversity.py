@@ -117,7 +117,7 @@ def test_large_files_are_estimated_within_the_stated_errors(
     assert [about[key] for key in same] == [exact[key] for key in same]
 
 
-def test_kept_share_compares_p_hat_as_decimal_text(rzero: Rzero, tmp_path: Path) -> None:
+def test_kept_fraction_compares_p_hat_as_decimal_text(rzero: Rzero, tmp_path: Path) -> None:
     def kept(p_hat: str) -> Any:
         (tmp_path / "a.jsonl").write_text(f'{{"answer": "1", "p_hat": {p_hat}}}\n')
         return found(tmp_path / "a.jsonl")["kept"]

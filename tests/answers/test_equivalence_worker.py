@@ -126,7 +126,7 @@ def test_worker_killed_from_outside_is_replaced(gone: bool) -> None:
         assert equivalence.equal(r"\log_2 16", "4")
 
 
-def test_comparison_given_up_costs_no_other() -> None:
+def test_abandoned_comparison_costs_no_other() -> None:
     """A child that ends before reading a request leaves it to the next child with a later one."""
     command = [sys.executable, "-m", "rzero_cli.answers.equivalence_worker", "1", "5", "768"]
     with subprocess.Popen(
@@ -149,7 +149,7 @@ def test_comparison_given_up_costs_no_other() -> None:
         worker.stdin.close()
 
 
-def test_reply_behind_that_to_a_comparison_given_up_is_read(
+def test_reply_after_that_of_an_abandoned_comparison_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = tmp_path / "worker"

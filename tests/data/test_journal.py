@@ -54,7 +54,7 @@ def test_target_has_the_records_in_the_order_of_the_inputs(
 
 
 @given(st.permutations(range(5)), st.sets(st.integers(0, 4)))
-def test_standard_output_gets_each_record_when_those_before_it_are_there(
+def test_standard_output_gets_each_record_after_those_before_it(
     order: list[int], without: set[int]
 ) -> None:
     stream = BytesIO()
@@ -81,7 +81,7 @@ def _write(target: Path, records: dict[int, Any], settings: dict[str, Any], **op
     return out.earlier
 
 
-def test_resume_does_the_inputs_that_the_journal_does_not_have(tmp_path: Path) -> None:
+def test_resume_processes_the_inputs_missing_in_the_journal(tmp_path: Path) -> None:
     target = tmp_path / "out.jsonl"
     records: dict[int, Any] = {3: {"i": 3}, 1: None, 0: {"i": 0}, 2: {"i": 2}}
     with pytest.raises(RuntimeError):
@@ -95,7 +95,7 @@ def test_resume_does_the_inputs_that_the_journal_does_not_have(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("torn", [b"[1", b'[1,{"i":9,"text":"cut o', b'[1,{"i":[9]'])
-def test_torn_last_line_is_cut_off(tmp_path: Path, torn: bytes) -> None:
+def test_incomplete_last_line_is_truncated(tmp_path: Path, torn: bytes) -> None:
     target, part = tmp_path / "out.jsonl", tmp_path / "out.jsonl.part"
     with pytest.raises(RuntimeError):
         _write(target, {0: {"i": 0}, 1: "crash"}, {})
@@ -109,7 +109,7 @@ def test_torn_last_line_is_cut_off(tmp_path: Path, torn: bytes) -> None:
     assert target.read_bytes() == b'{"i":0}\n{"i":1}\n'
 
 
-def test_lines_that_a_loss_of_power_left_are_made_again(tmp_path: Path) -> None:
+def test_lines_left_by_a_power_failure_are_made_again(tmp_path: Path) -> None:
     part = tmp_path / "out.part"
     zeros = bytes(9) + b"\n[4," + bytes(9) + b'{"i":4}]\n'
     part.write_bytes(b'[0,{"i":0}]\n' + zeros + b'{"i":1}\n[2]\n\n[3,null]\n')
@@ -184,7 +184,7 @@ def test_journal_of_another_version_is_refused(tmp_path: Path) -> None:
     assert _write(target, {0: {"i": 9}}, {"m": 1}, resume=True) == 0
 
 
-def test_settings_that_are_not_refused_are_others_from_then_on(tmp_path: Path) -> None:
+def test_allowed_changes_of_settings_are_saved(tmp_path: Path) -> None:
     target, seen = tmp_path / "out", list[list[str]]()
 
     def write(settings: dict[str, Any], record: Any, **options: Any) -> int:

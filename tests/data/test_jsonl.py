@@ -26,7 +26,7 @@ def _file(folder: Path, content: bytes, name: str = "in.jsonl") -> str:
 # ---------------------------------------------------------------- reading
 
 
-def test_line_holds_file_number_and_bytes(tmp_path: Path) -> None:
+def test_line_has_file_number_and_bytes(tmp_path: Path) -> None:
     # Blank lines count in the numbers, as in an editor.
     content = b'{"a":  1}\r\n\n   \n{"a": 2}'
     name = _file(tmp_path, content)
@@ -157,7 +157,7 @@ def _batches(content: bytes, tmp_path: Path) -> list[Batch]:
     return list(read_batches([_file(tmp_path, content)]))
 
 
-def test_batches_hold_every_line_once_with_its_number(tmp_path: Path) -> None:
+def test_batches_contain_every_line_once_with_its_number(tmp_path: Path) -> None:
     # Lines of all lengths, some longer than a batch, with unchanged line ends.
     sizes = [*range(0, 700_000, 60_000), 3, 300_000, 0, 900_000]
     lines = [b"%d\r" % size + b"x" * size + b"\n" for size in sizes]

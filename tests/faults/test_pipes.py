@@ -64,7 +64,7 @@ def server() -> Iterator[ScriptedServer]:
         yield started
 
 
-def test_closed_reader_is_no_error(
+def test_closed_reader_is_not_an_error(
     folder: Path, server: ScriptedServer, tries: Callable[[str], Tries], moments: Random
 ) -> None:
     for command in chosen(moments):

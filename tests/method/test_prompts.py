@@ -21,7 +21,7 @@ def test_challenger_prompt_states_the_checked_format() -> None:
 
 
 @given(st.text())
-def test_solver_prompt_holds_the_question_unchanged(question: str) -> None:
+def test_solver_prompt_contains_the_question_unchanged(question: str) -> None:
     system, user = prompt_for(SOLVER, question)
     assert user == {"role": "user", "content": question}
     assert system == SOLVER[0]
@@ -45,7 +45,7 @@ def _prompt(folder: Path, text: str) -> str:
     return str(folder / "prompt")
 
 
-def test_prompt_file_holds_text_or_messages(tmp_path: Path) -> None:
+def test_prompt_file_contains_text_or_messages(tmp_path: Path) -> None:
     assert load_prompt(None, SOLVER) is SOLVER
     text = _prompt(tmp_path, "\n Löse: {question}\n")
     assert load_prompt(text, SOLVER) == [{"role": "user", "content": "Löse: {question}"}]

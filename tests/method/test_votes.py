@@ -75,7 +75,7 @@ ANSWERS = st.lists(
 
 @settings(max_examples=80)
 @given(ANSWERS, st.randoms(use_true_random=False))
-def test_vote_holds_its_invariants_in_any_order(
+def test_vote_satisfies_its_invariants_in_any_order(
     equivalence: Equivalence, answers: list[str | None], random: Any
 ) -> None:
     result = vote(answers, equivalence)

@@ -23,7 +23,7 @@ from rzero_cli.report.page import page, patterns
 from rzero_cli.report.parts import Chart, Questions, Table
 
 
-def test_charts_hold_the_metrics_of_the_files(whole_report: Report) -> None:
+def test_charts_have_the_metrics_of_the_files(whole_report: Report) -> None:
     accuracy = chart(whole_report, "accuracy")
     assert points(accuracy, "trained Challenger") == [(0, 40), (1, 60), (2, 80), (3, 70)]
     assert points(accuracy, "base Challenger") == [(0, 40), (1, 50), (2, pytest.approx(56))]
@@ -56,7 +56,7 @@ def test_training_curves_continue_across_iterations(whole_report: Report) -> Non
     }
 
 
-def test_long_training_is_drawn_as_means(tmp_path: Path) -> None:
+def test_long_training_is_plotted_as_means(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", [30], updates=1000)
     kl = chart(reported(run), "solver-kl")
     plotted = points(kl, "KL")
@@ -238,7 +238,7 @@ def test_report_names_every_file_it_reads(tmp_path: Path) -> None:
     assert {name for name in named if not (run / name).is_file()} == set()
 
 
-def test_difficulty_for_the_base_model_is_drawn(tmp_path: Path) -> None:
+def test_difficulty_for_the_base_model_is_plotted(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", [30, 40])
     rows = [
         {"questions": f"iter-{k}", "scores": {"base": {"score": s}}, "label_accuracy": s / 2}

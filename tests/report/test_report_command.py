@@ -180,7 +180,7 @@ def test_started_run_is_reported(rzero: Rzero, tmp_path: Path) -> None:
     assert rows_of(ended.stdout) == TABLE[:1]
 
 
-def test_label_accuracy_of_zero_is_drawn(tmp_path: Path) -> None:
+def test_label_accuracy_of_zero_is_plotted(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     from rzero_cli.report.picture import _figure
 

@@ -26,7 +26,7 @@ ROW = ["model", "mean_at_k", "k", "ci95", "greedy", "maj_at_k", "score"]
 ROW += ["label_accuracy", "p_hat_mean", "questions", "kept", "seconds"]
 
 
-def test_summary_row_holds_the_metrics_of_its_iteration(tmp_path: Path) -> None:
+def test_summary_row_has_the_metrics_of_its_iteration(tmp_path: Path) -> None:
     write(tmp_path / "base" / "eval.json", evaluated(0.4, seconds=2.5))
     iteration(
         tmp_path / "iter-1",
@@ -134,7 +134,7 @@ def test_suite_is_summarized_by_its_own_average(tmp_path: Path) -> None:
     assert (both["score"], both["ci95"]) == (0.7, [0.67, 0.74])
 
 
-def test_metric_that_is_no_fraction_is_left_out(tmp_path: Path) -> None:
+def test_metric_that_is_not_a_fraction_is_left_out(tmp_path: Path) -> None:
     write(tmp_path / "base" / "eval.json", by_tasks(perplexity=task(None)))
     iteration(tmp_path / "iter-1", by_tasks(perplexity=task(None), b=task(0.75)))
     alone, among = summarize_run(tmp_path)["rows"]
@@ -159,7 +159,7 @@ def test_evaluation_without_origin_is_named(tmp_path: Path) -> None:
         summarize_run(run)
 
 
-def test_folder_that_is_no_iteration_is_ignored(tmp_path: Path) -> None:
+def test_folder_that_is_not_an_iteration_is_ignored(tmp_path: Path) -> None:
     run = run_of(tmp_path, 0.4, [0.5])
     write(run / "iter-old" / "eval.json", evaluated(0.9))
     assert [row["model"] for row in summarize_run(run)["rows"]] == ["base", "iter-1"]

@@ -83,7 +83,7 @@ def test_duration_texts(seconds: float, text: str) -> None:
         (20, "label ━━━━ 1,234/8,…"),
     ],
 )
-def test_bar_on_a_narrow_terminal_cuts_off_the_end(columns: int, line: str) -> None:
+def test_bar_on_a_narrow_terminal_truncates_the_end(columns: int, line: str) -> None:
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=True, width=columns, color_system="standard")
     with _bar("label", console) as draw:

@@ -93,7 +93,7 @@ def test_heldout_questions_are_balanced_and_never_pretrained() -> None:
         assert generated not in held_out
 
 
-def test_world_depends_on_the_seed_alone() -> None:
+def test_world_depends_only_on_the_seed() -> None:
     assert world.heldout_rows(1) == world.heldout_rows(1) != world.heldout_rows(2)
     assert world.draw_base(1) == world.draw_base(1) != world.draw_base(2)
     base = world.draw_base(1)
