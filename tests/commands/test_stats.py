@@ -233,17 +233,17 @@ def test_collapse_is_warned_of(rzero: Rzero, tmp_path: Path) -> None:
         f"{to_second}distinct answers fell from {answers} of 200 ({answers / 200:.0%}) to 4 of 200 "
         "(2%)",
         f"{to_second}self-BLEU rose from 0.01 to {second['self_bleu']:.2f}",
-        f"{to_second}the largest cluster's share rose from {cluster[0]:.2f} to {cluster[1]:.2f}",
-        f"{to_second}the share of the ten most frequent openings rose from {frequent:.2f} to "
+        f"{to_second}the largest cluster's fraction rose from {cluster[0]:.2f} to {cluster[1]:.2f}",
+        f"{to_second}the fraction of the ten most frequent openings rose from {frequent:.2f} to "
         f"{sum(share for _, share in second['openings']):.2f}",
-        f"{to_second}the share of the ten commonest answers rose from "
+        f"{to_second}the fraction of the ten most frequent answers rose from "
         f"{first['top_10_answers']:.2f} to 1.00",
         f"{to_third}distinct questions fell from 200 of 200 (100%) to 2 of 100 (2%)",
         f"{to_third}questions without an earlier near-duplicate fell from 200 of 200 (100%) to "
         "2 of 100 (2%)",
         f"{to_third}self-BLEU rose from 0.01 to {third['self_bleu']:.2f}",
-        f"{to_third}the largest cluster's share rose from 0.01 to 0.50",
-        f"{to_third}the share of the ten most frequent openings rose from {frequent:.2f} to 1.00",
+        f"{to_third}the largest cluster's fraction rose from 0.01 to 0.50",
+        f"{to_third}the fraction of the ten most frequent openings rose from {frequent:.2f} to 1.00",
     ]
     assert rzero("stats", "--json", "2.jsonl", "1.jsonl").stderr == ""
     assert rzero("stats", "--json", "--quiet", "1.jsonl", "2.jsonl").stderr == ""

@@ -80,15 +80,20 @@ _COUNTS: dict[str, tuple[str, Callable[[Metrics], int], str]] = {
 }
 _SHARES: tuple[tuple[str, Callable[[Metrics], float], str, float], ...] = (
     ("self-BLEU", lambda f: f["self_bleu"], "sampled", MOST_ALIKE),
-    ("the largest cluster's share", lambda f: f["largest_cluster"], "sampled", MOST_IN_A_CLUSTER),
     (
-        "the share of the ten most frequent openings",
+        "the largest cluster's fraction",
+        lambda f: f["largest_cluster"],
+        "sampled",
+        MOST_IN_A_CLUSTER,
+    ),
+    (
+        "the fraction of the ten most frequent openings",
         lambda f: sum(share for _, share in f["openings"]),
         "questions",
         MOST_FREQUENT,
     ),
     (
-        "the share of the ten commonest answers",
+        "the fraction of the ten most frequent answers",
         lambda f: f["top_10_answers"],
         "labelled",
         MOST_FREQUENT,
