@@ -243,7 +243,8 @@ def test_collapse_is_warned_of(rzero: Rzero, tmp_path: Path) -> None:
         "2 of 100 (2%)",
         f"{to_third}self-BLEU rose from 0.01 to {third['self_bleu']:.2f}",
         f"{to_third}the largest cluster's fraction rose from 0.01 to 0.50",
-        f"{to_third}the fraction of the ten most frequent openings rose from {frequent:.2f} to 1.00",
+        f"{to_third}the fraction of the ten most frequent openings rose from {frequent:.2f} to "
+        "1.00",
     ]
     assert rzero("stats", "--json", "2.jsonl", "1.jsonl").stderr == ""
     assert rzero("stats", "--json", "--quiet", "1.jsonl", "2.jsonl").stderr == ""

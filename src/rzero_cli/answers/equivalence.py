@@ -164,8 +164,20 @@ class Equivalence:
             return None
 
     def _start(self) -> None:
+        timeout, memory_mb = self._limits
+        limits = map(str, (timeout, WALL_FACTOR * timeout, memory_mb))
+        command = [sys.executable, "-m", "rzero_cli.answers.equivalence_worker", *limits]
+        self._owner = os.getpid()
         for _ in range(_STARTS):
-            self._launch()
+            self._worker = subprocess.Popen(
+                command,
+                bufsize=0,  # `select` does not see a reply that is already in a buffer
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=without_keys(),  # it processes untrusted text
+                start_new_session=True,  # Ctrl-C in the terminal must reach only the caller
+            )
             try:
                 self._read_line(_START_SECONDS)
                 return
@@ -173,28 +185,7 @@ class Equivalence:
                 self._stop()
         raise RzeroError(
             "the equivalence worker did not start: is math-verify installed, and is "
-            f"memory_mb={self._limits[1]} enough to import it?"
-        )
-
-    def _launch(self) -> None:
-        timeout, memory_mb = self._limits
-        self._owner = os.getpid()
-        module = "rzero_cli.answers.equivalence_worker"
-        self._worker = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                module,
-                str(timeout),
-                str(WALL_FACTOR * timeout),
-                str(memory_mb),
-            ],
-            bufsize=0,  # `select` does not see a reply that is already in a buffer
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=without_keys(),  # it processes untrusted text
-            start_new_session=True,  # Ctrl-C in the terminal must reach only the caller
+            f"memory_mb={memory_mb} enough to import it?"
         )
 
     def _read_line(self, seconds: float) -> bytes:
