@@ -1,4 +1,4 @@
-"""Charts as SVG, drawn by matplotlib and coloured by the page.
+"""Charts as SVG, plotted by matplotlib and coloured by the page.
 
 matplotlib uses one stand-in colour for each role. They are replaced by CSS variables, so one
 picture serves the light and the dark theme. Series differ by marker, dash or hatch as well as by
@@ -93,13 +93,13 @@ def draw(chart: Chart) -> str:
 
 
 def style(id: str) -> AbstractContextManager[None]:
-    """Return the context in which a figure for `as_svg` is drawn, with the same `id`."""
+    """Return the context in which to make a figure for `as_svg`, with the same `id`."""
     context: AbstractContextManager[None] = matplotlib.rc_context(_STYLE | {"svg.hashsalt": id})
     return context
 
 
 def as_svg(figure: Figure, id: str, title: str, words: str, *, named: str = "chart") -> str:
-    """Return a figure drawn within `style` as an `<svg>` element with the colours of `LIGHT`.
+    """Return a figure made within `style` as an `<svg>` element with the colours of `LIGHT`.
 
     Args:
         figure: a matplotlib figure.

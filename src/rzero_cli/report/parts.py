@@ -1,6 +1,6 @@
 """The types that a report consists of: sections with charts, tables, loop pictures and examples.
 
-A chart has its numbers once; its drawing, its table and its description are all made from them.
+A chart has its numbers once; its picture, its table and its description are all made from them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Chart:
         ticks: place -> label on the x axis; if empty, matplotlib chooses.
         marks: places of vertical lines.
         shade: (low, high) in x of a shaded background.
-        small: draw at half the width, for many charts side by side.
+        small: half the width, for many charts side by side.
     """
 
     id: str
