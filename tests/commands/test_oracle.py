@@ -228,7 +228,10 @@ def test_oracle_errors_are_one_line(
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"question": "q0", "reference": "2"}, "truth.jsonl:2: the same question has a different true"),
+        (
+            {"question": "q0", "reference": "2"},
+            "truth.jsonl:2: the same question has a different true",
+        ),
         ({"question": "q1", "reference": 2}, 'truth.jsonl:2: key "reference" must be a string'),
         ({"question": "q1"}, 'truth.jsonl:2: key "reference" (a string or null) is missing'),
     ],
