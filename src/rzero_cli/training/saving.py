@@ -15,7 +15,7 @@ from typing import Any
 
 from rzero_cli.data.journal import SETTINGS, can_continue, held_to_make
 from rzero_cli.data.provenance import CHECKPOINT_META
-from rzero_cli.data.whole_files import part_of, put_in_place, write_json
+from rzero_cli.data.whole_files import part_of, put_in_place
 from rzero_cli.system.processes import importing, rank
 from rzero_cli.system.write_errors import named
 from rzero_cli.training.ranks import on_first, wait
@@ -56,13 +56,10 @@ def open_checkpoint(
             stack.enter_context(held_to_make(target, force=force, resume=resume))
             with named(part, kept):  # here, too, or the other ranks would not get the error
                 if can_continue(target, part / SETTINGS, settings, force=force, resume=resume):
+                    for left in part.glob(".tmp*"):  # safetensors', killed while it saved
+                        left.unlink()
                     return _is_finished(part)
-                shutil.rmtree(part, ignore_errors=True)
-                new = part.with_name(f".{part.name}.new")
-                shutil.rmtree(new, ignore_errors=True)
-                new.mkdir()
-                write_json(new / SETTINGS, settings)
-                new.replace(part)  # never there without its settings
+                _make_part(part, settings)
                 return False
 
         finished = on_first(start)
@@ -77,6 +74,20 @@ def open_checkpoint(
             shutil.rmtree(part / STATES, ignore_errors=True)
             put_in_place(part, target)
             (target / SETTINGS).unlink()
+
+
+def _make_part(part: Path, settings: dict[str, Any]) -> None:
+    """Create the unfinished directory, which never exists without its settings."""
+    shutil.rmtree(part, ignore_errors=True)
+    new = part.with_name(f".{part.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    try:
+        new.mkdir()
+        (new / SETTINGS).write_text(json.dumps(settings), "utf-8")
+        new.replace(part)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
 
 
 def _is_finished(part: Path) -> bool:
