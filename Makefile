@@ -14,7 +14,7 @@ EXTRAS := train,eval,report,openai,dev
 
 include src/rzero_cli/recipes/loop.mk
 
-.PHONY: evidence setup setup-vllm test test-vllm test-faults check format lint types bench same-outputs clean fuzz docs
+.PHONY: evidence setup setup-vllm test test-vllm test-faults check format lint types bench same-outputs clean fuzz docs resolve
 
 setup: $(INSTALLED) ## a virtual environment with the pinned versions, in .venv
 $(INSTALLED): pyproject.toml constraints.txt
@@ -54,6 +54,7 @@ test-faults: $(INSTALLED) ## all fault tests in full: kills, full disks, lost se
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/hadolint src/rzero_cli/recipes/docker/*.Dockerfile
 
 types: $(INSTALLED)
 	$(BIN)/mypy
@@ -76,6 +77,9 @@ same-outputs: $(INSTALLED) ## compare the outputs of this tree with those of REV
 # SECONDS is for all targets together, EXAMPLES for each; SEED is the first seed.
 fuzz: $(INSTALLED) ## fuzz answers, records and streams: SECONDS=60, or EXAMPLES=1000
 	$(BIN)/python tests/fuzz/run.py --seed $(SEED) $(if $(EXAMPLES),--examples $(EXAMPLES),--seconds $(or $(SECONDS),60))
+
+resolve: $(INSTALLED) ## resolve all packages, with vLLM for CUDA, on Python 3.10 to 3.13 (needs the network)
+	$(BIN)/python tests/resolve.py
 
 docs: $(INSTALLED) ## regenerate the pages that are generated from code
 	$(BIN)/python docs/generate.py
