@@ -55,6 +55,20 @@ def labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def test_ranks_wait_for_hours_for_each_other(tmp_path: Path) -> None:
+    """A rank waits while rank 0 reads a pipe that a whole labeling run feeds."""
+    script = tmp_path / "wait.py"
+    script.write_text(
+        "from torch import device, distributed\n"
+        "from rzero_cli.training.ranks import PATIENCE, _join\n"
+        "_join()\n"
+        "group = distributed.distributed_c10d._get_default_group()\n"
+        "assert group._get_backend(device('cpu')).options._timeout == PATIENCE\n"
+    )
+    status, _, stderr = run(tmp_path, *TORCHRUN, script)
+    assert status == 0, stderr
+
+
 @given(st.lists(st.none() | st.integers(0, 300).map("x".__mul__), max_size=40), st.integers(1, 5))
 def test_questions_are_divided_evenly_among_ranks(
     questions: list[str | None], processes: int

@@ -15,6 +15,7 @@ from rzero_cli.engines.sampling_options import SamplingOptions
 from rzero_cli.errors import UsageError
 from rzero_cli.method.plan import make_plan
 from rzero_cli.training import rollouts
+from rzero_cli.training.checks import check_engine_size
 from rzero_cli.training.rollouts import Rollouts, choose_rollouts
 from rzero_cli.training.settings import Grpo, Hardware
 
@@ -74,6 +75,17 @@ def test_unavailable_rollouts_are_rejected_with_the_reason(machine) -> None:
         choose("server", endpoint="http://10.0.0.1:8000")
 
 
+def test_more_rollouts_than_an_engine_takes_are_rejected_before_loading() -> None:
+    plan = make_plan(steps=1, prompts=2048, batch=16, group=4, max_tokens=8)
+    check_engine_size(Rollouts(), plan)
+    with pytest.raises(UsageError, match="8,192 rollouts per vLLM engine, and TRL allows 4,096"):
+        check_engine_size(Rollouts("colocate"), plan)
+    two = make_plan(steps=1, prompts=2048, batch=16, group=4, max_tokens=8, processes=2)
+    check_engine_size(Rollouts("colocate"), two)
+    with pytest.raises(UsageError, match="8,192"):
+        check_engine_size(Rollouts("colocate", tensor_parallel_size=2), two)
+
+
 def test_rollout_errors_are_one_line(refused: Callable[..., str], tiny_model: Path) -> None:
     command = ["challenge", "--challenger", str(tiny_model), "--solver", str(tiny_model)]
     message = refused(*command, "-o", "c", "--preset", "tiny", "--rollouts", "colocate")
@@ -105,9 +117,11 @@ def test_rollout_settings_reach_trl(tiny_model: Path, tmp_path: Path) -> None:
     assert config.vllm_tensor_parallel_size == 2
     assert config.vllm_max_model_length == longest + 24
     assert config.vllm_importance_sampling_correction is False
+    assert config.vllm_enable_sleep_mode is True
     server = vllm_config(Rollouts("server", "http://10.0.0.1:8000"), 100)
     config = trl_config(*options, **how, **server)
     assert (config.vllm_mode, config.vllm_server_base_url) == ("server", "http://10.0.0.1:8000")
+    assert config.vllm_enable_sleep_mode is False
     assert trl_config(*options, **how).use_vllm is False
 
 

@@ -27,7 +27,12 @@ from rzero_cli.options.stage_progress import progress
 from rzero_cli.options.target import made_from, origin_of
 from rzero_cli.system.processes import importing, rank
 from rzero_cli.system.stdout import protect_stdout
-from rzero_cli.training.checks import REPORTERS, check_hardware, reporters_of
+from rzero_cli.training.checks import (
+    REPORTERS,
+    check_engine_size,
+    check_hardware,
+    reporters_of,
+)
 from rzero_cli.training.dry_run import Asked, print_plan
 from rzero_cli.training.rollouts import Rollouts
 from rzero_cli.training.settings import Grpo, Hardware
@@ -105,6 +110,7 @@ class Trained:
         reporters_of(self.training.report_to)
         known = preset_value(self.call.command, "optim")
         rollouts = check_hardware(self.model, self.hardware, known_optim=known)
+        check_engine_size(rollouts, self.plan)
         target, force, resume = Path(self.target.output), self.target.force, self.target.resume
         check_new_directory(target, force=force or resume)
         if not rank():

@@ -17,6 +17,8 @@ from rzero_cli.training.rollouts import Rollouts, choose_rollouts
 from rzero_cli.training.settings import Grpo, Hardware
 
 REPORTERS = ("tensorboard", "trackio", "wandb")
+MOST_PER_ENGINE = 4096
+"""TRL's `max_num_batched_tokens` for a colocated engine: vLLM refuses more sequences than that."""
 
 
 def plan_of(grpo: Grpo, max_tokens: int, processes: int) -> Plan:
@@ -55,6 +57,18 @@ def check_hardware(model: str, hardware: Hardware, *, known_optim: str) -> Rollo
                 "continue it, or `rzero merge` it first"
             )
     return choose_rollouts(hardware, processes_of(hardware))
+
+
+def check_engine_size(rollouts: Rollouts, plan: Plan) -> None:
+    """Raise UsageError if a step has more rollouts per engine than TRL lets vLLM batch."""
+    if rollouts.mode != "colocate":
+        return
+    per_engine = plan.rollouts_per_step // plan.processes * rollouts.tensor_parallel_size
+    if per_engine > MOST_PER_ENGINE:
+        raise UsageError(
+            f"--prompts {plan.prompts} x --group {plan.group}: {per_engine:,} rollouts per vLLM "
+            f"engine, and TRL allows {MOST_PER_ENGINE:,}: lower --prompts, or raise --processes"
+        )
 
 
 def reporters_of(texts: Sequence[str] | None) -> list[str]:

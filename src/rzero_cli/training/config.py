@@ -14,6 +14,7 @@ from trl import GRPOConfig
 
 from rzero_cli.engines.sampling_options import SamplingOptions
 from rzero_cli.method.plan import Plan
+from rzero_cli.training.ranks import PATIENCE
 from rzero_cli.training.rollouts import Rollouts
 from rzero_cli.training.settings import Grpo, Hardware
 
@@ -72,11 +73,12 @@ def trl_config(
         **others,
         # The machine.
         use_cpu=not gpu,
-        bf16=gpu,
+        bf16=gpu and torch.cuda.is_bf16_supported(including_emulation=False),
         gradient_checkpointing=checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False} if checkpointing else None,
         dataloader_pin_memory=gpu,
         ddp_find_unused_parameters=False,
+        ddp_timeout=int(PATIENCE.total_seconds()),
         # States are saved at whole steps only: within a step, TRL's rollouts would be lost.
         save_strategy="steps",
         save_steps=grpo.save_every * plan.updates_per_step,
@@ -98,6 +100,8 @@ def vllm_config(rollouts: Rollouts, length: int) -> dict[str, Any]:
         "vllm_gpu_memory_utilization": rollouts.memory,
         "vllm_tensor_parallel_size": rollouts.tensor_parallel_size,
         "vllm_max_model_length": length,
+        # vLLM leaves the GPU to the gradients while they are computed.
+        "vllm_enable_sleep_mode": rollouts.mode == "colocate",
         # TRL would weight a completion by the product over its tokens of the probability without
         # top-p divided by that with it: at top-p 0.99 a long completion would hardly count. The
         # paper has no such weight.

@@ -21,6 +21,7 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOTrainer
 
 from rzero_cli.data.whole_files import write_text
+from rzero_cli.engines import derived_seed
 from rzero_cli.engines.chat import PLAIN_STOPS, end_tokens, render
 from rzero_cli.engines.decoding import decode
 from rzero_cli.engines.sampling_options import SamplingOptions
@@ -126,9 +127,6 @@ def train(
         if rollouts.mode != "transformers":
             longest = _longest(tokenizer, rows, template_args) + plan.max_tokens
             others |= vllm_config(rollouts, longest)
-            if not tokenizer.chat_template:  # as `cut_at_stop` for transformers
-                stops = {"stop": list(PLAIN_STOPS), "include_stop_str_in_output": True}
-                others["generation_kwargs"] = stops
         others |= {"report_to": list(report_to), "run_name": run_name, "project": _PROJECT}
         config = trl_config(
             plan, grpo, hardware, drawing, seed=seed, states=part / STATES, **others
@@ -139,11 +137,12 @@ def train(
                 f"{config.n_gpu}), or choose one with CUDA_VISIBLE_DEVICES"
             )
         policy = load_policy(start, lora=lora)
-        # TRL ends completions only at these tokens.
-        policy.generation_config.eos_token_id = end_tokens(
-            tokenizer, policy.generation_config.eos_token_id
-        )
-        with _refused_in_a_line(ImportError, ValueError):
+        ends = end_tokens(tokenizer, policy.generation_config.eos_token_id)
+        # transformers ends completions only at these tokens; vLLM does not read them here.
+        policy.generation_config.eos_token_id = ends
+        if config.use_vllm:
+            config.generation_kwargs = vllm_stops(tokenizer, ends)
+        with _refused_in_a_line(ImportError, ValueError), seeded_engine(rollouts.mode, seed):
             trainer = _Trainer(
                 batch_size,
                 model=policy,
@@ -216,6 +215,39 @@ def cut_at_stop(tokenizer: Any, tokens: list[int], stops: Sequence[str]) -> list
         text = tokenizer.decode(tokens[:middle], skip_special_tokens=True)
         low, high = (low, middle) if any(s in text for s in stops) else (middle + 1, high)
     return tokens[:low]
+
+
+def vllm_stops(tokenizer: Any, ends: Sequence[int]) -> dict[str, Any]:
+    """Return vLLM's sampling arguments that end a rollout: the tokens `ends`, and without a chat
+    template `PLAIN_STOPS`, as `cut_at_stop` does for transformers."""
+    stops: dict[str, Any] = {"stop_token_ids": list(ends)}
+    if not tokenizer.chat_template:
+        stops |= {"stop": list(PLAIN_STOPS), "include_stop_str_in_output": True}
+    return stops
+
+
+@contextmanager
+def seeded_engine(mode: str, seed: int) -> Iterator[None]:
+    """Give the vLLM engines that TRL creates seeds of this run.
+
+    TRL seeds them by rank alone, so that every run would begin with the same rollouts. It has no
+    argument for it, and a seed per request would repeat the rollouts of a repeated prompt.
+    """
+    if mode != "colocate":
+        yield
+        return
+    from trl.generation import vllm_generation
+
+    engine = vllm_generation.LLM
+
+    def of_this_run(*, seed: int, **options: Any) -> Any:
+        return engine(seed=derived_seed(run, seed) % 2**32, **options)
+
+    run, vllm_generation.LLM = seed, of_this_run
+    try:
+        yield
+    finally:
+        vllm_generation.LLM = engine
 
 
 def _longest(

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import cache
 from typing import Any, TypeVar
 
@@ -13,6 +14,10 @@ from rzero_cli.errors import RzeroError
 from rzero_cli.system.processes import rank, world_size
 
 T = TypeVar("T")
+
+PATIENCE = timedelta(days=1)
+"""The longest that a rank waits for the others: rank 0 may wait for the input of a pipe, or answer
+questions, far longer than torch's default of 10 or 30 minutes."""
 
 _LOST = ("gloo", "connection closed by peer", "connection reset by peer", "nccl", "tcpstore")
 
@@ -86,7 +91,7 @@ def _join() -> Any:
     gpu = torch.cuda.is_available()
     if not gpu:  # accelerate's default is cpu:0, to which torch cannot load a state
         os.environ.setdefault("ACCELERATE_TORCH_DEVICE", "cpu")
-    state = PartialState(cpu=not gpu)
+    state = PartialState(cpu=not gpu, timeout=PATIENCE)
     # At the interpreter's shutdown gloo's threads sometimes abort the process.
     atexit.register(state.destroy_process_group)
     return state
