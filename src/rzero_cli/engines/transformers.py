@@ -53,6 +53,14 @@ def default_device() -> str:
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
 
 
+def default_dtype() -> str:
+    """Return the precision for inference: 16 bits on a GPU, bfloat16 if it has that. Trained
+    checkpoints are saved in float32, which would double the weights and the KV cache."""
+    if not torch.cuda.is_available():
+        return "float32"
+    return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+
+
 def load_model(model: str, *, training: bool = False, dtype: str | None = None) -> Any:
     """Load a causal LM; an adapter is merged into its base.
 
@@ -60,15 +68,14 @@ def load_model(model: str, *, training: bool = False, dtype: str | None = None) 
         model: directory or hub name.
         training: load in float32, since bfloat16 rounding would lose updates at a learning rate
             of 1e-6, and leave placement and autocast to the trainer. Otherwise the model is put on
-            the GPU in the checkpoint's precision, or on the CPU in float32.
+            the GPU or the CPU in `default_dtype`.
         dtype: overrides the precision; a torch dtype's name.
 
     Raises:
         RzeroError: it cannot be loaded or lacks weights; the message is one line.
         UsageError: torch has no such dtype.
     """
-    own = "auto" if torch.cuda.is_available() and not training else "float32"
-    precision = dtype or own
+    precision = dtype or ("float32" if training else default_dtype())
     if precision != "auto" and not isinstance(getattr(torch, precision, None), torch.dtype):
         raise UsageError(f"--dtype {precision}: unknown; float32, bfloat16 or float16")
     base = adapter_base(model)
