@@ -166,6 +166,18 @@ def test_interrupted_adapter_training_resumes_from_its_own_weights(
 
 
 @pytest.mark.slow
+def test_adapter_at_the_rate_of_all_weights_is_warned_of(
+    rzero, chain: Path, tmp_path: Path
+) -> None:
+    command = ["train-solver", chain / "train.jsonl", "--solver", chain / "base", "-o", "s"]
+    done = rzero(*command, *PLAN[:-1], *LORA, "--learning-rate", "1e-6")
+    assert done.status == 0, done.stderr
+    warning = "train-solver: --learning-rate 1e-06 hardly changes an adapter: use 1e-05 to 1e-4"
+    assert done.stderr.splitlines().count(warning) == 1
+    assert max(step["kl"] for step in log_of(tmp_path / "s")) < 1e-6  # the warning is true
+
+
+@pytest.mark.slow
 def test_two_processes_train_an_adapter(rzero, chain: Path, tmp_path: Path) -> None:
     command = ["train-solver", chain / "train.jsonl", "--solver", chain / "first", "-o", "s"]
     command += [*PLAN, *LORA, "--processes", "2"]

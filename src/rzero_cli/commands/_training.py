@@ -38,6 +38,10 @@ from rzero_cli.training.rollouts import Rollouts
 from rzero_cli.training.settings import Grpo, Hardware
 from rzero_cli.training.watching import Watched, line_of, step_of
 
+LEAST_LORA_RATE = 1e-5
+"""At 1e-6, the paper's rate for all weights, 160 updates of one sign change an adapted matrix by
+7e-4 of its size; at 1e-4 by 7e-2."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Rollout(PromptFile, SamplingOptions):
@@ -171,6 +175,11 @@ def run_training(
         call.say(plan.describe())
         if rollouts.notice:
             call.say(rollouts.notice)
+        if options.hardware.lora_r and options.grpo.learning_rate < LEAST_LORA_RATE:
+            call.say(
+                f"--learning-rate {options.grpo.learning_rate:g} hardly changes an adapter: "
+                f"use {LEAST_LORA_RATE:g} to 1e-4"
+            )
 
         def on_update(figures: dict[str, Any]) -> None:
             watched.add(figures)

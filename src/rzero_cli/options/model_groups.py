@@ -84,7 +84,7 @@ class AnyEngine(ServerOptions):
         envvar="RZERO_ENGINE",
     )
     dtype: str | None = option(
-        "Data type of the weights. Default: float32 on CPUs, the checkpoint's own on GPUs.",
+        "Data type of the weights. Default: float32 on CPUs, bfloat16 on GPUs.",
         default=None,
     )
     tensor_parallel_size: int | None = option(
