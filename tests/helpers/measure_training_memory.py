@@ -71,7 +71,7 @@ def main(shape: dict[str, Any], per_device: int, tokens: int, checkpointing: boo
             plan=plan,
             grpo=group(Grpo, weight_decay=0.0),
             hardware=group(Hardware, gradient_checkpointing=checkpointing),
-            drawing=group(SamplingOptions, top_p=1.0),
+            sampling=group(SamplingOptions, top_p=1.0),
             seed=0,
             part=folder / "out",
             batch_size=per_device,

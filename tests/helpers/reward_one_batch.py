@@ -11,7 +11,7 @@ from typing import Any
 
 from accelerate import PartialState
 
-from rzero_cli.engines import Asked, Completed, Engine, K, Sampling
+from rzero_cli.engines import Completed, Engine, K, Prompts, Sampling
 from rzero_cli.engines.answering import open_solver
 from rzero_cli.method.prompts import SOLVER
 from rzero_cli.training.challenger import challenger_reward
@@ -29,10 +29,10 @@ class Counting(Engine):
     def __init__(self, engine: Engine) -> None:
         self.engine, self.asked = engine, 0
 
-    def complete(self, asked: Asked[K], sampling: Sampling, **more: Any) -> Completed[K]:
-        asked = list(asked)
-        self.asked += len(asked)
-        return self.engine.complete(asked, sampling, **more)
+    def complete(self, prompts: Prompts[K], sampling: Sampling, **more: Any) -> Completed[K]:
+        prompts = list(prompts)
+        self.asked += len(prompts)
+        return self.engine.complete(prompts, sampling, **more)
 
 
 def main(model: str, folder: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from rzero_cli.data.jsonl import Line
-from rzero_cli.engines import Asked, Completed, Completion, Engine, K, Sampling
+from rzero_cli.engines import Completed, Completion, Engine, K, Prompts, Sampling
 
 
 class Scripted(Engine):
@@ -16,9 +16,9 @@ class Scripted(Engine):
         self.script, self.truncated, self.asked = script, truncated, 0
 
     def complete(
-        self, asked: Asked[K], sampling: Sampling, *, done: Collection[int] = (), **more: Any
+        self, prompts: Prompts[K], sampling: Sampling, *, done: Collection[int] = (), **more: Any
     ) -> Completed[K]:
-        for number, (item, messages) in enumerate(asked):
+        for number, (item, messages) in enumerate(prompts):
             if number in done:
                 continue
             self.asked += 1

@@ -28,7 +28,7 @@ from rzero_cli.training.solver import solver_reward_function
 OPTIONS: dict[str, Any] = {
     "grpo": group(Grpo, learning_rate=1e-4, weight_decay=1e-2, beta=1e-2, clip_dual=0.0),
     "hardware": group(Hardware),
-    "drawing": group(SamplingOptions, temperature=1.0, top_p=1.0, top_k=0),
+    "sampling": group(SamplingOptions, temperature=1.0, top_p=1.0, top_k=0),
 }
 
 

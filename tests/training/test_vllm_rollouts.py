@@ -60,7 +60,7 @@ def first_rollouts(model: Path, part: Path, monkeypatch: Any, seed: int) -> type
         plan=plan,
         grpo=group(Grpo),
         hardware=group(Hardware),
-        drawing=group(SamplingOptions),
+        sampling=group(SamplingOptions),
         seed=seed,
         part=part,
         batch_size=4,

@@ -33,7 +33,7 @@ from rzero_cli.training.checks import (
     check_hardware,
     reporters_of,
 )
-from rzero_cli.training.dry_run import Asked, print_plan
+from rzero_cli.training.dry_run import FrozenSolver, print_plan
 from rzero_cli.training.rollouts import Rollouts
 from rzero_cli.training.settings import Grpo, Hardware
 from rzero_cli.training.watching import Watched, line_of, step_of
@@ -80,7 +80,7 @@ class Trained:
     training: Training
     target: Checkpoint
 
-    def ready(self, solver: Asked | None = None) -> Rollouts | None:
+    def ready(self, solver: FrozenSolver | None = None) -> Rollouts | None:
         """Check the hardware options and the output before anything heavy is loaded.
 
         Args:
@@ -105,7 +105,7 @@ class Trained:
                     grpo=self.grpo,
                     hardware=self.hardware,
                     batch_size=self.batching.batch_size,
-                    asked=solver,
+                    solver=solver,
                     as_json=self.training.as_json,
                 )
             return None
@@ -196,7 +196,7 @@ def run_training(
             plan=plan,
             grpo=options.grpo,
             hardware=options.hardware,
-            drawing=options.rollout,
+            sampling=options.rollout,
             seed=options.seed,
             part=part,
             batch_size=options.batching.batch_size or DEFAULT_BATCH_SIZE,

@@ -22,7 +22,7 @@ from rzero_cli.options.panels import REWARD, SAMPLING
 from rzero_cli.system.processes import importing, rank
 from rzero_cli.system.stdout import protect_stdout
 from rzero_cli.training.checks import plan_of
-from rzero_cli.training.dry_run import Asked
+from rzero_cli.training.dry_run import FrozenSolver
 from rzero_cli.training.launch import processes_of, relaunch
 from rzero_cli.training.ranks import on_first
 from rzero_cli.training.settings import Grpo, Hardware
@@ -112,7 +112,7 @@ def challenge(
     options = Trained(
         call, trained, plan, grpo, hardware, rollout, seeded.seed, engine, training, target
     )
-    frozen_solver = Asked(
+    frozen_solver = FrozenSolver(
         answers.m,
         answers.solver_max_tokens,
         None if choice.is_server else frozen_model,

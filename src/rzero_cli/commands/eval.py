@@ -208,7 +208,7 @@ def eval_(
             judge,
             benchmarks,
             others,
-            drawing=sampled,
+            sampling=sampled,
             seed=seeded.seed,
             rules=rules,
             prompt=prompt,

@@ -52,7 +52,7 @@ class Completion:
     """It reached `max_tokens`."""
 
 
-Asked = Iterable[tuple[K, Prompt]]
+Prompts = Iterable[tuple[K, Prompt]]
 """Prompts, each with an item of the caller's that is returned with its completions."""
 Completed = Iterator[tuple[K, list[Completion]]]
 Keep = Callable[[int, list[Completion]], None]
@@ -63,7 +63,7 @@ class Engine(Protocol):
 
     def complete(
         self,
-        asked: Asked[K],
+        prompts: Prompts[K],
         sampling: Sampling,
         *,
         done: Collection[int] = (),
@@ -72,18 +72,18 @@ class Engine(Protocol):
         """Complete prompts, read lazily with bounded look-ahead, and yield each as it finishes.
 
         Args:
-            asked: (item, prompt) pairs: all prompts of the stage, from the first. A conversation
+            prompts: (item, prompt) pairs: all prompts of the stage, from the first. A conversation
                 is rendered with the model's chat template. A text is a raw prompt, handled as
                 lm-eval does (`chat.encode`, `chat.end_tokens`, `chat.room_for_prompt`).
             sampling: `sampling.n` completions per prompt.
-            done: indices in `asked`, from 0, of prompts that an earlier run has completed; they
+            done: indices in `prompts`, from 0, of prompts that an earlier run has completed; they
                 are skipped. The others are completed as if none had been skipped. An index is
                 looked up after its prompt has been read.
             keep: called from any thread with the index and the completions of a prompt whose
                 result has to wait because the caller is busy with others.
 
         Yields:
-            The item of a prompt, with its `sampling.n` completions. An error of `asked` is raised
+            The item of a prompt, with its `sampling.n` completions. An error of `prompts` is raised
             after the results of the prompts before it.
         """
         ...

@@ -52,7 +52,7 @@ class Solver:
 
     def answer(
         self,
-        asked: Iterable[tuple[K, str]],
+        questions: Iterable[tuple[K, str]],
         *,
         seed: int | None = None,
         done: Collection[int] = (),
@@ -62,7 +62,7 @@ class Solver:
         """Answer questions as `label` does, but yield each as it finishes, with its item.
 
         Args:
-            asked: (item, question) pairs.
+            questions: (item, question) pairs.
             seed: replaces `sampling.seed`.
             done: indices of questions to skip, as for `Engine.complete`.
             out: keeps answers that wait while others are voted on; holds those of an earlier run.
@@ -74,7 +74,7 @@ class Solver:
         number = numbers.__getitem__ if numbers else lambda place: place
 
         def prompts() -> Iterator[tuple[tuple[int, K], Prompt]]:
-            for place, (item, question) in enumerate(asked):
+            for place, (item, question) in enumerate(questions):
                 if place not in skipped:
                     match None if out is None else out.kept(number(place)):
                         # Input from a pipe may have changed since the earlier run.

@@ -16,7 +16,7 @@ from functools import partial
 from queue import Empty, Queue
 from typing import Any, TypeVar
 
-from rzero_cli.engines import Asked, Completed, Completion, K, Keep
+from rzero_cli.engines import Completed, Completion, K, Keep, Prompts
 from rzero_cli.method.prompts import Prompt
 
 T = TypeVar("T")
@@ -71,7 +71,7 @@ class EventLoop:
 
 
 def as_they_finish(
-    asked: Asked[K],
+    prompts: Prompts[K],
     start: Callable[[int, Prompt], Future[list[Completion]]],
     *,
     window: int,
@@ -82,7 +82,7 @@ def as_they_finish(
     """Complete prompts and yield each result when it is finished; see `Engine.complete`.
 
     Args:
-        asked: read as results are yielded, at most `window` ahead of the first missing result.
+        prompts: read as results are yielded, at most `window` ahead of the first missing result.
         start: starts the completion of a prompt, given its index and the prompt.
         window: limit of prompts started, counted from the first without a result.
         times: how often each completion is repeated in the result.
@@ -106,7 +106,7 @@ def as_they_finish(
         finished results."""
         count, error = 0, None
         try:
-            for number, (item, prompt) in enumerate(asked):
+            for number, (item, prompt) in enumerate(prompts):
                 if number in done:
                     continue
                 room.acquire()
@@ -129,7 +129,7 @@ def as_they_finish(
             place, item, future = _next(ready)
             with changing:
                 idle = False
-            if future is None:  # the end of `asked`
+            if future is None:  # the end of `prompts`
                 total, error = place, item
                 continue
             yield item, future.result() * times

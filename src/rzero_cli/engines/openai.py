@@ -21,12 +21,12 @@ from typing import Any
 import openai
 
 from rzero_cli.engines import (
-    Asked,
     Completed,
     Completion,
     Engine,
     K,
     Keep,
+    Prompts,
     Sampling,
     derived_seed,
 )
@@ -121,7 +121,7 @@ class OpenAIEngine(Engine):
 
     def complete(
         self,
-        asked: Asked[K],
+        prompts: Prompts[K],
         sampling: Sampling,
         *,
         done: Collection[int] = (),
@@ -144,7 +144,7 @@ class OpenAIEngine(Engine):
         capacity = len(self._endpoints.all) * max(1, self._batch_size // n)
         first_run = not done
         times, window = sampling.n // n, _FULL * capacity
-        yield from as_they_finish(asked, start, window=window, times=times, done=done, keep=keep)
+        yield from as_they_finish(prompts, start, window=window, times=times, done=done, keep=keep)
         if self._refused and first_run and not self._answered:
             raise RzeroError(
                 f"{self._endpoints.all[0].url}: all of these prompts exceed the model's context"

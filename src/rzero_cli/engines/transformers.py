@@ -26,12 +26,12 @@ from transformers.utils import logging as transformers_logging
 from rzero_cli.data.provenance import adapter_base
 from rzero_cli.engines import (
     DEFAULT_BATCH_SIZE,
-    Asked,
     Completed,
     Completion,
     Engine,
     K,
     Keep,
+    Prompts,
     Sampling,
     chat,
     derived_seed,
@@ -199,9 +199,9 @@ class _Stops(StoppingCriteria):  # type: ignore[misc] # untyped in transformers
         return torch.tensor(ended, device=rows.device)
 
 
-def _until_error(asked: Asked[K], errors: list[Exception]) -> Iterator[tuple[K, Prompt]]:
+def _until_error(prompts: Prompts[K], errors: list[Exception]) -> Iterator[tuple[K, Prompt]]:
     try:
-        yield from asked
+        yield from prompts
     except Exception as error:
         errors.append(error)
 
@@ -255,7 +255,7 @@ class TransformersEngine(Engine):
 
     def complete(
         self,
-        asked: Asked[K],
+        prompts: Prompts[K],
         sampling: Sampling,
         *,
         done: Collection[int] = (),
@@ -264,7 +264,7 @@ class TransformersEngine(Engine):
         """Complete prompts; see `Engine.complete`."""
         size = max(1, BATCHES_PER_WINDOW * self.batch_size // sampling.n)
         errors = list[Exception]()
-        source, first = _until_error(asked, errors), 0
+        source, first = _until_error(prompts, errors), 0
         while window := list(islice(source, size)):
             if missing := {i for i in range(len(window)) if first + i not in done}:
                 yield from self._window(window, missing, sampling, first, keep)

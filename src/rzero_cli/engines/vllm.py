@@ -33,12 +33,12 @@ from typing import IO, Any
 
 from rzero_cli.data.provenance import adapter_base
 from rzero_cli.engines import (
-    Asked,
     Completed,
     Completion,
     Engine,
     K,
     Keep,
+    Prompts,
     Sampling,
     chat,
     derived_seed,
@@ -162,7 +162,7 @@ class VllmEngine(Engine):
 
     def complete(
         self,
-        asked: Asked[K],
+        prompts: Prompts[K],
         sampling: Sampling,
         *,
         done: Collection[int] = (),
@@ -206,7 +206,7 @@ class VllmEngine(Engine):
             return self._loop.submit(self._complete(tokens, params))
 
         times, window = sampling.n // n, _FULL * max(1, self._sequences // n)
-        yield from as_they_finish(asked, start, window=window, times=times, done=done, keep=keep)
+        yield from as_they_finish(prompts, start, window=window, times=times, done=done, keep=keep)
 
     async def _complete(self, tokens: list[int], params: Any) -> list[Completion]:
         if len(tokens) >= self._longest:

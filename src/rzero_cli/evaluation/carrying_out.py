@@ -31,7 +31,7 @@ def evaluate(
     benchmarks: Sequence[Benchmark],
     others: dict[str, Any],
     *,
-    drawing: SamplingOptions,
+    sampling: SamplingOptions,
     seed: int,
     rules: Rules,
     prompt: Messages,
@@ -52,7 +52,7 @@ def evaluate(
         judge_engine: the judge's engine; None without a judge.
         benchmarks: rzero's benchmarks.
         others: lm-eval's tasks, `loading.Named.others`.
-        drawing, seed, stop: sampling of the answers.
+        sampling, seed, stop: sampling of the answers.
         rules: extract answers from completions.
         prompt: the Solver's prompt, for the benchmarks.
         own_k, own_max_tokens: for lm-eval's tasks; None keeps each task's own.
@@ -69,9 +69,9 @@ def evaluate(
     """
     seen = _Answers()
     how: dict[str, Any] = {
-        "temperature": drawing.temperature,
-        "top_p": drawing.top_p,
-        "top_k": drawing.top_k,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "top_k": sampling.top_k,
         "seed": seed,
         "done": journal,
         "log": journal.write,
@@ -88,7 +88,7 @@ def evaluate(
                     evaluate_benchmarks(
                         engine,
                         benchmarks,
-                        max_tokens=drawing.max_tokens,
+                        max_tokens=sampling.max_tokens,
                         equivalence=equivalence,
                         rules=rules,
                         prompt=prompt,

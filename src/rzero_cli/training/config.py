@@ -23,7 +23,7 @@ def trl_config(
     plan: Plan,
     grpo: Grpo,
     hardware: Hardware,
-    drawing: SamplingOptions,
+    sampling: SamplingOptions,
     *,
     seed: int,
     states: Path,
@@ -33,7 +33,7 @@ def trl_config(
 
     Args:
         plan: steps and updates.
-        grpo, hardware, drawing: the options.
+        grpo, hardware, sampling: the options.
         seed: of TRL's random numbers.
         states: directory of the resumable states.
         others: additional arguments of TRL's configuration.
@@ -66,9 +66,9 @@ def trl_config(
         lr_scheduler_type="constant",
         max_grad_norm=grpo.max_grad_norm,
         # Rollouts.
-        temperature=drawing.temperature,
-        top_p=drawing.top_p,
-        top_k=drawing.top_k,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        top_k=sampling.top_k,
         max_completion_length=plan.max_tokens,
         **others,
         # The machine.

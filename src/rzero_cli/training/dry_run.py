@@ -23,7 +23,7 @@ _MARGIN = 0.9  # usable fraction; CUDA, NCCL and fragmentation take the rest
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class FrozenSolver:
     """The frozen Solver of `challenge`."""
 
     m: int
@@ -43,7 +43,7 @@ def print_plan(
     grpo: Grpo,
     hardware: Hardware,
     batch_size: int | None,
-    asked: Asked | None = None,
+    solver: FrozenSolver | None = None,
     as_json: bool = False,
 ) -> None:
     """Print the plan and a memory estimate on standard output.
@@ -54,7 +54,7 @@ def print_plan(
         model: the model to train.
         grpo, hardware: the options.
         batch_size: rollouts, or the Solver's answers, per batch with transformers.
-        asked: the frozen Solver, for `challenge`.
+        solver: the frozen Solver, for `challenge`.
         as_json: print JSON instead of tables.
 
     Raises:
@@ -73,7 +73,7 @@ def print_plan(
         except UsageError as error:
             skipped.append(f"{processes} GPUs: {error}")
             continue
-        where = _who_generates(hardware, gpu, asked, processes)
+        where = _who_generates(hardware, gpu, solver, processes)
         where["batch_size"] = batch_size or DEFAULT_BATCH_SIZE
         for adapter in sorted(adapters):
             for sharded in (False, True) if processes > 1 else (False,):
@@ -97,15 +97,15 @@ def print_plan(
                         "gib_without_checkpointing": without,
                     }
                 )
-    answers = plan.rollouts * asked.m if asked else 0
+    answers = plan.rollouts * solver.m if solver else 0
     record = {
         "command": command,
         "model": model,
         "parameters": trained.parameters,
-        "solver": asked.model if asked else None,
+        "solver": solver.model if solver else None,
         "plan": plan.as_record(),
         "solver_answers": answers,
-        "solver_tokens": answers * asked.max_tokens if asked else 0,
+        "solver_tokens": answers * solver.max_tokens if solver else 0,
         "gpu_gib": gpu,
         "layouts": layouts,
         "skipped": skipped,
@@ -113,11 +113,11 @@ def print_plan(
     if as_json:
         print_json(record)
     else:
-        _show(record, plan, asked)
+        _show(record, plan, solver)
 
 
 def _who_generates(
-    hardware: Hardware, gpu: float, asked: Asked | None, processes: int
+    hardware: Hardware, gpu: float, solver: FrozenSolver | None, processes: int
 ) -> dict[str, Any]:
     """Return `estimate`'s arguments for rollouts and the Solver's answers; `gpu` is in GiB.
 
@@ -129,12 +129,12 @@ def _who_generates(
         rollouts = "colocate" if installed else "transformers"
     fraction = hardware.rollout_memory if rollouts == "colocate" else 0.0
     where: dict[str, Any] = {"generates": rollouts == "transformers"}
-    if asked and asked.model:
-        in_vllm = asked.engine == "vllm" or (asked.engine == "auto" and installed)
+    if solver and solver.model:
+        in_vllm = solver.engine == "vllm" or (solver.engine == "auto" and installed)
         if processes == 1 and in_vllm:
-            fraction += asked.gpu_memory_utilization or 0.0
+            fraction += solver.gpu_memory_utilization or 0.0
         else:
-            where |= {"solver": read_model(asked.model), "solver_tokens": asked.max_tokens}
+            where |= {"solver": read_model(solver.model), "solver_tokens": solver.max_tokens}
     return where | {"vllm": fraction * gpu}
 
 
@@ -146,19 +146,19 @@ def _gpu_gib() -> float:
     return float(torch.cuda.get_device_properties(0).total_memory) / (1 << 30)
 
 
-def _show(record: dict[str, Any], plan: Plan, asked: Asked | None) -> None:
+def _show(record: dict[str, Any], plan: Plan, solver: FrozenSolver | None) -> None:
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True)
     millions = _millions(record["parameters"])
     console.print(plain(f"{record['command']} {record['model']}: {millions} parameters"))
     console.print(plain(plan.describe()))
-    if asked:
-        solver = record["solver"] or "on a server"
+    if solver:
+        where = record["solver"] or "on a server"
         console.print(
             plain(
-                f"the Solver {solver} generates {record['solver_answers']:,} answers "
-                f"({asked.m} per rollout), at most {record['solver_tokens']:,} tokens"
+                f"the Solver {where} generates {record['solver_answers']:,} answers "
+                f"({solver.m} per rollout), at most {record['solver_tokens']:,} tokens"
             )
         )
     for adapter in sorted({layout["lora_parameters"] for layout in record["layouts"]}):

@@ -76,7 +76,7 @@ def train(
     plan: Plan,
     grpo: Grpo,
     hardware: Hardware,
-    drawing: SamplingOptions,
+    sampling: SamplingOptions,
     seed: int,
     part: Path,
     batch_size: int,
@@ -94,7 +94,7 @@ def train(
         rows: from `lay_out_rows`, with the messages under `prompt` and the columns `reward` needs.
         reward: TRL's reward function: from the whole generation batch to as many floats.
         plan: steps and updates.
-        grpo, hardware, drawing: the options.
+        grpo, hardware, sampling: the options.
         seed: of rollouts and of the optimizer's random numbers.
         part: the unfinished directory; an interrupted run continues from its `checkpoints/`.
         batch_size: rollouts per batch with transformers.
@@ -129,7 +129,7 @@ def train(
             others |= vllm_config(rollouts, longest)
         others |= {"report_to": list(report_to), "run_name": run_name, "project": _PROJECT}
         config = trl_config(
-            plan, grpo, hardware, drawing, seed=seed, states=part / STATES, **others
+            plan, grpo, hardware, sampling, seed=seed, states=part / STATES, **others
         )
         if config.n_gpu > 1:
             raise UsageError(
@@ -230,7 +230,7 @@ def vllm_stops(tokenizer: Any, ends: Sequence[int]) -> dict[str, Any]:
 def seeded_engine(mode: str, seed: int) -> Iterator[None]:
     """Give the vLLM engines that TRL creates seeds of this run.
 
-    TRL seeds them by rank alone, so that every run would begin with the same rollouts. It has no
+    TRL seeds them by rank alone, so that every run would start with the same rollouts. It has no
     argument for it, and a seed per request would repeat the rollouts of a repeated prompt.
     """
     if mode != "colocate":
