@@ -13,6 +13,7 @@ from helpers.boxed_answers import boxed
 
 pytest.importorskip("openai")
 
+from helpers.json_lines import recorded
 from helpers.scripted_server import Body, Reply, ScriptedServer, question
 
 
@@ -90,7 +91,7 @@ def test_ctrl_c_ends_at_once_and_keeps_finished_records(rzero, tmp_path: Path) -
         journal = tmp_path / "l.jsonl.part"
         for _ in range(600):
             time.sleep(0.1)
-            if journal.exists() and journal.read_text().count("\n") == 10:
+            if journal.exists() and len(recorded(journal)) == 10:
                 break
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=20)

@@ -14,10 +14,12 @@ import pytest
 
 from conftest import Refused, Rzero
 from helpers.malformed_lines import BAD, REST, good_line
+from helpers.option_groups import group
 from rzero_cli.commands.filter import _copy
 from rzero_cli.data.jsonl import BYTE_ORDER_MARK, read_batches, read_lines
 from rzero_cli.data.shards import WHOLE
 from rzero_cli.errors import DataError
+from rzero_cli.options.file_groups import Lines
 
 BAND = Decimal("0.25"), Decimal("0.75")
 TWICE = b'{"question":"p",' + REST, 'key "question" occurs more than once'
@@ -29,8 +31,8 @@ def _lines(name: str, **how: Any) -> list[Any]:
 
 def _filtered(name: str, *, strict: bool = False, reject: Any = None) -> list[Any]:
     out = io.BytesIO()
-    how: dict[str, Any] = {"limit": None, "strict": strict, "reject": reject}
-    _copy(read_batches([name]), out, BAND, WHOLE, {}, **how)
+    lines = group(Lines, strict=strict)
+    _copy(read_batches([name]), out, BAND, WHOLE, lines, reject, {}, None, None)
     return [json.loads(line) for line in out.getvalue().splitlines()]
 
 
@@ -84,7 +86,8 @@ def test_byte_order_marks_and_line_ends_of_editors_are_read(
     name = str(tmp_path / "in.jsonl")
     assert _lines(name, strict=strict) == list(map(json.loads, rows))
     out = io.BytesIO()
-    _copy(read_batches([name]), out, BAND, WHOLE, {}, limit=None, strict=strict, reject=None)
+    lines = group(Lines, strict=strict)
+    _copy(read_batches([name]), out, BAND, WHOLE, lines, None, {}, None, None)
     assert out.getvalue() == copied % rows
 
 
