@@ -97,6 +97,7 @@ def test_ctrl_c_ends_at_once_and_keeps_finished_records(rzero, tmp_path: Path) -
         _, stderr = process.communicate(timeout=20)
         held.set()
         assert process.returncode == 130, stderr
+        assert stderr.splitlines()[-1] == b"label: interrupted: continue with --resume"
         assert b"Traceback" not in stderr
         done = rzero(*command, "--resume")
     assert done.status == 0, done.stderr

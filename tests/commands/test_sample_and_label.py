@@ -39,6 +39,20 @@ def test_sample_writes_questions_and_counts_malformed_ones(
 
 
 @pytest.mark.slow
+def test_sample_hints_at_the_prompt_if_no_completion_has_a_question(
+    rzero: Rzero, tiny_model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "prompt.txt").write_text("Write anything.")
+    done = rzero(
+        *("sample", "--challenger", tiny_model, "-n", "3", *TINY, "--prompt-file", "prompt.txt")
+    )
+    assert (done.status, done.stdout) == (0, "")
+    assert done.stderr.splitlines()[-1] == (
+        "sample: no completion has <question>...</question>: does the prompt ask for it?"
+    )
+
+
+@pytest.mark.slow
 def test_label_adds_keys_and_keeps_the_others(rzero: Rzero, tiny_model: Path) -> None:
     rows = [
         {"z": 123456789012345678901234567890, "problem": "reverse the digits of 12", "é": "\ud800"},

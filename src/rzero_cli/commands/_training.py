@@ -24,7 +24,7 @@ from rzero_cli.options.method_groups import PromptFile
 from rzero_cli.options.model_groups import Batching
 from rzero_cli.options.presets import preset_value
 from rzero_cli.options.stage_progress import progress
-from rzero_cli.options.target import made_from, origin_of
+from rzero_cli.options.target import made_from, origin_of, reporting_interruption
 from rzero_cli.system.processes import importing, rank
 from rzero_cli.system.stdout import protect_stdout
 from rzero_cli.training.checks import (
@@ -148,6 +148,7 @@ def run_training(
 
     with (
         protect_stdout(),
+        reporting_interruption(call, output),
         open_checkpoint(
             Path(output),
             settings=call.compared | processes | made_from(parents),

@@ -37,7 +37,12 @@ from rzero_cli.options.model_groups import EngineOptions, model_option, servers_
 from rzero_cli.options.panels import ANSWERS, MODEL, OUTPUT
 from rzero_cli.options.source import Input
 from rzero_cli.options.stage_progress import progress
-from rzero_cli.options.target import hashed, made_from, origin_of
+from rzero_cli.options.target import (
+    hashed,
+    made_from,
+    origin_of,
+    reporting_interruption,
+)
 from rzero_cli.system.messages import say
 from rzero_cli.system.stdout import protect_stdout
 
@@ -192,6 +197,7 @@ def eval_(
     made_with["own_tasks"] = _own_tasks(questions.include_path)
     with (
         open_judge(judging.judge_model, judges.endpoints if judges else []) as judge,
+        reporting_interruption(call, str(output)),
         open_journal(
             output,
             settings=made_with | judged_by(judge),

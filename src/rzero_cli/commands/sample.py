@@ -99,6 +99,8 @@ def sample(
         f"{sampled - malformed} questions from {sampled} completions, {malformed} malformed, "
         f"{truncated} truncated at {completions.max_tokens} tokens"
     )
+    if sampled == malformed > 0:
+        call.say("no completion has <question>...</question>: does the prompt ask for it?")
 
 
 def _metrics(n: int, lines: Iterator[Line]) -> dict[str, int]:

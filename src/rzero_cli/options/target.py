@@ -9,6 +9,7 @@ from typing import Any
 
 from rzero_cli.data.journal import Output, check_output, open_output
 from rzero_cli.data.jsonl import Line, read_lines
+from rzero_cli.data.whole_files import part_of
 from rzero_cli.options.command import Call
 from rzero_cli.options.file_groups import ResumableTarget
 from rzero_cli.options.source import Input
@@ -46,6 +47,7 @@ def open_records(
         record_origin(call, place, finished, parents_found, metrics, given, tokens=out.tokens)
 
     with (
+        reporting_interruption(call, output),
         open_output(
             output,
             settings=settings,
@@ -57,6 +59,17 @@ def open_records(
         given.rejecting() if given else nullcontext(),
     ):
         yield out
+
+
+@contextmanager
+def reporting_interruption(call: Call, output: str | None) -> Iterator[None]:
+    """Print how to continue if Ctrl-C or SIGTERM ends the block and leaves something to resume."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        if output and output != "-" and part_of(Path(output)).exists():
+            call.say("interrupted: continue with --resume")
+        raise
 
 
 def hashed(*parents: str) -> list[dict[str, Any]]:
