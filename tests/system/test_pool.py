@@ -133,7 +133,7 @@ def test_record_that_kills_every_worker_ends_the_run() -> None:
     def deadly() -> Iterator[Callable[[int], int]]:
         yield lambda number: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[return-value]
 
-    with pytest.raises(RzeroError, match="ended 3 worker processes"):
+    with pytest.raises(RzeroError, match="3 worker processes in a row died on the same"):
         list(in_order(deadly, _pairs(range(1)), workers=2))
     assert multiprocessing.active_children() == []
 

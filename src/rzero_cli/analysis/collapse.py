@@ -197,7 +197,7 @@ def _probe(probes: list[Json], files: list[list[Path]], least_fall: float, seed:
         raise DataError(f"{both}: {error}") from error
     (task,) = compared["tasks"].values()
     if task["only_a"] or task["only_b"] or not task[score]:
-        raise DataError(f"{both}: different questions: recreate both with one PROBE")
+        raise DataError(f"{both}: evaluated on different questions: evaluate both on one PROBE")
     found = task[score]
     high = found["ci95"][1] if found["ci95"] else 0.0  # a single question has no interval
     return {

@@ -88,7 +88,8 @@ class NearIndex:
         return None if found == number else found
 
     def _first_near(self, tokens: tuple[int, ...], candidates: Iterable[int]) -> int:
-        """Return the first candidate that is near, or the number of the next question."""
+        """Return the first near-duplicate's index, or the index this question would get if none is
+        near."""
         own = _counts(tokens)
         for owner in candidates:
             there = self._known[owner]

@@ -155,7 +155,7 @@ def _child(replies: int, equal: Callable[[str, str], bool], limits: Limits, pare
 
 
 def main() -> None:
-    """Fork children until one of them sees the end of stdin."""
+    """Serve comparisons in a forked child, replaced if it dies; return when stdin closes."""
     limits = {signal.ITIMER_PROF: float(sys.argv[1]), signal.ITIMER_REAL: float(sys.argv[2])}
     megabytes = int(sys.argv[3])
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -40,7 +40,7 @@ class Guarded:
         min=1,
     )
     least_fall: float = option(
-        "probe: minimum drop below the best score, from 0 to 1; it must also exceed the noise.",
+        "probe: trip only if the whole 95 % interval of the drop exceeds this, from 0 to 1.",
         default=LEAST_FALL,
         unset=True,
         min=0.0,
@@ -67,7 +67,7 @@ def guard(
     """Check whether a run has started to collapse, and which Solver to ship.
 
     The loop's Makefile calls it after each iteration if GUARD is set. `probe` trips if the Solver's
-    score on a held-out file (iter-K/probe.json) falls below the best earlier score by more than the
+    score on the probe file (iter-K/probe.json) falls below the best earlier score by more than the
     noise of their paired difference. `diversity` trips if iter-K/labeled.jsonl has fewer distinct
     answers or questions than iteration 1, by the thresholds of `rzero stats`, or none at all.
     Prints one line; the exit status is 0 either way.

@@ -143,4 +143,6 @@ def require(extra: str, *packages: str) -> None:
     """
     missing = [package for package in packages if find_spec(package) is None]
     if missing:
-        raise UsageError(f"{' and '.join(missing)} not installed: pip install 'rzero-cli[{extra}]'")
+        raise UsageError(
+            f"{' and '.join(missing)} not installed: pip install '.[{extra}]' in the clone"
+        )

@@ -102,7 +102,10 @@ def load_tasks(
 
 def _check_safe(name: str, unsafe: object) -> None:
     if unsafe:
-        raise UsageError(f"--tasks {name}: the task runs code that the model has written")
+        raise UsageError(
+            f"--tasks {name}: refused: the task executes code written by the model, which rzero "
+            "does not run"
+        )
 
 
 def _config(manager: TaskManager, name: str) -> Mapping[str, Any]:

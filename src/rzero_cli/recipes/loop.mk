@@ -7,7 +7,7 @@
 # Each stage is a command that writes a file: make resumes interrupted runs, and stages can be replaced.
 #
 # MODEL         base model: checkpoint directory or hub name
-# PRESET        settings: paper, official or tiny; default: rzero.toml, else paper
+# PRESET        settings: paper, official, tiny, a model's (qwen3-4b), or several; default: rzero.toml, else paper
 # HELDOUT       held-out set for evaluation, JSONL with true answers; default: the benchmarks in TASKS
 # DEDUP         drop duplicates of questions kept in this or earlier iterations: exact or near
 # GUARD         early stopping by probe (score on PROBE), diversity (questions, answers) or probe,diversity
@@ -174,5 +174,7 @@ demo: $$(BASE)/rzero.json ## the loop on a small model trained here, next to its
 	$(MAKE) -j2 loop base-challenger $(TINY)
 	$(MAKE) run $(TINY)
 
-help: ## this list; the variables are described at the top of the Makefile
-	@awk -F ' *## ' '/^[$$a-z].* ## / {sub(/^[$$]R./, ""); sub("[:/].*", "", $$1); printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+help: ## this list
+	@awk -F ' *## ' '/^[$$a-z].* ## / {sub(/^[$$]R./, ""); sub("[:/].*", "", $$1); printf "  %-18s %s\n", $$1, $$2}' \
+	  $(lastword $(MAKEFILE_LIST)) $(filter-out $(lastword $(MAKEFILE_LIST)),$(MAKEFILE_LIST))
+	@echo "The variables are described at the top of $(lastword $(MAKEFILE_LIST))."

@@ -60,7 +60,7 @@ def _runs(blocks: Sequence[Block]) -> Iterator[list[Block]]:
 
 
 def few(texts: Sequence[str]) -> list[str]:
-    """Return the first remarks or files, and the number of the others."""
+    """Return the first texts, then "and N more" if there are others."""
     found = [shown(text, 300) for text in dict.fromkeys(texts)]
     return found if len(found) <= _FEW else [*found[:_FEW], f"and {len(found) - _FEW} more"]
 

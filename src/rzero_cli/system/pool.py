@@ -134,7 +134,9 @@ class _Worker:
             if isinstance(outcome, Exception):
                 raise outcome
             return list(outcome)
-        raise RzeroError(f"the same {len(arguments)} records ended {_TRIES} worker processes")
+        raise RzeroError(
+            f"{_TRIES} worker processes in a row died on the same {len(arguments)} records"
+        )
 
     def close(self) -> None:
         with self._changing:

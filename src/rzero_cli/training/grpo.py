@@ -158,7 +158,9 @@ def train(
             name_base(trainer.model)
         # TRL loads the reference from this path.
         elif trainer.beta and (path := trainer.model.config._name_or_path) != start:
-            raise RzeroError(f"the KL's reference would be {path} instead of {start}")
+            raise RzeroError(
+                f"internal error: TRL would load {path} instead of {start} as KL reference"
+            )
         if last := last_state(part):
             adapter_alone(last)
         with _refused_in_a_line(ImportError):  # the optimizer's package may be missing

@@ -73,7 +73,9 @@ def choose_rollouts(hardware: Hardware, processes: int) -> Rollouts:
             f"--rollouts {mode}: no GPU, and {_WHY_NOT[mode]}; use --rollouts transformers"
         )
     if not installed:
-        raise UsageError(f"--rollouts {mode}: vllm not installed: pip install 'rzero-cli[vllm]'")
+        raise UsageError(
+            f"--rollouts {mode}: vllm not installed: pip install '.[vllm]' in the clone"
+        )
     parallel = hardware.rollout_tensor_parallel_size
     if mode == "colocate" and processes % parallel:
         raise UsageError(
