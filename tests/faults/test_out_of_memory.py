@@ -75,7 +75,10 @@ def test_label_out_of_memory_keeps_finished_records_and_resumes(
     command.remove("--quiet")
     smaller = rzero(*command, "--batch-size", "2", "-o", "smaller.jsonl", "--resume")
     assert smaller.status == 0, smaller.stderr
-    assert "label: another --batch-size than before: what is not finished" in smaller.stderr
+    assert (
+        "label: --batch-size differs from the interrupted run: the remaining records"
+        in smaller.stderr
+    )
     lines = [json.loads(line) for line in (tmp_path / "smaller.jsonl").read_text().splitlines()]
     assert [record["m"] for record in lines] == [4] * 12
     assert kept == {number: lines[number] for number in kept}

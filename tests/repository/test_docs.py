@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +17,16 @@ import pytest
 import typer
 
 import rzero_cli
+from helpers.pages import (
+    DOCS,
+    FENCE,
+    PAGES,
+    ROOT,
+    TUTORIALS,
+    examples,
+    name_of,
+    readers_environment,
+)
 from rzero_cli.answers.equivalence import Equivalence
 from rzero_cli.cli import COMMANDS, build
 from rzero_cli.method.filtering import band, keep
@@ -28,16 +36,6 @@ from rzero_cli.method.rewards import challenger_rewards
 from rzero_cli.method.votes import vote, vote_keys
 from rzero_cli.options.presets import preset_value
 from rzero_cli.world import questions
-
-ROOT = Path(__file__).parents[2]
-DOCS = ROOT / "docs"
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.glob("*.md"))]
-TUTORIALS = sorted(DOCS.glob("tutorial-*.md"))
-FENCE = re.compile(r"(?:^<!-- (runnable(?: slow)?) -->\n)?^```(\w*)\n(.*?)^```$", re.M | re.S)
-
-
-def _name(page: Path) -> str:
-    return str(page.relative_to(ROOT))
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +51,7 @@ def generate() -> ModuleType:
 
 
 def test_generated_pages_are_up_to_date(generate: ModuleType) -> None:
-    stale = [_name(path) for path, text in generate.pages().items() if path.read_text() != text]
+    stale = [name_of(path) for path, text in generate.pages().items() if path.read_text() != text]
     assert stale == [], "run: make docs"
 
 
@@ -82,7 +80,7 @@ def test_every_page_is_linked_from_an_index() -> None:
     assert pages - linked == set()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=_name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_relative_links_are_alive(page: Path) -> None:
     text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.M | re.S)
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
@@ -90,9 +88,9 @@ def test_relative_links_are_alive(page: Path) -> None:
             continue
         name, _, anchor = target.partition("#")
         path = (page.parent / name).resolve() if name else page
-        assert path.exists(), f"{_name(page)}: {target}"
+        assert path.exists(), f"{name_of(page)}: {target}"
         if anchor:
-            assert anchor in _anchors(path), f"{_name(page)}: {target}"
+            assert anchor in _anchors(path), f"{name_of(page)}: {target}"
 
 
 def _anchors(page: Path) -> set[str]:
@@ -100,45 +98,23 @@ def _anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=_name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_files_named_on_pages_exist(page: Path) -> None:
     text = page.read_text("utf-8")
     for name in re.findall(r"`((?:src|tests|docs)/[\w./-]+)`", text):
-        assert (ROOT / name).exists(), f"{_name(page)}: {name}"
+        assert (ROOT / name).exists(), f"{name_of(page)}: {name}"
     package = ROOT / "src" / "rzero_cli"
     folders = "|".join(path.name for path in package.iterdir() if path.is_dir())
     for name in re.findall(rf"`((?:{folders})/[\w./]+)`", text):
-        assert (package / name).exists(), f"{_name(page)}: {name}"
+        assert (package / name).exists(), f"{name_of(page)}: {name}"
 
 
 # ---------------------------------------------------------------- examples that are run
 
 
-def _examples(page: Path, mark: str) -> list[tuple[str, str, str | None]]:
-    """(language, code, expected output or None) of the blocks with this mark.
-
-    The expected output is the `text` block that comes next, if that is the next block.
-    """
-    text = page.read_text("utf-8")
-    blocks = list(FENCE.finditer(text))
-    found = []
-    for number, block in enumerate(blocks):
-        if block[1] == mark:
-            output = [b[3] for b in blocks[number + 1 : number + 2] if b[2] == "text"]
-            found.append((block[2], block[3], output[0] if output else None))
-    return found
-
-
-def _readers_environment(cache: Path) -> dict[str, str]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("RZERO_")}
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment["RZERO_CACHE"] = os.environ.get("RZERO_CACHE", str(cache))
-    return environment
-
-
 def _run_examples(page: Path, mark: str, folder: Path) -> None:
-    environment = _readers_environment(folder / "cache")
-    for language, code, expected in _examples(page, mark):
+    environment = readers_environment(folder / "cache")
+    for language, code, expected in examples(page, mark):
         command = {"sh": ["bash", "-euo", "pipefail", "-c"], "python": [sys.executable, "-c"]}
         result = subprocess.run(
             [*command[language], code], cwd=folder, env=environment, capture_output=True, text=True
@@ -149,69 +125,21 @@ def _run_examples(page: Path, mark: str, folder: Path) -> None:
 
 
 def _with(mark: str) -> list[Path]:
-    return [page for page in PAGES if page not in TUTORIALS and _examples(page, mark)]
+    return [page for page in PAGES if page not in TUTORIALS and examples(page, mark)]
 
 
-@pytest.mark.parametrize("page", _with("runnable"), ids=_name)
+@pytest.mark.parametrize("page", _with("runnable"), ids=name_of)
 def test_runnable_examples_run(page: Path, tmp_path: Path) -> None:
     _run_examples(page, "runnable", tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", _with("runnable slow"), ids=_name)
+@pytest.mark.parametrize("page", _with("runnable slow"), ids=name_of)
 def test_runnable_examples_with_a_model_run(page: Path, tmp_path: Path) -> None:
     _run_examples(page, "runnable slow", tmp_path)
 
 
-def _words(output: str) -> list[list[str]]:
-    """The words of each line, without numbers and quoted values, which differ between machines."""
-    plain = re.sub(r'"[^"\n]*"(?!:)|\b(null|true|false)\b', "", output)
-    return [re.findall(r"[^\W\d]{2,}", line) for line in plain.splitlines()]
-
-
-def _is_slow(page: Path) -> bool:
-    return bool(_examples(page, "runnable slow"))
-
-
-@pytest.mark.skipif(shutil.which("jq") is None, reason="the tutorials read records with jq")
-@pytest.mark.parametrize(
-    "page",
-    [pytest.param(p, marks=pytest.mark.slow if _is_slow(p) else ()) for p in TUTORIALS],
-    ids=_name,
-)
-def test_tutorial_runs_in_one_shell(
-    page: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    """A `text` block holds the exact output of the block above it; of any other the words agree."""
-    blocks = list(FENCE.finditer(page.read_text("utf-8")))
-    steps = [number for number, block in enumerate(blocks) if block[1]]
-    script = "printf '\\0'; printf '\\0' >&2\n".join(blocks[number][3] for number in steps)
-    result = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
-        cwd=tmp_path,
-        # One cache, so that the base model is made once.
-        env=_readers_environment(tmp_path_factory.getbasetemp() / "cache"),
-        capture_output=True,
-        text=True,
-    )
-    outputs, errors = result.stdout.split("\0"), result.stderr.split("\0")
-    assert result.returncode == 0, f"{blocks[steps[len(errors) - 1]][3]}\n{errors[-1]}"
-    for number, output, error in zip(steps, outputs, errors, strict=True):
-        code, written = blocks[number][3], _words(output + error)
-        for shown in blocks[number + 1 : number + 2]:
-            if shown[2] == "text":
-                assert output == shown[3], code
-            elif shown[2] != "sh":
-                assert [words for words in _words(shown[3]) if words not in written] == [], code
-
-
-@pytest.mark.parametrize("page", TUTORIALS, ids=_name)
-def test_only_a_server_keeps_a_tutorials_commands_from_being_run(page: Path) -> None:
-    for block in FENCE.finditer(page.read_text("utf-8")):
-        assert block[2] != "sh" or block[1] or "--endpoint" in block[3], block[3]
-
-
-@pytest.mark.parametrize("page", PAGES, ids=_name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_shell_examples_parse_and_use_existing_options(page: Path) -> None:
     commands: Any = typer.main.get_command(build())
     for block in FENCE.finditer(page.read_text("utf-8")):
@@ -227,7 +155,7 @@ def test_shell_examples_parse_and_use_existing_options(page: Path) -> None:
             known = {flag for p in commands.commands[names[0]].params for flag in p.opts}
             known |= {flag for p in commands.commands[names[0]].params for flag in p.secondary_opts}
             given = {word for word in words[words.index(names[0]) :] if word.startswith("--")}
-            assert given <= known | {"--help"}, f"{_name(page)}: {call.strip()}"
+            assert given <= known | {"--help"}, f"{name_of(page)}: {call.strip()}"
 
 
 # ---------------------------------------------------------------- records.md

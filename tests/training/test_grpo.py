@@ -275,7 +275,7 @@ def test_empty_training_set_is_an_error_and_a_small_one_is_repeated(
         *("24", *plan),
     )
     assert few.status == 0, few.stderr
-    assert "1 questions are fewer than the 4 of a step" in few.stderr
+    assert "1 questions are fewer than the 4 prompts of a step" in few.stderr
 
 
 def test_presets_train_with_their_own_clipping(
