@@ -26,6 +26,10 @@ def test_init_writes_files_that_make_and_rzero_read(rzero: Rzero, tmp_path: Path
     assert "exists" in ended.stderr
     assert not (folder / "Makefile").exists()
     assert rzero("init", "a/b", "--force").status == 0
+    for taken in ("a/b/Makefile", "a/b/Makefile/c"):
+        ended = rzero("init", taken)
+        assert ended.status == 2
+        assert ended.stderr == "rzero: a/b/Makefile is not a directory\n"
     assert (folder / "rzero.toml").read_text() != "mine"
 
 

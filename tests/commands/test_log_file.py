@@ -38,6 +38,10 @@ def test_unusable_log_file_is_refused_before_any_work(
     assert refused(*command, ".") == "--log-file .: is a directory\n"
     assert "records" in refused(*command, "-")
     assert "no such folder" in refused(*command[:2], environment={"RZERO_LOG_FILE": "nowhere/x"})
+    (tmp_path / "nul.toml").write_text('log-file = "x\\u0000y"')
+    nul = refused("vote", "a.jsonl", "--config", "nul.toml")
+    assert nul == "--log-file x\\x00y: embedded null byte\n"
+    (tmp_path / "nul.toml").unlink()
     before = (tmp_path / "a.jsonl").read_bytes()
     for name in ("a.jsonl", "./a.jsonl", str(tmp_path / "a.jsonl")):
         ended = rzero(*command, name)

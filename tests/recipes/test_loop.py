@@ -195,7 +195,18 @@ def test_presets_can_be_combined_in_make(
     assert plan.count("--preset official,qwen3-4b") == len(commands(plan)) - 1
 
 
-def test_missing_model_is_one_line(folder: Path) -> None:
-    done = make(folder, "run")
-    assert done.returncode == 2
-    assert "MODEL is not set" in done.stderr
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("MODEL=", "MODEL is not set"),
+        ("DEDUP=all", "DEDUP=all: must be exact or near"),
+        ("ITERATIONS=x", "ITERATIONS=x: must be a number, at least 1"),
+        ("ITERATIONS=0", "ITERATIONS=0: must be a number, at least 1"),
+    ],
+)
+def test_wrong_setting_is_one_line_before_any_stage(
+    folder: Path, setting: str, message: str
+) -> None:
+    done = make(folder, "run", "MODEL=base", setting)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert message in done.stderr

@@ -73,6 +73,7 @@ def test_adapter_directory_is_complete_and_names_its_base(chain: Path) -> None:
             *("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"),
         }
         config = json.loads((chain / name / "adapter_config.json").read_text())
+        assert config["target_modules"] == sorted(config["target_modules"])  # the same bytes
         assert config["base_model_name_or_path"] == str(chain / "base")
         assert (config["r"], config["lora_alpha"]) == (4, 8)
     record = json.loads((chain / "second" / "rzero.json").read_text())

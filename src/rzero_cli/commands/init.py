@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from rzero_cli.data.whole_files import check_new, write_text
+from rzero_cli.errors import UsageError
 from rzero_cli.fields import argument
 from rzero_cli.options.command import Call, command
 from rzero_cli.options.file_groups import Quiet, Replacing
@@ -37,6 +38,10 @@ def init(call: Call, made: Folder) -> None:
       rzero init my-run && make -C my-run -n run MODEL=Qwen/Qwen3-4B-Base
     """
     folder = made.folder
+    if (found := next((p for p in (folder, *folder.parents) if p.exists()), None)) and (
+        not found.is_dir()
+    ):
+        raise UsageError(f"{found} is not a directory")
     (folder / "slurm").mkdir(parents=True, exist_ok=True)
     for name in FILES.values():
         check_new(folder / name, force=made.force)

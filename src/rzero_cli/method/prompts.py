@@ -62,7 +62,8 @@ def load_prompt(path: str | None, default: Messages) -> Messages:
     try:
         text = Path(path).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--prompt-file {path}: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"--prompt-file {path}: {reason}") from error
     messages = _messages(path, text)
     if default is SOLVER and not any("{question}" in m["content"] for m in messages):
         raise UsageError(f"--prompt-file {path}: a Solver's prompt must contain {{question}}")

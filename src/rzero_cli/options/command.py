@@ -116,13 +116,13 @@ class Call:
 
     def naming(self, path: Path, *, but: str) -> str | None:
         """Return the name of an option, other than `but`, whose value is the file `path`."""
-        own = os.path.realpath(path)
         given = chain.from_iterable(vars(group).items() for group in self.groups.values())
         for name, value in given:
             texts = value if isinstance(value, list) else [value]
             for text in texts if name != but else ():
                 with suppress(OSError, ValueError):  # options hold any text
-                    if isinstance(text, str) and text and os.path.realpath(text) == own:
+                    text = text if isinstance(text, str) else ""
+                    if text and os.path.realpath(text) == os.path.realpath(path):
                         return str(name)
         return None
 

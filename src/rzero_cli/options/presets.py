@@ -81,7 +81,8 @@ def load_config(path: Path) -> Layer:
     try:
         config = read_toml(path)
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--config {path}: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"--config {path}: {reason}") from error
     except ValueError as error:
         raise UsageError(f"{path}: not TOML: {error}") from error
     tables = {key: value for key, value in config.items() if isinstance(value, dict)}

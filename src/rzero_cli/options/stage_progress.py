@@ -65,8 +65,9 @@ def _open_log(call: Call, stage: str, path: Path) -> MetricsLog:
     common = {"stage": stage, "output": call.output, "pid": os.getpid()}
     try:
         return MetricsLog(path, common, call.say)
-    except OSError as error:
-        raise UsageError(f"--log-file {path}: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # the second: a NUL in the path
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"--log-file {path}: {reason}") from error
 
 
 def interval_of_filter(call: Call) -> Band:

@@ -28,7 +28,7 @@ export RZERO_LOG_FILE := $(or $(LOG_FILE),$(RZERO_LOG_FILE))
 # The loop is in $R, a chain (baseline, ablation, control) in $R/CHAIN. In rules, % and $* are
 # [CHAIN/]iter-K, and prerequisites with $$ depend on K.
 R := $(RUNS)/$(RUN)
-STEPS := $(shell seq 1 $(ITERATIONS))
+STEPS := $(shell seq 1 $(ITERATIONS) 2> /dev/null)
 K = $(patsubst iter-%,%,$(notdir $*))
 CHAIN = $(filter-out ./,$(dir $*))
 BEFORE = $R/$(CHAIN)iter-$(word $K,0 $(STEPS))
@@ -150,6 +150,8 @@ $R/difficulty/%.jsonl: $R/%/labeled.jsonl | needs-oracle
 MADE_WITH = model $(MODEL), preset $(or $(PRESET),default), seed $(SEED)
 needs-model:
 	@$(if $(MODEL),mkdir -p $R,$(error MODEL is not set: make run MODEL=Qwen/Qwen3-4B-Base, or make demo))
+	@$(if $(STEPS),,$(error ITERATIONS=$(ITERATIONS): must be a number, at least 1))
+	@$(if $(filter-out exact near,$(DEDUP)),$(error DEDUP=$(DEDUP): must be exact or near))
 	@test -e $R/made-with || echo "$(MADE_WITH)" > $R/made-with
 	@grep -qxF "$(MADE_WITH)" $R/made-with || { echo "$R is a run with $$(cat $R/made-with): choose another RUN" >&2; exit 2; }
 	@test $(ITERATIONS) -le "$$(cat $R/iterations 2> /dev/null || echo 0)" || echo $(ITERATIONS) > $R/iterations

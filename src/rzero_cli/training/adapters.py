@@ -68,8 +68,11 @@ def new_adapter(start: str, hardware: Hardware) -> Any:
 
 
 def name_base(policy: Any) -> None:
-    """Store an adapter's base as an absolute path, which works from every directory."""
+    """Store an adapter's base as an absolute path, which works from every directory, and its
+    targets in one order: peft keeps a set."""
     config = policy.peft_config["default"]
+    if isinstance(config.target_modules, set):
+        config.target_modules = sorted(config.target_modules)
     if Path(config.base_model_name_or_path).is_dir():
         config.base_model_name_or_path = str(Path(config.base_model_name_or_path).absolute())
 
