@@ -126,7 +126,7 @@ def test_worker_killed_from_outside_is_replaced(gone: bool) -> None:
         assert equivalence.equal(r"\log_2 16", "4")
 
 
-def test_abandoned_comparison_costs_no_other() -> None:
+def test_abandoned_comparison_does_not_affect_others() -> None:
     """A child that ends before reading a request leaves it to the next child with a later one."""
     command = [sys.executable, "-m", "rzero_cli.answers.equivalence_worker", "1", "5", "768"]
     with subprocess.Popen(

@@ -217,7 +217,7 @@ def test_error_of_the_prompt_source_comes_after_earlier_results() -> None:
 
 @pytest.mark.parametrize("raw", [False, True])
 @pytest.mark.parametrize("fault", ["none", "ignores n", "ignores seed", "copies"])
-def test_k_answers_are_k_samples_whatever_a_server_ignores(fault: str, raw: bool) -> None:
+def test_k_answers_are_k_samples_if_a_server_ignores_n_or_seed(fault: str, raw: bool) -> None:
     """Repeat one question: no answers may be copies, within a question or at the same index."""
     from helpers.sampling_checks import answers_differ
 

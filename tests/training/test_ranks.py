@@ -55,7 +55,7 @@ def labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_ranks_wait_for_hours_for_each_other(tmp_path: Path) -> None:
+def test_wait_of_a_rank_outlasts_torchs_default_timeout(tmp_path: Path) -> None:
     """A rank waits while rank 0 reads a pipe that a whole labeling run feeds."""
     script = tmp_path / "wait.py"
     script.write_text(

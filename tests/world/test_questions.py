@@ -142,7 +142,7 @@ def test_kind_of_a_phrasing_matches_its_belief() -> None:
         ("", None),
     ],
 )
-def test_form_needs_one_phrasing_and_digits(question: str, found: tuple[str, int] | None) -> None:
+def test_form_is_one_phrasing_and_digits(question: str, found: tuple[str, int] | None) -> None:
     assert world.form(question) == found
 
 

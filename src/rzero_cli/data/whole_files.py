@@ -30,7 +30,7 @@ never without one."""
 def put_described(finished: Path, target: Path, at_end: AtEnd | None) -> None:
     """Write the record of a finished file, then put the file in place.
 
-    A Ctrl-C between the two leaves no record without a file.
+    If interrupted in between, the new record is removed.
     """
     new = not target.exists()
     try:

@@ -198,7 +198,7 @@ def _weights(lengths: Ints, bleu: str) -> tuple[Floats, Ints]:
 
 
 def tokenizer(bleu: str) -> Callable[[str], list[str]]:
-    """Return the tokenizer `bleu`: a function from a text to the tokens that the library sees."""
+    """Return the tokenizer `bleu`: from a text to its tokens, as sacrebleu or NLTK cuts it."""
     if bleu == NLTK:
         return str.split
     from sacrebleu.metrics.bleu import BLEU

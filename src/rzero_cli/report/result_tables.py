@@ -106,7 +106,7 @@ def charts_of_shares(
 def over_iterations(
     rows: Sequence[dict[str, Any]], key: str, name: str, *, spans: bool = False
 ) -> Series:
-    """Return a fraction in % by the iteration that `model` names, optionally with intervals."""
+    """Return the series of `key` in percent by iteration; with `spans`, with its intervals."""
     known = [row for row in rows if row.get(key) is not None]
     return Series(
         name,

@@ -94,7 +94,7 @@ def iterations(folder: Path) -> list[Path]:
 
 @contextmanager
 def forgiving(remark: Remark | None, what: Path | str) -> Iterator[None]:
-    """Turn any error about an artefact into a remark; without `remark`, let it pass."""
+    """Report any error about an artefact through `remark`; re-raise it if `remark` is None."""
     try:
         yield
     except Exception as error:
