@@ -73,7 +73,10 @@ def test_guard_writes_the_whole_verdict_to_standard_output(rzero: Rzero, tmp_pat
         ("run -o run/base/probe.json", "run/base/probe.json exists"),
         ("torn", "torn/iter-1/probe.json: "),
         ("empty", "empty/base/probe.json: not an output of `rzero eval"),
-        ("mixed", "mixed/base/probe.json, mixed/iter-1/probe.json: different questions"),
+        (
+            "mixed",
+            "mixed/base/probe.json, mixed/iter-1/probe.json: evaluated on different questions",
+        ),
         ("other", "other/base/probe.json, other/iter-1/probe.json: no task in common"),
         ("tuned", "tuned/base/probe.json: same questions as tuned/base/eval.json"),
     ],

@@ -272,7 +272,7 @@ def test_task_without_data_is_one_line(folder: str) -> None:
 
 
 def test_tasks_that_run_generated_code_are_rejected(folder: str) -> None:
-    with pytest.raises(UsageError, match="rzero_unsafe: the task runs code"):
+    with pytest.raises(UsageError, match="rzero_unsafe: refused: the task executes code"):
         load_tasks(["rzero_unsafe"], include_path=folder)
 
 
