@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -218,12 +219,17 @@ def test_self_bleu_error_matches_the_spread_of_samples() -> None:
     assert 0.6 < off / np.mean([error for _, error in sampled]) < 1.5
 
 
+@lru_cache(maxsize=1)  # several tests of the same texts come in a row
+def _loop_once(texts: tuple[str, ...], bleu: str) -> NDArray[np.float64]:
+    return np.maximum(loop(texts, bleu), 0)  # rounding leaves copies just below 0
+
+
 def sklearn_clusters(texts: Sequence[str], bleu: str, tau_bleu: float) -> list[int]:
     """The clusters from the libraries alone: their BLEU in a loop, their clustering."""
     model = AgglomerativeClustering(
         metric="precomputed", linkage="average", distance_threshold=tau_bleu, n_clusters=None
     )
-    distances = np.maximum(loop(texts, bleu), 0)  # rounding leaves copies just below 0
+    distances = _loop_once(tuple(texts), bleu)
     labels = model.fit_predict(distances).tolist()
     return in_order_of_appearance(labels)
 
