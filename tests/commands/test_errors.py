@@ -35,6 +35,8 @@ from helpers.shell import shell
         (["score", "--rule", "x"], "--rule x: unknown; known: paper, official"),
         (["score", "--tau-bleu", "1.5"], "--tau-bleu"),
         (["score", "--lambda-rep", "-1"], "--lambda-rep"),
+        (["score", "--lambda-rep", "nan"], "--lambda-rep nan: must be finite"),
+        (["score", "--lambda-rep", "inf"], "--lambda-rep inf: must be finite"),
         (["score", "--batch", "0"], "--batch"),
         (["score", "nowhere.jsonl", "-o", "out"], "nowhere.jsonl: no such file"),
         (["grade", "nowhere.jsonl", "-o", "out"], "nowhere.jsonl: no such file"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 import os
 import sys
 import time
@@ -23,6 +24,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
+from rzero_cli.errors import UsageError
 from rzero_cli.fields import Mark, mark_of
 from rzero_cli.options import presets
 from rzero_cli.options.file_groups import Quiet
@@ -163,6 +165,9 @@ def command(
         groups |= {"general": general} if general else {}
 
         def run(ctx: typer.Context, **values: Any) -> None:
+            for option, value in values.items():
+                if isinstance(value, float) and not math.isfinite(value):
+                    raise UsageError(f"--{option.replace('_', '-')} {value}: must be finite")
             built = {
                 parameter: kind(**{o.name: values[o.name] for o in dataclasses.fields(kind)})
                 for parameter, kind in groups.items()
