@@ -19,11 +19,12 @@ pytest.importorskip("jinja2")
 
 from helpers.report_pages import chart, check_page, points, reported, section, write_report
 from rzero_cli.commands.report import _columns
+from rzero_cli.report import content
 from rzero_cli.report.content import Report, report_of
 from rzero_cli.report.markdown import markdown
 from rzero_cli.report.page import page
-from rzero_cli.report.parts import Table
-from rzero_cli.report.run_folder import read_run
+from rzero_cli.report.parts import Section, Table
+from rzero_cli.report.run_folder import Run, read_run
 
 
 @pytest.fixture(scope="module")
@@ -207,3 +208,15 @@ def test_result_of_another_tool_costs_only_its_own_metrics(tmp_path: Path) -> No
     assert 'iter-2/eval.json: no "origin": not an output of `rzero eval`' in remarks
     assert 'iter-1/train.jsonl.meta.json: no "seconds": not a record of rzero' in remarks
     assert not [text for text in remarks if "cannot be shown" in text or str(run) in text]
+
+
+def test_section_that_cannot_be_shown_gives_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def accuracy(run: Run) -> Section:
+        raise KeyError("score")
+
+    monkeypatch.setattr(content, "_SECTIONS", (accuracy,))
+    (lost,) = reported(make_run(tmp_path / "run", [30, 40], updates=1)).sections
+    assert lost.lead == "This part cannot be shown: its files are damaged."
+    assert lost.remarks == [f'{tmp_path / "run"}: no "score"']

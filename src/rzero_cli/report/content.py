@@ -48,7 +48,7 @@ def report_of(run: Run, columns: Mapping[str, list[str]]) -> Report:
         warnings=_guarded(warnings, run, ["There are no warnings: the run's files are damaged."]),
         table=Table("The base model, every baseline and every iteration", list(columns), rows),
         sources=run.sources["headline"],
-        sections=[_guarded(section, run, _lost(section)) for section in _SECTIONS],
+        sections=[_guarded(section, run, _lost(section, run)) for section in _SECTIONS],
     )
 
 
@@ -63,6 +63,11 @@ def _guarded(make: Callable[[Run], Made], run: Run, instead: Made) -> Made:
     return made[-1]
 
 
-def _lost(maker: Callable[[Run], Section]) -> Section:
-    title = maker.__name__.replace("_", " ").capitalize()
-    return Section(maker.__name__, title, "This part cannot be shown: its files are damaged.")
+def _lost(maker: Callable[[Run], Section], run: Run) -> Section:
+    name = maker.__name__
+    return Section(
+        name,
+        name.replace("_", " ").capitalize(),
+        "This part cannot be shown: its files are damaged.",
+        remarks=run.remarks[name],  # the list that `_guarded` adds the reason to
+    )
