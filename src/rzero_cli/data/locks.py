@@ -33,6 +33,28 @@ def held(target: Path) -> Iterator[None]:
         RzeroError: the target's folder cannot be written to.
     """
     path = target.with_name(f".{target.name}.lock")
+    try:
+        with _locked(path, target) as stream:
+            stream.truncate(0)
+            json.dump({"pid": os.getpid(), "host": platform.node()}, stream)
+            stream.flush()
+            yield
+            # Before it is released, so that a process that waits for it sees it removed.
+            with suppress(OSError):
+                path.unlink()
+    except BaseException:  # Ctrl-C and SIGTERM may come between any two of these steps
+        _remove_if_free(path)
+        raise
+
+
+def check_free(target: Path) -> None:
+    """Raise what `held` would, before anything heavy is loaded."""
+    with held(target):
+        pass
+
+
+def _locked(path: Path, target: Path) -> IO[str]:
+    """Open and lock the lock file. Raises as `held`."""
     while True:
         try:
             stream = path.open("a+", encoding="utf-8")
@@ -40,30 +62,23 @@ def held(target: Path) -> Iterator[None]:
             if path.exists():  # it belongs to another user
                 raise UsageError(f"{path}: cannot be opened: {error.strerror}") from error
             raise RzeroError(f"{target}: cannot be written: {error.strerror}") from error
-        with stream:
-            try:
-                fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno in _TAKEN:
+        try:
+            fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in _TAKEN:
+                with stream:
                     raise UsageError(f"{target} is being made by {_holder(stream)}") from error
-            if not _still_there(path, stream):
-                continue  # the last holder has just removed it
-            try:
-                stream.truncate(0)
-                json.dump({"pid": os.getpid(), "host": platform.node()}, stream)
-                stream.flush()
-                yield
-            finally:
-                # Before it is released, so that a process that waits for it sees it removed.
-                with suppress(OSError):
-                    path.unlink()
-            return
+        if _still_there(path, stream):
+            return stream
+        stream.close()  # the last holder has just removed it
 
 
-def check_free(target: Path) -> None:
-    """Raise what `held` would, before anything heavy is loaded."""
-    with held(target):
-        pass
+def _remove_if_free(path: Path) -> None:
+    """Remove a lock file that no other process holds."""
+    with suppress(OSError), path.open("r+") as stream:
+        fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if _still_there(path, stream):
+            path.unlink()
 
 
 def _still_there(path: Path, stream: IO[str]) -> bool:
