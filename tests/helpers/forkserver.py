@@ -29,9 +29,20 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from multiprocessing.reduction import DupFd
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any, NamedTuple
 
-_PRELOAD = ["rzero_cli.cli", "peft", "datasets", "transformers.models.llama.modeling_llama"]
+from rzero_cli import commands
+
+_PRELOAD = [f"rzero_cli.commands.{name}" for _, name, _ in iter_modules(commands.__path__)]
+_PRELOAD += ["rzero_cli.training.grpo", "rzero_cli.evaluation.carrying_out"]
+_PRELOAD += [
+    "jsonlines",
+    "rzero_cli.cli",
+    "peft",
+    "datasets",
+    "transformers.models.llama.modeling_llama",
+]
 _PRELOAD += ["transformers.models.qwen3.modeling_qwen3", "trl.trainer.grpo_trainer"]
 _PRELOAD += ["lm_eval.evaluator", "lm_eval.tasks", "lm_eval.models.huggingface"]
 _READ_AT_IMPORT = (
