@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import pytest
+
 from rzero_cli.data import locks
+from rzero_cli.errors import DataError
+
+
+def test_failed_output_leaves_no_lock_on_a_file_system_without_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lockf(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(locks.fcntl, "lockf", lockf)
+    with pytest.raises(DataError), locks.held(tmp_path / "out"):
+        raise DataError("bad line")
+    assert not list(tmp_path.iterdir())
 
 
 def test_signal_at_any_line_leaves_no_lock(tmp_path: Path) -> None:

@@ -62,12 +62,9 @@ def _locked(path: Path, target: Path) -> IO[str]:
             if path.exists():  # it belongs to another user
                 raise UsageError(f"{path}: cannot be opened: {error.strerror}") from error
             raise RzeroError(f"{target}: cannot be written: {error.strerror}") from error
-        try:
-            fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in _TAKEN:
-                with stream:
-                    raise UsageError(f"{target} is being made by {_holder(stream)}") from error
+        if _is_taken(stream):
+            with stream:
+                raise UsageError(f"{target} is being made by {_holder(stream)}")
         if _still_there(path, stream):
             return stream
         stream.close()  # the last holder has just removed it
@@ -76,9 +73,17 @@ def _locked(path: Path, target: Path) -> IO[str]:
 def _remove_if_free(path: Path) -> None:
     """Remove a lock file that no other process holds."""
     with suppress(OSError), path.open("r+") as stream:
-        fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if _still_there(path, stream):
+        if not _is_taken(stream) and _still_there(path, stream):
             path.unlink()
+
+
+def _is_taken(stream: IO[str]) -> bool:
+    """Lock the file, if its system has locks; return whether another process holds it."""
+    try:
+        fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno in _TAKEN
+    return False
 
 
 def _still_there(path: Path, stream: IO[str]) -> bool:
