@@ -230,8 +230,8 @@ def memory_table() -> str:
             sizes: dict[str, Any] = {n: values.get(n) for n in names}
             plan = make_plan(**sizes, processes=processes)
             layout = Layout(plan, sharded=processes > 1, adapter=model.adapter(r))
-            vllm = 80 * values["rollout_memory"]
-            found = estimate(model, layout, batch_size=64, generates=False, vllm=vllm)
+            engine = 80 * values["rollout_memory"]
+            found = estimate(model, layout, batch_size=64, generates=False, rollout_engine=engine)
             cells.append(f"{found['peak']:.0f}")
         rows.append((f"`{preset}`", *cells))
     return table(("GiB on each GPU", *(title for title, *_ in layouts)), rows)

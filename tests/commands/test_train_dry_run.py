@@ -32,7 +32,7 @@ def test_dry_run_knows_the_papers_models_without_the_hub(rzero: Rzero, tmp_path:
     first, *_, last = plan["layouts"]
     assert first["gib"]["weights"] == pytest.approx(4 * 4_022_468_096 / GIB)
     assert last["gib"]["weights"] == pytest.approx(first["gib"]["weights"] / 8)
-    assert last["gib"]["vLLM"] == pytest.approx(0.3 * plan["gpu_gib"])
+    assert last["gib"]["rollout engine"] == pytest.approx(0.3 * plan["gpu_gib"])
     assert last["gib_without_checkpointing"]["peak"] > 2 * last["gib"]["peak"]
     assert list(tmp_path.iterdir()) == []
     lora = dry_run(

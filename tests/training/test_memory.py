@@ -13,7 +13,7 @@ import pytest
 
 from rzero_cli.engines.shapes import Model, read_model
 from rzero_cli.method.plan import make_plan
-from rzero_cli.training.memory import GIB, Layout, estimate
+from rzero_cli.training.memory import ASLEEP, GIB, PHASES, Layout, estimate
 
 SOLVER = {"steps": 15, "prompts": 512, "batch": 128, "group": 5, "max_tokens": 4096}
 
@@ -45,27 +45,36 @@ def test_memory_estimate_by_hand() -> None:
     found = parts(TOY, Layout(plan))
     # 2 rollouts of 8 tokens. Bytes per token and block: 26 x 2 + 8 x (4 + 3) + 2 x 8 = 124, and 8
     # for a checkpoint; 24 for embeddings and the last norm. Tiles of 16 x 10 logits; gradients of
-    # the head and of its input.
+    # the head and of its input. Keys and values are float32.
+    updates = 200 + 16 * 156 + (2 * 160 + 4 * 20 + 4 * 32)
+    rollouts = 4 * 8 * (4 * 1 * 2) * 2 + 200
     assert found == pytest.approx(
         {
             "weights": 400,
-            "gradients": 800,
             "optimizer": 800,
             "reference": 400,
-            "vLLM": 0,
-            "rollouts": 4 * 8 * (4 * 1 * 2) + 200,
-            "Solver's answers": 0,
+            "gradient buckets": 400,
+            "frozen Solver": 0,
+            "gradients": 400,
             "weights in 16 bits": 200,
             "activations": 16 * (124 + 8 + 24),
             "logits": 2 * 160 + 4 * 20 + 4 * 32,
-            "peak": 2400 + 200 + 16 * 156 + 528,
+            "rollouts": rollouts,
+            "rollout engine": 0,
+            "Solver's answers": 0,
+            "Solver's engine": 0,
+            "during rollouts": 2000 + rollouts,
+            "during answers": 2000,
+            "during updates": 2000 + 400 + updates,
+            "peak": 2000 + 400 + updates,
         }
     )
     sharded = parts(TOY, Layout(plan, sharded=True, checkpointing=False))
     assert sharded["weights"] == sharded["gradients"] == sharded["reference"] == 100
-    assert sharded["optimizer"] == 200
+    assert (sharded["optimizer"], sharded["gradient buckets"]) == (200, 0)
     assert sharded["activations"] == pytest.approx(16 * (124 + 24))
     assert sharded["weights in 16 bits"] == pytest.approx(2 * (2 * 80 + 20) + 4 * 80)
+    assert sharded["rollouts"] == pytest.approx(4 * 8 * (4 * 1 * 2) + 2 * (2 * 80 + 20))
     assert parts(TOY, Layout(plan, eight_bit=True))["optimizer"] == 200
     assert parts(TOY, Layout(plan, reference=False))["reference"] == 0
 
@@ -80,18 +89,36 @@ def test_memory_estimate_of_lora() -> None:
     assert found["weights in 16 bits"] == pytest.approx(2 * 80)
 
 
-def test_memory_estimate_of_a_frozen_solver_and_vllm() -> None:
+def test_memory_estimate_of_a_frozen_solver() -> None:
     plan = make_plan(**SOLVER | {"max_tokens": 2})
-    alone = parts(TOY, Layout(plan))
-    served = parts(TOY, Layout(plan), generates=False)
-    assert served["rollouts"] == 0
-    together = parts(TOY, Layout(plan), generates=False, solver=TOY, solver_tokens=10**6, vllm=1.0)
-    assert together["frozen Solver"] == pytest.approx(200)
-    assert together["vLLM"] == pytest.approx(GIB)
-    # Its cache is the largest phase and therefore part of the peak.
-    assert together["Solver's answers"] == pytest.approx(4 * (10**6 + 6) * 8)
-    stays = sum(alone[name] for name in ("weights", "gradients", "optimizer", "reference"))
-    assert together["peak"] == pytest.approx(stays + 200 + GIB + together["Solver's answers"])
+    alone = parts(TOY, Layout(plan), generates=False)
+    assert alone["rollouts"] == 0
+    found = parts(TOY, Layout(plan), generates=False, solver=TOY, solver_tokens=10**6)
+    assert found["frozen Solver"] == pytest.approx(200)
+    # Its cache has 16 bits, and is the largest phase.
+    assert found["Solver's answers"] == pytest.approx(4 * (10**6 + 6) * 8)
+    stays = sum(alone[name] for name in ("weights", "optimizer", "reference"))
+    assert found["during answers"] == pytest.approx(stays + 200 + found["Solver's answers"])
+    assert found["peak"] == found["during answers"]
+    assert found["during updates"] == pytest.approx(alone["during updates"] + 200)
+
+
+def test_vllm_engines_take_their_memory_in_their_own_phase() -> None:
+    plan = make_plan(**SOLVER | {"max_tokens": 2})
+    alone = parts(TOY, Layout(plan), generates=False)
+    engines: dict[str, Any] = {"generates": False, "rollout_engine": 24.0, "solver_engine": 1.0}
+    kept = ASLEEP + 1  # the Solver's engine is smaller than what a sleeping one keeps
+    slept, awake = (parts(TOY, Layout(plan), **engines, sleep=sleep) for sleep in (True, False))
+    added = {name: round((slept[name] - alone[name]) / GIB, 6) for name in PHASES}
+    assert added == dict(zip(PHASES, (25, kept, kept), strict=True))
+    assert {round((awake[name] - alone[name]) / GIB, 6) for name in PHASES} == {25}
+
+
+def test_sending_sharded_weights_to_vllm_gathers_the_largest() -> None:
+    plan = make_plan(**SOLVER, processes=4)
+    sharded = parts(TOY, Layout(plan, sharded=True), generates=False, rollout_engine=1.0)
+    assert sharded["rollouts"] == 4 * 10 * 2
+    assert parts(TOY, Layout(plan), generates=False, rollout_engine=1.0)["rollouts"] == 0
 
 
 def saved_by_autograd(shape: dict[str, Any], *, autocast: bool, checkpointing: bool) -> float:

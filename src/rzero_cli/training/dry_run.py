@@ -127,15 +127,16 @@ def _who_generates(
     rollouts = hardware.rollouts
     if rollouts == "auto":
         rollouts = "colocate" if installed else "transformers"
-    fraction = hardware.rollout_memory if rollouts == "colocate" else 0.0
     where: dict[str, Any] = {"generates": rollouts == "transformers"}
+    if rollouts == "colocate":
+        where["rollout_engine"] = hardware.rollout_memory * gpu
     if solver and solver.model:
         in_vllm = solver.engine == "vllm" or (solver.engine == "auto" and installed)
         if processes == 1 and in_vllm:
-            fraction += solver.gpu_memory_utilization or 0.0
+            where["solver_engine"] = (solver.gpu_memory_utilization or 0.0) * gpu
         else:
             where |= {"solver": read_model(solver.model), "solver_tokens": solver.max_tokens}
-    return where | {"vllm": fraction * gpu}
+    return where
 
 
 def _gpu_gib() -> float:
@@ -169,8 +170,8 @@ def _show(record: dict[str, Any], plan: Plan, solver: FrozenSolver | None) -> No
     for reason in record["skipped"]:
         console.print(plain(reason))
     console.print(
-        "\nFor the longest completions and prompts of 256 tokens. The peak is the resident memory "
-        "(down to\nvLLM) plus the largest of rollouts, answers and a pass. CUDA, NCCL and "
+        "\nFor the longest completions and prompts of 256 tokens. The peak is the largest of the "
+        "three phases,\nin which engines of vLLM sleep unless it is theirs. CUDA, NCCL and "
         "fragmentation come on top."
     )
 
@@ -200,7 +201,7 @@ def _table(layouts: list[dict[str, Any]], gpu: float) -> Any:
 
     kept = "gib_without_checkpointing"
     for part in layouts[0]["gib"]:
-        if part in ("activations", "peak"):
+        if part in ("activations", "during updates", "peak"):
             row(f"{part}, checkpointed", part)
             row(f"{part}, kept", part, kept)
         else:
