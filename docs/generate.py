@@ -9,20 +9,23 @@ out of date.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import typer
 
 from rzero_cli.cli import COMMANDS, build
 from rzero_cli.engines.shapes import model_of, published
-from rzero_cli.method.plan import make_plan
 from rzero_cli.options import presets as settings
-from rzero_cli.training.memory import GIB, Layout, estimate
+from rzero_cli.training.layout import Devices, FrozenSolver, Stage, choose
+from rzero_cli.training.memory import GIB
+from rzero_cli.training.settings import Grpo, Hardware
 from rzero_cli.world import questions
 
+G = TypeVar("G")
 DOCS = Path(__file__).parent
 
 HEAD = """\
@@ -63,7 +66,7 @@ def pages() -> dict[Path, str]:
         "presets": ("paper.md", lambda: preset_table(app)),
         "world": ("world.md", world_table),
         "models": ("scale.md", models_table),
-        "memory": ("scale.md", memory_table),
+        "layouts": ("scale.md", layout_table),
     }
     for name, (page, block) in blocks.items():
         path = DOCS / page
@@ -217,24 +220,31 @@ def models_table() -> str:
     return table(head, rows)
 
 
-def memory_table() -> str:
-    """Return the peak GiB per 80 GB GPU, by model and layout of the training."""
-    layouts = (("1, LoRA r = 16", 1, 16), *((f"{n}", n, 0) for n in (1, 4, 8, 16)))
-    names = ("steps", "prompts", "batch", "group", "max_tokens", "per_device")
+def layout_table() -> str:
+    """Return the layout that `challenge` chooses, and its peak, by model and GPUs."""
+    machines = [(1, "48gb"), (1, "80gb"), (1, "141gb"), (4, "80gb"), (8, "80gb"), (8, "141gb")]
     rows = []
     for preset in filter(_model, settings.preset_names()):
-        values = _values("train-solver", preset)
+        values = _values("challenge", preset)
         model = model_of(published()[values["model"]])
+        context = values.get("max_model_len") or 2 * values["max_tokens"] + 512
+        solver = FrozenSolver(values["m"], values["max_tokens"], None, model, True, context)
+        options = _group(Grpo, values), _group(Hardware, values)
+        stage = Stage(model, *options, values["max_tokens"], 64, "colocate", solver=solver)
         cells = []
-        for _, processes, r in layouts:
-            sizes: dict[str, Any] = {n: values.get(n) for n in names}
-            plan = make_plan(**sizes, processes=processes)
-            layout = Layout(plan, sharded=processes > 1, adapter=model.adapter(r))
-            engine = 80 * values["rollout_memory"]
-            found = estimate(model, layout, batch_size=64, generates=False, rollout_engine=engine)
-            cells.append(f"{found['peak']:.0f}")
+        for number, gpu in machines:
+            gib = _values("challenge", gpu)["gpu_memory"]
+            choice, _ = choose(stage, Devices(number, gib))
+            kind = "LoRA" if choice.lora_r else "sharded" if choice.layout.sharded else "all"
+            cells.append(f"{kind}, {choice.gib['peak']:.0f} GiB" if choice.fits else "does not fit")
         rows.append((f"`{preset}`", *cells))
-    return table(("GiB on each GPU", *(title for title, *_ in layouts)), rows)
+    head = (f"{n} x {gpu.removesuffix('gb')} GB" for n, gpu in machines)
+    return table(("", *head), rows)
+
+
+def _group(kind: type[G], values: dict[str, Any]) -> G:
+    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    return kind(**{name: values.get(name) for name in names})
 
 
 def _values(command: str, preset: str) -> dict[str, Any]:

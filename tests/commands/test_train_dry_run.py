@@ -25,26 +25,34 @@ def test_dry_run_knows_the_papers_models_without_the_hub(rzero: Rzero, tmp_path:
     plan = dry_run(rzero, "challenge", "--preset", "qwen3-4b", "--rollouts", "colocate")
     assert plan["parameters"] == 4_022_468_096
     assert plan["solver_answers"] == 10 * 10_240
-    spreads = [(x["gpus"], x["sharded"], x["per_device"]) for x in plan["layouts"]]
-    spread = [(1, False, 8), (4, False, 8), (4, True, 8), (8, False, 8), (8, True, 8)]
-    assert spreads == spread
-    assert [x["gradient_accumulation"] for x in plan["layouts"]] == [8, 2, 2, 1, 1]
-    first, *_, last = plan["layouts"]
+    found = [(x["gpus"], x["lora_r"], x["sharded"], x["fits"]) for x in plan["layouts"]]
+    assert found == [
+        *((1, 0, False, False), (1, 16, False, True)),
+        *((4, 0, False, False), (4, 0, True, True), (4, 16, False, True)),
+        *((8, 0, False, False), (8, 0, True, True), (8, 16, False, True)),
+    ]
+    assert [x["per_device"] for x in plan["layouts"] if x["fits"]] == [8, 8, 8, 8, 8]
+    assert [x["gradient_accumulation"] for x in plan["layouts"] if x["fits"]] == [8, 2, 2, 1, 1]
+    first, adapter, *_, last, _ = plan["layouts"]
+    assert adapter["lora_parameters"] == 16 * 2_064_384  # 36 x (2560 + 4096, ... of seven matrices)
     assert first["gib"]["weights"] == pytest.approx(4 * 4_022_468_096 / GIB)
     assert last["gib"]["weights"] == pytest.approx(first["gib"]["weights"] / 8)
-    assert last["gib"]["rollout engine"] == pytest.approx(0.3 * plan["gpu_gib"])
-    assert last["gib_without_checkpointing"]["peak"] > 2 * last["gib"]["peak"]
+    assert last["gib"]["rollout engine"] == pytest.approx(last["rollout_memory"] * plan["gpu_gib"])
+    assert [line.split(", ")[0] for line in plan["chosen"]] == [
+        *("1 GPU of 79 GiB: LoRA r = 16", "4 GPUs of 79 GiB: all weights"),
+        "8 GPUs of 79 GiB: all weights",
+    ]
     assert list(tmp_path.iterdir()) == []
     lora = dry_run(
         *(rzero, "train-solver", "--preset", "octothinker-8b", "--lora-r", "8"),
         *("--optim", "adamw_8bit", "--rollouts", "transformers"),
     )
     assert lora["solver"] is None
-    assert len(lora["layouts"]) == 10
-    whole, adapter = (x for x in lora["layouts"] if x["gpus"] == 8 and x["sharded"])
+    assert {x["lora_r"] for x in lora["layouts"]} == {8}
+    adapter = lora["layouts"][0]
     assert adapter["lora_parameters"] == 8 * 2_621_440  # 32 x (4096 + 4096, ... of seven matrices)
-    assert adapter["gib"]["peak"] < whole["gib"]["peak"]
-    assert whole["gib"]["optimizer"] == pytest.approx(2 * whole["gib"]["gradients"] / 4)
+    assert adapter["gib"]["optimizer"] == pytest.approx(2 * adapter["gib"]["gradients"] / 4)
+    assert adapter["gib"]["rollout engine"] == 0 < adapter["gib"]["rollouts"]
 
 
 @pytest.mark.slow
@@ -57,8 +65,8 @@ def test_dry_run_table_reports_layouts_that_do_not_divide(rzero: Rzero) -> None:
     assert second.startswith("5 steps x 32 updates = 160 updates; 10,240 rollouts")
     assert third.endswith("102,400 answers (10 per rollout), at most 419,430,400 tokens")
     assert "4 GPUs: --per-device 32 does not divide the 16 rollouts" in ended.stdout
-    (row,) = [line.split() for line in ended.lines if line.startswith("weights  ")]
-    assert row == ["weights", "15.0"]
+    rows = [line.split() for line in ended.lines if line.startswith("weights  ")]
+    assert rows == [["weights", "15.0"], ["weights", "15.1"]]  # all weights; with an adapter
     assert max(map(len, ended.lines)) <= 105
 
 

@@ -20,6 +20,7 @@ from rzero_cli.options.presets import (
 )
 
 OFF = None
+GPUS = ["24gb", "48gb", "80gb", "141gb"]
 MODELS = ["qwen3-4b", "qwen3-8b", "octothinker-3b", "octothinker-8b"]
 
 # The paper's table, row by row; docs and `--help` get these values from the presets.
@@ -101,7 +102,7 @@ def test_official_sets_only_options_of_the_table() -> None:
 
 
 def test_preset_names_start_with_the_default() -> None:
-    assert preset_names() == ["paper", "official", "tiny", *MODELS]
+    assert preset_names() == ["paper", "official", "tiny", *MODELS, *GPUS]
     assert {"m", "delta", "low", "tau_bleu", "clip_dual"} <= preset_keys()
     assert "filter" not in preset_keys()
     for preset in ("x", "official,x", "qwen3-4b,"):
@@ -126,8 +127,8 @@ def test_model_preset_sets_the_model_of_every_role(preset: str) -> None:
 def test_later_of_combined_presets_wins() -> None:
     assert preset_value("label", "m", "official,qwen3-4b") == 9
     assert preset_value("label", "solver", "official,qwen3-4b") == "Qwen/Qwen3-4B-Base"
-    assert preset_value("challenge", "per_device", "qwen3-8b,tiny") == 192
-    assert preset_value("challenge", "per_device", "tiny, qwen3-8b") == 2
+    assert preset_value("challenge", "max_tokens", "official,tiny") == 24
+    assert preset_value("train-solver", "gpu_memory", "80gb, 48gb") == 44.4
     assert preset_value("score", "solver", "qwen3-4b,octothinker-3b").startswith("OctoThinker/")
     assert layers("paper,official") == layers("official")
 

@@ -47,8 +47,8 @@ def chain(small_base: Path, forks: ForkServer, tmp_path_factory: pytest.TempPath
     (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     for start, out, options in (
         ("base", "first", LORA),
-        ("first", "second", LORA),
-        ("first", "full", []),
+        ("first", "second", []),
+        ("first", "full", ["--lora-r", "0"]),
     ):
         command = ["train-solver", "train.jsonl", "--solver", start, "-o", out, *PLAN, *options]
         done = forks.run(command, cwd=folder)
@@ -176,6 +176,21 @@ def test_adapter_at_the_rate_of_all_weights_is_warned_of(
     warning = "train-solver: --learning-rate 1e-06 hardly changes an adapter: use 1e-05 to 1e-4"
     assert done.stderr.splitlines().count(warning) == 1
     assert max(step["kl"] for step in log_of(tmp_path / "s")) < 1e-6  # the warning is true
+
+
+@pytest.mark.slow
+def test_adapters_default_rate_is_ten_times_that_of_all_weights(
+    rzero, chain: Path, tmp_path: Path
+) -> None:
+    plan = [word for word in PLAN if word not in ("--learning-rate", "3e-3")]
+    done = rzero(
+        "train-solver", chain / "train.jsonl", "--solver", chain / "first", "-o", "s", *plan
+    )
+    assert done.status == 0, done.stderr
+    settings = json.loads((tmp_path / "s" / "rzero.json").read_text())["settings"]
+    assert settings["learning_rate"] == pytest.approx(1e-5)
+    assert (settings["lora_r"], settings["lora_alpha"]) == (4, 8)
+    assert log_of(tmp_path / "s")[0]["learning_rate"] == pytest.approx(1e-5)
 
 
 @pytest.mark.slow

@@ -301,7 +301,7 @@ def test_dry_run_prints_the_plan_and_trains_nothing(
     assert done.status == 0, done.stderr
     # The paper's Challenger: 5 steps, 32 updates each, 2,048 rollouts per step.
     assert "5 steps x 32 updates = 160 updates; 10,240 rollouts" in done.stdout
-    assert "peak, checkpointed" in done.stdout
+    assert "1 GPU of 79 GiB: all weights, 8 rollouts per pass, peak" in done.stdout
     assert not (tmp_path / "c").exists()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from rzero_cli.data.whole_files import check_new_directory, part_of
 from rzero_cli.engines import DEFAULT_BATCH_SIZE
 from rzero_cli.engines.models import require
 from rzero_cli.engines.sampling_options import SamplingOptions
+from rzero_cli.engines.shapes import read_model
 from rzero_cli.errors import UsageError
 from rzero_cli.fields import option
 from rzero_cli.method.plan import Plan
@@ -29,15 +30,32 @@ from rzero_cli.system.processes import importing, rank
 from rzero_cli.system.stdout import protect_stdout
 from rzero_cli.training.checks import (
     REPORTERS,
+    adapter_shape,
     check_engine_size,
     check_hardware,
+    plan_of,
     reporters_of,
 )
-from rzero_cli.training.dry_run import FrozenSolver, print_plan
-from rzero_cli.training.rollouts import Rollouts
+from rzero_cli.training.dry_run import print_plan
+from rzero_cli.training.launch import processes_of, restarted, sharded_by
+from rzero_cli.training.layout import (
+    Choice,
+    FrozenSolver,
+    Stage,
+    choose,
+    devices_here,
+    reasons,
+    refuse,
+)
+from rzero_cli.training.rollouts import Rollouts, check_mode
 from rzero_cli.training.settings import Grpo, Hardware
 from rzero_cli.training.watching import Watched, line_of, step_of
 
+LORA_FACTOR = 10
+"""An adapter's learning rate, relative to that of all weights: the best ratio found by Schulman et
+al. (2025, "LoRA Without Regret") for supervised and reinforcement learning."""
+_PROMPT_ROOM = 512
+"""Tokens of the Solver's prompt around a question."""
 LEAST_LORA_RATE = 1e-5
 """At 1e-6, the paper's rate for all weights, 160 updates of one sign change an adapted matrix by
 7e-4 of its size; at 1e-4 by 7e-2."""
@@ -79,33 +97,43 @@ class Trained:
     batching: Batching
     training: Training
     target: Checkpoint
+    stage: Stage | None
+    """What the layout depends on; None without GPUs to plan for."""
+    chosen: Choice | None
+    why: str
+    """A line about the choice."""
 
-    def ready(self, solver: FrozenSolver | None = None) -> Rollouts | None:
+    @property
+    def decided(self) -> dict[str, Any]:
+        """The settings that the options may leave open, for the record and for `--resume`."""
+        return {
+            "processes": self.plan.processes,
+            "lora_r": self.hardware.lora_r,
+            "lora_alpha": self.hardware.lora_alpha,
+            "learning_rate": self.grpo.learning_rate,
+        }
+
+    def ready(self) -> Rollouts | None:
         """Check the hardware options and the output before anything heavy is loaded.
-
-        Args:
-            solver: the frozen Solver, for `challenge`.
 
         Returns:
             The source of rollouts; None after a dry run, which prints the plan.
 
         Raises:
-            UsageError: an option is unknown or unavailable here, or the output exists.
+            UsageError: an option is unknown or unavailable here, the training does not fit the
+                GPUs, or the output exists.
         """
-        require("train", "torch", "transformers", "trl", "accelerate")
         template_args(self.batching)
         if self.hardware.rollout_endpoint:
             check_url(self.hardware.rollout_endpoint, "--rollout-endpoint")
-        if self.training.dry_run:  # the plan may be for another machine
+        if self.training.dry_run:
             if not rank():
+                assert self.stage is not None
                 print_plan(
                     self.call.command,
                     self.plan,
                     self.model,
-                    grpo=self.grpo,
-                    hardware=self.hardware,
-                    batch_size=self.batching.batch_size,
-                    solver=solver,
+                    stage=self.stage,
                     as_json=self.training.as_json,
                 )
             return None
@@ -113,14 +141,94 @@ class Trained:
             raise UsageError("--json requires --dry-run")
         reporters_of(self.training.report_to)
         known = preset_value(self.call.command, "optim")
-        rollouts = check_hardware(self.model, self.hardware, known_optim=known)
+        rollouts = check_hardware(self.model, self.hardware, self.plan.processes, known_optim=known)
         check_engine_size(rollouts, self.plan)
+        if self.stage and self.chosen:
+            if not self.chosen.fits:
+                refuse(self.stage, self.chosen)
+            if not restarted():
+                self.call.say(self.why)
         target, force, resume = Path(self.target.output), self.target.force, self.target.resume
         check_new_directory(target, force=force or resume)
         if not rank():
             check_free(target)
         check_part(part_of(target), force=force, resume=resume)
         return rollouts
+
+
+def plan_training(
+    call: Call,
+    model: str,
+    grpo: Grpo,
+    hardware: Hardware,
+    rollout: Rollout,
+    seed: int,
+    batching: Batching,
+    training: Training,
+    target: Checkpoint,
+    solver: FrozenSolver | None = None,
+) -> Trained:
+    """Return the training with everything decided that the options leave open.
+
+    An adapter is continued in its own shape. On GPUs the layout is chosen (`training/layout.py`).
+
+    Args:
+        solver: the frozen Solver, for `challenge`; its shape is read if needed.
+
+    Raises:
+        UsageError: a package is not installed, the sizes of the plan do not divide, or --rollouts
+            is unknown.
+        RzeroError: a model's configuration cannot be read.
+    """
+    require("train", "torch", "transformers", "trl", "accelerate")
+    check_mode(hardware.rollouts)
+    own = adapter_shape(model)
+    if own and hardware.lora_r is None:
+        hardware = replace(hardware, lora_r=own[0], lora_alpha=own[1])
+    stage = choice = None
+    why = ""
+    processes = processes_of(hardware)
+    devices = devices_here()
+    if devices and hardware.gpu_memory:
+        devices = replace(devices, gib=hardware.gpu_memory)
+    if devices or training.dry_run:
+        if solver and solver.name:
+            shape = read_model(solver.name)
+            room = rollout.max_tokens + solver.max_tokens + _PROMPT_ROOM
+            context = solver.context or min(shape.positions or room, room)
+            solver = replace(solver, shape=shape, context=context)
+        stage = Stage(
+            model=read_model(model),
+            grpo=grpo,
+            hardware=hardware,
+            max_tokens=rollout.max_tokens,
+            batch_size=batching.batch_size or DEFAULT_BATCH_SIZE,
+            # On a GPU without vLLM, `auto` is refused.
+            rollouts="colocate" if hardware.rollouts == "auto" else hardware.rollouts,
+            sharded=sharded_by(hardware),
+            processes=processes,
+            solver=solver,
+        )
+    if devices and stage:
+        choice, rest = choose(stage, devices)
+        why = reasons(choice, rest)
+        processes = choice.plan.processes
+        grpo = replace(grpo, per_device=choice.plan.per_device)
+        hardware = replace(
+            hardware,
+            lora_r=choice.lora_r,
+            rollout_memory=choice.rollout_memory or None,
+            processes=processes,
+            accelerate=hardware.accelerate or choice.accelerate,
+        )
+    if hardware.lora_r and "learning_rate" not in call.chosen:
+        grpo = replace(grpo, learning_rate=LORA_FACTOR * grpo.learning_rate)
+    hardware = replace(hardware, lora_r=hardware.lora_r or 0)
+    plan = plan_of(grpo, rollout.max_tokens, processes or 1)
+    return Trained(
+        *(call, model, plan, grpo, hardware, rollout, seed, batching, training, target),
+        *(stage, choice, why),
+    )
 
 
 def run_training(
@@ -138,12 +246,10 @@ def run_training(
         from rzero_cli.training.saving import open_checkpoint, save_as_it_is
 
     call, model, plan, output = options.call, options.model, options.plan, options.target.output
-    # Recorded here because a launcher can set it without any option.
-    processes = {"processes": plan.processes}
     watched = Watched(plan)
 
     def write_record(part: Path, metrics: dict[str, Any]) -> None:
-        record = origin_of(call, output, parents, metrics, processes)
+        record = origin_of(call, output, parents, metrics, options.decided)
         write_checkpoint_meta(part, record | {"plan": plan.as_record()})
 
     with (
@@ -151,7 +257,7 @@ def run_training(
         reporting_interruption(call, output),
         open_checkpoint(
             Path(output),
-            settings=call.compared | processes | made_from(parents),
+            settings=call.compared | options.decided | made_from(parents),
             resume=options.target.resume,
             force=options.target.force,
         ) as (part, finished),
@@ -162,7 +268,7 @@ def run_training(
             unit="updates",
             # Each step samples its rollouts before its first update.
             points=2 * plan.updates_per_step + 1,
-            settings=processes,
+            settings=options.decided,
         ) as tell,
     ):
         if finished:  # except for the rename

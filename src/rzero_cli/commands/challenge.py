@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
-from rzero_cli.commands._training import Rollout, Trained, Training, run_training
+from rzero_cli.commands._training import Rollout, Training, plan_training, run_training
 from rzero_cli.data.provenance import hashed_parents
 from rzero_cli.engines import Sampling, derived_seed
 from rzero_cli.engines.models import check_model
-from rzero_cli.errors import UsageError
 from rzero_cli.fields import option
 from rzero_cli.method.prompts import CHALLENGER, SOLVER, load_prompt, prompt_for
 from rzero_cli.options.command import Call, command
@@ -21,9 +20,8 @@ from rzero_cli.options.model_groups import ChallengerModel, SolverEngine, Solver
 from rzero_cli.options.panels import REWARD, SAMPLING
 from rzero_cli.system.processes import importing, rank
 from rzero_cli.system.stdout import protect_stdout
-from rzero_cli.training.checks import plan_of
-from rzero_cli.training.dry_run import FrozenSolver
-from rzero_cli.training.launch import processes_of, relaunch
+from rzero_cli.training.launch import relaunch
+from rzero_cli.training.layout import FrozenSolver
 from rzero_cli.training.ranks import on_first
 from rzero_cli.training.settings import Grpo, Hardware
 
@@ -96,34 +94,30 @@ def challenge(
     """
     trained = check_model("--challenger", challenger.challenger, shape_only=training.dry_run)
     choice = choose_engine(call, engine)
-    plan = plan_of(grpo, rollout.max_tokens, processes_of(hardware))
-    if plan.processes > 1 and choice.name == "vllm":
-        raise UsageError(
-            "--engine vllm works with one process only, since every process would start it on the "
-            "first GPU; serve the Solver (vllm serve MODEL) and give --solver-endpoint URL"
-        )
-    if plan.processes > 1 and choice.name == "auto":
-        choice = replace(choice, name="transformers")
     frozen_model = choice.check("--solver", solver.solver, shape_only=training.dry_run)
     rule.check()
     rules = reading.rules()
     challenger_prompt = prompt_for(rollout.prompt(CHALLENGER))
     solver_prompt = load_prompt(answers.solver_prompt_file, SOLVER)
-    options = Trained(
-        call, trained, plan, grpo, hardware, rollout, seeded.seed, engine, training, target
-    )
     frozen_solver = FrozenSolver(
         answers.m,
         answers.solver_max_tokens,
         None if choice.is_server else frozen_model,
-        engine.engine,
-        engine.gpu_memory_utilization,
+        in_vllm=choice.name in ("auto", "vllm"),
+        context=engine.max_model_len,
+        fraction=engine.gpu_memory_utilization,
     )
-    rollouts = options.ready(frozen_solver)
+    options = plan_training(
+        *(call, trained, grpo, hardware, rollout, seeded.seed, engine, training, target),
+        frozen_solver,
+    )
+    rollouts = options.ready()
     if rollouts is None:
         return
+    if options.chosen and options.chosen.solver_memory:
+        choice = choice.with_defaults(options.chosen.solver_arguments)
     sampling = answers.sampling(seeded.seed)
-    relaunch(hardware)
+    relaunch(options.hardware)
     call.say("loading")
     with importing():
         from rzero_cli.training.challenger import challenger_reward

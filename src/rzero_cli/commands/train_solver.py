@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from rzero_cli.commands._training import Rollout, Trained, Training, run_training
+from rzero_cli.commands._training import Rollout, Training, plan_training, run_training
 from rzero_cli.data.provenance import hashed_parents
 from rzero_cli.engines.models import check_model
 from rzero_cli.errors import DataError, UsageError
@@ -21,8 +21,7 @@ from rzero_cli.options.model_groups import Batching, SolverModel
 from rzero_cli.options.panels import INPUT, REWARD
 from rzero_cli.options.source import Input
 from rzero_cli.system.processes import importing
-from rzero_cli.training.checks import plan_of
-from rzero_cli.training.launch import processes_of, relaunch
+from rzero_cli.training.launch import relaunch
 from rzero_cli.training.ranks import on_first
 from rzero_cli.training.settings import Grpo, Hardware
 
@@ -95,9 +94,8 @@ def train_solver(
     model = check_model("--solver", solver.solver, shape_only=training.dry_run)
     rewarded.check()
     rules = reading.rules()
-    plan = plan_of(grpo, rollout.max_tokens, processes_of(hardware))
-    options = Trained(
-        call, model, plan, grpo, hardware, rollout, seeded.seed, batching, training, target
+    options = plan_training(
+        *(call, model, grpo, hardware, rollout, seeded.seed, batching, training, target)
     )
     rollouts = options.ready()
     if rollouts is None:
@@ -112,7 +110,7 @@ def train_solver(
         target=target,
     )
     prompt = rollout.prompt(SOLVER)
-    relaunch(hardware)
+    relaunch(options.hardware)
 
     def read() -> list[dict[str, Any]]:
         with given.rejecting():
@@ -127,7 +125,7 @@ def train_solver(
     # The ranks share one standard input, so only the first reads.
     rows = on_first(read)
     if rows or not training_set.allow_empty:
-        _check_size(call, names, rows, plan)
+        _check_size(call, names, rows, options.plan)
     parents = on_first(lambda: hashed_parents([*names, model]))
     call.say("loading")
     with importing():

@@ -37,6 +37,8 @@ class Model:
     """Queries and keys are normalised, as in Qwen3."""
     linear: dict[str, int]
     """By layer name: the sum of input and output features over the model; without the head."""
+    positions: int | None = None
+    """The longest context, in tokens."""
 
     @property
     def kv_bytes(self) -> int:
@@ -100,6 +102,7 @@ def model_of(config: dict[str, Any]) -> Model:
         tied=tied,
         query_norm=query_norm,
         linear={name: layers * (a + b) for name, (a, b) in matrices.items()},
+        positions=config["max_position_embeddings"],
     )
 
 
@@ -148,4 +151,5 @@ def read_model(name: str) -> Model:
         tied=tied,
         query_norm=any(path.endswith(".q_norm") for path, _ in empty.named_modules()),
         linear=linear,
+        positions=getattr(config, "max_position_embeddings", None),
     )

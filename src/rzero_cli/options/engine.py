@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -50,6 +50,10 @@ class EngineChoice:
         if self.is_server:
             return model
         return check_model(option, model, shape_only=shape_only, engine=self.name)
+
+    def with_defaults(self, arguments: Mapping[str, Any]) -> EngineChoice:
+        """Return the choice with additional engine arguments, unless they are given."""
+        return replace(self, arguments={**arguments, **self.arguments})
 
     def parents(self, model: str | None) -> list[str]:
         """Return the model's name in a record of origin."""

@@ -48,8 +48,15 @@ seeded = --seed $(shell expr $(SEED) \* 100 + $K) $1 $(RESUME_FLAGS)
 
 KEPT = $(patsubst %,--dedup-against $R/$(CHAIN)iter-%/train.jsonl,$(filter-out $K,$(wordlist 1,$K,$(STEPS))))
 
+# On a machine with GPUs: the layout of the trainings, refused here if they do not fit.
+LAYOUT ?= $(if $(wildcard /dev/nvidia0),$R/layout.txt)
+$R/layout.txt: | needs-model
+	$(RZERO) challenge --challenger $(MODEL) --solver $(MODEL) $(CHALLENGE_FLAGS) $(PRESET_FLAG) --dry-run -o $R > $@.part
+	$(RZERO) train-solver --solver $(MODEL) $(SOLVER_FLAGS) $(PRESET_FLAG) --dry-run -o $R >> $@.part
+	@mv $@.part $@
+
 # 1. Train the Challenger to generate questions the Solver is uncertain about.
-$R/%/challenger/rzero.json: $$(AFTER) | needs-model
+$R/%/challenger/rzero.json: $$(AFTER) | needs-model $(LAYOUT)
 	@mkdir -p $R/$*
 	$(RZERO) challenge --challenger $(CHALLENGER) --solver $(SOLVER) $(call seeded,$(CHALLENGE_FLAGS)) -o $(@D)
 
@@ -73,7 +80,7 @@ $R/%/solver/rzero.json: $R/%/$$(TRAINING_SET).jsonl
 # Evaluate the Solver on the held-out set, and check its labels against true answers.
 EVALUATED = $(if $(filter base,$(notdir $*)),$(MODEL),$R/$*/solver)
 EVALUATED_READY = $(if $(filter base,$(notdir $*)),,$(EVALUATED)/rzero.json)
-$R/%/eval.json: $$(EVALUATED_READY) | needs-model
+$R/%/eval.json: $$(EVALUATED_READY) | needs-model $(LAYOUT)
 	@mkdir -p $(@D)
 	$(RZERO) eval --quiet --model $(EVALUATED) $(if $(HELDOUT),--data $(HELDOUT),--tasks $(TASKS)) $(EVAL_FLAGS) $(RESUME_FLAGS) -o $@
 $R/%/graded.jsonl: $R/%/train.jsonl

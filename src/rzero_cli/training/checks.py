@@ -12,7 +12,6 @@ from rzero_cli.data.provenance import adapter_base
 from rzero_cli.engines.models import require
 from rzero_cli.errors import UsageError
 from rzero_cli.method.plan import Plan, make_plan
-from rzero_cli.training.launch import processes_of
 from rzero_cli.training.rollouts import Rollouts, choose_rollouts
 from rzero_cli.training.settings import Grpo, Hardware
 
@@ -34,12 +33,21 @@ def plan_of(grpo: Grpo, max_tokens: int, processes: int) -> Plan:
     )
 
 
-def check_hardware(model: str, hardware: Hardware, *, known_optim: str) -> Rollouts:
+def adapter_shape(model: str) -> tuple[int, int] | None:
+    """Return r and alpha of an adapter directory; None for a whole model."""
+    if adapter_base(model) is None:
+        return None
+    own = json.loads((Path(model) / "adapter_config.json").read_text("utf-8"))
+    return own.get("r"), own.get("lora_alpha")
+
+
+def check_hardware(model: str, hardware: Hardware, processes: int, *, known_optim: str) -> Rollouts:
     """Check the hardware options and return how rollouts are generated.
 
     Args:
         model: the model to train.
         hardware: the options.
+        processes: of the training.
         known_optim: an optimizer that transformers has; it needs no import to be checked.
 
     Raises:
@@ -48,15 +56,13 @@ def check_hardware(model: str, hardware: Hardware, *, known_optim: str) -> Rollo
     _check_optim(hardware.optim, known=known_optim)
     if hardware.lora_r:
         require("train", "peft")
-    if hardware.lora_r and adapter_base(model) is not None:
-        own = json.loads((Path(model) / "adapter_config.json").read_text("utf-8"))
-        r, alpha = own.get("r"), own.get("lora_alpha")
-        if (r, alpha) != (hardware.lora_r, hardware.lora_alpha):
-            raise UsageError(
-                f"{model} is an adapter with --lora-r {r} --lora-alpha {alpha}: use the same to "
-                "continue it, or `rzero merge` it first"
-            )
-    return choose_rollouts(hardware, processes_of(hardware))
+    own = adapter_shape(model)
+    if own and hardware.lora_r and own != (hardware.lora_r, hardware.lora_alpha):
+        raise UsageError(
+            f"{model} is an adapter with --lora-r {own[0]} --lora-alpha {own[1]}: use the same to "
+            "continue it, or `rzero merge` it first"
+        )
+    return choose_rollouts(hardware, processes)
 
 
 def check_engine_size(rollouts: Rollouts, plan: Plan) -> None:

@@ -115,7 +115,7 @@ def train(
             process of the training has ended.
     """
     torch.manual_seed(seed)
-    lora = hardware.lora_r > 0
+    lora = bool(hardware.lora_r)
     with together(), _quiet_trl(), _memory_in_a_line(), _reporting(part):
         start = start_of(model, part, lora=lora)
         tokenizer = load_tokenizer(start)

@@ -22,8 +22,8 @@ _LAUNCHED = "RZERO_LAUNCHED"
 """Set for the started processes: accelerate gives a single process no rank."""
 
 
-def processes_of(hardware: Hardware) -> int:
-    """Return the number of training processes, whether running or to be started.
+def processes_of(hardware: Hardware) -> int | None:
+    """Return the number of training processes, running or requested; None if neither.
 
     Raises:
         UsageError: the accelerate configuration cannot be read or has no num_processes.
@@ -32,11 +32,31 @@ def processes_of(hardware: Hardware) -> int:
         return world_size()
     wanted, config = hardware.processes, hardware.accelerate
     if wanted or config is None:
-        return wanted or 1
+        return wanted
     number = _read_config(config)[1].get("num_processes", -1)
     if not isinstance(number, int) or number < 1:
         raise UsageError(f"--accelerate {config}: no num_processes; add --processes")
     return number
+
+
+def sharded_by(hardware: Hardware) -> bool | None:
+    """Return whether the launcher, running or requested, shards the weights; None without one.
+
+    Raises:
+        UsageError: the accelerate configuration cannot be read.
+    """
+    if _is_launched():
+        shards = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED")
+        return any(os.environ.get(name) == "true" for name in shards)
+    if hardware.accelerate is None:
+        return None
+    kind = _read_config(hardware.accelerate)[1].get("distributed_type")
+    return kind in ("FSDP", "DEEPSPEED")
+
+
+def restarted() -> bool:
+    """Return whether `relaunch` has started this process."""
+    return _LAUNCHED in os.environ
 
 
 def relaunch(hardware: Hardware) -> None:
@@ -51,7 +71,7 @@ def relaunch(hardware: Hardware) -> None:
         RzeroError: a process was killed.
         SystemExit: the processes have ended.
     """
-    processes, name = processes_of(hardware), hardware.accelerate
+    processes, name = processes_of(hardware) or 1, hardware.accelerate
     if _is_launched() or (name is None and processes == 1):
         return
     words = ["-m", "rzero_cli", *_without(sys.argv[1:], "--accelerate", "--processes")]
@@ -111,7 +131,7 @@ def _run(launch: Callable[[list[str]], None], arguments: list[str]) -> NoReturn:
 
 
 def _is_launched() -> bool:
-    return "RANK" in os.environ or _LAUNCHED in os.environ
+    return "RANK" in os.environ or restarted()
 
 
 def _read_config(name: str) -> tuple[Path, dict[str, Any]]:

@@ -173,3 +173,8 @@ def _pass(model: Model, layout: Layout, prompt_tokens: int) -> dict[str, float]:
         "activations": tokens * (kept + 12 * model.hidden),
         "logits": size * tile + head + 4 * tokens * model.hidden,
     }
+
+
+def least_engine(model: Model, tokens: int) -> float:
+    """Return the GiB that an engine of vLLM needs to start: weights and a text of `tokens`."""
+    return (2 * model.parameters + tokens * model.kv_bytes) / GIB + 1.0

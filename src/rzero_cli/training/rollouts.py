@@ -18,6 +18,8 @@ _WHY_NOT = {
     "server": "a server receives the new weights over NCCL, which requires GPUs",
 }
 
+_MEMORY = 0.3
+
 
 @dataclass(frozen=True, slots=True)
 class Rollouts:
@@ -27,7 +29,7 @@ class Rollouts:
     """Or "colocate", or "server"."""
     endpoint: str | None = None
     """The server's URL."""
-    memory: float = 0.3
+    memory: float = _MEMORY
     """The fraction of a GPU's memory for vLLM, next to the trainer."""
     tensor_parallel_size: int = 1
     notice: str | None = None
@@ -81,4 +83,4 @@ def choose_rollouts(hardware: Hardware, processes: int) -> Rollouts:
         raise UsageError(
             f"--rollout-tensor-parallel-size {parallel} does not divide the {processes} processes"
         )
-    return Rollouts(mode, endpoint, hardware.rollout_memory, parallel)
+    return Rollouts(mode, endpoint, hardware.rollout_memory or _MEMORY, parallel)

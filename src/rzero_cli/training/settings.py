@@ -25,11 +25,13 @@ class Grpo:
     group: int = option("Rollouts per prompt: G.", min=2)
     per_device: int | None = option(
         "Rollouts per pass on one device.",
-        unset="the largest divisor of an update up to 8",
+        unset="the largest divisor of an update up to 8 that fits",
         min=1,
         compared=False,
     )
-    learning_rate: float = option("Constant learning rate.", min=0.0)
+    learning_rate: float = option(
+        "Constant learning rate; an adapter's default is 10 times as high.", min=0.0
+    )
     weight_decay: float = option("AdamW's weight decay.", min=0.0)
     beta: float = option("KL coefficient.", min=0.0)
     clip_low: float = option("The ratio is clipped at 1 - this.", min=0.0)
@@ -45,7 +47,11 @@ class Hardware:
 
     PANEL: ClassVar = "Memory and processes"
     optim: str = option("Optimizer, by transformers' name; adamw_8bit saves memory.")
-    lora_r: int = option("Rank of the LoRA adapter to train; 0 trains all weights.", min=0)
+    lora_r: int | None = option(
+        "Rank of the LoRA adapter to train; 0 trains all weights.",
+        unset="of an adapter its own, else 0, or 16 where all weights do not fit",
+        min=0,
+    )
     lora_alpha: int = option("LoRA scale: alpha / r.", min=1)
     lora_targets: str = option("LoRA modules: all-linear, or names with commas.")
     gradient_checkpointing: bool | None = option(
@@ -58,15 +64,25 @@ class Hardware:
     rollout_endpoint: str | None = option(
         "URL of the rollout server.", metavar="URL", recorded=False
     )
-    rollout_memory: float = option(
-        "Fraction of a GPU's memory for colocate.", min=0.0, max=1.0, recorded=False
+    rollout_memory: float | None = option(
+        "Fraction of a GPU's memory for colocate.",
+        unset="what the training leaves",
+        min=0.0,
+        max=1.0,
+        recorded=False,
     )
     rollout_tensor_parallel_size: int = option(
         "GPUs that share colocate's model.", min=1, recorded=False
     )
     accelerate: str | None = option(
         "Start under accelerate with this configuration: a file, or the name of a shipped one.",
+        unset="fsdp2 where one GPU cannot hold the weights",
         metavar="CONFIG",
         recorded=False,
     )
-    processes: int | None = option("Start this many processes.", unset="the configuration's", min=1)
+    processes: int | None = option(
+        "Start this many processes.", unset="the configuration's, else one for each GPU", min=1
+    )
+    gpu_memory: float | None = option(
+        "GiB of each GPU to plan for.", unset="this machine's", min=1.0, recorded=False
+    )
