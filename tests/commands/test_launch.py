@@ -70,11 +70,34 @@ def test_launcher_gets_slurm_nodes_and_no_options_of_ours(monkeypatch: pytest.Mo
     assert arguments[0].endswith("recipes/accelerate/fsdp2-nodes.yaml")
     assert arguments[1:] == [
         *("--num_processes=32", "--num_machines=4", "--machine_rank=3"),
-        *("--main_process_ip=node-0", "-m", "rzero_cli", "challenge", "-o", "c", "--force"),
+        *("--main_process_ip=node-0", "-m", "--", "rzero_cli", "challenge", "-o", "c", "--force"),
     ]
     assert launch.processes_of(replace(hardware, processes=None)) == 1
     launch.relaunch(hardware)  # already launched: not again
     assert len(begun) == 1
+
+
+def test_torchrun_takes_no_option_of_ours_for_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """--m and --log-file begin like options of torchrun."""
+    from torch.distributed import run
+
+    from rzero_cli.training import launch
+    from rzero_cli.training.settings import Hardware
+
+    begun: list[list[str]] = []
+    monkeypatch.setattr(launch, "_run", lambda launch, arguments: begun.append(arguments))
+    not_launched(monkeypatch)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    words = ["challenge", "--m", "4", "--log-file", "log", "-m", "--ma", "--standalone"]
+    monkeypatch.setattr(sys, "argv", ["rzero", *words, "--processes", "2"])
+    launch.relaunch(group(Hardware, processes=2))
+    parsed = run.parse_args(begun[0])
+    assert (parsed.nproc_per_node, parsed.module, parsed.training_script) == (
+        "2",
+        True,
+        "rzero_cli",
+    )
+    assert parsed.training_script_args == words
 
 
 CONFIGS = sorted((Path(rzero_cli.__file__).parent / "recipes/accelerate").glob("*.yaml"))

@@ -74,7 +74,8 @@ def relaunch(hardware: Hardware) -> None:
     processes, name = processes_of(hardware) or 1, hardware.accelerate
     if _is_launched() or (name is None and processes == 1):
         return
-    words = ["-m", "rzero_cli", *_without(sys.argv[1:], "--accelerate", "--processes")]
+    # After `--`, torchrun does not take our --m for an abbreviation of its own options.
+    words = ["-m", "--", "rzero_cli", *_without(sys.argv[1:], "--accelerate", "--processes")]
     path, config = _read_config(name) if name else (None, {})
     on_cpu = bool(config.get("use_cpu"))
     if path is None or on_cpu:
