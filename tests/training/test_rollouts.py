@@ -41,7 +41,9 @@ def test_auto_rollouts_use_vllm_with_a_gpu(machine) -> None:
     machine(gpu=True, vllm=True)
     assert choose("auto", memory=0.4) == Rollouts("colocate", None, 0.4, 1)
     machine(gpu=True, vllm=False)
-    assert choose("auto") == Rollouts()
+    assert choose("transformers") == Rollouts()
+    with pytest.raises(UsageError, match="but vLLM is not installed: pip install"):
+        choose("auto")
     machine(gpu=False, vllm=False)
     assert choose("auto") == Rollouts()
     machine(gpu=False, vllm=True)
@@ -174,7 +176,7 @@ def test_rollouts_on_a_cpu_with_vllm_use_transformers(
 ) -> None:
     done = rzero(
         *("challenge", "--challenger", tiny_model, "--solver", tiny_model, "-o", "c"),
-        *("--preset", "tiny", "--steps", "1", "--engine", "transformers"),
+        *("--preset", "tiny", "--steps", "1", "--engine", "transformers", "--rollouts", "auto"),
     )
     assert done.status == 0, done.stderr
     assert done.stdout == ""

@@ -22,6 +22,7 @@ T = TypeVar("T")
 DEFAULT_BATCH_SIZE = 64
 """Completions per batch with transformers, in its engine and in training."""
 
+NO_VLLM = "there is a GPU but vLLM is not installed: pip install '.[vllm]' in the clone, or "
 ENGINES = ("auto", "transformers", "vllm", "openai")
 
 
@@ -117,8 +118,8 @@ def open_engine(
     """Load `model` into the engine called `name`.
 
     Args:
-        name: one of `ENGINES`; "auto" is a server if there are endpoints, else vLLM if it is
-            installed and there is a GPU, else transformers.
+        name: one of `ENGINES`; "auto" is a server if there are endpoints, else vLLM on a machine
+            with a GPU, else transformers.
         model: a checkpoint or adapter that `models.check_model` has accepted. For a server, the
             model's name there, or None if it serves only one.
         batch_size: completions generated at a time; None is the engine's default.
@@ -145,10 +146,8 @@ def open_engine(
         return OpenAIEngine(model, endpoints, arguments=arguments, **shared)
     if model is None:
         raise UsageError(f"--engine {chosen} needs a model")
-    if chosen == "auto" and find_spec("vllm") is not None:
-        import torch
-
-        chosen = "vllm" if torch.cuda.is_available() else "transformers"
+    if chosen == "auto":
+        chosen = engine_here()
     if chosen == "vllm":
         from rzero_cli.engines.vllm import VllmEngine
 
@@ -181,6 +180,22 @@ def check_engine(name: str, endpoints: Sequence[str] = ()) -> str:
     if name in ("vllm", "openai"):  # each package has an extra of the same name
         require(name, name)
     return name
+
+
+def engine_here() -> str:
+    """Return the engine of "auto" without a server: vLLM on a machine with a GPU, else
+    transformers.
+
+    Raises:
+        UsageError: there is a GPU, but vLLM is not installed. transformers would take days.
+    """
+    with importing():
+        import torch
+    if not torch.cuda.is_available():
+        return "transformers"
+    if find_spec("vllm") is None:
+        raise UsageError(NO_VLLM + "--engine transformers")
+    return "vllm"
 
 
 def derived_seed(*place: int) -> int:

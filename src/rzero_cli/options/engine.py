@@ -6,11 +6,12 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
 from rzero_cli.answers.rules import Rules
-from rzero_cli.engines import Engine, Sampling, check_engine, open_engine
+from rzero_cli.engines import Engine, Sampling, check_engine, engine_here, open_engine
 from rzero_cli.errors import UsageError
 from rzero_cli.method.prompts import Messages
 from rzero_cli.options.command import Call
@@ -42,14 +43,23 @@ class EngineChoice:
 
         A server's model names are not checked, and the name may be omitted if there is only one.
 
+        Args:
+            option: the option that names the model, for the message.
+            model: its value.
+            shape_only: only the model's shape will be used.
+
         Raises:
-            UsageError, RzeroError: as `engines.models.check_model`.
+            UsageError, RzeroError: as `engines.models.check_model`, and as `engines.engine_here`.
         """
         from rzero_cli.engines.models import check_model  # slow import that `filter` avoids
 
         if self.is_server:
             return model
-        return check_model(option, model, shape_only=shape_only, engine=self.name)
+        checked = check_model(option, model, shape_only=shape_only, engine=self.name)
+        # Only without vLLM is there something to refuse, and torch to import for it.
+        if self.name == "auto" and not shape_only and find_spec("vllm") is None:
+            engine_here()
+        return checked
 
     def with_defaults(self, arguments: Mapping[str, Any]) -> EngineChoice:
         """Return the choice with additional engine arguments, unless they are given."""

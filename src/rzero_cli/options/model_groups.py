@@ -79,7 +79,7 @@ class AnyEngine(ServerOptions):
     """The option that names servers."""
     engine: str = option(
         f"{', '.join(ENGINES[:-1])} or {ENGINES[-1]}. auto is a server if one is named, else "
-        "vllm if it is installed and there is a GPU, else transformers.",
+        "vllm on a machine with a GPU, else transformers.",
         default="auto",
         envvar="RZERO_ENGINE",
     )

@@ -179,6 +179,7 @@ $(RUNS)/tiny-base-%/rzero.json:
 	$(RZERO) tiny-base --size $(SIZE) --seed $(SEED) $(BASE_FLAGS) $(if $(wildcard $(@D)),--force) -o $(@D)
 TINY = RUN=$(DEMO) PRESET=tiny TRUTH=1 MODEL=$(BASE) HELDOUT=$(BASE)/heldout.jsonl PROBE=$(BASE)/probe.jsonl
 demo: export OMP_NUM_THREADS ?= 1
+demo: export RZERO_ENGINE ?= transformers
 demo: $$(BASE)/rzero.json ## the loop on a small model trained here, next to its base-challenger baseline, one core each
 	$(MAKE) -j2 loop base-challenger $(TINY)
 	$(MAKE) run $(TINY)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.util import find_spec
 
+from rzero_cli.engines import NO_VLLM
 from rzero_cli.errors import UsageError
 from rzero_cli.training.settings import MODES, Hardware
 
@@ -43,7 +44,7 @@ def check_mode(mode: str) -> None:
 
 
 def choose_rollouts(hardware: Hardware, processes: int) -> Rollouts:
-    """Choose the rollout engine; "auto" is colocate on a GPU machine with vLLM installed.
+    """Choose the rollout engine; "auto" is colocate on a machine with a GPU, else transformers.
 
     Args:
         hardware: the options.
@@ -61,7 +62,7 @@ def choose_rollouts(hardware: Hardware, processes: int) -> Rollouts:
     if endpoint and mode != "server":
         raise UsageError(f"--rollout-endpoint requires --rollouts server, not {mode}")
     installed = find_spec("vllm") is not None
-    if mode == "transformers" or (mode == "auto" and not installed):
+    if mode == "transformers":
         return Rollouts()
     import torch
 
@@ -69,7 +70,10 @@ def choose_rollouts(hardware: Hardware, processes: int) -> Rollouts:
     if mode == "auto":
         mode = "colocate"
         if not gpu:
-            return Rollouts(notice=f"transformers generates the rollouts: {_WHY_NOT[mode]}")
+            notice = f"transformers generates the rollouts: {_WHY_NOT[mode]}" if installed else None
+            return Rollouts(notice=notice)
+        if not installed:
+            raise UsageError(NO_VLLM + "--rollouts transformers")
     if not gpu:
         raise UsageError(
             f"--rollouts {mode}: no GPU, and {_WHY_NOT[mode]}; use --rollouts transformers"
