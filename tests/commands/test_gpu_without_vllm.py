@@ -20,6 +20,9 @@ COMMON = "there is a GPU but vLLM is not installed: pip install '.[vllm]' in the
 def gpu_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Simulate a GPU, and no vLLM."""
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    gpu = SimpleNamespace(total_memory=80 << 30)
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda number: gpu)
     for module in ("engines", "options.engine", "training.rollouts"):
         monkeypatch.setattr(
             f"rzero_cli.{module}.find_spec",
@@ -62,15 +65,10 @@ def test_an_opened_engine_is_refused_too(gpu_alone: None) -> None:
 
 
 def test_the_plan_of_another_machine_is_printed(
-    gpu_alone: None,
-    tiny_model: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    gpu_alone: None, tiny_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from rzero_cli.cli import run
 
-    gpu = SimpleNamespace(total_memory=80 << 30)
-    monkeypatch.setattr("torch.cuda.get_device_properties", lambda number: gpu)
     command = ["challenge", "--challenger", str(tiny_model), "--solver", str(tiny_model)]
     assert run([*command, "-o", "c", "--dry-run", "--preset", "tiny"]) == 0
     assert "GiB per GPU" in capsys.readouterr().out

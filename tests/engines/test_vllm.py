@@ -6,7 +6,7 @@ Run with `make test-vllm`, in a separate environment.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from itertools import count
@@ -19,7 +19,7 @@ from helpers.live_processes import children
 from helpers.sampling_checks import assert_k_answers_are_k_samples
 from rzero_cli.engines import Completion, Sampling, open_engine
 from rzero_cli.errors import RzeroError, UsageError
-from rzero_cli.method.prompts import SOLVER, Messages, Prompt, prompt_for
+from rzero_cli.method.prompts import CHALLENGER, SOLVER, Messages, Prompt, prompt_for
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 pytest.importorskip("vllm", reason="vLLM is not installed here: make test-vllm")
@@ -190,8 +190,49 @@ def test_vllm_k_answers_are_k_samples(engine, small_base: Path) -> None:
     assert_k_answers_are_k_samples(engine, small_base)
 
 
-def test_qwen3_equals_transformers(toy_qwen3: Path) -> None:
-    assert same_up_to_a_near_tie(toy_qwen3, PROMPTS[:6], limit=8, gap=1e-2) > 0.5
+def test_qwen3_equals_transformers_and_stays_equal_after_sleep(
+    toy_qwen3: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scheduler sleeps on a CPU as on a GPU; only the memory stays."""
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+    generate = AsyncLLM.generate
+
+    async def watched(*arguments: Any, **more: Any) -> AsyncIterator[Any]:
+        async for output in generate(*arguments, **more):
+            cached.append(output.num_cached_tokens)
+            yield output
+
+    monkeypatch.setattr(AsyncLLM, "generate", watched)
+    greedy = Sampling(temperature=0, max_tokens=8)
+    cached: list[int] = []
+
+    def answer(engine: Any) -> list[list[str]]:
+        return texts(list(engine.generate(["407" * 60], greedy)))
+
+    with open_engine("vllm", str(toy_qwen3), batch_size=4) as engine:
+
+        def is_asleep() -> bool:
+            return bool(engine._loop.run(engine._engine.is_sleeping()))
+
+        assert same_up_to_a_near_tie(toy_qwen3, PROMPTS[:6], limit=8, gap=1e-2, opened=engine) > 0.5
+        cached.clear()
+        expected = answer(engine)
+        assert answer(engine) == expected
+        assert cached == [0, 128]  # a block
+        engine._sleeps = True  # vLLM itself refuses enable_sleep_mode on a CPU
+        engine._sleep()
+        assert is_asleep()
+        assert [answer(engine), answer(engine)] == [expected, expected]
+        assert cached[2:] == [0, 0]  # sleep drops the KV cache, so it forgets the prefixes
+        unfinished = engine.complete(enumerate(PROMPTS), Sampling(n=2, max_tokens=200))
+        next(unfinished)
+        assert not is_asleep()
+        unfinished.close()
+        assert is_asleep()
+        assert engine._engine.output_processor.get_num_unfinished_requests() == 0
+        assert answer(engine) == expected
+        assert is_asleep()
 
 
 def test_evaluation_samples_k_different_answers(engine, small_base: Path) -> None:
@@ -252,10 +293,14 @@ def test_adapter_is_applied(small_base: Path, tmp_path: Path) -> None:
 
 def test_data_parallel_copies_share_the_work(small_base: Path) -> None:
     before = len(children(os.getpid()))
+    one_prompt = [prompt_for(CHALLENGER)] * 32
     with open_engine("vllm", str(small_base), arguments={"data_parallel_size": 2}) as engine:
         assert len(children(os.getpid())) >= before + 4  # an engine and a worker each
+        sampled = texts(list(engine.generate(one_prompt, Sampling(n=2, max_tokens=16))))
         results = list(engine.generate(PROMPTS, Sampling(n=2, max_tokens=12)))
         greedy = Sampling(temperature=0, max_tokens=6)
         both = texts(list(engine.generate(PROMPTS * 2, greedy)))
+    # Each copy has its own seed. With vLLM's common one, most pairs would be equal.
+    assert sum(first == second for first, second in sampled) < 8
     assert [len(completions) for completions in results] == [2] * len(PROMPTS)
     assert both[: len(PROMPTS)] == both[len(PROMPTS) :]

@@ -13,6 +13,7 @@ from conftest import Refused
 from helpers.empty_checkpoints import empty_checkpoint
 from helpers.loop import make
 from helpers.option_groups import group
+from helpers.recorded_vllm import record_vllm
 from rzero_cli.engines.shapes import model_of, published
 from rzero_cli.errors import UsageError
 from rzero_cli.training.layout import (
@@ -147,6 +148,7 @@ def test_stage_is_refused_before_anything_is_loaded(
     refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pretend(monkeypatch, 22.0)
+    record_vllm(monkeypatch)
     empty_checkpoint(tmp_path / "m", **published()[SMALL])  # has no weights to load
     both = ("challenge", "--challenger", "m", "--solver", "m", "-o", "c")
     message = refused(*both)

@@ -9,10 +9,12 @@ from rzero_cli.commands._training import Rollout, Training, plan_training, run_t
 from rzero_cli.data.provenance import hashed_parents
 from rzero_cli.engines import Sampling, derived_seed
 from rzero_cli.engines.models import check_model
+from rzero_cli.engines.vllm_arguments import PARALLEL
+from rzero_cli.errors import UsageError
 from rzero_cli.fields import option
 from rzero_cli.method.prompts import CHALLENGER, SOLVER, load_prompt, prompt_for
 from rzero_cli.options.command import Call, command
-from rzero_cli.options.engine import choose_engine
+from rzero_cli.options.engine import EngineChoice, choose_engine
 from rzero_cli.options.file_groups import Checkpoint, Seed
 from rzero_cli.options.general import Logged
 from rzero_cli.options.method_groups import ChallengerRule, Reading, RequireBoxed, checked_stops
@@ -84,7 +86,8 @@ def challenge(
     The reward is the Solver's uncertainty about its majority answer, minus a penalty for similar
     questions in the batch. A completion without a question gets 0. The plan is printed first.
     --engine and its options configure the frozen Solver, which may run on a server
-    (--solver-endpoint); TRL generates the Challenger's rollouts.
+    (--solver-endpoint); TRL generates the Challenger's rollouts. On a GPU, the Solver's vLLM sleeps
+    except while it answers, unless --engine-arg enable_sleep_mode=false is given.
 
     [bold]Examples[/]
 
@@ -111,6 +114,7 @@ def challenge(
         *(call, trained, grpo, hardware, rollout, seeded.seed, engine, training, target),
         frozen_solver,
     )
+    _check_one_gpu(choice, options.plan.processes)
     rollouts = options.ready()
     if rollouts is None:
         return
@@ -133,3 +137,14 @@ def challenge(
             frozen, require_boxed=boxed.require_boxed, seed=seeded.seed, **vars(rule)
         )
         run_training(options, [{"prompt": challenger_prompt}], reward, rollouts, parents=parents)
+
+
+def _check_one_gpu(choice: EngineChoice, processes: int) -> None:
+    """Raise UsageError if the Solver's engine would need more than its process's GPU."""
+    for name in PARALLEL:
+        if processes > 1 and not choice.is_server and (choice.arguments.get(name) or 1) != 1:
+            raise UsageError(
+                f"--{name.replace('_', '-')}: each of the {processes} processes starts the Solver "
+                "on its own GPU; for a larger Solver, serve it (vllm serve MODEL) and give "
+                "--solver-endpoint URL"
+            )

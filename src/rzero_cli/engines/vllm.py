@@ -9,13 +9,14 @@ and can crash the engine on the CPU (a generator cannot be rewound after chunked
 repeated run writes each record once, but its completions differ. With VLLM_BATCH_INVARIANT=1,
 vLLM's mode for some GPUs in which a completion does not depend on the rest of the batch, each
 request is seeded by its position, and a continued run equals an uninterrupted one.
+
+Next to a training the engine sleeps except while it completes prompts (vLLM's sleep mode, level 1):
+its weights are in host memory, and the KV cache is dropped together with the prefix cache.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import gc
-import json
 import logging
 import os
 import re
@@ -25,10 +26,8 @@ import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
-from difflib import get_close_matches
 from functools import cache
 from multiprocessing import resource_tracker
-from pathlib import Path
 from typing import IO, Any
 
 from rzero_cli.data.provenance import adapter_base
@@ -43,15 +42,15 @@ from rzero_cli.engines import (
     chat,
     derived_seed,
 )
+from rzero_cli.engines.devices import engine_environment
 from rzero_cli.engines.in_flight import EventLoop, as_they_finish
-from rzero_cli.engines.loadable import has_tokenizer
+from rzero_cli.engines.vllm_arguments import engine_arguments
 from rzero_cli.errors import RzeroError, UsageError
 from rzero_cli.method.prompts import Prompt
 from rzero_cli.system.processes import ended_with_us
 
 # Prompts read ahead, in multiples of what fills the engine, so that a slow one blocks nothing.
 _FULL = 16
-_CPU_KV_CACHE = 2 << 30
 _QUIET = {
     "VLLM_LOGGING_LEVEL": "ERROR",
     "VLLM_NO_USAGE_STATS": "1",  # without it, vLLM reports usage statistics to its developers
@@ -72,9 +71,12 @@ class VllmEngine(Engine):
         model: checkpoint or adapter directory, or hub name.
         batch_size: vLLM's `max_num_seqs`; None is vLLM's default.
         template_args: arguments of the chat template.
-        arguments: vLLM's engine arguments, by their own names.
+        arguments: vLLM's engine arguments, by their own names. Without any for parallelism, the
+            engine uses all GPUs, or in a rank of a training that rank's. With enable_sleep_mode it
+            sleeps except while it completes prompts.
         seed: the engine's seed.
-        notify: called once with a line if raw prompts are truncated.
+        notify: called with a line if the engine uses several GPUs, and once if raw prompts are
+            truncated.
 
     Raises:
         UsageError: vLLM has no such engine argument.
@@ -98,14 +100,17 @@ class VllmEngine(Engine):
         with ExitStack() as stack:
             self._log = stack.enter_context(tempfile.TemporaryFile())
             stack.enter_context(ended_with_us())
-            self._start(model, batch_size, seed, dict(arguments or {}))
+            notice = self._start(model, batch_size, seed, dict(arguments or {}))
             self._to_close = stack.pop_all()
+        if notice:
+            notify(notice)
 
     def _start(
         self, model: str, batch_size: int | None, seed: int, arguments: dict[str, Any]
-    ) -> None:
+    ) -> str | None:
+        """Start vLLM, and return a line for the user about the GPUs it uses."""
         with _printing_to(self._log, model):
-            from vllm import AsyncEngineArgs, SamplingParams, envs
+            from vllm import SamplingParams, envs
             from vllm.lora.request import LoRARequest
             from vllm.platforms import current_platform
             from vllm.sampling_params import RequestOutputKind
@@ -114,45 +119,44 @@ class VllmEngine(Engine):
 
             if envs.VLLM_BATCH_INVARIANT and current_platform.is_cpu():
                 raise UsageError("VLLM_BATCH_INVARIANT: vLLM supports it on GPUs only: unset it")
-            base = adapter_base(model)
-            self._adapter = LoRARequest("adapter", 1, model) if base else None
-            made_with = _defaults(model, seed) | arguments
-            if batch_size:
-                made_with.setdefault("max_num_seqs", batch_size)
-            if base:
-                rank = json.loads((Path(model) / "adapter_config.json").read_text("utf-8"))["r"]
-                # vLLM accepts only these maximum ranks.
-                room = next((r for r in (8, 16, 32, 64, 128, 256, 320) if r >= rank), 512)
-                made_with = {"enable_lora": True, "max_lora_rank": room} | made_with
-                own = has_tokenizer(Path(model))
-                made_with |= {"model": base, "tokenizer": model if own else base}
-            known = [field.name for field in dataclasses.fields(AsyncEngineArgs)]
-            for name in made_with:
-                if name not in known:
-                    near = " or ".join(get_close_matches(name, known))
-                    hint = f"; did you mean {near}?" if near else ""
-                    raise UsageError(f"--engine-arg {name}: vLLM has no such engine argument{hint}")
+            made_with = engine_arguments(model, arguments, batch_size=batch_size, seed=seed)
+            adapted = adapter_base(model)
+            self._adapter = LoRARequest("adapter", 1, model) if adapted else None
             own_code = bool(made_with["trust_remote_code"])
             self.tokenizer = load_tokenizer(model, own_code=own_code)
+            copies = made_with.get("data_parallel_size") or 1
             self._loop = EventLoop()
             try:
-                self._engine = self._loop.run(_start(made_with))
+                with engine_environment():
+                    self._engine = self._loop.run(_start(made_with))
+                if copies > 1:
+                    self._loop.run(self._engine.collective_rpc("seed_copy"))
+                self._sleeps = bool(made_with.get("enable_sleep_mode"))
+                self._sleep()
             except BaseException:
                 self._loop.close()
                 raise
         config = self._engine.vllm_config
         self._longest = config.model_config.max_model_len
-        self._sequences = config.scheduler_config.max_num_seqs
+        self._sequences = copies * config.scheduler_config.max_num_seqs
         self._declared = self._engine.model_config.try_get_generation_config().get("eos_token_id")
         self._params = SamplingParams
         self._final = RequestOutputKind.FINAL_ONLY
         self._requests = 0
         self._invariant = bool(envs.VLLM_BATCH_INVARIANT)
+        if "data_parallel_size" in arguments or "data_parallel_size" not in made_with:
+            return None
+        size = made_with["tensor_parallel_size"]
+        return (
+            f"vLLM uses all {copies * size} GPUs: "
+            f"--tensor-parallel-size {size}, --data-parallel-size {copies}"
+        )
 
     def __enter__(self) -> VllmEngine:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self._sleeps = False  # an unfinished `complete` may be closed later
         self._engine.shutdown(timeout=0)
         self._loop.close()
         # Otherwise its finalizer would run during the interpreter's shutdown.
@@ -206,7 +210,36 @@ class VllmEngine(Engine):
             return self._loop.submit(self._complete(tokens, params))
 
         times, window = sampling.n // n, _FULL * max(1, self._sequences // n)
-        yield from as_they_finish(prompts, start, window=window, times=times, done=done, keep=keep)
+        with self._awake():
+            yield from as_they_finish(
+                prompts, start, window=window, times=times, done=done, keep=keep
+            )
+
+    @contextmanager
+    def _awake(self) -> Iterator[None]:
+        """Wake the engine for the block, if it sleeps otherwise. Raises RzeroError."""
+        if not self._sleeps:
+            yield
+            return
+        import torch
+
+        torch.cuda.empty_cache()  # memory that the training has freed, but torch keeps
+        with self._failing():
+            self._loop.run(self._engine.wake_up())
+        try:
+            yield
+        finally:
+            with self._failing():
+                self._sleep()
+
+    def _sleep(self) -> None:
+        """Let the engine sleep, if it is started for that and works.
+
+        vLLM aborts requests that still run, and forgets its cached prefixes: their keys and values
+        are lost.
+        """
+        if self._sleeps and not self._engine.errored:
+            self._loop.run(self._engine.sleep(level=1))
 
     async def _complete(self, tokens: list[int], params: Any) -> list[Completion]:
         if len(tokens) >= self._longest:
@@ -214,21 +247,29 @@ class VllmEngine(Engine):
         self._requests += 1
         prompt = {"prompt_token_ids": tokens}
         name = str(self._requests)
-        try:
+        with self._failing():
             async for output in self._engine.generate(
                 prompt, params, name, lora_request=self._adapter
             ):
                 final = output
+            if any(c.finish_reason == "abort" for c in final.outputs):
+                raise RuntimeError("a request was aborted")
+        return [
+            Completion(c.text, len(c.token_ids), truncated=c.finish_reason == "length")
+            for c in final.outputs
+        ]
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Turn an error of vLLM in the block into an RzeroError of one line."""
+        try:
+            yield
         except Exception as error:
             reason = _reason(self._log) or f"{type(error).__name__}: {error}"
             raise RzeroError(
                 f"vLLM failed: {' '.join(reason.split())[:300]}; finished records are kept. If "
                 "memory ran out, lower --gpu-memory-utilization, --max-model-len or --batch-size"
             ) from error
-        return [
-            Completion(c.text, len(c.token_ids), truncated=c.finish_reason == "length")
-            for c in final.outputs
-        ]
 
 
 async def _start(made_with: dict[str, Any]) -> Any:
@@ -242,29 +283,6 @@ async def _start(made_with: dict[str, Any]) -> Any:
     resource_tracker.ensure_running()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     return AsyncLLM.from_engine_args(AsyncEngineArgs(**made_with))
-
-
-def _defaults(model: str, seed: int) -> dict[str, Any]:
-    """Return the default engine arguments."""
-    from vllm.platforms import current_platform
-
-    common = {
-        "model": model,
-        "seed": seed & 0x7FFFFFFF,
-        "disable_log_stats": True,
-        "use_tqdm_on_load": False,
-        "trust_remote_code": False,
-        "load_format": "safetensors",  # "auto" falls back to pickles
-        "enable_prefix_caching": True,
-    }
-    if not current_platform.is_cpu():
-        return common
-    # As in the transformers engine: bfloat16 is slow on processors without instructions for it.
-    # Compiling takes longer than most runs on a CPU.
-    on_cpu = {"dtype": "float32", "enforce_eager": True}
-    if "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
-        on_cpu["kv_cache_memory_bytes"] = _CPU_KV_CACHE
-    return common | on_cpu
 
 
 @contextmanager

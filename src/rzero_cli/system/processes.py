@@ -35,6 +35,17 @@ def world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def local_rank() -> int:
+    """Return the rank among the processes on this machine, which is also its GPU; 0 without a
+    launcher."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def local_world_size() -> int:
+    """Return the number of processes on this machine, 1 without a launcher."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
 def end_with_parent(number: signal.Signals, parent: int) -> bool:
     """Make the kernel send this process signal `number` when `parent`, which forked it, ends.
 

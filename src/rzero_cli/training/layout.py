@@ -100,8 +100,14 @@ class Choice:
 
     @property
     def solver_arguments(self) -> dict[str, Any]:
-        """Arguments of the Solver's vLLM engine."""
-        return {"gpu_memory_utilization": self.solver_memory, "max_model_len": self.context}
+        """Arguments of the Solver's vLLM engine, which takes one GPU and sleeps except while it
+        answers."""
+        return {
+            "gpu_memory_utilization": self.solver_memory,
+            "max_model_len": self.context,
+            "data_parallel_size": 1,
+            "enable_sleep_mode": True,
+        }
 
     @property
     def accelerate(self) -> str | None:
