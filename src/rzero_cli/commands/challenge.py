@@ -14,7 +14,7 @@ from rzero_cli.errors import UsageError
 from rzero_cli.fields import option
 from rzero_cli.method.prompts import CHALLENGER, SOLVER, load_prompt, prompt_for
 from rzero_cli.options.command import Call, command
-from rzero_cli.options.engine import EngineChoice, choose_engine
+from rzero_cli.options.engine import EngineChoice, choose_engine, choose_served
 from rzero_cli.options.file_groups import Checkpoint, Seed
 from rzero_cli.options.general import Logged
 from rzero_cli.options.method_groups import ChallengerRule, Reading, RequireBoxed, checked_stops
@@ -22,7 +22,7 @@ from rzero_cli.options.model_groups import ChallengerModel, SolverEngine, Solver
 from rzero_cli.options.panels import REWARD, SAMPLING
 from rzero_cli.system.processes import importing, rank
 from rzero_cli.system.stdout import protect_stdout
-from rzero_cli.training.launch import relaunch
+from rzero_cli.training.launch import is_launched, processes_here, relaunch
 from rzero_cli.training.layout import FrozenSolver
 from rzero_cli.training.ranks import on_first
 from rzero_cli.training.settings import Grpo, Hardware
@@ -85,9 +85,10 @@ def challenge(
 
     The reward is the Solver's uncertainty about its majority answer, minus a penalty for similar
     questions in the batch. A completion without a question gets 0. The plan is printed first.
-    --engine and its options configure the frozen Solver, which may run on a server
-    (--solver-endpoint); TRL generates the Challenger's rollouts. On a GPU, the Solver's vLLM sleeps
-    except while it answers, unless --engine-arg enable_sleep_mode=false is given.
+    --engine and its options configure the frozen Solver, which may be served on other GPUs
+    (--solver-gpus) or run on your server (--solver-endpoint); TRL generates the Challenger's
+    rollouts. On the training's own GPUs, the Solver's vLLM sleeps except while it answers, unless
+    --engine-arg enable_sleep_mode=false is given.
 
     [bold]Examples[/]
 
@@ -96,7 +97,9 @@ def challenge(
       rzero challenge --challenger Qwen/Qwen3-4B-Base --solver Qwen/Qwen3-4B-Base -o c1 --dry-run
     """
     trained = check_model("--challenger", challenger.challenger, shape_only=training.dry_run)
-    choice = choose_engine(call, engine)
+    served = choose_served(call, engine) if engine.solver_gpus else None
+    gpus = _gpus_of_server(engine.solver_gpus, hardware, dry_run=training.dry_run)
+    choice = served or choose_engine(call, engine)
     frozen_model = choice.check("--solver", solver.solver, shape_only=training.dry_run)
     rule.check()
     rules = reading.rules()
@@ -105,8 +108,8 @@ def challenge(
     frozen_solver = FrozenSolver(
         answers.m,
         answers.solver_max_tokens,
-        None if choice.is_server else frozen_model,
-        in_vllm=choice.name in ("auto", "vllm"),
+        None if served or choice.is_server else frozen_model,
+        in_vllm=not served and choice.name in ("auto", "vllm"),
         context=engine.max_model_len,
         fraction=engine.gpu_memory_utilization,
     )
@@ -114,19 +117,24 @@ def challenge(
         *(call, trained, grpo, hardware, rollout, seeded.seed, engine, training, target),
         frozen_solver,
     )
-    _check_one_gpu(choice, options.plan.processes)
+    if not served:
+        _check_one_gpu(choice, options.plan.processes)
     rollouts = options.ready()
     if rollouts is None:
         return
     if options.chosen and options.chosen.solver_memory:
         choice = choice.with_defaults(options.chosen.solver_arguments)
     sampling = answers.sampling(seeded.seed)
+    if served and not is_launched():
+        call.at_end.enter_context(served.serve(str(frozen_model), gpus, seed=seeded.seed))
     relaunch(options.hardware)
     call.say("loading")
     with importing():
         from rzero_cli.training.challenger import challenger_reward
 
     parents = on_first(lambda: hashed_parents([trained, *choice.parents(frozen_model)]))
+    if served:
+        choice = served.at_server(str(frozen_model), sampling.stop)
     with (
         protect_stdout(),
         choice.open_solver(
@@ -145,6 +153,25 @@ def _check_one_gpu(choice: EngineChoice, processes: int) -> None:
         if processes > 1 and not choice.is_server and (choice.arguments.get(name) or 1) != 1:
             raise UsageError(
                 f"--{name.replace('_', '-')}: each of the {processes} processes starts the Solver "
-                "on its own GPU; for a larger Solver, serve it (vllm serve MODEL) and give "
-                "--solver-endpoint URL"
+                "on its own GPU; serve a larger Solver on other GPUs: --solver-gpus 4-7"
             )
+
+
+def _gpus_of_server(text: str | None, hardware: Hardware, *, dry_run: bool) -> list[str]:
+    """Return the GPUs of the Solver's server, which this process and the ranks then do not see.
+
+    A dry run may be for another machine.
+
+    Raises:
+        UsageError: as `engines.served.take_gpus` and `server_url`.
+    """
+    if not text:
+        return []
+    from rzero_cli.engines.served import has_gpus, server_url, take_gpus
+
+    if is_launched():
+        server_url()
+        return []
+    if dry_run and not has_gpus():
+        return []
+    return take_gpus(text, processes_here(hardware))

@@ -51,7 +51,7 @@ from rzero_cli.system.processes import ended_with_us
 
 # Prompts read ahead, in multiples of what fills the engine, so that a slow one blocks nothing.
 _FULL = 16
-_QUIET = {
+QUIET = {
     "VLLM_LOGGING_LEVEL": "ERROR",
     "VLLM_NO_USAGE_STATS": "1",  # without it, vLLM reports usage statistics to its developers
     "VLLM_CONFIGURE_LOGGING": "1",
@@ -93,7 +93,7 @@ class VllmEngine(Engine):
         seed: int = 0,
         notify: Callable[[str], None] = lambda message: None,
     ) -> None:
-        for name, value in _QUIET.items():
+        for name, value in QUIET.items():
             os.environ.setdefault(name, value)
         self._template_args = dict(template_args or {})
         self._notify_once = cache(notify)
@@ -265,7 +265,7 @@ class VllmEngine(Engine):
         try:
             yield
         except Exception as error:
-            reason = _reason(self._log) or f"{type(error).__name__}: {error}"
+            reason = reason_in(self._log) or f"{type(error).__name__}: {error}"
             raise RzeroError(
                 f"vLLM failed: {' '.join(reason.split())[:300]}; finished records are kept. If "
                 "memory ran out, lower --gpu-memory-utilization, --max-model-len or --batch-size"
@@ -305,7 +305,7 @@ def _printing_to(log: IO[bytes], model: str) -> Iterator[None]:
     except RzeroError:
         raise
     except Exception as error:
-        reason = _reason(log) or f"{type(error).__name__}: {error}"
+        reason = reason_in(log) or f"{type(error).__name__}: {error}"
         raise RzeroError(
             f"vLLM cannot start with {model}: {' '.join(reason.split())[:400]} "
             "(RZERO_DEBUG=1 shows its full output)"
@@ -327,7 +327,7 @@ def _redirect(descriptors: Mapping[int, int]) -> None:
         os.dup2(other, number)
 
 
-def _reason(log: IO[bytes]) -> str | None:
+def reason_in(log: IO[bytes]) -> str | None:
     """Return the first error in vLLM's output that gives a reason."""
     log.seek(0)
     found = _ERROR.findall(log.read().decode("utf-8", "replace"))

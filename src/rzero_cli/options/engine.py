@@ -15,7 +15,7 @@ from rzero_cli.engines import Engine, Sampling, check_engine, engine_here, open_
 from rzero_cli.errors import UsageError
 from rzero_cli.method.prompts import Messages
 from rzero_cli.options.command import Call
-from rzero_cli.options.model_groups import AnyEngine, Batching, ServerOptions
+from rzero_cli.options.model_groups import AnyEngine, Batching, ServerOptions, SolverEngine
 from rzero_cli.options.precedence import TO_THE_ENVIRONMENT
 from rzero_cli.system.secrets import key_named_in
 
@@ -96,6 +96,29 @@ class EngineChoice:
             **self._arguments(),
         )
 
+    def serve(self, model: str, gpus: list[str], *, seed: int) -> AbstractContextManager[None]:
+        """Serve the model with vLLM. Arguments and errors as for `engines.served.served`."""
+        from rzero_cli.engines.served import served
+
+        return served(
+            model, gpus, self.arguments, batch_size=self.batch_size, seed=seed, notify=self.notify
+        )
+
+    def at_server(self, model: str, stop: tuple[str, ...]) -> EngineChoice:
+        """Return the engine that uses the server of `serve`, in this process or one it started."""
+        from rzero_cli.engines.served import request_fields, server_url
+
+        return replace(
+            self,
+            name="openai",
+            endpoints=[server_url()],
+            # Each process sends enough to fill the server.
+            batch_size=(self.batch_size or 256) * self.arguments["data_parallel_size"],
+            arguments=request_fields(
+                model, stop, own_code=self.arguments.get("trust_remote_code", False)
+            ),
+        )
+
     def _arguments(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}
 
@@ -139,6 +162,42 @@ def choose_engine(call: Call, engine: AnyEngine) -> EngineChoice:
         _check_fields(given)
     arguments = {k: v for k, v in (own | dtype | given).items() if k not in foreign}
     return _choice(call, engine, name, endpoints, arguments)
+
+
+def choose_served(call: Call, engine: SolverEngine) -> EngineChoice:
+    """Return the engine of a Solver that --solver-gpus serves: vLLM, with a copy per GPU.
+
+    A server and an engine of the environment or of rzero.toml are ignored.
+
+    Raises:
+        UsageError: as `choose_engine`; or options contradict each other.
+    """
+    from rzero_cli.engines.models import require  # slow imports that `filter` avoids
+    from rzero_cli.engines.served import gpu_numbers
+
+    require("openai", "openai")
+    gpus, each = str(engine.solver_gpus), engine.tensor_parallel_size or 1
+    count = len(gpu_numbers(gpus)) or 1
+    if "solver_endpoint" in call.typed:
+        raise UsageError("--solver-gpus starts its own server: leave out --solver-endpoint")
+    if "engine" in call.typed and engine.engine not in ("auto", "vllm"):
+        raise UsageError(f"--solver-gpus requires --engine vllm, not {engine.engine}")
+    if count % each:
+        raise UsageError(f"--tensor-parallel-size {each} does not divide --solver-gpus {gpus}")
+    # The preset's fraction leaves room for a training on the same GPU.
+    memory = engine.gpu_memory_utilization
+    memory = memory if "gpu_memory_utilization" in call.chosen else None
+    copies = engine.data_parallel_size or count // each
+    return choose_engine(
+        call,
+        replace(
+            engine,
+            engine="vllm",
+            solver_endpoint=None,
+            gpu_memory_utilization=memory,
+            data_parallel_size=copies,
+        ),
+    )
 
 
 def choose_servers(

@@ -127,3 +127,10 @@ class SolverEngine(AnyEngine):
         "Base URL of a server with the frozen Solver; repeat it to balance the load.",
         envvar="RZERO_ENDPOINT",
     )
+    solver_gpus: str | None = option(
+        "Serve the frozen Solver with vLLM on these GPUs, such as 4-7, and train on the others.",
+        default=None,
+        panel=VLLM,
+        metavar="GPUS",
+        recorded=False,
+    )

@@ -28,7 +28,7 @@ def processes_of(hardware: Hardware) -> int | None:
     Raises:
         UsageError: the accelerate configuration cannot be read or has no num_processes.
     """
-    if _is_launched():
+    if is_launched():
         return world_size()
     wanted, config = hardware.processes, hardware.accelerate
     if wanted or config is None:
@@ -39,13 +39,22 @@ def processes_of(hardware: Hardware) -> int | None:
     return number
 
 
+def processes_here(hardware: Hardware) -> int:
+    """Return the number of training processes on this machine, at least. Raises as
+    `processes_of`."""
+    config = _read_config(hardware.accelerate)[1] if hardware.accelerate else {}
+    several = config.get("num_machines", 1) > 1
+    machines = int(os.environ.get("SLURM_NNODES") or config["num_machines"]) if several else 1
+    return max(1, (processes_of(hardware) or 1) // machines)
+
+
 def sharded_by(hardware: Hardware) -> bool | None:
     """Return whether the launcher, running or requested, shards the weights; None without one.
 
     Raises:
         UsageError: the accelerate configuration cannot be read.
     """
-    if _is_launched():
+    if is_launched():
         shards = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED")
         return any(os.environ.get(name) == "true" for name in shards)
     if hardware.accelerate is None:
@@ -72,7 +81,7 @@ def relaunch(hardware: Hardware) -> None:
         SystemExit: the processes have ended.
     """
     processes, name = processes_of(hardware) or 1, hardware.accelerate
-    if _is_launched() or (name is None and processes == 1):
+    if is_launched() or (name is None and processes == 1):
         return
     # After `--`, torchrun does not take our --m for an abbreviation of its own options.
     words = ["-m", "--", "rzero_cli", *_without(sys.argv[1:], "--accelerate", "--processes")]
@@ -131,7 +140,8 @@ def _run(launch: Callable[[list[str]], None], arguments: list[str]) -> NoReturn:
     raise SystemExit(0)
 
 
-def _is_launched() -> bool:
+def is_launched() -> bool:
+    """Return whether this process is one of those that a launcher has started."""
     return "RANK" in os.environ or restarted()
 
 
