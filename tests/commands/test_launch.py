@@ -70,7 +70,8 @@ def test_launcher_gets_slurm_nodes_and_no_options_of_ours(monkeypatch: pytest.Mo
     assert arguments[0].endswith("recipes/accelerate/fsdp2-nodes.yaml")
     assert arguments[1:] == [
         *("--num_processes=32", "--num_machines=4", "--machine_rank=3"),
-        *("--main_process_ip=node-0", "-m", "--", "rzero_cli", "challenge", "-o", "c", "--force"),
+        *("--main_process_ip=node-0", "--rdzv_conf=timeout=86400"),
+        *("-m", "--", "rzero_cli", "challenge", "-o", "c", "--force"),
     ]
     assert launch.processes_of(replace(hardware, processes=None)) == 1
     launch.relaunch(hardware)  # already launched: not again

@@ -22,7 +22,7 @@ from rzero_cli.options.model_groups import ChallengerModel, SolverEngine, Solver
 from rzero_cli.options.panels import REWARD, SAMPLING
 from rzero_cli.system.processes import importing, rank
 from rzero_cli.system.stdout import protect_stdout
-from rzero_cli.training.launch import is_launched, processes_here, relaunch
+from rzero_cli.training.launch import check_launch, is_launched, processes_here, relaunch
 from rzero_cli.training.layout import FrozenSolver
 from rzero_cli.training.ranks import on_first
 from rzero_cli.training.settings import Grpo, Hardware
@@ -163,7 +163,7 @@ def _gpus_of_server(text: str | None, hardware: Hardware, *, dry_run: bool) -> l
     A dry run may be for another machine.
 
     Raises:
-        UsageError: as `engines.served.take_gpus` and `server_url`.
+        UsageError: as `take_gpus`, `server_url` or `check_launch`.
     """
     if not text:
         return []
@@ -174,4 +174,5 @@ def _gpus_of_server(text: str | None, hardware: Hardware, *, dry_run: bool) -> l
         return []
     if dry_run and not has_gpus():
         return []
+    check_launch(hardware)
     return take_gpus(text, processes_here(hardware))

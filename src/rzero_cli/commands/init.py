@@ -14,7 +14,7 @@ from rzero_cli.options.file_groups import Quiet, Replacing
 
 # Name in the package -> name in the user's folder.
 FILES = {"loop.mk": "Makefile", "rzero.toml": "rzero.toml"} | {
-    name: name for name in ("slurm/array.sbatch", "slurm/serve.sbatch", "slurm/train.sbatch")
+    name: name for name in ("slurm/run.sbatch", "slurm/array.sbatch")
 }
 
 

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from typing import IO, Any
@@ -32,6 +33,7 @@ from rzero_cli.system.processes import ended_with_us
 
 _URL = "RZERO_SOLVER_SERVER"
 """Environment variable with the server's URL, for the ranks."""
+_PROGRAM = ["-m", __name__]
 _HOST = "127.0.0.1"
 _NUMBERS = re.compile(r"\d{1,4}(-\d{1,4})?(,\d{1,4}(-\d{1,4})?)*")
 _SHUTDOWN = 30.0
@@ -131,7 +133,7 @@ def served(
     notify(f"starting the Solver's server on {'GPUs ' * bool(gpus)}{','.join(gpus) or 'the CPU'}")
     port, key = _free_port(), secrets.token_hex(16)
     settings = {"given": dict(arguments), "batch_size": batch_size, "seed": seed}
-    command = [sys.executable, "-m", __name__, model, str(port), json.dumps(settings)]
+    command = [sys.executable, *_PROGRAM, model, str(port), json.dumps(settings)]
     environment = QUIET | os.environ | {"VLLM_API_KEY": key}
     if gpus:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
@@ -269,3 +271,7 @@ if __name__ == "__main__":
     except RzeroError as error:
         print(error)
         sys.exit(error.exit_code)
+    except Exception as error:  # vLLM's own report may lack the reason in one line
+        traceback.print_exc()
+        print(f"{type(error).__name__}: {' '.join(str(error).split())}")
+        sys.exit(1)

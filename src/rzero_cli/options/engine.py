@@ -167,7 +167,7 @@ def choose_engine(call: Call, engine: AnyEngine) -> EngineChoice:
 def choose_served(call: Call, engine: SolverEngine) -> EngineChoice:
     """Return the engine of a Solver that --solver-gpus serves: vLLM, with a copy per GPU.
 
-    A server and an engine of the environment or of rzero.toml are ignored.
+    A server that RZERO_ENDPOINT or rzero.toml names is ignored.
 
     Raises:
         UsageError: as `choose_engine`; or options contradict each other.
@@ -180,7 +180,7 @@ def choose_served(call: Call, engine: SolverEngine) -> EngineChoice:
     count = len(gpu_numbers(gpus)) or 1
     if "solver_endpoint" in call.typed:
         raise UsageError("--solver-gpus starts its own server: leave out --solver-endpoint")
-    if "engine" in call.typed and engine.engine not in ("auto", "vllm"):
+    if engine.engine not in ("auto", "vllm"):
         raise UsageError(f"--solver-gpus requires --engine vllm, not {engine.engine}")
     if count % each:
         raise UsageError(f"--tensor-parallel-size {each} does not divide --solver-gpus {gpus}")

@@ -15,8 +15,10 @@
 # TRUTH         set to 1 for tiny-base's questions, whose true answers can be computed
 # ORACLE_FLAGS  source of true answers otherwise: '--oracle-endpoint URL --oracle-model NAME'
 # LOG_FILE      one file for the metrics of all stages, written as they run
+# TRAIN         the command of the trainings: 'srun rzero' on several nodes (slurm/run.sbatch)
 # Further options of a stage: CHALLENGE_FLAGS, SAMPLE_FLAGS='-n 2000', and so on.
 RZERO ?= rzero
+TRAIN ?= $(RZERO)
 RUNS ?= runs
 RUN ?= r-zero
 ITERATIONS ?= 3
@@ -58,7 +60,7 @@ $R/layout.txt: | needs-model
 # 1. Train the Challenger to generate questions the Solver is uncertain about.
 $R/%/challenger/rzero.json: $$(AFTER) | needs-model $(LAYOUT)
 	@mkdir -p $R/$*
-	$(RZERO) challenge --challenger $(CHALLENGER) --solver $(SOLVER) $(call seeded,$(CHALLENGE_FLAGS)) -o $(@D)
+	$(TRAIN) challenge --challenger $(CHALLENGER) --solver $(SOLVER) $(call seeded,$(CHALLENGE_FLAGS)) -o $(@D)
 
 # 2. Sample questions from it.
 $R/%/questions.jsonl: $$(GENERATOR_READY) | needs-model
@@ -75,7 +77,7 @@ $R/%/train.jsonl: $R/%/labeled.jsonl
 
 # 5. Train the Solver on them. A base Challenger may yield none: then the Solver is saved unchanged.
 $R/%/solver/rzero.json: $R/%/$$(TRAINING_SET).jsonl
-	$(RZERO) train-solver $< --solver $(ANSWERER) --allow-empty $(call seeded,$(SOLVER_FLAGS)) -o $(@D)
+	$(TRAIN) train-solver $< --solver $(ANSWERER) --allow-empty $(call seeded,$(SOLVER_FLAGS)) -o $(@D)
 
 # Evaluate the Solver on the held-out set, and check its labels against true answers.
 EVALUATED = $(if $(filter base,$(notdir $*)),$(MODEL),$R/$*/solver)

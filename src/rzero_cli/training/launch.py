@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from rzero_cli.errors import RzeroError, UsageError
 from rzero_cli.system.processes import available_cores, world_size
+from rzero_cli.training.ranks import PATIENCE
 from rzero_cli.training.settings import Hardware
 
 _CONFIGS = Path(__file__).parents[1] / "recipes" / "accelerate"
@@ -75,14 +76,33 @@ def relaunch(hardware: Hardware) -> None:
     status of the process that failed, without the launcher's traceback.
 
     Raises:
-        UsageError: as `processes_of`; or the first machine's address is unknown, DeepSpeed is not
-            installed, or accelerate rejects the configuration.
+        UsageError: as `check_launch`; or accelerate rejects the configuration.
         RzeroError: a process was killed.
         SystemExit: the processes have ended.
     """
+    if command := _command(hardware):
+        launch, arguments, environment = command
+        os.environ.update(environment)
+        _run(launch, arguments)
+
+
+def check_launch(hardware: Hardware) -> None:
+    """Check that the processes can be started.
+
+    Raises:
+        UsageError: as `processes_of`; or the first machine's address is unknown, or DeepSpeed is
+            not installed.
+    """
+    _command(hardware)
+
+
+def _command(
+    hardware: Hardware,
+) -> tuple[Callable[[list[str]], None], list[str], dict[str, str]] | None:
+    """Return the launcher, its arguments and its additions to the environment, if it is needed."""
     processes, name = processes_of(hardware) or 1, hardware.accelerate
     if is_launched() or (name is None and processes == 1):
-        return
+        return None
     # After `--`, torchrun does not take our --m for an abbreviation of its own options.
     words = ["-m", "--", "rzero_cli", *_without(sys.argv[1:], "--accelerate", "--processes")]
     path, config = _read_config(name) if name else (None, {})
@@ -94,11 +114,11 @@ def relaunch(hardware: Hardware) -> None:
     else:
         launch, options = _accelerate, [f"--config_file={path}", f"--num_processes={processes}"]
         options += _machines(str(name), config)
-    os.environ[_LAUNCHED] = "1"
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, available_cores() // processes)))
+    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, available_cores() // processes))
+    environment = {_LAUNCHED: "1", "OMP_NUM_THREADS": threads}
     if on_cpu:
-        os.environ.update(ACCELERATE_USE_CPU="true", CUDA_VISIBLE_DEVICES="")
-    _run(launch, [*options, *words])
+        environment |= {"ACCELERATE_USE_CPU": "true", "CUDA_VISIBLE_DEVICES": ""}
+    return launch, [*options, *words], environment
 
 
 def _torchrun(arguments: list[str]) -> None:
@@ -184,7 +204,9 @@ def _machines(name: str, config: Mapping[str, Any]) -> list[str]:
             f"--accelerate {name}: several machines but no main_process_ip: set MASTER_ADDR to "
             "the first one's host name"
         )
-    return [f"{option}={value}" for option, value in options.items() if value]
+    found = [f"{option}={value}" for option, value in options.items() if value]
+    # The machines may load their Solvers' servers at different speeds; torch would wait 10 minutes.
+    return [*found, f"--rdzv_conf=timeout={int(PATIENCE.total_seconds())}"]
 
 
 def _without(words: Sequence[str], *options: str) -> list[str]:
