@@ -6,10 +6,13 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+
+from helpers.loop import RZERO
+
+STUB_RZERO = Path(__file__).parents[1] / "helpers" / "stub_rzero.py"
 
 
 def slurm(folder: Path, script: str, *arguments: object, **variables: str) -> None:
@@ -30,7 +33,7 @@ def stub(folder: Path, name: str, text: str) -> None:
     (folder / name).chmod(0o755)
 
 
-@pytest.mark.parametrize("script", ["array.sbatch", "serve.sbatch", "train.sbatch"])
+@pytest.mark.parametrize("script", ["array.sbatch", "run.sbatch"])
 def test_slurm_scripts_are_valid_bash(folder: Path, script: str) -> None:
     subprocess.run(["bash", "-n", str(folder / "slurm" / script)], check=True)
 
@@ -59,34 +62,83 @@ def test_job_array_shards_add_up_to_the_whole(folder: Path, tiny_model: Path) ->
     assert sorted(asked) == sorted(row["question"] for row in rows)
 
 
-def test_training_on_several_nodes_starts_once_per_node(folder: Path) -> None:
-    stub(folder, "scontrol", "printf 'first\\nsecond\\n'")
-    stub(folder, "srun", 'echo "$MASTER_ADDR $*" > srun.log')
-    nodes = {"SLURM_JOB_NODELIST": "x", "SLURM_JOB_NUM_NODES": "2", "SLURM_GPUS_ON_NODE": "8"}
-    slurm(folder, "train.sbatch", "train-solver", "a b.jsonl", "-o", "out", **nodes)
-    assert (folder / "srun.log").read_text() == (
-        "first --kill-on-bad-exit rzero train-solver a b.jsonl -o out --accelerate fsdp2-nodes "
-        "--processes 16 --resume\n"
-    )
+NODES = {"SLURM_JOB_NODELIST": "x", "SLURM_JOB_NUM_NODES": "4", "SLURM_GPUS_ON_NODE": "8"}
+LOOP = ["MODEL=org/base", "PRESET=tiny", "ITERATIONS=2", "HELDOUT=held.jsonl"]
 
 
-def test_served_solver_is_announced_while_it_answers(folder: Path) -> None:
-    """The server is a stand-in that answers at /health and ends on a signal."""
-    stub(folder, "vllm", 'mkdir -p up && touch up/health && exec python -m http.server "$4" -d up')
-    stub(folder, "hostname", "echo 127.0.0.1")
-    url = folder / "solver.url"
-    path = os.pathsep.join((str(folder), str(Path(sys.executable).parent), os.environ["PATH"]))
-    running = subprocess.Popen(
-        ["bash", str(folder / "slurm" / "serve.sbatch"), "org/base", "solver.url"],
-        env=os.environ | {"PATH": path, "SLURM_JOB_ID": "7654", "SLURM_GPUS_ON_NODE": "8"},
-        cwd=folder,
+@pytest.fixture
+def cluster(tmp_path: Path) -> Path:
+    """A folder from `rzero init`, and stand-ins for the cluster's programs and for `rzero`.
+
+    `srun` fails if a file `down` exists, as on the loss of a node.
+    """
+    subprocess.run([*RZERO.split(), "init", str(tmp_path)], check=True, capture_output=True)
+    stub(tmp_path, "scontrol", "printf 'first\\nsecond\\n'")
+    stub(
+        tmp_path,
+        "srun",
+        'echo "$MASTER_ADDR $*" >> srun.log\n[ ! -e down ] || exit 1\n'
+        'while [[ $1 == --* ]]; do shift; done\n"$@"',
     )
-    deadline = time.monotonic() + 60
-    while not url.exists():
-        assert running.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    assert url.read_text() == "http://127.0.0.1:27654/v1\n"
-    running.terminate()
-    running.wait(timeout=30)
-    assert not url.exists()
+    stub(tmp_path, "rzero", f'exec {sys.executable} {STUB_RZERO} "$@"')
+    (tmp_path / "plan.json").write_text(json.dumps({"different": [100, 100]}))
+    return tmp_path
+
+
+def logged(folder: Path, name: str) -> list[str]:
+    path = folder / name
+    lines = path.read_text().splitlines() if path.exists() else []
+    path.unlink(missing_ok=True)
+    return lines
+
+
+def test_one_job_runs_all_iterations_and_serves_each_ones_solver(cluster: Path) -> None:
+    slurm(cluster, "run.sbatch", *LOOP, **NODES)
+    commands = logged(cluster, "commands.log")
+    iteration = ["challenge", "sample", "label", "filter", "train-solver", "eval"]
+    assert [line.split()[0] for line in commands] == [
+        *("eval", *iteration, *iteration, "report", "stats")
+    ]
+    srun = "first --kill-on-bad-exit --ntasks-per-node=1 --cpu-bind=none rzero"
+    trained = [line for line in commands if line.split()[0] in ("challenge", "train-solver")]
+    assert logged(cluster, "srun.log") == [f"{srun} {line}" for line in trained]
+    run = "runs/r-zero"
+    for line, solver in zip(trained[::2], ("org/base", f"{run}/iter-1/solver"), strict=True):
+        assert f"--solver {solver} " in line
+        assert "--accelerate fsdp2-nodes --processes 16 --solver-gpus 4-7 " in line
+    assert f"--challenger {run}/iter-1/challenger " in trained[2]
+    for line in trained[1::2]:
+        assert "--accelerate fsdp2-nodes --processes 32 " in line
+    generating = [line for line in commands if line.split()[0] in ("sample", "label", "eval")]
+    assert all("--data-parallel-size 8" in line for line in generating)
+
+
+def test_requeued_job_continues_where_it_was(cluster: Path) -> None:
+    """A target on the command line replaces `run`."""
+    (cluster / "down").touch()
+    with pytest.raises(subprocess.CalledProcessError):
+        slurm(cluster, "run.sbatch", *LOOP, **NODES)
+    assert not (cluster / "runs/r-zero/iter-1/questions.jsonl").exists()
+    (cluster / "down").unlink()
+    slurm(cluster, "run.sbatch", "runs/r-zero/iter-2/challenger/rzero.json", *LOOP, **NODES)
+    logged(cluster, "commands.log")
+    slurm(cluster, "run.sbatch", *LOOP, **NODES)
+    left = ["eval", "sample", "label", "filter", "train-solver", "eval", "report", "stats"]
+    assert [line.split()[0] for line in logged(cluster, "commands.log")] == left
+
+
+@pytest.mark.parametrize(
+    ("serving", "expected"),
+    [
+        ("1", "--processes 28 --solver-gpus 7-7 --steps 3 "),
+        ("0", "--processes 32 --steps 3 "),
+    ],
+)
+def test_number_of_serving_gpus_and_options_come_from_the_environment(
+    cluster: Path, serving: str, expected: str
+) -> None:
+    more = {"SOLVER_GPUS": serving, "CHALLENGE_FLAGS": "--steps 3", "SAMPLE_FLAGS": "-n 9"}
+    slurm(cluster, "run.sbatch", *LOOP, "ITERATIONS=1", **NODES, **more)
+    commands = logged(cluster, "commands.log")
+    assert f"--accelerate fsdp2-nodes {expected}" in commands[1]
+    assert "--data-parallel-size 8 -n 9 " in commands[2]
