@@ -46,7 +46,7 @@ def test_a_rank_has_one_gpu_for_the_solver(
     record_vllm(monkeypatch)
     message = refused(*command(tiny_model, *option))
     assert "each of the 2 processes starts the Solver on its own GPU" in message
-    assert "--solver-endpoint URL" in message
+    assert "serve a larger Solver on other GPUs: --solver-gpus 4-7" in message
 
 
 @pytest.mark.parametrize("gpu", [True, False])

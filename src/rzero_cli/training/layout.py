@@ -60,7 +60,7 @@ class FrozenSolver:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What the memory of a training stage depends on."""
+    """A training stage, as far as its memory depends on it."""
 
     model: Model
     grpo: Grpo
