@@ -1,0 +1,60 @@
+"""`make run` with two training processes and the real `vllm serve`, on the CPU.
+
+Run with `make test-vllm`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import psutil
+import pytest
+
+from helpers.loop import make
+from rzero_cli.data.provenance import content_hash
+
+pytestmark = [pytest.mark.vllm, pytest.mark.slow]
+pytest.importorskip("vllm", reason="vLLM is not installed here: make test-vllm")
+
+STAGES = [
+    "CHALLENGE_FLAGS=--solver-gpus cpu --processes 2 --steps 1 --prompts 2 --batch 2 --group 8 "
+    "--per-device 8 --m 4 --engine-arg kv_cache_memory_bytes=500000000",
+    "SAMPLE_FLAGS=-n 24",
+    "LABEL_FLAGS=--m 4",
+    "FILTER_FLAGS=--low 0 --high 1",
+    "SOLVER_FLAGS=--lora-r 4 --steps 1 --prompts 4 --batch 4 --group 4 --per-device 16",
+    "EVAL_FLAGS=--limit 20 --k 0",
+]
+
+
+def test_two_iterations_run_unattended_and_serve_each_ones_solver(
+    folder: Path, small_base: Path
+) -> None:
+    """The second Solver is an adapter of the base."""
+    shutil.copytree(small_base, folder / "base")
+    loop = ["MODEL=base", "PRESET=tiny", "ITERATIONS=2", "HELDOUT=base/heldout.jsonl"]
+    done = make(folder, "run", *loop, *STAGES)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("challenge: starting the Solver's server on the CPU\n") == 2
+    run = folder / "runs" / "r-zero"
+    assert {"summary.txt", "report.html", "stats.txt"} <= {path.name for path in run.iterdir()}
+    for iteration, solver in ((1, folder / "base"), (2, run / "iter-1" / "solver")):
+        record = json.loads((run / f"iter-{iteration}/challenger/rzero.json").read_text())
+        # the checkpoint, as without a server, so that a resumed stage accepts both
+        parent = {(folder / one["path"]).resolve(): one["sha256"] for one in record["parents"]}
+        assert parent[solver] == content_hash(solver)
+        assert "http" not in json.dumps([record["parents"], record["settings"]])
+        assert record["plan"]["processes"] == 2
+        assert record["metrics"]["last"]["p_hat"] > 0.5, "the server's answers agree"
+    left = [p.pid for p in psutil.process_iter() if in_folder(p, folder)]
+    assert not left
+
+
+def in_folder(process: psutil.Process, folder: Path) -> bool:
+    """Return whether a living process has the folder as its working directory."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE and Path(process.cwd()) == folder
+    except psutil.Error:  # it has ended, or is another user's
+        return False
