@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib.util import find_spec
@@ -53,6 +54,7 @@ def check_hardware(model: str, hardware: Hardware, processes: int, *, known_opti
     Raises:
         UsageError: a value is unknown or unavailable on this machine.
     """
+    _check_sharding()
     _check_optim(hardware.optim, known=known_optim)
     if hardware.lora_r:
         require("train", "peft")
@@ -63,6 +65,23 @@ def check_hardware(model: str, hardware: Hardware, processes: int, *, known_opti
             "continue it, or `rzero merge` it first"
         )
     return choose_rollouts(hardware, processes)
+
+
+def _check_sharding() -> None:
+    """Reject settings of accelerate's FSDP, both its defaults, that spoil the result."""
+    if os.environ.get("ACCELERATE_USE_FSDP") != "true":  # set by its launcher, like the others
+        return
+    if os.environ.get("FSDP_CPU_RAM_EFFICIENT_LOADING") == "true":
+        raise UsageError(
+            "accelerate's configuration: set fsdp_cpu_ram_efficient_loading to false, or all ranks "
+            "but the first have an empty KL reference and an empty frozen Solver"
+        )
+    whole = os.environ.get("FSDP_STATE_DICT_TYPE", "").upper() == "FULL_STATE_DICT"
+    if os.environ.get("FSDP_VERSION") == "2" and not whole:
+        raise UsageError(
+            "accelerate's configuration: set fsdp_state_dict_type to FULL_STATE_DICT, or the "
+            "checkpoint has no weights"
+        )
 
 
 def check_engine_size(rollouts: Rollouts, plan: Plan) -> None:

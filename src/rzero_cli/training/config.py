@@ -6,6 +6,7 @@ learning rate) and the exact plan of steps and updates.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,22 @@ from rzero_cli.method.plan import Plan
 from rzero_cli.training.ranks import PATIENCE
 from rzero_cli.training.rollouts import Rollouts
 from rzero_cli.training.settings import Grpo, Hardware
+
+_LAUNCHED_WITH = "ACCELERATE_MIXED_PRECISION"
+"""Set by accelerate's launcher."""
+
+
+def mixed_precision() -> str:
+    """Return the precision of the passes, by accelerate's name: bf16, fp16, or no for float32.
+
+    The configuration of accelerate's launcher decides; without it, bf16 on a GPU. A GPU that would
+    only emulate bfloat16 computes in float32 instead.
+    """
+    gpu = torch.cuda.is_available()
+    wanted = os.environ.get(_LAUNCHED_WITH, "bf16" if gpu else "no")
+    if wanted == "bf16" and gpu and not torch.cuda.is_bf16_supported(including_emulation=False):
+        return "no"
+    return wanted
 
 
 def trl_config(
@@ -41,6 +58,9 @@ def trl_config(
     gpu = torch.cuda.is_available()
     wanted = hardware.gradient_checkpointing
     checkpointing = gpu if wanted is None else wanted
+    precision = mixed_precision()
+    if _LAUNCHED_WITH in os.environ:  # transformers and DeepSpeed read it, too
+        os.environ[_LAUNCHED_WITH] = precision
     return GRPOConfig(
         output_dir=str(states),
         # The plan. generation_batch_size decides when TRL generates; TRL rejects
@@ -73,7 +93,7 @@ def trl_config(
         **others,
         # The machine.
         use_cpu=not gpu,
-        bf16=gpu and torch.cuda.is_bf16_supported(including_emulation=False),
+        bf16=precision == "bf16",
         gradient_checkpointing=checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False} if checkpointing else None,
         dataloader_pin_memory=gpu,

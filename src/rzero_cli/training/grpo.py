@@ -43,6 +43,7 @@ from rzero_cli.training.ranks import together, wait
 from rzero_cli.training.rollouts import Rollouts
 from rzero_cli.training.saving import STATES, last_state, only_state
 from rzero_cli.training.settings import Grpo, Hardware
+from rzero_cli.training.sharding import sum_in_float32
 
 LOG_NAME = "log.jsonl"
 _PROJECT = "rzero"
@@ -190,6 +191,10 @@ class _Trainer(GRPOTrainer):  # type: ignore[misc]
         # `generate`'s built-in loop does that.
         if not (self.is_deepspeed_enabled or self.is_fsdp_enabled):
             self.model.generate = partial(self.model.generate, custom_generate=decode)
+
+    def create_accelerator_and_postprocess(self) -> None:
+        super().create_accelerator_and_postprocess()
+        sum_in_float32(self.accelerator)  # before TRL shards the reference
 
     def _generate_single_turn(
         self, prompt_ids: list[list[int]], *inputs: Any, **kwargs: Any
