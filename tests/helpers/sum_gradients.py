@@ -37,7 +37,8 @@ class Watched(grpo._Trainer):
     def _generate_single_turn(self, prompt_ids: list[list[int]], *rest: Any, **more: Any) -> Any:
         first = rank() * len(prompt_ids)
         rows = [random.Random(first + i) for i in range(len(prompt_ids))]
-        return [[row.randrange(5, len(self._tokenizer)) for _ in range(32)] for row in rows], None
+        tokens = [[row.randrange(5, len(self._tokenizer)) for _ in range(32)] for row in rows]
+        return tokens, [[float(-3 - rank())] * 32 for _ in rows]  # as if vLLM had sampled them
 
     def _get_per_token_logps_and_entropies(self, *rest: Any, **more: Any) -> Any:
         scored = super()._get_per_token_logps_and_entropies(*rest, **more)
@@ -78,7 +79,7 @@ def add_up(model: Any) -> dict[str, Any]:
 
 def train(model: str, part: Path, **hardware: Any) -> dict[str, Any]:
     """Train for one update and return what was recorded."""
-    Watched.found = {"logps": [], "sharded": [], "gradients": {}}
+    Watched.found = {"logps": [], "sharded": [], "gradients": {}, "metrics": {}}
     rows = ROWS * PASSES
     plan = make_plan(
         steps=1, prompts=rows // ROWS, batch=rows // ROWS, group=ROWS, max_tokens=32,
@@ -95,7 +96,7 @@ def train(model: str, part: Path, **hardware: Any) -> dict[str, Any]:
         seed=0,
         part=part,
         batch_size=256,
-        on_update=lambda metrics: None,
+        on_update=Watched.found["metrics"].update,
     )
     return Watched.found
 

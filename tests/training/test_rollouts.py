@@ -15,7 +15,7 @@ from rzero_cli.engines.sampling_options import SamplingOptions
 from rzero_cli.errors import UsageError
 from rzero_cli.method.plan import make_plan
 from rzero_cli.training import rollouts
-from rzero_cli.training.checks import check_engine_size
+from rzero_cli.training.checks import check_correction, check_engine_size
 from rzero_cli.training.rollouts import Rollouts, choose_rollouts
 from rzero_cli.training.settings import Grpo, Hardware
 
@@ -88,10 +88,24 @@ def test_more_rollouts_than_an_engine_takes_are_rejected_before_loading() -> Non
         check_engine_size(Rollouts("colocate", tensor_parallel_size=2), two)
 
 
+def test_correction_requires_vllm() -> None:
+    for mode in ("auto", "colocate", "server"):  # "auto" is known to be something else later
+        check_correction("token_truncate", mode)
+    check_correction("none", "transformers")
+    with pytest.raises(UsageError, match="requires rollouts from vLLM"):
+        check_correction("token_truncate", "transformers")
+
+
 def test_rollout_errors_are_one_line(refused: Callable[..., str], tiny_model: Path) -> None:
     command = ["challenge", "--challenger", str(tiny_model), "--solver", str(tiny_model)]
-    message = refused(*command, "-o", "c", "--preset", "tiny", "--rollouts", "colocate")
+    command += ["-o", "c", "--preset", "tiny"]
+    message = refused(*command, "--rollouts", "colocate")
     assert message.startswith("--rollouts colocate: no GPU, and on a CPU, vLLM cannot load")
+    message = refused(*command, "--rollout-correction", "token_truncate")
+    assert message.startswith("--rollout-correction token_truncate requires rollouts from vLLM")
+    for more in ([], ["--dry-run"]):
+        message = refused(*command, "--rollout-correction", "sequence_mask", *more)
+        assert message.endswith("unknown; known: none, token_truncate\n")
 
 
 @pytest.mark.slow
@@ -125,6 +139,11 @@ def test_rollout_settings_reach_trl(tiny_model: Path, tmp_path: Path) -> None:
     assert (config.vllm_mode, config.vllm_server_base_url) == ("server", "http://10.0.0.1:8000")
     assert config.vllm_enable_sleep_mode is False
     assert trl_config(*options, **how).use_vllm is False
+    corrected = (plan, group(Grpo, rollout_correction="token_truncate"), *options[2:])
+    config = trl_config(*corrected, **how, **server)
+    assert config.vllm_importance_sampling_correction is True
+    assert config.vllm_importance_sampling_mode == "token_truncate"
+    assert config.vllm_importance_sampling_clip_max == 2.0
 
 
 @pytest.mark.slow

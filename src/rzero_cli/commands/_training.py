@@ -31,6 +31,7 @@ from rzero_cli.system.stdout import protect_stdout
 from rzero_cli.training.checks import (
     REPORTERS,
     adapter_shape,
+    check_correction,
     check_engine_size,
     check_hardware,
     plan_of,
@@ -126,6 +127,7 @@ class Trained:
         template_args(self.batching)
         if self.hardware.rollout_endpoint:
             check_url(self.hardware.rollout_endpoint, "--rollout-endpoint")
+        check_correction(self.grpo.rollout_correction, self.hardware.rollouts)
         if self.training.dry_run:
             if not rank():
                 assert self.stage is not None
@@ -142,6 +144,7 @@ class Trained:
         reporters_of(self.training.report_to)
         known = preset_value(self.call.command, "optim")
         rollouts = check_hardware(self.model, self.hardware, self.plan.processes, known_optim=known)
+        check_correction(self.grpo.rollout_correction, rollouts.mode)
         check_engine_size(rollouts, self.plan)
         if self.stage and self.chosen:
             if not self.chosen.fits:

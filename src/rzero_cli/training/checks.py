@@ -14,7 +14,7 @@ from rzero_cli.engines.models import require
 from rzero_cli.errors import UsageError
 from rzero_cli.method.plan import Plan, make_plan
 from rzero_cli.training.rollouts import Rollouts, choose_rollouts
-from rzero_cli.training.settings import Grpo, Hardware
+from rzero_cli.training.settings import CORRECTIONS, Grpo, Hardware
 
 REPORTERS = ("tensorboard", "trackio", "wandb")
 MOST_PER_ENGINE = 4096
@@ -81,6 +81,20 @@ def _check_sharding() -> None:
         raise UsageError(
             "accelerate's configuration: set fsdp_state_dict_type to FULL_STATE_DICT, or the "
             "checkpoint has no weights"
+        )
+
+
+def check_correction(correction: str, mode: str) -> None:
+    """Raise UsageError if --rollout-correction is unknown, or if `mode`, the rollout engine, is not
+    vLLM."""
+    if correction not in CORRECTIONS:
+        raise UsageError(
+            f"--rollout-correction {correction}: unknown; known: {', '.join(CORRECTIONS)}"
+        )
+    if correction != "none" and mode == "transformers":
+        raise UsageError(
+            f"--rollout-correction {correction} requires rollouts from vLLM, but transformers "
+            "generates them: their probabilities are the trainer's"
         )
 
 

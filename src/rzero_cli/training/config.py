@@ -19,6 +19,9 @@ from rzero_cli.training.ranks import PATIENCE
 from rzero_cli.training.rollouts import Rollouts
 from rzero_cli.training.settings import Grpo, Hardware
 
+LARGEST_WEIGHT = 2.0
+"""Of a token, under the correction token_truncate."""
+
 _LAUNCHED_WITH = "ACCELERATE_MIXED_PRECISION"
 """Set by accelerate's launcher."""
 
@@ -79,6 +82,12 @@ def trl_config(
         epsilon=grpo.clip_low,
         epsilon_high=grpo.clip_high,
         delta=grpo.clip_dual or None,
+        # TRL's default, sequence_mask, weights a completion by the product over its tokens of the
+        # probability without top-p divided by that with it: at top-p 0.99 a long completion would
+        # hardly count. The paper has no such weight.
+        vllm_importance_sampling_correction=grpo.rollout_correction != "none",
+        vllm_importance_sampling_mode="token_truncate",
+        vllm_importance_sampling_clip_max=LARGEST_WEIGHT,
         # The optimizer.
         optim=hardware.optim,
         learning_rate=grpo.learning_rate,
@@ -122,8 +131,4 @@ def vllm_config(rollouts: Rollouts, length: int) -> dict[str, Any]:
         "vllm_max_model_length": length,
         # vLLM leaves the GPU to the gradients while they are computed.
         "vllm_enable_sleep_mode": rollouts.mode == "colocate",
-        # TRL would weight a completion by the product over its tokens of the probability without
-        # top-p divided by that with it: at top-p 0.99 a long completion would hardly count. The
-        # paper has no such weight.
-        "vllm_importance_sampling_correction": False,
     }

@@ -39,6 +39,7 @@ from rzero_cli.training.adapters import (
     tidy,
 )
 from rzero_cli.training.config import trl_config, vllm_config
+from rzero_cli.training.mismatch import differences, mismatch
 from rzero_cli.training.ranks import together, wait
 from rzero_cli.training.rollouts import Rollouts
 from rzero_cli.training.saving import STATES, last_state, only_state
@@ -178,14 +179,19 @@ def train(
 
 
 class _Trainer(GRPOTrainer):  # type: ignore[misc]
-    """TRL's trainer, sampling rollouts in small batches.
+    """TRL's trainer, sampling rollouts in small batches, and logging the mismatch with vLLM.
 
     Without vLLM, TRL passes the whole generation batch to `generate`; no GPU has the memory for the
     paper's 2,048 rollouts of 4,096 tokens.
+
+    TRL logs the mismatch only while it corrects for it. This takes no further pass: if a step has
+    several updates, TRL computes the log-probabilities of all rollouts before the first; otherwise
+    its only update does.
     """
 
     def __init__(self, batch_size: int, **kwargs: Any) -> None:
         self._batch_size = batch_size
+        self._differences: list[torch.Tensor] = []
         super().__init__(**kwargs)
         # With sharded weights every rank must keep stepping until all ranks have finished; only
         # `generate`'s built-in loop does that.
@@ -195,6 +201,34 @@ class _Trainer(GRPOTrainer):  # type: ignore[misc]
     def create_accelerator_and_postprocess(self) -> None:
         super().create_accelerator_and_postprocess()
         sum_in_float32(self.accelerator)  # before TRL shards the reference
+
+    def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
+        rollouts: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        self._compare(rollouts, rollouts.get("old_per_token_logps"))
+        return rollouts
+
+    def _get_per_token_logps_and_entropies(self, *inputs: Any, **kwargs: Any) -> Any:
+        scored = super()._get_per_token_logps_and_entropies(*inputs, **kwargs)
+        self._scored = scored[0].detach()
+        return scored
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        loss: torch.Tensor = super()._compute_loss(model, inputs)
+        if "old_per_token_logps" not in inputs:
+            self._compare(inputs, self._scored)
+        return loss
+
+    def _compare(self, rollouts: dict[str, Any], logps: torch.Tensor | None) -> None:
+        """Keep the differences between vLLM's log-probabilities and the trainer's."""
+        sampled = rollouts.get("sampling_per_token_logps")
+        if logps is not None and sampled is not None:
+            self._differences.append(differences(logps, sampled, rollouts["completion_mask"]))
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if self._differences:
+            logs.update(mismatch(torch.cat(self._differences), self.accelerator))
+            self._differences.clear()
+        super().log(logs, start_time)
 
     def _generate_single_turn(
         self, prompt_ids: list[list[int]], *inputs: Any, **kwargs: Any

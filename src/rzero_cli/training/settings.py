@@ -12,6 +12,8 @@ from rzero_cli.fields import option
 
 MODES = ("auto", "transformers", "colocate", "server")
 """Rollout engines; see `training/rollouts.py`."""
+CORRECTIONS = ("none", "token_truncate")
+"""Of the loss, for the mismatch between vLLM's and the trainer's probabilities."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -37,6 +39,10 @@ class Grpo:
     clip_low: float = option("The ratio is clipped at 1 - this.", min=0.0)
     clip_high: float = option("... and at 1 + this.", min=0.0)
     clip_dual: float = option("Dual-clip bound; 0 is off.", min=0.0)
+    rollout_correction: str = option(
+        "token_truncate weights a token by the trainer's probability divided by vLLM's, at most 2.",
+        metavar="|".join(CORRECTIONS),
+    )
     max_grad_norm: float = option("Gradients are clipped here.", min=0.0)
     save_every: int = option("Steps between resumable states.", min=1)
 

@@ -46,6 +46,7 @@ _SHOWN = {
     "readable": "readable",
     "frac_reward_zero_std": "zero-variance",
     "kl": "kl",
+    "sampling/kl": "vLLM kl",
     "entropy": "entropy",
     LENGTH: "length",
 }
