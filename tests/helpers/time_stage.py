@@ -68,8 +68,8 @@ def watch_votes(module: Any) -> None:
 
 def watch_training(module: Any) -> None:
     from accelerate.optimizer import AcceleratedOptimizer
+    from trl import GRPOTrainer as trainer
 
-    trainer = module.GRPOTrainer
     timed(trainer, "_generate_single_turn", "rollouts")
     timed(trainer, "_calculate_rewards", "rewards and votes")
     timed(trainer, "_get_per_token_logps_and_entropies", "log-probabilities")

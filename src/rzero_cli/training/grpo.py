@@ -18,7 +18,6 @@ from typing import Any
 import torch
 from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
-from trl import GRPOTrainer
 
 from rzero_cli.data.whole_files import write_text
 from rzero_cli.engines import derived_seed
@@ -40,6 +39,7 @@ from rzero_cli.training.adapters import (
 )
 from rzero_cli.training.config import trl_config, vllm_config
 from rzero_cli.training.mismatch import differences, mismatch
+from rzero_cli.training.passes import TrimmedTrainer
 from rzero_cli.training.ranks import together, wait
 from rzero_cli.training.rollouts import Rollouts
 from rzero_cli.training.saving import STATES, last_state, only_state
@@ -178,7 +178,7 @@ def train(
     return {"first": metrics[0], "last": metrics[-1]} if metrics else {}
 
 
-class _Trainer(GRPOTrainer):  # type: ignore[misc]
+class _Trainer(TrimmedTrainer):
     """TRL's trainer, sampling rollouts in small batches, and logging the mismatch with vLLM.
 
     Without vLLM, TRL passes the whole generation batch to `generate`; no GPU has the memory for the
