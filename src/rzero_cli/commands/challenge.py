@@ -138,7 +138,12 @@ def challenge(
     with (
         protect_stdout(),
         choice.open_solver(
-            frozen_model, sampling, solver_prompt, rules, seed=derived_seed(seeded.seed, rank())
+            frozen_model,
+            sampling,
+            solver_prompt,
+            rules,
+            seed=derived_seed(seeded.seed, rank()),
+            spent=call.spent,
         ) as frozen,
     ):
         reward = challenger_reward(

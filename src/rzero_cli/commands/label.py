@@ -114,7 +114,12 @@ def label(
             call, target, *names, *choice.parents(model), metrics=vote_metrics, given=given
         ) as out,
         choice.open_solver(
-            model, sampling, prompt, rules, seed=derived_seed(seed, out.earlier)
+            model,
+            sampling,
+            prompt,
+            rules,
+            seed=derived_seed(seed, out.earlier),
+            spent=call.spent,
         ) as opened,
         progress(call, total, look, unit="questions", out=out),
     ):

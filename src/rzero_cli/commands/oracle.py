@@ -133,7 +133,9 @@ def oracle(
         solver: Any = None
         find, served = None, {}
         if servers:
-            solver = enter(servers.open_solver(knows.oracle_model, sampling, prompt, rules))
+            solver = enter(
+                servers.open_solver(knows.oracle_model, sampling, prompt, rules, spent=call.spent)
+            )
             served = {"oracle": str(solver.engine.model)}  # --oracle-model need not name it
         else:
             find = _lookup(knows, source.strict)

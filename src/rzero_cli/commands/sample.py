@@ -24,6 +24,7 @@ from rzero_cli.options.source import part_seed
 from rzero_cli.options.stage_progress import progress
 from rzero_cli.options.target import open_records
 from rzero_cli.system.progress import means
+from rzero_cli.system.stopwatch import GENERATING
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -83,7 +84,8 @@ def sample(
         progress(call, n, look, unit="completions", out=out),
     ):
         prompts = enumerate(repeat(prompt, n))
-        for number, (completion,) in loaded.complete(prompts, sampling, done=out.done):
+        results = loaded.complete(prompts, sampling, done=out.done)
+        for number, (completion,) in call.spent.each(GENERATING, results):
             record = question_record(
                 completion.text,
                 require_boxed=boxed.require_boxed,

@@ -30,6 +30,7 @@ from rzero_cli.options.source import Input, part_seed
 from rzero_cli.options.stage_progress import progress
 from rzero_cli.options.target import open_records
 from rzero_cli.system.progress import means
+from rzero_cli.system.stopwatch import VOTES
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -111,7 +112,11 @@ def score(
         @cache
         def opened() -> Solver:
             opening_seed = derived_seed(part_seed(seeded.seed, part), out.earlier)
-            return enter(choice.open_solver(model, sampling, prompt, rules, seed=opening_seed))
+            return enter(
+                choice.open_solver(
+                    model, sampling, prompt, rules, seed=opening_seed, spent=call.spent
+                )
+            )
 
         total = given.at_most if part == WHOLE else None
         enter(progress(call, total, look, unit="questions", out=out))
@@ -149,7 +154,8 @@ def score(
                     p_hat_sum += label.vote.p_hat
             questions = [record[question_key] for record in records]
             p_hats = [record.get("p_hat") for record in records]
-            rewards = challenger_rewards(questions, p_hats, **vars(rule))
+            with call.spent.during(VOTES):
+                rewards = challenger_rewards(questions, p_hats, **vars(rule))
             for value, record, parts in zip(earlier, records, rewards, strict=True):
                 if not isinstance(value, dict):
                     out.write(done, record | parts.as_keys())

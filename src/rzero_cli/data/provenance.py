@@ -12,7 +12,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -85,6 +85,7 @@ def describe(
     settings: dict[str, Any],
     parents: list[dict[str, Any]],
     seconds: float,
+    spent: Mapping[str, float],
     metrics: dict[str, Any],
 ) -> dict[str, Any]:
     """Return the record of one artefact.
@@ -96,6 +97,7 @@ def describe(
         settings: every option that it depends on.
         parents: the result of `hashed_parents`.
         seconds: wall-clock time.
+        spent: seconds by activity.
         metrics: metrics of the result.
     """
     return {
@@ -104,6 +106,7 @@ def describe(
         "parents": parents,
         "metrics": metrics,
         "seconds": round(seconds, 3),
+        "spent": dict(spent),
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": sys.argv,
         "directory": str(Path.cwd()),

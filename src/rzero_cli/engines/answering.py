@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rzero_cli.answers.equivalence import Equivalence
@@ -17,6 +17,7 @@ from rzero_cli.data.journal import Output
 from rzero_cli.engines import Completion, Engine, K, Sampling, in_turn, open_engine
 from rzero_cli.method.prompts import Messages, Prompt, prompt_for
 from rzero_cli.method.votes import Vote, vote
+from rzero_cli.system.stopwatch import ANSWERS, VOTES, Stopwatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,8 @@ class Solver:
     """Decides which answers are equivalent."""
     rules: Rules = PAPER
     """Rules that extract an answer from a completion."""
+    spent: Stopwatch = field(default_factory=Stopwatch)
+    """Counts the time of generating and of reading and voting."""
 
     def label(self, questions: Iterable[str], *, seed: int | None = None) -> Iterator[Labelled]:
         """Answer each question m times and yield the votes as a stream, in order.
@@ -92,9 +95,10 @@ class Solver:
                 if out is not None:
                     out.keep(number(place), [waiting[place], values])
 
-        for (place, item), completions in self.engine.complete(
+        results = self.engine.complete(
             prompts(), sampling, done=skipped, keep=None if out is None else keep
-        ):
+        )
+        for (place, item), completions in self.spent.each(ANSWERS, results):
             while kept:
                 earlier, there = kept.popleft()
                 yield earlier, self.read(there)
@@ -105,8 +109,10 @@ class Solver:
 
     def read(self, completions: list[Completion]) -> Labelled:
         """Extract the answers from one question's completions and take the vote."""
-        answers = [self.rules.read(completion.text) for completion in completions]
-        return Labelled(vote(answers, self.equivalence, rule=self.rules.rule), answers, completions)
+        with self.spent.during(VOTES):
+            answers = [self.rules.read(completion.text) for completion in completions]
+            majority = vote(answers, self.equivalence, rule=self.rules.rule)
+        return Labelled(majority, answers, completions)
 
 
 @contextmanager
@@ -117,13 +123,14 @@ def open_solver(
     prompt: Messages,
     *,
     rules: Rules = PAPER,
+    spent: Stopwatch | None = None,
     **engine: Any,
 ) -> Iterator[Solver]:
     """Load a Solver.
 
     Args:
         name, model, engine: arguments of `engines.open_engine`.
-        sampling, prompt, rules: as in `Solver`.
+        sampling, prompt, rules, spent: as in `Solver`.
 
     Raises:
         UsageError, RzeroError: as `engines.open_engine`.
@@ -132,4 +139,4 @@ def open_solver(
         open_engine(name, model, **engine) as loaded,
         Equivalence(conventions=rules.conventions) as equivalence,
     ):
-        yield Solver(loaded, sampling, prompt, equivalence, rules)
+        yield Solver(loaded, sampling, prompt, equivalence, rules, spent or Stopwatch())

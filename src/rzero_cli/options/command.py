@@ -30,6 +30,7 @@ from rzero_cli.options import presets
 from rzero_cli.options.file_groups import Quiet
 from rzero_cli.options.precedence import chosen_options, layers_of, typed_options
 from rzero_cli.system.messages import say
+from rzero_cli.system.stopwatch import Stopwatch
 
 G = TypeVar("G")
 
@@ -57,6 +58,8 @@ class Call:
     at_end: ExitStack
     """Closed when the command ends, even by an error."""
     began: float = dataclasses.field(default_factory=time.monotonic)
+    spent: Stopwatch = dataclasses.field(default_factory=Stopwatch)
+    """The command's time by activity."""
 
     @property
     def seconds(self) -> float:

@@ -18,6 +18,7 @@ from rzero_cli.options.command import Call
 from rzero_cli.options.model_groups import AnyEngine, Batching, ServerOptions, SolverEngine
 from rzero_cli.options.precedence import TO_THE_ENVIRONMENT
 from rzero_cli.system.secrets import key_named_in
+from rzero_cli.system.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from rzero_cli.engines.answering import Solver
@@ -83,6 +84,7 @@ class EngineChoice:
         rules: Rules,
         *,
         seed: int = 0,
+        spent: Stopwatch,
     ) -> AbstractContextManager[Solver]:
         """Load a Solver. Raises as `engines.answering.open_solver`."""
         from rzero_cli.engines.answering import open_solver  # slow import that `filter` avoids
@@ -93,6 +95,7 @@ class EngineChoice:
             prompt=prompt,
             rules=rules,
             seed=seed,
+            spent=spent,
             **self._arguments(),
         )
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ from rzero_cli.options.method_groups import Keep
 from rzero_cli.system.processes import rank
 from rzero_cli.system.progress import MetricsLog
 from rzero_cli.system.progress_display import Look, Tell, watched
+from rzero_cli.system.stopwatch import shares
 
 
+@contextmanager
 def progress(
     call: Call,
     total: int | Callable[[], int | None] | None,
@@ -28,8 +30,9 @@ def progress(
     points: int = 8,
     out: Output | None = None,
     settings: Mapping[str, Any] = {},
-) -> AbstractContextManager[Tell]:
-    """Show and log the progress of a stage while a block runs.
+) -> Iterator[Tell]:
+    """Show and log the progress of a stage while a block runs; at its end print where the time
+    went, if a model generated.
 
     Args:
         total, look, unit, points: as for `progress_display.watched`.
@@ -37,15 +40,15 @@ def progress(
         out: the output of records; no bar is shown if it is the terminal.
         settings: additions to the command's settings in the log.
 
-    Returns:
-        A context manager of a function that logs metrics, such as an update's, as a separate line.
+    Yields:
+        A function that logs metrics, such as an update's, as a separate line.
 
     Raises:
         UsageError: the log is another file of this command, or cannot be opened.
     """
     name, path = title or call.command, call.log_file
     log = _open_log(call, name, Path(path)) if path and not rank() else None
-    return watched(
+    with watched(
         name,
         total,
         look,
@@ -56,7 +59,11 @@ def progress(
         log=log,
         settings=call.settings | dict(settings),
         at_end=call.at_end,
-    )
+    ) as tell:
+        yield tell
+    seconds = call.spent.seconds
+    if len(seconds) > 1:
+        call.say(f"time: {shares(seconds)}")
 
 
 def _open_log(call: Call, stage: str, path: Path) -> MetricsLog:

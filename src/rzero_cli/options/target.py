@@ -107,6 +107,7 @@ def origin_of(
         settings=call.settings | dict(settings),
         parents=parents,
         seconds=call.seconds,
+        spent=call.spent.seconds,
         metrics=metrics,
     )
 
