@@ -27,9 +27,9 @@ def test_inner_activity_interrupts_the_outer(clock: list[float]) -> None:
             clock[0] = 7.0
             raise ValueError
         clock[0] = 8.0
-    clock[0] = 10.0
-    assert watch.seconds == {LOADING: 3.0, "updates": 3.0, "rollouts": 4.0}
-    assert shares(watch.seconds) == "rollouts 40%, updates 30%, loading 30%"
+    clock[0] = 12.0
+    assert watch.seconds == {LOADING: 5.0, "updates": 3.0, "rollouts": 4.0}
+    assert shares(watch.seconds) == "loading 42%, rollouts 33%, updates 25%"
 
 
 def test_time_between_items_is_not_counted(clock: list[float]) -> None:
