@@ -14,6 +14,7 @@ from helpers.option_groups import group
 from rzero_cli.engines.sampling_options import SamplingOptions
 from rzero_cli.errors import UsageError
 from rzero_cli.method.plan import make_plan
+from rzero_cli.system.stopwatch import Stopwatch
 from rzero_cli.training import rollouts
 from rzero_cli.training.checks import check_correction, check_engine_size
 from rzero_cli.training.rollouts import Rollouts, choose_rollouts
@@ -160,7 +161,7 @@ def test_rollouts_are_batched_for_transformers_only(monkeypatch) -> None:
 
     monkeypatch.setattr(GRPOTrainer, "_generate_single_turn", generate)
     trainer = object.__new__(grpo._Trainer)
-    trainer._batch_size = 4
+    trainer._batch_size, trainer._spent = 4, Stopwatch()
     trainer._tokenizer = SimpleNamespace(chat_template="its own")
     prompts = [[i] for i in range(10)]
     trainer.use_vllm = False

@@ -312,6 +312,7 @@ def run_training(
             batch_size=options.batching.batch_size or DEFAULT_BATCH_SIZE,
             on_update=on_update,
             rollouts=rollouts,
+            spent=call.spent,
             template_args=template_args(options.batching),
             report_to=reporters_of(options.training.report_to),
             run_name="/".join(Path(output).parts[-3:]).lstrip("/"),

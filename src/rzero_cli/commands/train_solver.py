@@ -141,6 +141,7 @@ def train_solver(
             read=rules.read,
             kind=rewarded.reward,
             seed=seeded.seed,
+            spent=call.spent,
         )
         run_training(options, rows, reward, rollouts, parents=parents, rejected=given.rejected)
 

@@ -18,6 +18,7 @@ from rzero_cli.engines import derived_seed
 from rzero_cli.engines.answering import Solver
 from rzero_cli.method.question import parse_question
 from rzero_cli.method.rewards import ChallengerReward, challenger_rewards
+from rzero_cli.system.stopwatch import VOTES, WAITING
 
 
 def challenger_reward(
@@ -41,10 +42,14 @@ def challenger_reward(
         log_metric: Callable[[str, float], None],
         **columns: Any,
     ) -> list[float]:
-        mine = [parse_question(text_of(c), require_boxed=require_boxed)[0] for c in completions]
-        questions = gather_object(mine)
+        spent = solver.spent
+        with spent.during(VOTES):
+            mine = [parse_question(text_of(c), require_boxed=require_boxed)[0] for c in completions]
+        with spent.during(WAITING):
+            questions = gather_object(mine)
         p_hats = _answer(solver, questions, (seed, trainer_state.global_step))
-        rewards = challenger_rewards(questions, p_hats, **rule)
+        with spent.during(VOTES):
+            rewards = challenger_rewards(questions, p_hats, **rule)
         for name, value in _metrics(rewards, p_hats).items():
             log_metric(name, value)
         first = PartialState().process_index * len(mine)
@@ -64,7 +69,8 @@ def _answer(
         [str(questions[i]) for i in mine], seed=derived_seed(*place, processes.process_index)
     )
     answered = [(i, one.vote.p_hat) for i, one in zip(mine, labelled, strict=True)]
-    p_hats = dict(gather_object(answered))
+    with solver.spent.during(WAITING):
+        p_hats = dict(gather_object(answered))
     return [p_hats.get(i) for i in range(len(questions))]
 
 

@@ -29,6 +29,7 @@ from rzero_cli.errors import RzeroError, UsageError
 from rzero_cli.method.plan import Plan, tokens_written
 from rzero_cli.method.prompts import plain_text
 from rzero_cli.system.processes import rank
+from rzero_cli.system.stopwatch import ROLLOUTS, SAVING, UPDATES, Stopwatch
 from rzero_cli.training.adapters import (
     adapter_alone,
     load_policy,
@@ -84,6 +85,7 @@ def train(
     batch_size: int,
     on_update: Callable[[dict[str, float]], None],
     rollouts: Rollouts = Rollouts(),
+    spent: Stopwatch | None = None,
     template_args: Mapping[str, Any] = {},
     report_to: Sequence[str] = (),
     run_name: str | None = None,
@@ -103,6 +105,7 @@ def train(
         on_update: called with TRL's metrics after each update; before the first one only with
             `update` and `tokens`, the number of updates and tokens of an interrupted run.
         rollouts: how rollouts are generated.
+        spent: counts the time.
         template_args: arguments of the model's chat template.
         report_to: trackers that also receive the metrics, by transformers' names ("tensorboard",
             ...).
@@ -117,6 +120,7 @@ def train(
             process of the training has ended.
     """
     torch.manual_seed(seed)
+    spent = spent or Stopwatch()
     lora = bool(hardware.lora_r)
     with together(), _quiet_trl(), _memory_in_a_line(), _reporting(part):
         start = start_of(model, part, lora=lora)
@@ -147,6 +151,7 @@ def train(
         with _refused_in_a_line(ImportError, ValueError), seeded_engine(rollouts.mode, seed):
             trainer = _Trainer(
                 batch_size,
+                spent,
                 model=policy,
                 reward_funcs=reward,
                 args=config,
@@ -165,13 +170,15 @@ def train(
             )
         if last := last_state(part):
             adapter_alone(last)
-        with _refused_in_a_line(ImportError):  # the optimizer's package may be missing
+        # The optimizer's package may be missing.
+        with _refused_in_a_line(ImportError), spent.during(UPDATES):
             trainer.train(resume_from_checkpoint=str(last) if last else None)
         if trainer.state.global_step != plan.updates:
             raise RzeroError(
                 f"trained {trainer.state.global_step} updates instead of {plan.updates}"
             )
-        trainer.save_model(str(part))
+        with spent.during(SAVING):
+            trainer.save_model(str(part))
     if not rank():
         tidy(part)
     metrics = _read_log(part / LOG_NAME)
@@ -189,8 +196,8 @@ class _Trainer(TrimmedTrainer):
     its only update does.
     """
 
-    def __init__(self, batch_size: int, **kwargs: Any) -> None:
-        self._batch_size = batch_size
+    def __init__(self, batch_size: int, spent: Stopwatch, **kwargs: Any) -> None:
+        self._batch_size, self._spent = batch_size, spent
         self._differences: list[torch.Tensor] = []
         super().__init__(**kwargs)
         # With sharded weights every rank must keep stepping until all ranks have finished; only
@@ -230,7 +237,15 @@ class _Trainer(TrimmedTrainer):
             self._differences.clear()
         super().log(logs, start_time)
 
-    def _generate_single_turn(
+    def _save_checkpoint(self, *arguments: Any, **options: Any) -> None:
+        with self._spent.during(SAVING):
+            super()._save_checkpoint(*arguments, **options)
+
+    def _generate_single_turn(self, *arguments: Any, **options: Any) -> tuple[list[list[int]], Any]:
+        with self._spent.during(ROLLOUTS):
+            return self._sample(*arguments, **options)
+
+    def _sample(
         self, prompt_ids: list[list[int]], *inputs: Any, **kwargs: Any
     ) -> tuple[list[list[int]], Any]:
         if self.use_vllm:  # it does its own batching

@@ -16,6 +16,7 @@ from rzero_cli.answers.rules import PAPER
 from rzero_cli.engines import derived_seed
 from rzero_cli.method.rewards import solver_reward
 from rzero_cli.system.processes import rank
+from rzero_cli.system.stopwatch import VOTES, Stopwatch
 from rzero_cli.training.challenger import text_of
 
 
@@ -26,6 +27,7 @@ def solver_reward_function(
     read: Callable[[str], str | None] = PAPER.read,
     kind: str = "label",
     seed: int = 0,
+    spent: Stopwatch | None = None,
 ) -> Callable[..., list[float]]:
     """Return the Solver's reward function for TRL; rows have the pseudo-label as `answer`.
 
@@ -36,10 +38,13 @@ def solver_reward_function(
         kind: "label", or a null control: "format" rewards any readable answer, "random" rewards 0
             or 1 with equal probability.
         seed: seeds "random", together with the update and the process.
+        spent: counts the time.
 
     Returns:
         A function from this process's completions to their rewards.
     """
+
+    spent = spent or Stopwatch()
 
     def reward(
         completions: Sequence[Any],
@@ -48,11 +53,12 @@ def solver_reward_function(
         **columns: Any,
     ) -> list[float]:
         texts = [text_of(completion) for completion in completions]
-        extracted = [read(text) for text in texts]
-        correct = [
-            found is not None and equivalence.equal(found, label)
-            for found, label in zip(extracted, answer, strict=True)
-        ]
+        with spent.during(VOTES):
+            extracted = [read(text) for text in texts]
+            correct = [
+                found is not None and equivalence.equal(found, label)
+                for found, label in zip(extracted, answer, strict=True)
+            ]
         log_metric("readable", sum(found is not None for found in extracted) / len(texts))
         log_metric("agrees_with_label", sum(correct) / len(texts))
         if kind == "format":
