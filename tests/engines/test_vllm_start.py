@@ -58,14 +58,11 @@ def test_an_engine_alone_uses_all_gpus_and_says_so(opened, monkeypatch: pytest.M
 
 
 def test_copies_of_a_model_get_their_own_seeds(opened) -> None:
-    extension = "rzero_cli.engines.vllm_copies.SeededCopy"
     for gpus, given in ((8, {}), (0, {"data_parallel_size": 2})):
         recorded, _ = opened(gpus, **given)
-        assert recorded.arguments["worker_extension_cls"] == extension
-        assert recorded.calls == ["start", "seed_copy", "shutdown"]
+        assert recorded.arguments["worker_cls"] == "rzero_cli.engines.vllm_copies.SeededWorker"
     recorded, _ = opened(1)
-    assert "worker_extension_cls" not in recorded.arguments
-    assert recorded.calls == ["start", "shutdown"]
+    assert "worker_cls" not in recorded.arguments
 
 
 def test_an_architecture_that_transformers_lacks_gets_a_gpu_per_copy(

@@ -15,7 +15,7 @@ import pytest
 _NAMES = (
     *("model", "tokenizer", "seed", "dtype", "disable_log_stats", "use_tqdm_on_load"),
     *("trust_remote_code", "load_format", "enable_prefix_caching", "enforce_eager"),
-    *("kv_cache_memory_bytes", "max_num_seqs", "worker_extension_cls", "enable_sleep_mode"),
+    *("kv_cache_memory_bytes", "max_num_seqs", "worker_cls", "enable_sleep_mode"),
     *("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size"),
 )
 Arguments = make_dataclass("Arguments", [(name, Any, field(default=None)) for name in _NAMES])
@@ -53,9 +53,6 @@ class _AsyncLLM:
     @property
     def errored(self) -> bool:
         return self.recorded.errored
-
-    async def collective_rpc(self, method: str) -> None:
-        self.recorded.calls.append(method)
 
     async def sleep(self, level: int) -> None:
         self.recorded.calls.append(f"sleep {level}")

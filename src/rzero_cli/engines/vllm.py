@@ -129,8 +129,6 @@ class VllmEngine(Engine):
             try:
                 with engine_environment():
                     self._engine = self._loop.run(_start(made_with))
-                if copies > 1:
-                    self._loop.run(self._engine.collective_rpc("seed_copy"))
                 self._sleeps = bool(made_with.get("enable_sleep_mode"))
                 self._sleep()
             except BaseException:

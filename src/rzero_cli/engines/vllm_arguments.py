@@ -53,7 +53,7 @@ def engine_arguments(
     own = has_tokenizer(Path(model))
     found |= {"model": base, "tokenizer": model if own else base} if base else {"model": model}
     if (found.get("data_parallel_size") or 1) > 1:
-        found["worker_extension_cls"] = "rzero_cli.engines.vllm_copies.SeededCopy"
+        found["worker_cls"] = "rzero_cli.engines.vllm_copies.SeededWorker"
     known = [field.name for field in dataclasses.fields(AsyncEngineArgs)]
     for name in found:
         if name not in known:
