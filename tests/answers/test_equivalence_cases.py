@@ -67,7 +67,7 @@ EQUAL_IN_FULL = r"""
 64 \text{ cubic inches} | 64 | 64 \text{ in}^3 | 64 \text{ in.}^3 | 64\text{ in}^{3}
 20 \text{ minutes} | 20 | 20 min | 20 minutes | 20\text{ mins} | 20 \text{ min.}
 3 apples | 3 | 3 \text{ apples}
-150 \text{ students} | 150 | 150 students | 150 people
+150 \text{ students} | 150 | 150 students
 \$5 | 5 | 5 dollars | \$ 5.00 | $5 | \$5.00 | 5 \text{ dollars} | \textdollar 5 | 5 USD | \text{\$}5
 \$1,250 | 1250 | \$1{,}250.00 | 1,250 dollars | \$1250
 €20 | 20 | 20 euros | 20 \text{ euros} | 20€
@@ -76,7 +76,7 @@ EQUAL_IN_FULL = r"""
 90^\circ | 90 deg | 90^\text{o} | {90}^\circ | 90 ^ \circ
 98.6^\circ\text{F} | 98.6 | 98.6°F | 98.6^\circ F
 \frac{2}{3} \text{ hours} | 2/3 | \frac23 hours | \frac{2}{3} \text{ of an hour}
-5\sqrt{3} \text{ cm} | 5\sqrt3 | 5 \sqrt{3}\text{ inches}
+5\sqrt{3} \text{ cm} | 5\sqrt3 | 5 \sqrt{3}\text{ centimeters}
 48\pi \text{ ft}^3 | 48\pi | 48 \pi \text{ cubic feet} | 48π ft³
 60 \text{ km/h} | 60 | 60 km/hr | 60 \text{ kilometers per hour} | 60 \, \text{km/h} | 60 kph
 60 \text{ km/h} | 60\ \mathrm{km\,h^{-1}} | 60 \frac{\text{km}}{\text{h}} | 60 \frac{km}{h}
@@ -88,11 +88,12 @@ x=5 or x=-2 | x=-2, 5 | -2, 5 | x \in \{-2, 5\} | x = -2 \text{ or } x = 5 | \{5
 x=5 or x=-2 | x=5, -2 | x = 5, x = -2 | -2 \text{ and } 5
 \angle ABC = 60^\circ | 60
 AB = 10 | 10 | \overline{AB} = 10
-f(x) = 2x+1 | 2x+1 | y = 2x+1 | g(x)=1+2x | f(x)=2x + 1
+f(x) = 2x+1 | 2x+1 | f(x)=2x + 1
+y = 2x+1 | 2x+1 | 1+2x
 a_n = 2n+1 | 2n+1
 P(X) = \frac{1}{6} | \frac16 | \Pr(X) = 1/6
 \theta = \frac{\pi}{3} | \frac{\pi}{3} | \pi/3
-\text{Area} = 12\pi | 12\pi | A = 12π
+\text{Area} = 12\pi | 12\pi | \text{area} = 12π
 x = -\frac{b}{2a} | \frac{-b}{2a} | -\frac{b}{2a} | -b/(2a)
 (x, y) = (2, 3) | (2,3) | (x,y)=(2,3) | \left(2,3\right)
 m\angle A = 40^\circ | 40 | \angle A = 40
@@ -277,7 +278,14 @@ n \text{ is even} | n \text{ is odd} | n
 # equations
 x = 5 | x = -5 | x=5, y=6 | y > 5
 x = 5 | x \ne 5 | x \ge 5
-x=1, y=2 | x=2, y=1 | (1,2)
+x=1, y=2 | x=2, y=1 | 1,2
+# names, nouns and units that disagree
+150 \text{ students} | 150 \text{ people}
+5\sqrt{3} \text{ cm} | 5 \sqrt{3}\text{ inches}
+f(x) = 2x+1 | y = 2x+1 | g(x)=1+2x
+\text{Area} = 12\pi | A = 12π
+60 \text{ mph} | 60 \text{ km/h}
+x = 3 | y = 3
 y = 2x+3 | y = 3x+2 | y=2x-3 | y = -2x+3
 x^2+y^2=25 | x^2+y^2=5 | x^2-y^2=25 | 25
 x^2 = 4 | 2 | 4 | x^2

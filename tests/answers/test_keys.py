@@ -68,7 +68,7 @@ True | \mathrm{true}
 \text{does not exist} | DNE
 \infty | infinity | infinitely many | \text{infinitely many solutions}
 # lists are sets, parentheses are ordered
-1, 2 | 2,1 | 1 \text{ and } 2 | \{1,2\} | 1, 2, \text{ and } 2 | x = 1 \text{ or } x = 2
+1, 2 | 2,1 | 1 \text{ and } 2 | \{1,2\} | \{1, 2, 2\} | x = 1 \text{ or } x = 2
 \pm 2 | 2 \text{ or } -2 | x = \pm 2
 1 \pm \sqrt{2} | 1-\sqrt2, 1+\sqrt2
 \emptyset | \varnothing | \{\}
@@ -91,6 +91,7 @@ DIFFERENT = r"""
 # structure
 1,000 | 1 | 1, 0
 (100,200) | 100,200 | (200,100)
+1, 2 | 1, 2, \text{ and } 2 | 1, 1, 2
 3:4 | \frac34 | 4:3
 101_2 | 101 | 5 | 101_3
 1,2 | 12 | (1,2) | 1,3 | [1,2] | 1,2,3,\dots | 1,2,3

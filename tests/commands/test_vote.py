@@ -59,7 +59,8 @@ def test_official_vote_ignores_empty_boxes(rzero: Rzero) -> None:
 @pytest.mark.parametrize(
     ("options", "answers", "p_hat"),
     [
-        ([], ["60 mph", "60", r"60 \text{ km}"], 1.0),
+        ([], ["60 mph", "60", r"60 \text{ km}"], 2 / 3),
+        ([], ["60 mph", "60", r"60 \text{ miles per hour}"], 1.0),
         (["--units", "keep"], ["60 mph", "60", r"60 \text{ mph}"], 2 / 3),
         ([], [r"50\%", "50", "0.5"], 2 / 3),
         (["--percent", "fraction"], [r"50\%", "1/2", "50"], 2 / 3),

@@ -27,7 +27,7 @@ class NotMaths(Exception):
 
 Monomial = tuple[tuple[str, Fraction], ...]  # (atom, exponent), sorted; a prime atom is its digits
 Poly = dict[Monomial, Fraction]
-Value = Poly | str  # a str is the finished key of a tuple, set, interval or matrix
+Value = Poly | str  # a str is infinity or the empty set
 
 POSITIVE = {"pi", "e"}  # transcendental, so their rational powers are independent
 I_UNIT: Poly = {(("i", Fraction(1)),): Fraction(1)}
@@ -166,8 +166,3 @@ def key_of(value: Value) -> str:
         return value
     terms = sorted((" ".join(f"{x}^{p}" for x, p in m), str(c)) for m, c in value.items())
     return " + ".join(f"{c} {m}".strip() for m, c in terms) or "0"
-
-
-def set_key(keys: Iterable[str]) -> str:
-    distinct = sorted(set(keys))
-    return distinct[0] if len(distinct) == 1 else "{" + ", ".join(distinct) + "}"

@@ -19,10 +19,14 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import combinations
 
-from rzero_cli.answers import DEFAULT, Conventions, canonical_key, latex_form
+from rzero_cli.answers import DEFAULT, Conventions
+from rzero_cli.answers.keys import RELATION, Named, named_value, resolved
+from rzero_cli.answers.reading import Leaf, latex_of, leaves, skeleton
 from rzero_cli.errors import RzeroError
 from rzero_cli.system.secrets import without_keys
 
@@ -31,8 +35,10 @@ _STARTS = 3
 _GRACE_SECONDS = 2.0  # between the worker's own limit and ours
 WALL_FACTOR = 5.0  # wall-clock limit of a comparison, in units of its processor-time limit
 _CACHE_SIZE = 10_000
-_RELATIONS = {"=": "=", r"\ne": "!=", r"\le": "<=", r"\ge": "<=", "<": "<", ">": "<"}
+_EQUATION = "= "  # how the key of an equation starts
 _MAX_TIMEOUTS = 4  # after so many, a partition takes all remaining pairs as not equal
+
+_Value = tuple[str, str, tuple[str, ...]]  # the key of an answer's value, its name, its units
 
 
 class Equivalence:
@@ -83,57 +89,97 @@ class Equivalence:
     def classes(self, answers: Iterable[str]) -> list[list[str]]:
         """Partition the distinct spellings into classes, each sorted, in sorted order.
 
-        The result does not depend on the order of the answers.
+        How often an answer occurs counts where answers without a name or unit join those that
+        disagree about it. The result does not depend on the order of the answers.
         """
-        groups: dict[tuple[bool, str], list[str]] = {}  # (has no key, key or LaTeX) -> spellings
-        for answer in sorted(set(answers)):
-            groups.setdefault(self._group(answer), []).append(answer)
-        names = sorted(groups)
-        root = {name: name for name in names}
+        counts = Counter(answers)
+        read = {answer: named_value(answer, self.conventions) for answer in sorted(counts)}
+        if any(named.value is None for named in read.values()):
+            read = self._resolve(read)
+        same: dict[_Value, list[str]] = {}
+        for answer, named in read.items():
+            same.setdefault((str(named.value), named.name, named.units), []).append(answer)
+        if len(same) == 1:
+            return [sorted(read)]
+        sizes = {value: sum(counts[a] for a in spellings) for value, spellings in same.items()}
+        merged = [[a for value in some for a in same[value]] for some in _join(sizes)]
+        return sorted(sorted(spellings) for spellings in merged)
 
-        def find(name: tuple[bool, str]) -> tuple[bool, str]:
+    def _resolve(self, read: dict[str, Named]) -> dict[str, Named]:
+        """Give each expression without a key the key of its class among comparable ones."""
+        shapes: dict[str, list[Named]] = {}
+        for named in read.values():
+            shapes.setdefault(skeleton(named.reading.node), []).append(named)
+        timed_out: set[tuple[str, str]] = set()
+        keys: dict[tuple[str, str], dict[Leaf, str]] = {}  # (shape, path) -> leaf -> key
+        for shape, some in shapes.items():
+            if all(named.value is not None for named in some):
+                continue
+            at_path: dict[str, list[Leaf]] = {}
+            for named in some:
+                for path, leaf in leaves(named.reading.node):
+                    at_path.setdefault(path, []).append(leaf)
+            for path, found in at_path.items():
+                keys[shape, path] = self._partition(found, timed_out)
+        relations = [n.reading.relation for n in read.values() if n.reading.relation is not None]
+        equations = self._partition(relations, timed_out) if relations else {}
+        self.timeouts += len(timed_out)
+
+        def with_keys(named: Named) -> Named:
+            shape = skeleton(named.reading.node)
+
+            def key_of_leaf(leaf: Leaf, path: str) -> str:
+                return equations[leaf] if path == RELATION else keys[shape, path][leaf]
+
+            return resolved(named.reading, key_of_leaf) if named.value is None else named
+
+        return {answer: with_keys(named) for answer, named in read.items()}
+
+    def _partition(self, found: Iterable[Leaf], timed_out: set[tuple[str, str]]) -> dict[Leaf, str]:
+        """Return a key for each expression, the same for those of one class."""
+        names: dict[Leaf, tuple[bool, str, str]] = {}  # (has no key, key or LaTeX, relation)
+        for leaf in found:
+            spelled = latex_of(leaf.tokens) if leaf.key is None else leaf.key
+            names[leaf] = (leaf.key is None, spelled, leaf.sign)
+        spelling = {name: latex_of(leaf.tokens) for leaf, name in names.items()}
+        root = {name: name for name in names.values()}
+
+        def find(name: tuple[bool, str, str]) -> tuple[bool, str, str]:
             while root[name] != name:
                 name = root[name]
             return name
 
-        timed_out: set[tuple[str, str]] = set()
-        for one, two in combinations(names, 2):  # keyed names come first, so they stay roots
+        for one, two in combinations(sorted(root), 2):  # keyed ones come first, so they stay roots
             a, b = find(one), find(two)
             both_keyed = not (a[0] or b[0])
-            if a == b or both_keyed or len(timed_out) >= _MAX_TIMEOUTS:
+            if a == b or both_keyed or one[2] != two[2] or len(timed_out) >= _MAX_TIMEOUTS:
                 continue
-            if self._compare(groups[one][0], groups[two][0], timed_out):
+            if self._compare(spelling[one], spelling[two], one[2], timed_out):
                 root[max(a, b)] = min(a, b)
-        self.timeouts += len(timed_out)
-        merged: dict[tuple[bool, str], list[str]] = {}
-        for name in names:
-            merged.setdefault(find(name), []).extend(groups[name])
-        return sorted(sorted(spellings) for spellings in merged.values())
+        return {
+            leaf: f"{leaf.sign} {spelled}".strip() if unkeyed else spelled
+            for leaf, name in names.items()
+            for unkeyed, spelled, _ in [find(name)]
+        }
 
     def close(self) -> None:
         """Kill the worker and its children; a later comparison starts a new one."""
         with self._lock:
             self._stop()
 
-    def _group(self, answer: str) -> tuple[bool, str]:
-        """Return (has no key, key or LaTeX); answers with the same value are equal."""
-        key = canonical_key(answer, self.conventions)
-        return (True, latex_form(answer, self.conventions)) if key is None else (False, key)
-
-    def _compare(self, one: str, two: str, timed_out: set[tuple[str, str]]) -> bool:
-        """Compare two spellings with the worker."""
-        for spelling in (one, two):
-            if (canonical_key(spelling, self.conventions) or "").startswith("text:"):
-                return False
-        a, b = sorted(latex_form(spelling, self.conventions) for spelling in (one, two))
-        if _shape(a) != _shape(b):
+    def _compare(self, one: str, two: str, sign: str, timed_out: set[tuple[str, str]]) -> bool:
+        """Compare two expressions, or differences of a relation's sides, with the worker."""
+        if not (one and two):
             return False
+        if sign:
+            one, two = f"{sign} {one}", f"{sign} {two}"
         # First compare each with 7, so that a bad spelling costs one time-out, not one per pair.
-        pairs = [(min(a, "7"), max(a, "7")), (min(b, "7"), max(b, "7")), (a, b)]
-        for pair in pairs:
-            verdict = self._verdict(*pair)
+        seven = f"{sign} 7".strip()
+        for pair in ((one, seven), (two, seven), (one, two)):
+            a, b = min(pair), max(pair)
+            verdict = self._verdict(a, b)
             if verdict is None:
-                timed_out.add(pair)
+                timed_out.add((a, b))
                 return False
         return verdict is True
 
@@ -208,19 +254,51 @@ class Equivalence:
         worker.stdout.close()
 
 
-def _shape(latex: str) -> tuple[int, frozenset[str], str]:
-    r"""Return what equal answers share: number of members, kinds of relation, outer brackets.
+@dataclass
+class _Class:
+    """Answers that agree on a value, a name and units."""
 
-    math-verify would equate `2x + 3y = 6` with 6, and a tuple with the set of its members.
+    members: list[_Value]
+    values: set[str]
+    name: str
+    units: tuple[str, ...]
+    size: int
+
+    def accepts(self, value: str, name: str, units: tuple[str, ...]) -> bool:
+        if not all(a == b or not (a and b) for a, b in zip(self.units, units, strict=False)):
+            return False
+        if value in self.values:
+            return self.name == name or not (self.name and name)
+        return self.name == name and name.startswith(_EQUATION)
+
+
+def _join(sizes: dict[_Value, int]) -> list[list[_Value]]:
+    """Return the classes of values with names and units.
+
+    The most specific come first, then the most frequent, then the smallest. Each joins the largest
+    class that it does not disagree with, and adds its name and units to it.
     """
-    tokens = latex.split()
-    depth, commas, relations, brackets = 0, 0, set(), ""
-    for token in tokens:
-        depth += (token in ("(", "[", "{", r"\{")) - (token in (")", "]", "}", r"\}"))
-        if depth == 0 and token in _RELATIONS:
-            relations.add(_RELATIONS[token])
-        elif token == "," and depth == 0:
-            commas += 1
-        elif token == "," and depth == 1 and tokens[0] in ("(", "[", r"\{"):
-            brackets = tokens[0] + tokens[-1]
-    return commas, frozenset(relations), brackets
+    classes: list[_Class] = []
+    by_key: dict[str, list[_Class]] = {}
+
+    def rank(named: _Value) -> tuple[int, int, _Value]:
+        _, name, units = named
+        return -bool(name) - sum(map(bool, units)), -sizes[named], named
+
+    for named in sorted(sizes, key=rank):
+        value, name, units = named
+        found = by_key.get(value, []) + (by_key.get(name, []) if name else [])
+        if fitting := [one for one in found if one.accepts(value, name, units)]:
+            joined = min(fitting, key=lambda one: (-one.size, one.name, one.units))
+            joined.members.append(named)
+            joined.name = joined.name or name
+            joined.units = tuple(a or b for a, b in zip(joined.units, units, strict=False))
+            joined.size += sizes[named]
+            joined.values.add(value)
+        else:
+            joined = _Class([named], {value}, name, units, sizes[named])
+            classes.append(joined)
+        for key in {value, name} - {""}:
+            if joined not in by_key.setdefault(key, []):
+                by_key[key].append(joined)
+    return [one.members for one in classes]

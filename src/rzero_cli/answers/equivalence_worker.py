@@ -7,8 +7,9 @@ wall-clock time, whose signals keep their default action and so end even one lon
 integers in C. math-verify's own timeout, a Python exception, would wait for that operation.
 
 The protocol is lines of JSON on stdin and stdout: `"ready"` once, then for each request
-`[id, a, b]` (LaTeX) a reply `[id, true or false]`, or `null` if it exceeded a limit. Arguments:
-seconds of processor time, seconds of wall-clock time, MiB of memory.
+`[id, a, b]` a reply `[id, true or false]`, or `null` if it exceeded a limit. `a` and `b` are LaTeX
+of one expression, or of a relation's difference of sides after its sign. Arguments: seconds of
+processor time, seconds of wall-clock time, MiB of memory.
 """
 
 from __future__ import annotations
@@ -91,11 +92,27 @@ def _comparer() -> Callable[[str, str], bool]:
                 return True
         return False
 
+    def proportional(a: Any, b: Any) -> bool:
+        """Return True if a relation of a to 0 is that of b: their ratio is a positive constant."""
+        ratio = sympy.simplify(a / b)
+        return bool(ratio.is_number and ratio.is_finite and ratio.is_real and ratio > 0)
+
     def equal(a: str, b: str) -> bool:
         try:
+            sign, one, other = _sign_of(a), a, b
+            if sign != _sign_of(b):
+                return False
+            if sign:
+                one, other = a.partition(" ")[2], b.partition(" ")[2]
             # The same for both sides: to sympy, a real x and a complex x are different symbols.
-            is_real = None if should_treat_as_complex(a) or should_treat_as_complex(b) else True
-            x, y = parse(a, is_real), parse(b, is_real)
+            is_complex = should_treat_as_complex(one) or should_treat_as_complex(other)
+            x, y = (parse(latex, None if is_complex else True) for latex in (one, other))
+            # Only of expressions is a verdict a proof: two sets of solutions may both be empty.
+            if not all(isinstance(side, sympy.Expr) and side.is_scalar is not False
+                       for side in (x, y)):  # fmt: skip
+                return False
+            if sign:
+                return proportional(x, y) or (sign in "=!=" and proportional(x, -y))
             # Different values are found much faster than a proof of equality fails.
             if differ_numerically(x, y):
                 return False
@@ -108,6 +125,12 @@ def _comparer() -> Callable[[str, str], bool]:
             return False
 
     return equal
+
+
+def _sign_of(text: str) -> str:
+    """Return the relation of an expression to 0, or "" for an expression."""
+    sign = text.partition(" ")[0]
+    return sign if sign in ("=", "!=", ">", ">=", "≈", "≡") else ""
 
 
 def _serve(replies: int, equal: Callable[[str, str], bool], limits: Limits) -> None:

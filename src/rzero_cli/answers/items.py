@@ -1,30 +1,41 @@
-"""The items of a list, the name before an equals sign, the unit after a value."""
+"""Split an answer into its members; read the names and units next to values."""
 
 from __future__ import annotations
 
 import re
 
+from rzero_cli.answers.algebra import NotMaths
 from rzero_cli.answers.conventions import DEFAULT, Conventions
-from rzero_cli.answers.tokens import CURRENCIES, NOT_UNITS, UNITS, Token
+from rzero_cli.answers.tokens import CURRENCIES, Token
+from rzero_cli.answers.units import KNOWN, unit_name
 
 # One character per token, so that small grammars are regular expressions over kinds.
+_LETTER = r"[sS]'*(?:_(?:[snSw]|\{[^{}]*\}))?'*"
+_ARGUMENTS = r"(?:\([^()]*\)|\[[^\[\]]*\])"
+_QUANTITY = (
+    rf"(?:{_LETTER}{_ARGUMENTS}?(?:_(?:[sSwf]|\{{[^{{}}]*\}}))?|D\([^()]*\)|d?[sS]|S{{2,4}}|w+)"
+)
 _NAME = re.compile(
-    r"[sS]'*(?:_(?:[snS]|\{[^{}]*\}))?(?:\([^()]*\)|\[[^\[\]]*\])?|S{2,4}|w+|\((?:[sS],)+[sS]\)"
-    r"|s?D(?:[sS]{1,4}|\{[sS]{1,4}\})|D\([^()]*\)"
+    rf"{_QUANTITY}|\((?:{_LETTER},)+{_LETTER}\)|\|{_QUANTITY}\||{_QUANTITY}(?:[:/]{_QUANTITY})+"
+    rf"|F\{{{_QUANTITY}\}}\{{{_QUANTITY}\}}"
 )
 # Marks of a name: `\angle ABC = 60`, `\overline{AB} = 10`, `\Pr(X) = 1/6`.
-_MARKS = {"\\" + mark for mark in ("angle", "measuredangle", "overline", "bar", "vec", "hat", "Pr")}
+_MARKS = {"\\" + mark for mark in ("angle", "measuredangle", "overline", "bar", "vec", "hat",
+                                   "overrightarrow", "dot", "tilde", "triangle")}  # fmt: skip
+_OPERATORS = {"\\" + name for name in ("int", "iint", "sum", "prod", "lim", "max", "min")}
 _POWER = r"(?:\^\{-?n\})?"
 _UNIT_PHRASE = re.compile(
-    rf"[/*]?(?:(?:w|(?<=/)s){_POWER}[/*-]?){{1,5}}|\?\{{w{_POWER}\}}\{{[ws]{_POWER}\}}"
+    rf"[/*]?(?:(?:w|(?<=/)s){_POWER}[/*-]?){{1,6}}|F\{{w{_POWER}\}}\{{[ws]{_POWER}\}}"
 )
 RELATIONS = {"=": "=", "<": "<", ">": ">", r"\le": "<=", r"\ge": ">=", r"\ne": "!=",
-              r"\approx": "≈", r"\in": "="}  # fmt: skip
+              r"\approx": "≈", r"\in": "in", r"\equiv": "≡"}  # fmt: skip
 _OPEN, _CLOSE = {"(", "[", "{", r"\{", r"\begin"}, {")", "]", "}", r"\}", r"\end"}
+_SHORT = {r"\frac": "F", "|": "|", "f": "f"}
+CONSTANTS = {r"\pi", "e", "i"}
 
 
 def kinds_of(tokens: list[Token]) -> str:
-    return "".join(t.kind if len(t.kind) == 1 else "?" for t in tokens)
+    return "".join(t.kind if len(t.kind) == 1 else _SHORT.get(t.kind, "?") for t in tokens)
 
 
 def split_at(tokens: list[Token], separators: set[str]) -> tuple[list[list[Token]], list[Token]]:
@@ -34,7 +45,9 @@ def split_at(tokens: list[Token], separators: set[str]) -> tuple[list[list[Token
     depth = 0
     for token in tokens:
         depth += (token.kind in _OPEN) - (token.kind in _CLOSE)
-        if depth == 0 and (token.kind in separators or token.text in separators):
+        if depth == 0 and (
+            token.kind in separators or (token.kind == "w" and token.text in separators)
+        ):
             found.append(token)
             parts.append([])
         else:
@@ -42,51 +55,74 @@ def split_at(tokens: list[Token], separators: set[str]) -> tuple[list[list[Token
     return parts, found
 
 
-def items_of(
-    tokens: list[Token], conventions: Conventions = DEFAULT
-) -> list[tuple[str, list[Token]]]:
-    """Return the members of a list as (name, tokens), without name, equals sign and unit."""
-    parts, separators = split_at(tokens, {",", ";", "and", "or"})
-    kinds = kinds_of(separators)
-    return [
-        strip_item(part, conventions)
-        for i, part in enumerate(parts)
-        if part or kinds[max(i - 1, 0) : i + 1] != ",w"  # "1, 2, and 3"
-    ]
+def letters_of(tokens: list[Token]) -> set[str]:
+    """Return the letters that stand for something unknown."""
+    return {t.text for t in tokens if t.kind in ("s", "S")} - CONSTANTS
 
 
-def strip_item(tokens: list[Token], conventions: Conventions = DEFAULT) -> tuple[str, list[Token]]:
-    sides, relations = split_at(tokens, set(RELATIONS))
-    signs = [RELATIONS[token.kind] for token in relations]
-    name = ""
-    if signs == ["="] and not _is_name(sides[0]):  # 5 = x
-        sides.reverse()
-    while signs and signs[0] in "=≈" and _is_name(sides[0]) and not _recurs(*sides[:2]):
-        name, sides, signs = text_of(sides[0]), sides[1:], signs[1:]
-    if "≈" in signs:  # the exact value before the sign is the answer
-        sides, signs = sides[: signs.index("≈") + 1], signs[: signs.index("≈")]
-    if name and len(set(signs)) == 1 and "=" in signs:  # S = 2 + 3 = 5
-        sides, signs = sides[-1:], []
-    read_unit = _without_unit if conventions.units == "drop" else _with_unit
-    sides = [read_unit(side) for side in sides]
-    joined = sides[0]
-    for sign, side in zip(signs, sides[1:], strict=True):
-        joined = [*joined, next(t for t in relations if RELATIONS[t.kind] == sign), *side]
-    return name, joined
+def name_of(tokens: list[Token]) -> str | None:
+    r"""Return a name in its plain spelling (`\overline{AB}` is AB), or None if it is not a name.
 
-
-def _is_name(tokens: list[Token]) -> bool:
-    if len(tokens) == 1 and tokens[0].text in ("i", r"\pi"):
-        return False
+    A name is a letter with indices and arguments, a segment, words, a ratio of names, or one
+    function or sum with its argument: `\gcd(12,18) = 6`.
+    """
+    if tokens and tokens[0].text in ("m", "\\Delta", "d") and len(tokens) > 1:
+        if tokens[0].text == "m" and tokens[1].text in ("\\angle", "\\measuredangle"):
+            tokens = tokens[1:]
+        elif tokens[1].kind in ("s", "S") and name_of(tokens[1:]):
+            return f"{tokens[0].text} {name_of(tokens[1:])}"
+    marked = any(t.kind in _MARKS for t in tokens)
+    if marked:
+        tokens = [t for t in tokens if t.kind not in _MARKS and t.kind not in ("{", "}")]
+    if not tokens or (len(tokens) == 1 and tokens[0].text in ("i", r"\pi")):
+        return None
     kinds = "".join(
-        "D" if t.kind in _MARKS else k for t, k in zip(tokens, kinds_of(tokens), strict=True)
+        {"|": "|", r"\Pr": "D"}.get(t.text, kind)
+        for t, kind in zip(tokens, kinds_of(tokens), strict=True)
     )
-    return _NAME.fullmatch(kinds) is not None
+    if _NAME.fullmatch(kinds) or (marked and re.fullmatch(r"[sS]+", kinds)):
+        return text_of([Token("S", "P") if t.text == r"\Pr" else t for t in tokens])
+    if re.fullmatch(r"\{?d\}?[sS].*", kinds):
+        return None
+    return text_of(tokens) if _is_application(tokens) else None
 
 
-def _recurs(name: list[Token], side: list[Token]) -> bool:
-    """Return True if a name occurs in its value: `x = x^2` is an equation."""
-    return name[0].kind in ("s", "S") and name[0] in side
+def _is_application(tokens: list[Token]) -> bool:
+    """Return True for one function of one argument, such as `\\sin\\theta` or a sum."""
+    if tokens[0].kind != "f" or tokens[0].text in ("|", r"\vert") or len(tokens) < 2:
+        return False
+    _, signs = split_at(tokens, {"+", "-", "=", ",", "f"})
+    if tokens[0].text in _OPERATORS:
+        return not [t for t in signs[1:] if t.kind in ("=", ",")]
+    return len(signs) == 1 and tokens[1].kind != "^"
+
+
+def strip_unit(tokens: list[Token], conventions: Conventions = DEFAULT) -> tuple[list[Token], str]:
+    """Return a value without its unit, and the unit's name; by `keep`, the unit as a factor."""
+    if not tokens or not any(t.kind in ("w", "u", "'", '"') or t.text == r"\Omega" for t in tokens):
+        return tokens, ""
+    if conventions.units == "keep":
+        return _with_unit(tokens), ""
+    start = _unit_start(tokens)
+    unit = _phrase(tokens[start:])
+    signs = [t.text for t in tokens[:start] if t.kind == "u"]
+    value = [t for t in tokens[:start] if t.kind != "u"]
+    name = unit_name([*dict.fromkeys(signs), *unit]) if signs or unit else ""
+    return value, name
+
+
+def _phrase(tokens: list[Token]) -> list[str]:
+    """Return the words, divisions and powers of a unit as `unit_name` takes them."""
+    parts: list[str] = []
+    for before, token in zip([None, *tokens], tokens, strict=False):
+        if token.kind in ("w", "s", "/"):
+            parts.append(token.text)
+        elif token.kind == "{" and before is not None and before.kind == "}":
+            parts.append("/")  # the second half of a fraction
+        elif token.kind == "n":
+            minus = "-" if before is not None and before.kind == "-" else ""
+            parts.append(f"^{minus}{token.text}")
+    return parts
 
 
 def _unit_start(tokens: list[Token]) -> int:
@@ -96,19 +132,18 @@ def _unit_start(tokens: list[Token]) -> int:
     if start < 1 or tokens[start - 1].kind == "_":  # 101_\text{two}
         return len(tokens)
     words = [token.text for token in tokens[start:] if token.kind == "w"]
-    if words[0] not in ("squared", "cubed"):  # 5 feet squared
-        words = [word for word in words if word not in ("squared", "cubed")]
-    is_known = all(len(word) == 1 or word in UNITS for word in words)
+    is_known = all(word in KNOWN or word in ("squared", "cubed") for word in words)
     if tokens[start - 1].kind in ("/", "*") and is_known:  # 5 / \text{hour}
         start -= 1
     elif start > 1 and tokens[start - 2].kind == r"\frac" and is_known:  # but 2 \frac{Area}{h}
         start -= 2
-    is_unit = start > 0 and not NOT_UNITS & set(words) and _UNIT_PHRASE.fullmatch(kinds[start:])
-    return start if is_unit else len(tokens)
-
-
-def _without_unit(tokens: list[Token]) -> list[Token]:
-    return tokens[: _unit_start(tokens)]
+    if start > 0 and _UNIT_PHRASE.fullmatch(kinds[start:]):
+        try:
+            unit_name(_phrase(tokens[start:]))
+        except NotMaths:
+            return len(tokens)
+        return start
+    return len(tokens)
 
 
 def _with_unit(tokens: list[Token]) -> list[Token]:

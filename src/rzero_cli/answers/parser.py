@@ -1,4 +1,4 @@
-"""A recursive-descent parser from tokens to values."""
+"""A recursive-descent parser from the tokens of one expression to its value."""
 
 from __future__ import annotations
 
@@ -16,10 +16,8 @@ from rzero_cli.answers.algebra import (
     add,
     constant,
     inverse,
-    key_of,
     negative,
     power,
-    set_key,
     times,
 )
 from rzero_cli.answers.items import kinds_of, text_of
@@ -27,12 +25,11 @@ from rzero_cli.answers.tokens import Token
 
 
 class Parser:
-    """A recursive-descent parser of one expression, with `sign` in place of \\pm."""
+    """A recursive-descent parser of one expression."""
 
-    def __init__(self, tokens: list[Token], sign: int) -> None:
+    def __init__(self, tokens: list[Token]) -> None:
         self.tokens = [*tokens, Token("end", "")]
         self.at = 0
-        self.sign = sign
         self.depth = 0
 
     def whole(self) -> Value:
@@ -60,8 +57,8 @@ class Parser:
 
     def signs(self) -> int:
         sign = 1
-        while self.kind in ("+", "-", r"\pm", r"\mp"):
-            sign *= {"+": 1, "-": -1, r"\pm": self.sign, r"\mp": -self.sign}[self.take().kind]
+        while self.kind in ("+", "-"):
+            sign *= 1 if self.take().kind == "+" else -1
         return sign
 
     def expression(self) -> Value:
@@ -72,7 +69,7 @@ class Parser:
         if isinstance(value, str) and sign == 1 and self.kind not in ("+", "-"):
             return value
         terms = [value if sign > 0 else negative(as_poly(value))]
-        while self.kind in ("+", "-", r"\pm", r"\mp"):
+        while self.kind in ("+", "-"):
             sign = self.signs()
             term = as_poly(self.term())
             terms.append(term if sign > 0 else negative(term))
@@ -177,8 +174,6 @@ class Parser:
             return constant(comb(n, k))
         if token.kind == r"\sqrt":
             return self.radical()
-        if token.kind == r"\begin":
-            return self.matrix()
         raise Undecided(token.text) if token.kind == "f" else NotMaths(token.text)
 
     def symbol(self, name: str) -> Poly:
@@ -190,26 +185,16 @@ class Parser:
             while subscript[0].kind == "{" and subscript[-1].kind not in ("}", "end"):
                 subscript.append(self.take())
             name += "_" + text_of(subscript).replace(" ", "")
+        while self.accept("'"):
+            name += "'"
         return {((name, Fraction(1)),): Fraction(1)}
 
     def brackets(self, opening: str) -> Value:
-        closing = {"{": "}", r"\{": r"\}"}.get(opening)
-        if opening == r"\{" and self.accept(r"\}"):
-            return "{}"
-        values = [self.expression()]
-        while self.accept(",", ";"):
-            values.append(self.expression())
-        end = self.take().kind
-        if end not in ((")", "]") if closing is None else (closing,)):
-            raise NotMaths("unbalanced brackets")
-        if len(values) == 1 and opening + end in ("()", "[]", "{}", r"\{\}"):
-            return values[0]
-        keys = [key_of(value) for value in values]
-        if closing:
-            return set_key(keys)
-        if len(keys) != 2 and opening + end in ("(]", "[)"):
-            raise NotMaths("an interval has two ends")
-        return opening + ", ".join(keys) + end
+        value = self.expression()
+        if self.kind in (",", ";"):
+            raise Undecided("arithmetic on tuples")
+        self.expect({"(": ")", "[": "]", "{": "}", r"\{": r"\}"}[opening])
+        return value
 
     def radical(self) -> Poly:
         index = 2
@@ -221,21 +206,6 @@ class Parser:
         if index % 2 and len(radicand) == 1 and min(radicand.values()) < 0:
             return negative(power(negative(radicand), exponent))
         return power(radicand, exponent)
-
-    def matrix(self) -> str:
-        if not re.search(r"\{(?:small|[pbB])?matrix\}", self.tokens[self.at - 1].text):
-            raise NotMaths("unknown environment")
-        rows: list[list[str]] = [[]]
-        while True:
-            rows[-1].append(key_of(self.expression()))
-            if self.accept("\\"):
-                if self.kind == r"\end":
-                    break
-                rows.append([])
-            elif not self.accept("&"):
-                break
-        self.expect(r"\end")
-        return "matrix " + "; ".join(", ".join(row) for row in rows)
 
 
 def as_poly(value: Value) -> Poly:

@@ -17,7 +17,7 @@ def _words(table: str) -> set[str]:
 
 
 class Token(NamedTuple):
-    kind: str  # n number, s letter, S capital, w word, f function, or the operator itself
+    kind: str  # n number, s letter, S capital, w word, u unit sign, f function, or the operator
     text: str  # LaTeX
 
 
@@ -43,6 +43,7 @@ _CURRENCIES = {
     "£": "pounds", r"\pounds": "pounds", "¥": "yen", "₹": "rupees", "¢": "cents",
 }  # fmt: skip
 CURRENCIES = set(_CURRENCIES.values())
+_SIGN = "\ue000"  # marks the name of a unit that was a sign: \ue000percent
 _LAYOUT = (
     r"left|right|[bB]igg?[lrm]?|(?:display|text|script)style|(?:no)?limits|tiny|scriptsize"
     r"|footnotesize|small|normalsize|large|Large|LARGE|huge|Huge|bf|rm|it"
@@ -84,16 +85,16 @@ def _rules(
     conventions: Conventions,
 ) -> list[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str]]]:
     keep = conventions.units == "keep"
-    degrees = r" \\text{degrees\1\2} " if keep else " "
+    degrees = r" \\text{degrees\1\2} " if keep else rf" {_SIGN}degree\1\2 "
     signs: list[_Rule] = [("^", _DEGREE + _SCALE, degrees), (r"degree", _DEGREE + _SCALE, degrees)]
-    if conventions == DEFAULT:  # the word "percent" is then dropped like any unit
-        signs.append(("%", r"\\?%", " "))
+    percent = r"\\?%|(?<![A-Za-z])[Pp]er ?cent(?![A-Za-z])"
+    if conventions == DEFAULT:
+        signs.append(("", percent, f" {_SIGN}percent "))
     else:
-        percent = r"\\?%|(?<![A-Za-z])[Pp]er ?cent(?![A-Za-z])"
         signs.append(("", percent, " " if conventions.percent == "drop" else "*0.01 "))
     for sign, name in _CURRENCIES.items():
         pattern = re.escape(sign) + ("(?![a-z])" if sign[-1].isalpha() else "")
-        signs.append((sign, pattern, rf" \\text{{{name}}} " if keep else " "))
+        signs.append((sign, pattern, rf" \\text{{{name}}} " if keep else f" {_SIGN}{name} "))
     return [(needle, re.compile(pattern), new) for needle, pattern, new in _BEFORE + signs + _AFTER]
 
 
@@ -103,7 +104,7 @@ _SAME = {
     "cdot": "*", "times": "*", "div": "/", "lt": "<", "gt": ">", "colon": ":", "to": ":to",
     "lbrace": r"\{", "rbrace": r"\}", "langle": "(", "rangle": ")", "lvert": "|", "rvert": "|",
     "dots": "…", "ldots": "…",
-    "land": "and", "lor": "or", "vee": "or", "wedge": "and",
+    "wedge": "land", "vee": "lor", "overleftrightarrow": "overline",
 }  # fmt: skip
 _OPERATORS = _words("le ge ne approx in cup pm mp infty emptyset frac sqrt over choose binom")
 _GREEK = _words("""
@@ -144,7 +145,8 @@ NOT_UNITS = _words("""
     after earlier later early late faster slower older younger
 """)
 _TOKEN = re.compile(
-    r"(?P<repeat>\d*\.\d*\\(?:overline|bar)\s*\{\d+\})"
+    rf"{_SIGN}(?P<unit>[a-z]+[CF]?)"
+    r"|(?P<repeat>\d*\.\d*\\(?:overline|bar)\s*\{\d+\})"
     r"|(?P<num>(?<![_^])\d{1,3}(?: \d{3})+(?![\d/])|\d+(?:,\d+)*(?:\.\d+)?(?:[eE][-+]?\d+)?|\.\d+)"
     r"|(?P<env>\\(?:begin|end)\s*\{[A-Za-z]+\*?\})"
     r"|(?P<cmd>\\(?:[A-Za-z]+\*?|.))|(?P<word>[A-Za-z]+)|(?P<op>\S)"
@@ -206,6 +208,8 @@ def tokenize(text: str) -> list[Token]:
             tokens += _braced_argument(tokens[-1].kind, numbers) if tokens else numbers
         elif kind == "repeat":
             tokens.append(Token("n", found))
+        elif kind == "unit":
+            tokens.append(Token("u", found[1:].casefold()))
         elif kind == "env":
             tokens.append(Token(r"\begin" if "begin" in found else r"\end", found))
         elif found == "." and tokens and tokens[-1].kind == "w":  # an abbreviation: `20 min.`
