@@ -27,6 +27,7 @@ from typing import Any
 from rzero_cli.system.processes import end_with_parent
 
 _POINTS = ((3, 7), (-5, 11))  # numerators and denominators of two trial values
+_WHOLE = (2, 5)  # trial values of an exponent of -1
 # Compared before the first fork, so that children inherit what sympy loads and caches on first use.
 _WARM_UP = (
     (r"\sin^2 x + \cos^2 x", "1"),
@@ -85,12 +86,22 @@ def _comparer() -> Callable[[str, str], bool]:
         if not (isinstance(a, sympy.Expr) and isinstance(b, sympy.Expr)):
             return False
         symbols = sorted(a.free_symbols | b.free_symbols, key=str)
-        for numerator, denominator in _POINTS:
-            values = {x: sympy.Rational(numerator + i, denominator) for i, x in enumerate(symbols)}
+        for (numerator, denominator), whole in zip(_POINTS, _WHOLE, strict=True):
+            values = {
+                x: sympy.Rational(*((whole + i,) if x.is_integer else (numerator + i, denominator)))
+                for i, x in enumerate(symbols)
+            }
             difference = (a - b).doit().subs(values).evalf(30)
             if difference.is_number and abs(difference) > sympy.Float("1e-12"):
                 return True
         return False
+
+    def with_integers(*expressions: Any) -> list[Any]:
+        """Take the exponents of negative numbers for integers, as in (-1)^n."""
+        powers = {p for one in expressions for p in one.atoms(sympy.Pow) if p.base.is_negative}
+        exponents = {x for p in powers for x in p.exp.free_symbols}
+        integers = {x: sympy.Symbol(x.name, integer=True) for x in exponents}
+        return [one.subs(integers) for one in expressions]
 
     def proportional(a: Any, b: Any) -> bool:
         """Return True if a relation of a to 0 is that of b: their ratio is a positive constant."""
@@ -111,6 +122,7 @@ def _comparer() -> Callable[[str, str], bool]:
             if not all(isinstance(side, sympy.Expr) and side.is_scalar is not False
                        for side in (x, y)):  # fmt: skip
                 return False
+            x, y = with_integers(x, y)
             if sign:
                 return proportional(x, y) or (sign in "=!=" and proportional(x, -y))
             # Different values are found much faster than a proof of equality fails.

@@ -6,22 +6,23 @@ import re
 
 from rzero_cli.answers.algebra import NotMaths
 from rzero_cli.answers.conventions import DEFAULT, Conventions
-from rzero_cli.answers.tokens import CURRENCIES, Token
+from rzero_cli.answers.spelling import CURRENCIES
+from rzero_cli.answers.tokens import Token
 from rzero_cli.answers.units import KNOWN, unit_name
 
 # One character per token, so that small grammars are regular expressions over kinds.
-_LETTER = r"[sS]'*(?:_(?:[snSw]|\{[^{}]*\}))?'*"
+_LETTER = r"[sSd]'*(?:_(?:[snSw]|\{[^{}]*\}))?'*"
 _ARGUMENTS = r"(?:\([^()]*\)|\[[^\[\]]*\])"
 _QUANTITY = (
-    rf"(?:{_LETTER}{_ARGUMENTS}?(?:_(?:[sSwf]|\{{[^{{}}]*\}}))?|D\([^()]*\)|d?[sS]|S{{2,4}}|w+)"
+    rf"(?:{_LETTER}{_ARGUMENTS}?(?:_(?:[sSwf]|\{{[^{{}}]*\}}))?|D\([^()]*\)|d[sS]|S{{2,4}}|w+)"
 )
 _NAME = re.compile(
     rf"{_QUANTITY}|\((?:{_LETTER},)+{_LETTER}\)|\|{_QUANTITY}\||{_QUANTITY}(?:[:/]{_QUANTITY})+"
     rf"|F\{{{_QUANTITY}\}}\{{{_QUANTITY}\}}"
 )
 # Marks of a name: `\angle ABC = 60`, `\overline{AB} = 10`, `\Pr(X) = 1/6`.
-_MARKS = {"\\" + mark for mark in ("angle", "measuredangle", "overline", "bar", "vec", "hat",
-                                   "overrightarrow", "dot", "tilde", "triangle")}  # fmt: skip
+_MARKS = {"\\" + mark for mark in ("angle", "measuredangle", "overline", "vec", "overrightarrow")}
+_ACCENTS = {"\\" + mark for mark in ("bar", "hat", "dot", "ddot", "tilde", "triangle")}
 _OPERATORS = {"\\" + name for name in ("int", "iint", "sum", "prod", "lim", "max", "min")}
 _POWER = r"(?:\^\{-?n\})?"
 _UNIT_PHRASE = re.compile(
@@ -71,19 +72,22 @@ def name_of(tokens: list[Token]) -> str | None:
             tokens = tokens[1:]
         elif tokens[1].kind in ("s", "S") and name_of(tokens[1:]):
             return f"{tokens[0].text} {name_of(tokens[1:])}"
+    if tokens and tokens[0].kind in _ACCENTS:  # a mean is not the value
+        name = name_of([t for t in tokens[1:] if t.kind not in ("{", "}")])
+        return name and f"{tokens[0].text} {name}"
     marked = any(t.kind in _MARKS for t in tokens)
     if marked:
         tokens = [t for t in tokens if t.kind not in _MARKS and t.kind not in ("{", "}")]
     if not tokens or (len(tokens) == 1 and tokens[0].text in ("i", r"\pi")):
         return None
     kinds = "".join(
-        {"|": "|", r"\Pr": "D"}.get(t.text, kind)
+        {"|": "|", r"\Pr": "D", "d": "d"}.get(t.text, kind)
         for t, kind in zip(tokens, kinds_of(tokens), strict=True)
     )
     if _NAME.fullmatch(kinds) or (marked and re.fullmatch(r"[sS]+", kinds)):
-        return text_of([Token("S", "P") if t.text == r"\Pr" else t for t in tokens])
-    if re.fullmatch(r"\{?d\}?[sS].*", kinds):
-        return None
+        name = text_of([Token("S", "P") if t.text == r"\Pr" else t for t in tokens])
+        parts = name[1:-1].split(",") if kinds[0] == "(" else []
+        return ", ".join(map(str.strip, parts)) if parts and parts == sorted(parts) else name
     return text_of(tokens) if _is_application(tokens) else None
 
 

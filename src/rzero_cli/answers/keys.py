@@ -20,13 +20,15 @@ from rzero_cli.answers.reading import (
     latex_of,
     rendered,
 )
-from rzero_cli.answers.tokens import Token, clean, tokenize
+from rzero_cli.answers.spelling import clean
+from rzero_cli.answers.tokens import Token, tokenize
 
 # a number, a fraction or a LaTeX fraction, small enough to need no size check
 _PLAIN_NUMBER = re.compile(
     r"([-+]?)(?:([0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})|([0-9]{1,40})/([0-9]{1,40})"
     r"|\\[dt]?frac\{([0-9]{1,40})\}\{([0-9]{1,40})\})"
 )
+_DATE = re.compile(r"\d{4}([-/.])\d\d?\1\d\d?|\d\d?([-/.])\d\d?\2\d{4}")  # not a subtraction
 
 
 def canonical_key(answer: str, conventions: Conventions = DEFAULT) -> str | None:
@@ -95,6 +97,8 @@ def _long_way(answer: str, conventions: Conventions) -> str | None:
 
 def _parsed(answer: str, conventions: Conventions) -> Named:
     cleaned = clean(answer, conventions)
+    if _DATE.fullmatch(cleaned):
+        return _of_leaf(Leaf("text:" + cleaned))
     try:
         tokens = tokenize(cleaned)
     except NotMaths:

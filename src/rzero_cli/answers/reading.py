@@ -41,6 +41,7 @@ from rzero_cli.answers.tokens import Token
 
 _SEPARATORS = {",", ";", "and", "or"}
 _SIGNS = {r"\pm", r"\mp"}
+_TIMES = Token("*", r"\cdot")
 _BRACKETS = {"(": (")", "]"), "[": (")", "]"), "{": ("}",), r"\{": (r"\}",)}
 # What an expression for the worker may hold: no word, no list, no relation but in a sum's index.
 _PLAIN = frozenset(
@@ -48,7 +49,9 @@ _PLAIN = frozenset(
      "=", ":to", r"\frac", r"\sqrt", r"\binom", r"\choose", r"\over", r"\infty")
 )  # fmt: skip
 # over kinds of tokens: digits with or without brackets, then a base after an underscore or "base"
-_BASED = re.compile(r"(?:\([nS]+\)|n|[nS]{2,})(?:_(?:[nw]|\{n\}|\{\(n\)\}|\{w?[nw]\})|w{1,2}n|ww)")
+_BASED = re.compile(
+    r"(?:\([nS]+\)|n|[nS]{2,}|n?w(?=_))(?:_(?:[nw]|\{n\}|\{\(n\)\}|\{w?[nw]\})|w{1,2}n|ww)"
+)
 _BASES = {
     name: base
     for base, name in enumerate(
@@ -78,8 +81,8 @@ class Group(NamedTuple):
     """Several values.
 
     Attributes:
-        head: the brackets; "list" without any; "matrix" and its columns; ":" of a ratio; "all" or
-            "any" of relations; a name and " :" of a labelled one.
+        head: the brackets; "list" without any; "matrix" and its columns; ":" of a ratio; "product"
+            of quantities; "all" or "any" of relations; a name and " :" of a labelled one.
         parts: the members.
         unit: the unit of all members without one of their own.
     """
@@ -90,7 +93,7 @@ class Group(NamedTuple):
 
 
 Node = Leaf | Group
-UNORDERED = ("list", "{}", "all", "any")
+UNORDERED = ("list", "{}", "all", "any", "product")
 
 
 class Reading(NamedTuple):
@@ -213,7 +216,8 @@ class Reader:
                 sides = sides[: at + 2]
             else:  # the exact value before the sign is the answer
                 sides = sides[: at + 1]
-        if len(sides) == 2 and not name_of(sides[0]) and name_of(sides[1]):  # 5 = x
+        named = [(name_of(side) is not None, _is_letter(side)) for side in sides]
+        if len(sides) == 2 and named[1] > named[0]:  # 5 = x
             sides = sides[::-1]
         names = []
         while len(sides) > 1 and (name := name_of(sides[0])) and not _recurs(*sides[:2]):
@@ -237,7 +241,7 @@ class Reader:
             isinstance(node, Leaf)
             and letters_of(sides[-1])
             and len(names) == 1
-            and _is_letter(*names)
+            and _is_letter(names[0][1])
         ):
             relation = self.relation(names[0][1], sides[-1], "=")
         return Reading(node, name, relation)
@@ -338,7 +342,7 @@ class Reader:
         if _BASED.fullmatch(kinds) and (based := _based_key(tokens)):
             return Leaf(based)
         if any(t.kind in ("w", "u") and len(t.text) > 1 for t in tokens):
-            raise NotMaths("words")
+            return self.dimensions(tokens)
         if opening := _enclosed(tokens):
             return self.brackets(opening, tokens)
         parts, found = split_at(tokens, {r"\cup"})
@@ -350,6 +354,14 @@ class Reader:
         if tokens and tokens[0].kind == r"\begin" and _end_of(tokens) == len(tokens) - 1:
             return self.matrix(tokens)
         return self.combination(tokens) or _leaf(tokens)
+
+    def dimensions(self, tokens: list[Token]) -> Group:
+        """Return a product of values with units, which is not multiplied: `5 cm x 3 cm`."""
+        parts, found = split_at(tokens, {"*"})
+        nodes = tuple(self.value(part) for part in parts) if found else ()
+        if not nodes or not all(isinstance(node, Leaf) and node.unit for node in nodes):
+            raise NotMaths("words")
+        return Group("product", nodes)
 
     def elements(self, tokens: list[Token]) -> tuple[Node, ...]:
         """Return what a part of a union adds: the elements of a finite set, or an interval."""
@@ -439,7 +451,9 @@ class Reader:
             head, size = shape, len(cells)
             sums = sums or [[] for _ in cells]
             for total, cell in zip(sums, cells, strict=True):
-                product = [*_bracketed(factor), *_bracketed(cell)] if factor else _bracketed(cell)
+                product = (
+                    [*_bracketed(factor), _TIMES, *_bracketed(cell)] if factor else _bracketed(cell)
+                )
                 total += [sign, *product]
         return Group(head, tuple(self.value(total) for total in sums))
 
@@ -518,8 +532,8 @@ def _recurs(name: list[Token], side: list[Token]) -> bool:
     return name[0].kind in ("s", "S") and name[0] in side
 
 
-def _is_letter(name: tuple[str, list[Token]]) -> bool:
-    return re.fullmatch(r"[sS](?:_.*)?", kinds_of(name[1])) is not None
+def _is_letter(name: list[Token]) -> bool:
+    return re.fullmatch(r"[sS](?:_(?:[snSw]|\{[^{}]*\}))?", kinds_of(name)) is not None
 
 
 def _based_key(tokens: list[Token]) -> str | None:
@@ -530,7 +544,7 @@ def _based_key(tokens: list[Token]) -> str | None:
     *digits, base = (t.text for t in tokens if t.kind in "nSw" and t.text not in ("in", "base"))
     if any(t.kind == "w" for t in tokens[:-1]) and not any(t.text in ("base", "_") for t in tokens):
         return None
-    number = "".join(digits).lstrip("0") or "0"
+    number = "".join(digits).upper().lstrip("0") or "0"
     base = str(_BASES.get(base, base))
     try:
         int(number, int(base))
@@ -576,7 +590,7 @@ def _with_products(tokens: list[Token]) -> list[Token]:
         if token.kind == "n" and after.kind == "^" and not in_function:
             is_argument = (before, closed) in (("}", r"\frac"), ("}", r"\binom"), ("]", r"\sqrt"))
             if before in ("s", "S", ")", "]", "}", "!") and not is_argument:
-                written.append(Token("*", r"\cdot"))
+                written.append(_TIMES)
         if token.kind in ("{", "(", "["):
             opened.append("" if before == "}" else before)
         closed = opened.pop() if token.kind in ("}", ")", "]") and opened else ""
@@ -721,7 +735,7 @@ def rendered(
             return None
         found.append((one[0], tuple(unit or node.unit for unit in one[1])))
     if node.head in UNORDERED:
-        found = sorted(found if node.head == "list" else set(found))
+        found = sorted(found if node.head in ("list", "product") else set(found))
     keys = [key for key, _ in found]
     units = tuple(unit for _, some in found for unit in some)
     joined = ", ".join(keys)

@@ -23,17 +23,18 @@ _TABLE = """
     m meter metre; km kilometer kilometre; cm centimeter centimetre; mm millimeter millimetre;
     dm decimeter decimetre; um micrometer micrometre micron; nm nanometer nanometre; inch in;
     foot ft feet; yard yd; mile mi; g gram gramme; kg kilogram kilo kilogramme; mg milligram;
-    ug microgram; ton tonne; lb lbs pound; oz ounce; s sec secs second; min mins minute;
-    h hr hrs hour; day; week wk; month; year yr yrs; decade; century centuries; ms millisecond;
-    l L liter litre; ml mL milliliter millilitre; kl kL kiloliter; gallon gal gals; quart qt;
-    pint pt; cup; teaspoon tsp; tablespoon tbsp; acre; hectare ha; N newton; kN kilonewton;
-    J joule; kJ kj kilojoule; MJ; cal calorie; kcal kilocalorie; eV ev electronvolt; keV kev;
-    MeV mev; W watt; kW kw kilowatt; mW; MW megawatt; kWh kwh; V volt; kV kv; mV; A amp ampere;
-    mA; ohm; K kelvin; F farad; C coulomb; Hz hz hertz; kHz khz; MHz; mHz; GHz ghz;
-    Pa pa pascal; kPa kpa; mPa; MPa; atm atmosphere; bar; mol mole; mN; MN; Wb wb weber; tesla;
-    dB db decibel; bit; byte; knot; rpm; mmol; degree deg; degreec celsius; degreef fahrenheit;
-    rad radian; percent pct; unit; dollar usd; cent; euro eur; yen jpy; rupee rs inr;
-    ruble rouble rub; yuan rmb cny; pence; gbp
+    ug microgram; ul; us; ua; uf; uv; uw; uc; ton tonne; lb lbs pound; oz ounce;
+    s sec secs second; min mins minute; h hr hrs hour; day; week wk; month; year yr yrs; decade;
+    century centuries; ms millisecond; l L liter litre; ml mL milliliter millilitre;
+    kl kL kiloliter; gallon gal gals; quart qt; pint pt; cup; teaspoon tsp; tablespoon tbsp;
+    acre; hectare ha; N newton; kN kilonewton; J joule; kJ kj kilojoule; MJ; cal calorie;
+    kcal kilocalorie; eV ev electronvolt; keV kev; MeV mev; W watt; kW kw kilowatt; mW;
+    MW megawatt; kWh kwh; V volt; kV kv; mV; A amp ampere; mA; ohm; kohm; mohm; K kelvin;
+    F farad; C coulomb; Hz hz hertz; kHz khz; MHz; mHz; GHz ghz; Pa pa pascal; kPa kpa; mPa;
+    MPa; atm atmosphere; bar; mol mole; mN; MN; Wb wb weber; tesla; dB db decibel; bit; byte;
+    knot; rpm; mmol; degree deg; degreec celsius; degreef fahrenheit; rad radian; percent pct;
+    unit; dollar usd; cent; euro eur; yen jpy; rupee rs inr; won krw; ruble rouble rub;
+    yuan rmb cny; pence; gbp
 """
 _PRODUCTS = {
     "mph": {"mile": 1, "h": -1},
