@@ -1,4 +1,4 @@
-"""`make run` with two training processes and the real `vllm serve`, on the CPU.
+"""`make run` with two training processes and the real vLLM, on the CPU.
 
 Run with `make test-vllm`.
 """
@@ -18,9 +18,8 @@ from rzero_cli.data.provenance import content_hash
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 pytest.importorskip("vllm", reason="vLLM is not installed here: make test-vllm")
 
+CHALLENGE = "--processes 2 --steps 1 --prompts 2 --batch 2 --group 8 --per-device 8 --m 4"
 STAGES = [
-    "CHALLENGE_FLAGS=--solver-gpus cpu --processes 2 --steps 1 --prompts 2 --batch 2 --group 8 "
-    "--per-device 8 --m 4 --engine-arg kv_cache_memory_bytes=500000000",
     "SAMPLE_FLAGS=-n 24",
     "LABEL_FLAGS=--m 4",
     "FILTER_FLAGS=--low 0 --high 1",
@@ -29,16 +28,18 @@ STAGES = [
 ]
 
 
-def test_two_iterations_run_unattended_and_serve_each_ones_solver(
-    folder: Path, small_base: Path
-) -> None:
-    """The second Solver is an adapter of the base."""
-    shutil.copytree(small_base, folder / "base")
+def run_loop(folder: Path, base: Path, name: str, challenge: str) -> str:
+    """Run two iterations to the report, check their records, and return standard error.
+
+    The second Solver is an adapter of the base.
+    """
+    if not (folder / "base").is_dir():
+        shutil.copytree(base, folder / "base")
     loop = ["MODEL=base", "PRESET=tiny", "ITERATIONS=2", "HELDOUT=base/heldout.jsonl"]
-    done = make(folder, "run", *loop, *STAGES)
+    flags = f"CHALLENGE_FLAGS={CHALLENGE} {challenge}"
+    done = make(folder, "run", f"RUN={name}", *loop, flags, *STAGES, timeout=1800)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("challenge: starting the Solver's server on the CPU\n") == 2
-    run = folder / "runs" / "r-zero"
+    run = folder / "runs" / name
     assert {"summary.txt", "report.html", "stats.txt"} <= {path.name for path in run.iterdir()}
     for iteration, solver in ((1, folder / "base"), (2, run / "iter-1" / "solver")):
         record = json.loads((run / f"iter-{iteration}/challenger/rzero.json").read_text())
@@ -47,9 +48,21 @@ def test_two_iterations_run_unattended_and_serve_each_ones_solver(
         assert parent[solver] == content_hash(solver)
         assert "http" not in json.dumps([record["parents"], record["settings"]])
         assert record["plan"]["processes"] == 2
-        assert record["metrics"]["last"]["p_hat"] > 0.5, "the server's answers agree"
+        assert record["metrics"]["last"]["p_hat"] > 0.5, "the Solver's answers agree"
+        assert record["spent"]["Solver's answers"] > 0
     left = [p.pid for p in psutil.process_iter() if in_folder(p, folder)]
     assert not left
+    return done.stderr
+
+
+def test_each_iterations_solver_is_served(folder: Path, small_base: Path) -> None:
+    serve = "--solver-gpus cpu --engine-arg kv_cache_memory_bytes=500000000"
+    told = run_loop(folder, small_base, "served", serve)
+    assert told.count("challenge: starting the Solver's server on the CPU\n") == 2
+
+
+def test_each_rank_has_an_engine_in_every_iteration(folder: Path, small_base: Path) -> None:
+    run_loop(folder, small_base, "ranks", "--engine vllm")
 
 
 def in_folder(process: psutil.Process, folder: Path) -> bool:
