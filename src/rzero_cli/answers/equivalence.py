@@ -93,14 +93,16 @@ class Equivalence:
         disagree about it. The result does not depend on the order of the answers.
         """
         counts = Counter(answers)
+        if len(counts) == 1:
+            return [list(counts)]
         read = {answer: named_value(answer, self.conventions) for answer in sorted(counts)}
         if any(named.value is None for named in read.values()):
             read = self._resolve(read)
         same: dict[_Value, list[str]] = {}
         for answer, named in read.items():
             same.setdefault((str(named.value), named.name, named.units), []).append(answer)
-        if len(same) == 1:
-            return [sorted(read)]
+        if not any(name or any(units) for _, name, units in same):  # nothing to disagree about
+            return sorted(same.values())
         sizes = {value: sum(counts[a] for a in spellings) for value, spellings in same.items()}
         merged = [[a for value in some for a in same[value]] for some in _join(sizes)]
         return sorted(sorted(spellings) for spellings in merged)

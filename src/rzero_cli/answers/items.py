@@ -31,12 +31,13 @@ _UNIT_PHRASE = re.compile(
 RELATIONS = {"=": "=", "<": "<", ">": ">", r"\le": "<=", r"\ge": ">=", r"\ne": "!=",
               r"\approx": "≈", r"\in": "in", r"\equiv": "≡"}  # fmt: skip
 _OPEN, _CLOSE = {"(", "[", "{", r"\{", r"\begin"}, {")", "]", "}", r"\}", r"\end"}
-_SHORT = {r"\frac": "F", "|": "|", "f": "f"}
+_SHORT = {r"\frac": "F"}
+_SINGLE = re.compile(r"\{ (\S+) \}")
 CONSTANTS = {r"\pi", "e", "i"}
 
 
 def kinds_of(tokens: list[Token]) -> str:
-    return "".join(t.kind if len(t.kind) == 1 else _SHORT.get(t.kind, "?") for t in tokens)
+    return "".join([t.kind if len(t.kind) == 1 else _SHORT.get(t.kind, "?") for t in tokens])
 
 
 def split_at(tokens: list[Token], separators: set[str]) -> tuple[list[list[Token]], list[Token]]:
@@ -45,10 +46,12 @@ def split_at(tokens: list[Token], separators: set[str]) -> tuple[list[list[Token
     found: list[Token] = []
     depth = 0
     for token in tokens:
-        depth += (token.kind in _OPEN) - (token.kind in _CLOSE)
-        if depth == 0 and (
-            token.kind in separators or (token.kind == "w" and token.text in separators)
-        ):
+        kind = token.kind
+        if kind in _OPEN:
+            depth += 1
+        elif kind in _CLOSE:
+            depth -= 1
+        if depth == 0 and (kind in separators or (kind == "w" and token.text in separators)):
             found.append(token)
             parts.append([])
         else:
@@ -179,4 +182,4 @@ def _symbol(unit: str) -> Token:
 
 def text_of(tokens: list[Token]) -> str:
     joined = " ".join(token.text for token in tokens)
-    return re.sub(r"\{ (\S+) \}", r"\1", joined)
+    return _SINGLE.sub(r"\1", joined)

@@ -23,6 +23,8 @@ from rzero_cli.answers.algebra import (
 from rzero_cli.answers.items import kinds_of, text_of
 from rzero_cli.answers.tokens import Token
 
+_MIXED = re.compile(r"n(?:n/n|F\{n\}\{n\})")
+
 
 class Parser:
     """A recursive-descent parser of one expression."""
@@ -68,17 +70,17 @@ class Parser:
         value = self.term()
         if isinstance(value, str) and sign == 1 and self.kind not in ("+", "-"):
             return value
-        terms = [value if sign > 0 else negative(as_poly(value))]
+        terms = [as_poly(value) if sign > 0 else negative(as_poly(value))]
         while self.kind in ("+", "-"):
             sign = self.signs()
             term = as_poly(self.term())
             terms.append(term if sign > 0 else negative(term))
-        value = add(as_poly(term) for term in terms)
+        total = add(terms) if len(terms) > 1 else terms[0]
         if self.accept(r"\choose"):
-            return constant(comb(_small(value), _small(as_poly(self.expression()))))
+            return constant(comb(_small(total), _small(as_poly(self.expression()))))
         if self.accept(r"\over"):
-            return times(value, inverse(as_poly(self.expression())))
-        return value
+            return times(total, inverse(as_poly(self.expression())))
+        return total
 
     def term(self) -> Value:
         start = self.at
@@ -109,7 +111,7 @@ class Parser:
 
     def mixed_number(self) -> Poly | None:
         r"""Parse `1\frac{1}{2}` or `7 3/4`, a whole number and a proper fraction of literals."""
-        match = re.match(r"n(?:n/n|F\{n\}\{n\})", self.kinds())
+        match = _MIXED.match(self.kinds()) if self.kind == "n" else None
         if match is None:
             return None
         digits = [t.text for t in self.tokens[self.at : self.at + match.end()] if t.kind == "n"]
@@ -122,8 +124,7 @@ class Parser:
         return constant(whole + Fraction(numerator, denominator))
 
     def kinds(self) -> str:
-        ahead = self.tokens[self.at : self.at + 9]
-        return kinds_of([Token("F", "") if t.kind == r"\frac" else t for t in ahead])
+        return kinds_of(self.tokens[self.at : self.at + 9])
 
     def factor(self) -> Value:
         value = self.primary()

@@ -48,6 +48,9 @@ _PLAIN = frozenset(
     ("n", "s", "S", "w", "f", "+", "-", "*", "/", "^", "_", "(", ")", "[", "]", "{", "}", ",", "!",
      "=", ":to", r"\frac", r"\sqrt", r"\binom", r"\choose", r"\over", r"\infty")
 )  # fmt: skip
+_HIDDEN_PRODUCT = re.compile(r"[sS)}\]!]n\^")
+# An answer of these alone is one expression.
+_SIMPLE = {"n", "s", "f", "+", "-", "*", "/", "^", "(", ")", "{", "}", "!", r"\frac", r"\sqrt"}
 # over kinds of tokens: digits with or without brackets, then a base after an underscore or "base"
 _BASED = re.compile(
     r"(?:\([nS]+\)|n|[nS]{2,}|n?w(?=_))(?:_(?:[nw]|\{n\}|\{\(n\)\}|\{w?[nw]\})|w{1,2}n|ww)"
@@ -142,6 +145,8 @@ class Reader:
         Raises:
             NotMaths: it is not mathematics, ambiguous or too large.
         """
+        if all(token.kind in _SIMPLE for token in tokens):
+            return Reading(_leaf(tokens))
         tokens = _conditions(tokens)
         alternatives, found = split_at(tokens, {"or"})
         if found and split_at(tokens, set(RELATIONS))[1]:
@@ -337,7 +342,7 @@ class Reader:
         kinds = kinds_of(tokens)
         if len(tokens) == 1 and len(tokens[0].text) > 1 and kinds == "w":
             return Leaf(WORDS.get(tokens[0].text, "text:" + tokens[0].text))
-        if re.fullmatch("S{2,}", kinds):  # a segment, or an order of finish
+        if len(kinds) > 1 and kinds == "S" * len(kinds):  # a segment, or an order of finish
             return Leaf("text:" + "".join(token.text for token in tokens).casefold())
         if _BASED.fullmatch(kinds) and (based := _based_key(tokens)):
             return Leaf(based)
@@ -557,6 +562,8 @@ def _based_key(tokens: list[Token]) -> str | None:
 
 
 def _leaf(tokens: list[Token]) -> Leaf:
+    if len(tokens) == 1 and tokens[0].kind == "n":
+        return Leaf(key_of(constant(number_of(tokens[0].text))), tuple(tokens))
     tokens = _with_products(tokens)
     try:
         value = Parser(tokens).whole()
@@ -577,8 +584,8 @@ def _worker_tokens(tokens: list[Token]) -> tuple[Token, ...]:
 
 
 def _with_products(tokens: list[Token]) -> list[Token]:
-    r"""Write out the product before a power of a number: `(n+1)2^n`, `\frac12 3^n`."""
-    if not re.search(r"[sS)}\]!]n\^", kinds_of(tokens)):
+    r"""Write out the product before a power of a number: `(n+4)3^n`, `\frac25 7^n`."""
+    if not _HIDDEN_PRODUCT.search(kinds_of(tokens)):
         return tokens
     written: list[Token] = []
     opened: list[str] = []  # what each open bracket belongs to

@@ -116,6 +116,8 @@ _SYSTEM = re.compile(rf"\\begin ?\{{({_ROWS})\*?\}}(.*?)\\end ?\{{\1\*?\}}")
 _INDEX = r"(\{[^{}]*\}|\\[A-Za-z]+|[A-Za-z0-9])"
 _UNIT_DRESS = r"(?:\\(?:text|mathrm|rm) ?\{ ?)?"
 _BEFORE_UNIT = rf"(?<=\d) ?(?:\\[,;: ])? ?{_UNIT_DRESS}"
+_TEXT_OF = r"^(?:\\text ?\{ ?)?"
+_CHOSEN = r"\(?([A-J])\)?\.?\}?$"
 _FUNCTION_NAMES = {
     "tg": "tan", "ctg": "cot", "cotg": "cot", "arctg": "arctan", "arcctg": "arccot", "cosec": "csc",
     "sh": "sinh", "ch": "cosh", "th": "tanh", "arsinh": "arcsinh",
@@ -134,7 +136,6 @@ def _lines(match: re.Match[str]) -> str:
 _Rule = tuple[str, str, str | Callable[[re.Match[str]], str]]
 _DRESS: list[_Rule] = [
     ("&", r"&(?:#\d+|#x[0-9A-Fa-f]+|[A-Za-z]+\d*);", lambda match: _plain(html.unescape(match[0]))),
-    ("", r"^([*]{1,3}|[`]{1,3}|'|\")(?=\S)(.*\S)\1$", r"\2"),
     ("color", r"\\(?:text)?color(?:box)? ?\{[^{}]*\}", ""),
     (r"\tag", r"\\tag\*? ?\{[^{}]*\}", ""),
     (r"\label", r"\\label ?\{[^{}]*\}", ""),
@@ -171,8 +172,10 @@ _DRESS: list[_Rule] = [
     ("''", r"(?<=\d)''$", r" \\text{inches}"),
     ('"', r'(?<=\d)"$', r" \\text{inches}"),
     ("'", r"(?<=\d)'$", r" \\text{feet}"),
-    ("nswer", r"^(?:\\text ?\{ ?)?(?:[Tt]he )?(?:[Ff]inal )?[Aa]nswer(?: is:?|:) ?\}?(?=.)", ""),
-    ("", r"^(?:\\text ?\{ ?)?(?:[Oo]ption|[Cc]hoice|[Aa]nswer) ?\(?([A-J])\)?\.?\}?$", r"\1"),
+    ("nswer", rf"{_TEXT_OF}(?:[Tt]he )?(?:[Ff]inal )?[Aa]nswer(?: is:?|:) ?\}}?(?=.)", ""),
+    ("ption", rf"{_TEXT_OF}[Oo]ption {_CHOSEN}", r"\1"),
+    ("hoice", rf"{_TEXT_OF}[Cc]hoice {_CHOSEN}", r"\1"),
+    ("nswer", rf"{_TEXT_OF}[Aa]nswer {_CHOSEN}", r"\1"),
     (")", r"^([A-J])\)$", r"\1"),
 ]  # fmt: skip
 _BEFORE: list[_Rule] = [  # thousands separators that cannot be a list's; degrees in a function
@@ -223,6 +226,8 @@ def _rules(
     return [(needle, re.compile(pattern), new) for needle, pattern, new in rules]
 
 
+_QUOTES = ("*", "`", "'", '"')
+_QUOTED = re.compile(r"([*]{1,3}|`{1,3}|'|\")(?=\S)(.*\S)\1")
 _COMMAND = re.compile(
     r"\\\\(?:[dt]?frac|sqrt|text|math[a-z]+|pi|cdot|times|left|begin|pm|infty|circ|boxed|theta|alpha|beta"
     r"|lambda|sin|cos|tan|ln|log|le|leq|ge|geq|ne|neq|cup|in|overline|angle|quad|dots|approx)(?![a-z])"
@@ -231,7 +236,7 @@ _COMMAND = re.compile(
 
 
 def _single_backslashes(text: str) -> str:
-    r"""Undo JSON's doubling of backslashes, where all are doubled: `\\frac{1}{2}`."""
+    r"""Undo JSON's doubling of backslashes, where all are doubled: `\\frac{2}{7}`."""
     if _COMMAND.search(text) and all(len(run) % 2 == 0 for run in re.findall(r"\\+", text)):
         return re.sub(r"\\\\", r"\\", text)
     return text
@@ -246,9 +251,12 @@ def clean(answer: str, conventions: Conventions = DEFAULT) -> str:
     answer = " ".join(answer.split())
     if conventions.units == "keep" and len(re.findall(r"(?<!\\)\$", answer)) == 1:
         answer = answer.replace("$", r"\$").replace(r"\\$", r"\$")  # a single $ is a currency
+    if answer[:1] in _QUOTES and (quoted := _QUOTED.fullmatch(answer)):
+        answer = quoted[2]
     for needle, pattern, new in _rules(conventions):
         if needle in answer:
             answer = pattern.sub(new, answer)
     if r"\\" in answer and r"\begin" not in answer:
         answer = answer.replace(r"\\", r" \quad ")
-    return re.sub(r"(?<!\.)\.$", "", " ".join(answer.split())).strip()
+    answer = " ".join(answer.split())
+    return answer[:-1].strip() if answer[-1:] == "." and answer[-2:] != ".." else answer

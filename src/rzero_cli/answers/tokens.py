@@ -64,6 +64,8 @@ _TOKEN = re.compile(
     r"|(?P<cmd>\\(?:[A-Za-z]+\*?|.))|(?P<word>[A-Za-z]+)|(?P<op>\S)"
 )
 _VECTOR = re.compile(r"\\(?:mathbf|boldsymbol|bm|vec|overrightarrow)\s*\{?\s*[A-Za-z]")
+_BRACES = {"{": 1, "}": -1}
+_BRACKETS = {"(": 1, "[": 1, r"\{": 1, ")": -1, "]": -1, r"\}": -1}
 _TAKES_GROUP = {"^", "_", "}", r"\frac", r"\binom", r"\sqrt"}
 _NUMBER_RUN = re.compile(r"[1-9]\d{0,2}(?:[ ,]\d{3})+(?:\.\d+)?")
 
@@ -88,12 +90,12 @@ def tokenize(text: str) -> list[Token]:
             if name in _STYLE and not (tokens and tokens[-1].kind in _TAKES_GROUP):
                 styles.append(depth)
                 continue
-        depth += {"{": 1, "}": -1}.get(found, 0)
-        brackets += {"(": 1, "[": 1, r"\{": 1, ")": -1, "]": -1, r"\}": -1}.get(found, 0)
-        if max(depth, brackets) > MAX_DEPTH:
-            raise NotMaths("nested too deeply")
-        opened = next((o for o in (words, styles) if o and found in "{}"
-                       and depth - (found == "{") == o[-1]), None)  # fmt: skip
+        if kind in ("op", "cmd"):
+            depth += _BRACES.get(found, 0)
+            brackets += _BRACKETS.get(found, 0)
+            if max(depth, brackets) > MAX_DEPTH:
+                raise NotMaths("nested too deeply")
+        opened = _opened(depth - (found == "{"), words, styles) if found in "{}" else None
         if opened is not None:
             if found == "}":
                 opened.pop()
@@ -126,6 +128,11 @@ def tokenize(text: str) -> list[Token]:
         elif name not in _STYLE:
             tokens.append(_operator(name or found, found))
     return _side_by_side(tokens) if r"\quad" in text else tokens
+
+
+def _opened(depth: int, *groups: list[int]) -> list[int] | None:
+    """Return the list of groups of which the last starts at this depth."""
+    return next((group for group in groups if group and group[-1] == depth), None)
 
 
 def _side_by_side(tokens: list[Token]) -> list[Token]:
