@@ -6,9 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rzero_cli.answers import (
-    extract_boxed,
-)
+from rzero_cli.answers import extract_answer, extract_boxed, is_blank_box
 
 
 @pytest.mark.parametrize(
@@ -47,3 +45,18 @@ def test_boxed_content_is_read_back_unchanged(content: str, after: str) -> None:
         == (safe.strip() or None)
         or r"\boxed" in after
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (r"<think>maybe \boxed{4}, or", None),
+        (r"<think>maybe \boxed{4}</think> so \boxed{5}", "5"),
+        (r"maybe \boxed{4}</think> so \boxed{5}", "5"),
+        (r"<think>a</think> \boxed{5} <think>wait", None),
+    ],
+)
+def test_box_in_an_unfinished_thought_is_no_answer(text: str, answer: str | None) -> None:
+    assert extract_boxed(text) == answer
+    assert extract_answer(text, ("boxed", "phrase")) == answer
+    assert not is_blank_box(r"<think>\boxed{}")

@@ -13,7 +13,7 @@ import rzero_cli
 from helpers.data_files import load_data
 from rzero_cli.answers.equivalence import Equivalence
 
-PAIRS, POOLS = 20_000, 2_000  # 10^5 pools were run once
+PAIRS, POOLS = 20_000, 2_000
 Pair = tuple[str, str, bool]
 
 NAMES = ["x", "y", "a", "b", "t", r"\theta", "f(x)", "AB", r"\alpha"]

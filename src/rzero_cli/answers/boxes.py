@@ -14,10 +14,16 @@ def extract_boxed(text: str) -> str | None:
     r"""Return the content of the last `\boxed{...}` or `\fbox{...}`, or None if there is none.
 
     Braces nest, `\{` is not a brace, and `\boxed 5` boxes one number or letter. If the last box is
-    truncated or blank, there is no answer, since it superseded the earlier boxes. Of nested boxes
-    the inner one counts. Time is linear in the text.
+    truncated or blank, there is no answer, since it superseded the earlier boxes. Nor is there one
+    if the completion ends inside `<think>`. Of nested boxes the inner one counts. Time is linear in
+    the text.
     """
-    return last_box(text) or None
+    return None if ends_in_thought(text) else last_box(text) or None
+
+
+def ends_in_thought(text: str) -> bool:
+    """Return True if a completion was truncated inside `<think>`, so that nothing is an answer."""
+    return text.rfind("<think>") > text.rfind("</think>")
 
 
 def last_box(text: str) -> str | None:
@@ -32,7 +38,7 @@ def last_box(text: str) -> str | None:
 
 def is_blank_box(text: str) -> bool:
     r"""Return True if a completion's last box exists and is blank: `\boxed{ }`."""
-    boxes = list(_BOX.finditer(text))
+    boxes = [] if ends_in_thought(text) else list(_BOX.finditer(text))
     return bool(boxes) and _BLANK.match(text, boxes[-1].end()) is not None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from rzero_cli.answers.boxes import last_box
+from rzero_cli.answers.boxes import ends_in_thought, last_box
 
 # Repetitions before a part that may not match are bounded, so that time stays linear.
 _PHRASE = re.compile(
@@ -34,8 +34,8 @@ def extract_answer(text: str, how: Sequence[str] = ("boxed",)) -> str | None:
     r"""Return the answer of a completion, or None if it cannot be read.
 
     The names in `how` are tried in order. The first whose mark is in the text decides. If nothing
-    follows its last mark (a box that is blank or truncated, "The answer is" at the end), the
-    completion was truncated and there is no answer.
+    follows its last mark (a box that is blank or truncated, "The answer is" at the end), or if the
+    text ends inside `<think>`, the completion was truncated and there is no answer.
 
     - boxed: the last `\boxed{...}` or `\fbox{...}`
     - phrase: the rest of the sentence after the last "answer is" or "Answer:"
@@ -53,6 +53,8 @@ def extract_answer(text: str, how: Sequence[str] = ("boxed",)) -> str | None:
     for name in how:
         if name not in _WAYS:
             raise ValueError(f"{name!r} is none of {', '.join(EXTRACTIONS)}")
+    if ends_in_thought(text):
+        return None
     for name in how:
         if (found := _WAYS[name](text)) is not None:
             return found or None

@@ -13,9 +13,9 @@ from rzero_cli.answers.units import KNOWN, unit_name
 # One character per token, so that small grammars are regular expressions over kinds.
 _LETTER = r"[sSd]'*(?:_(?:[snSw]|\{[^{}]*\}))?'*"
 _ARGUMENTS = r"(?:\([^()]*\)|\[[^\[\]]*\])"
-_QUANTITY = (
-    rf"(?:{_LETTER}{_ARGUMENTS}?(?:_(?:[sSwf]|\{{[^{{}}]*\}}))?|D\([^()]*\)|d[sS]|S{{2,4}}|w+)"
-)
+_INDEXED = rf"{_LETTER}{_ARGUMENTS}?(?:_(?:[sSwf]|\{{[^{{}}]*\}}))?"  # also f(x)_{\min}
+_INVERSE = r"[sS]\^\{-n\}\([^()]*\)"
+_QUANTITY = rf"(?:{_INDEXED}|[Dw]\([^()]*\)|{_INVERSE}|d[sS]|S{{2,4}}|w+)"
 _NAME = re.compile(
     rf"{_QUANTITY}|\((?:{_LETTER},)+{_LETTER}\)|\|{_QUANTITY}\||{_QUANTITY}(?:[:/]{_QUANTITY})+"
     rf"|F\{{{_QUANTITY}\}}\{{{_QUANTITY}\}}"

@@ -50,7 +50,7 @@ _PLAIN = frozenset(
 )  # fmt: skip
 _HIDDEN_PRODUCT = re.compile(r"[sS)}\]!]n\^")
 # An answer of these alone is one expression.
-_SIMPLE = {"n", "s", "f", "+", "-", "*", "/", "^", "(", ")", "{", "}", "!", r"\frac", r"\sqrt"}
+_SIMPLE = {"n", "s", "+", "-", "*", "/", "^", "(", ")", "{", "}", "!", r"\frac", r"\sqrt"}
 # over kinds of tokens: digits with or without brackets, then a base after an underscore or "base"
 _BASED = re.compile(
     r"(?:\([nS]+\)|n|[nS]{2,}|n?w(?=_))(?:_(?:[nw]|\{n\}|\{\(n\)\}|\{w?[nw]\})|w{1,2}n|ww)"
@@ -147,6 +147,8 @@ class Reader:
         """
         if all(token.kind in _SIMPLE for token in tokens):
             return Reading(_leaf(tokens))
+        if _enclosed(tokens) == "{" and split_at(tokens[1:-1], set(RELATIONS))[1]:
+            tokens = tokens[1:-1]
         tokens = _conditions(tokens)
         alternatives, found = split_at(tokens, {"or"})
         if found and split_at(tokens, set(RELATIONS))[1]:

@@ -114,7 +114,7 @@ _THOUSAND = r" ?(?=\d{3}(?!\d))"
 _ROWS = r"(?:aligned|align|alignedat|gathered|gather|equation|split|eqnarray|cases|dcases)"
 _SYSTEM = re.compile(rf"\\begin ?\{{({_ROWS})\*?\}}(.*?)\\end ?\{{\1\*?\}}")
 _INDEX = r"(\{[^{}]*\}|\\[A-Za-z]+|[A-Za-z0-9])"
-_UNIT_DRESS = r"(?:\\(?:text|mathrm|rm) ?\{ ?)?"
+_UNIT_DRESS = r"(?:\\(?:text|mathrm|rm) ?\{[ ~]?)?"
 _BEFORE_UNIT = rf"(?<=\d) ?(?:\\[,;: ])? ?{_UNIT_DRESS}"
 _TEXT_OF = r"^(?:\\text ?\{ ?)?"
 _CHOSEN = r"\(?([A-J])\)?\.?\}?$"
@@ -136,6 +136,7 @@ def _lines(match: re.Match[str]) -> str:
 _Rule = tuple[str, str, str | Callable[[re.Match[str]], str]]
 _DRESS: list[_Rule] = [
     ("&", r"&(?:#\d+|#x[0-9A-Fa-f]+|[A-Za-z]+\d*);", lambda match: _plain(html.unescape(match[0]))),
+    ("</", r"</?(?:b|i|em|strong|p|span|div)>", ""),
     ("color", r"\\(?:text)?color(?:box)? ?\{[^{}]*\}", ""),
     (r"\tag", r"\\tag\*? ?\{[^{}]*\}", ""),
     (r"\label", r"\\label ?\{[^{}]*\}", ""),
