@@ -163,8 +163,8 @@ def equal(pair: tuple[str, str]) -> None:
     assert _equivalence().equal(b, a) == verdict
     assert _equivalence().equal(a, a)
     keyed = [canonical_key(text) for text in pair]
-    if None not in keyed:
-        assert verdict == (keyed[0] == keyed[1])
+    if None not in keyed and "=" not in a + b:  # one equation may be solved for two names
+        assert not verdict or keyed[0] == keyed[1]
 
 
 def classes(texts: list[str]) -> None:

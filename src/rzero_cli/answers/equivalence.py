@@ -1,13 +1,15 @@
 """Decide which answers to one question are equal, by key if possible, else with math-verify.
 
-Two answers with canonical keys are equal iff the keys are. Others are compared by math-verify in a
-separate process with hard limits on time and memory (`answers.equivalence_worker`), since hostile
-input can make it hang or exhaust memory and its own timeout does not help. A killed comparison
-counts as "timed out": not equal, counted and reported.
+Two expressions with canonical keys are equal iff the keys are. Others are compared by math-verify
+in a separate process with hard limits on time and memory (`answers.equivalence_worker`), since
+hostile input can make it hang or exhaust memory and its own timeout does not help. A killed
+comparison counts as "timed out": not equal, counted and reported.
 
-math-verify's verdicts need not be transitive, so they never merge two keyed classes. A spelling
-without a key joins at most one keyed class, the first in key order that it equals, and two unkeyed
-groups are merged only if they do not belong to two keyed classes.
+Only single expressions at the same place of answers of the same shape are compared. math-verify's
+verdicts need not be transitive, so they never merge two keyed expressions: one without a key joins
+at most one keyed class, the first in key order that it equals, and two unkeyed groups are merged
+only if they do not belong to two keyed classes. The answers' keys follow from those of their
+expressions; names and units are then dropped where no two answers disagree about them.
 """
 
 from __future__ import annotations

@@ -35,8 +35,9 @@ def canonical_key(answer: str, conventions: Conventions = DEFAULT) -> str | None
     """Return the exact canonical key of an answer's value, or None if it needs the worker.
 
     Two answers with keys under the same conventions are equal iff their keys are the same string
-    and their names and units, which are not part of the key, do not disagree. An answer of more
-    than MAX_LENGTH characters is its own text. Never raises.
+    and their names and units, which are not part of the key, do not disagree; and two equations in
+    several variables also if one is a multiple of the other. An answer of more than MAX_LENGTH
+    characters is its own text. Never raises.
     """
     return named_value(answer, conventions).value
 
