@@ -210,8 +210,9 @@ def test_progress_lines_without_a_terminal(tmp_path: Path) -> None:
         ended = [process.communicate(timeout=60) for process in running]
     assert [process.returncode for process in running] == [0, 0, 0]
     assert all(out.count("\n") == 12 for out, _ in ended)
-    *lines, last = ended[0][1].splitlines()
+    *lines, last, spent = ended[0][1].splitlines()
     assert last.startswith("label: 12 questions x 2 answers")
+    assert re.fullmatch(r"label: time: (\w[\w' ]+ \d+%(, )?)+", spent)
     form = r"label: \d+/12 questions, ([\d.]+/s, )?\d s( left)?(, p_hat 0\.5, .*)?"
     assert len(lines) >= 2
     assert all(re.fullmatch(form, line) for line in lines), lines

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -255,7 +256,9 @@ def test_diverse_files_give_no_warning(rzero: Rzero, tmp_path: Path) -> None:
     for number, n in enumerate((1000, 60, 4000, 250, 1000)):
         (tmp_path / f"{number}.jsonl").write_text(various(n, number))
     ended = rzero("stats", *(f"{number}.jsonl" for number in range(5)))
-    assert (ended.status, ended.stderr) == (0, "")
+    assert ended.status == 0
+    progress = re.compile(r"stats: [\d,/]+ records, .*")  # on a slow machine
+    assert not [line for line in ended.stderr.splitlines() if not progress.fullmatch(line)]
 
 
 def test_stats_table_of_three_files_fits_80_columns(tmp_path: Path) -> None:

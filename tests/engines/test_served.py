@@ -84,7 +84,7 @@ def test_server_and_ranks_get_their_environment(
     with serve("iter-1/solver", ["4", "5"], said):
         model, settings, environment = json.loads((stand_in / "server.json").read_text())
         assert model == "iter-1/solver"
-        assert settings == {"arguments": {"data_parallel_size": 2}, "batch_size": 64, "seed": 7}
+        assert settings == {"given": {"data_parallel_size": 2}, "batch_size": 64, "seed": 7}
         assert environment["CUDA_VISIBLE_DEVICES"] == "4,5"
         assert environment["VLLM_NO_USAGE_STATS"] == "1"
         assert len(environment["VLLM_API_KEY"]) >= 32

@@ -29,16 +29,16 @@ PartialState.__init__ = _as_accelerators
 
 def keep(update: int, folder: Path) -> None:
     """Copy the unfinished directory after an update."""
-    from rzero_cli.training.grpo import _Log
+    from rzero_cli.training.update_log import UpdateLog
 
-    save = _Log.on_save
+    save = UpdateLog.on_save
 
-    def on_save(self: _Log, args: Any, state: Any, control: Any, **rest: Any) -> None:
+    def on_save(self: UpdateLog, args: Any, state: Any, control: Any, **rest: Any) -> None:
         save(self, args, state, control, **rest)
         if state.is_world_process_zero and state.global_step == update:
             shutil.copytree(self._path.parent, folder)
 
-    _Log.on_save = on_save  # type: ignore[method-assign]
+    UpdateLog.on_save = on_save  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

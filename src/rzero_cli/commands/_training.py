@@ -115,14 +115,14 @@ class Trained:
         }
 
     def ready(self) -> Rollouts | None:
-        """Check the hardware options and the output before anything heavy is loaded.
+        """Check the hardware options before anything heavy is loaded.
 
         Returns:
             The source of rollouts; None after a dry run, which prints the plan.
 
         Raises:
-            UsageError: an option is unknown or unavailable here, the training does not fit the
-                GPUs, or the output exists.
+            UsageError: an option is unknown or unavailable here, or the training does not fit the
+                GPUs.
         """
         template_args(self.batching)
         if self.hardware.rollout_endpoint:
@@ -151,11 +151,6 @@ class Trained:
                 refuse(self.stage, self.chosen)
             if not restarted():
                 self.call.say(self.why)
-        target, force, resume = Path(self.target.output), self.target.force, self.target.resume
-        check_new_directory(target, force=force or resume)
-        if not rank():
-            check_free(target)
-        check_part(part_of(target), force=force, resume=resume)
         return rollouts
 
 
@@ -179,11 +174,13 @@ def plan_training(
         solver: the frozen Solver, for `challenge`; its shape is read if needed.
 
     Raises:
-        UsageError: a package is not installed, the sizes of the plan do not divide, or --rollouts
-            is unknown.
+        UsageError: a package is not installed, the output exists, the sizes of the plan do not
+            divide, or --rollouts is unknown.
         RzeroError: a model's configuration cannot be read.
     """
     require("train", "torch", "transformers", "trl", "accelerate")
+    if not training.dry_run:
+        _check_output(target)
     check_mode(hardware.rollouts)
     own = adapter_shape(model)
     if own and hardware.lora_r is None:
@@ -232,6 +229,15 @@ def plan_training(
         *(call, model, plan, grpo, hardware, rollout, seed, batching, training, target),
         *(stage, choice, why),
     )
+
+
+def _check_output(checkpoint: Checkpoint) -> None:
+    """Raise UsageError if the output exists, or is being made by another process."""
+    target, force, resume = Path(checkpoint.output), checkpoint.force, checkpoint.resume
+    check_new_directory(target, force=force or resume)
+    if not rank():
+        check_free(target)
+    check_part(part_of(target), force=force, resume=resume)
 
 
 def run_training(

@@ -85,8 +85,8 @@ def describe(
     settings: dict[str, Any],
     parents: list[dict[str, Any]],
     seconds: float,
-    spent: Mapping[str, float],
     metrics: dict[str, Any],
+    spent: Mapping[str, float] = {},
 ) -> dict[str, Any]:
     """Return the record of one artefact.
 
@@ -97,8 +97,8 @@ def describe(
         settings: every option that it depends on.
         parents: the result of `hashed_parents`.
         seconds: wall-clock time.
-        spent: seconds by activity.
         metrics: metrics of the result.
+        spent: seconds by activity.
     """
     return {
         "stage": stage,

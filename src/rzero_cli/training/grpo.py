@@ -6,7 +6,6 @@ samples rollouts in small batches, and logs TRL's metrics.
 
 from __future__ import annotations
 
-import json
 import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,16 +16,15 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from transformers import PrinterCallback, TrainerCallback
+from transformers import PrinterCallback
 
-from rzero_cli.data.whole_files import write_text
 from rzero_cli.engines import derived_seed
 from rzero_cli.engines.chat import PLAIN_STOPS, end_tokens, render
 from rzero_cli.engines.decoding import decode
 from rzero_cli.engines.sampling_options import SamplingOptions
 from rzero_cli.engines.transformers import load_tokenizer, out_of_memory
 from rzero_cli.errors import RzeroError, UsageError
-from rzero_cli.method.plan import Plan, tokens_written
+from rzero_cli.method.plan import Plan
 from rzero_cli.method.prompts import plain_text
 from rzero_cli.system.processes import rank
 from rzero_cli.system.stopwatch import ROLLOUTS, SAVING, UPDATES, Stopwatch
@@ -41,13 +39,13 @@ from rzero_cli.training.adapters import (
 from rzero_cli.training.config import trl_config, vllm_config
 from rzero_cli.training.mismatch import differences, mismatch
 from rzero_cli.training.passes import TrimmedTrainer
-from rzero_cli.training.ranks import together, wait
+from rzero_cli.training.ranks import together
 from rzero_cli.training.rollouts import Rollouts
-from rzero_cli.training.saving import STATES, last_state, only_state
+from rzero_cli.training.saving import STATES, last_state
 from rzero_cli.training.settings import Grpo, Hardware
 from rzero_cli.training.sharding import sum_in_float32
+from rzero_cli.training.update_log import LOG_NAME, UpdateLog, read_log
 
-LOG_NAME = "log.jsonl"
 _PROJECT = "rzero"
 
 
@@ -158,7 +156,7 @@ def train(
                 train_dataset=Dataset.from_list(given),
                 processing_class=tokenizer,
                 peft_config=new_adapter(start, hardware),
-                callbacks=[_Log(part / LOG_NAME, on_update, plan.rollouts_per_step)],
+                callbacks=[UpdateLog(part / LOG_NAME, on_update, plan.rollouts_per_step)],
             )
         trainer.remove_callback(PrinterCallback)  # it would print to standard output
         if lora:
@@ -181,7 +179,7 @@ def train(
             trainer.save_model(str(part))
     if not rank():
         tidy(part)
-    metrics = _read_log(part / LOG_NAME)
+    metrics = read_log(part / LOG_NAME)
     return {"first": metrics[0], "last": metrics[-1]} if metrics else {}
 
 
@@ -363,45 +361,3 @@ def _quiet_trl() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-
-
-class _Log(TrainerCallback):  # type: ignore[misc]
-    """Logs TRL's metrics, one JSON object per update, and passes them to `on_update`."""
-
-    def __init__(
-        self, path: Path, on_update: Callable[[dict[str, float]], None], rollouts_per_step: int
-    ) -> None:
-        self._path, self._on_update = path, on_update
-        self._rollouts_per_step = rollouts_per_step
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Drop the metrics of updates that a continued run repeats."""
-        if state.is_world_process_zero:
-            kept = [line for line in _read_log(self._path) if line["update"] <= state.global_step]
-            write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
-            tokens = tokens_written(kept, self._rollouts_per_step)
-            self._on_update({"update": state.global_step, "tokens": tokens})
-
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Remove older states after every process has written its part of the new one."""
-        wait()
-        if state.is_world_process_zero:
-            only_state(self._path.parent)
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        if not state.is_world_process_zero or "loss" not in logs:
-            return
-        metrics = {"update": state.global_step} | {
-            name: float(f"{value:.6g}") if isinstance(value, float) else value
-            for name, value in logs.items()
-        }
-        with self._path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(metrics) + "\n")
-        self._on_update(metrics)
-
-
-def _read_log(path: Path) -> list[dict[str, float]]:
-    if not path.is_file():
-        return []
-    lines = path.read_text("utf-8").split("\n")
-    return [json.loads(line) for line in lines[:-1]]  # the last is empty, or incomplete
