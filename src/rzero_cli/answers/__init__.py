@@ -1,6 +1,8 @@
 r"""Reduce a completion's boxed answer to an exact canonical key, with one module per step.
 
-    text -> boxes -> answer -> spelling -> tokens -> items, units -> reading (parser) -> keys
+    text -> boxes -> answer -> spelling -> tokens -> items, units -> reading -> trees -> keys
+
+`reading` uses `token_groups`, `relations`, `expressions` and `parser`.
 
 An answer is read as a tree of values and relations, with the names and units next to them. A
 recursive-descent parser turns each expression into a polynomial with rational coefficients over

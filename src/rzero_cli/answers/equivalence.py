@@ -27,8 +27,9 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from rzero_cli.answers import DEFAULT, Conventions
+from rzero_cli.answers.expressions import latex_of
 from rzero_cli.answers.keys import RELATION, Named, named_value, resolved
-from rzero_cli.answers.reading import Leaf, latex_of, leaves, skeleton
+from rzero_cli.answers.trees import Leaf, leaves, skeleton
 from rzero_cli.errors import RzeroError
 from rzero_cli.system.secrets import without_keys
 

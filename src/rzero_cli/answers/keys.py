@@ -10,18 +10,12 @@ from typing import NamedTuple
 
 from rzero_cli.answers.algebra import MAX_LENGTH, NotMaths
 from rzero_cli.answers.conventions import DEFAULT, Conventions
+from rzero_cli.answers.expressions import latex_of
 from rzero_cli.answers.items import text_of
-from rzero_cli.answers.reading import (
-    WORDS,
-    Group,
-    Leaf,
-    Reader,
-    Reading,
-    latex_of,
-    rendered,
-)
+from rzero_cli.answers.reading import Reader
 from rzero_cli.answers.spelling import clean
 from rzero_cli.answers.tokens import Token, tokenize
+from rzero_cli.answers.trees import WORDS, Group, Leaf, Reading, rendered
 
 # a number, a fraction or a LaTeX fraction, small enough to need no size check
 _PLAIN_NUMBER = re.compile(
@@ -47,7 +41,7 @@ class Named(NamedTuple):
 
     Attributes:
         value: the key of its value, None if it needs the worker.
-        name: what the value was said to be, or the key of an equation in several variables.
+        name: the name given to the value, or the key of an equation in several variables.
         units: the units of the value's members, "" where there is none.
         reading: the tree.
     """
