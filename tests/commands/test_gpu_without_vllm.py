@@ -23,7 +23,7 @@ def gpu_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     gpu = SimpleNamespace(total_memory=80 << 30)
     monkeypatch.setattr("torch.cuda.get_device_properties", lambda number: gpu)
-    for module in ("engines", "options.engine", "training.rollouts"):
+    for module in ("engines", "training.rollouts"):
         monkeypatch.setattr(
             f"rzero_cli.{module}.find_spec",
             lambda name: None if name == "vllm" else find_spec(name),

@@ -23,7 +23,8 @@ STAGES = [
     "SAMPLE_FLAGS=-n 24",
     "LABEL_FLAGS=--m 4",
     "FILTER_FLAGS=--low 0 --high 1",
-    "SOLVER_FLAGS=--lora-r 4 --steps 1 --prompts 4 --batch 4 --group 4 --per-device 16",
+    "SOLVER_FLAGS=--lora-r 4 --processes 2 --steps 1 --prompts 4 --batch 4 --group 4 "
+    "--per-device 8",
     "EVAL_FLAGS=--limit 20 --k 0",
 ]
 

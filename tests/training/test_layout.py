@@ -134,14 +134,104 @@ def test_refusal_names_the_options_that_fit() -> None:
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, gib: float, number: int = 1) -> None:
-    """Simulate a machine with GPUs and vLLM."""
+    """Simulate a machine with GPUs and vLLM, and no launcher."""
     from rzero_cli.commands import _training
-    from rzero_cli.training import dry_run, rollouts
+    from rzero_cli.training import dry_run
 
     for module in (_training, dry_run):
         monkeypatch.setattr(module, "devices_here", lambda: Devices(number, gib))
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    monkeypatch.setattr(rollouts, "find_spec", lambda name: object())
+    for module in ("engines", "engines.models", "training.rollouts"):
+        monkeypatch.setattr(f"rzero_cli.{module}.find_spec", lambda name: object())
+    for name in ("RANK", "WORLD_SIZE", "RZERO_LAUNCHED", "ACCELERATE_USE_FSDP"):
+        monkeypatch.setenv(name, "")  # so that it is restored
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+def begun(monkeypatch: pytest.MonkeyPatch, folder: Path, *options: str) -> tuple[Any, Any]:
+    """Return a training, and what its process then does: the launcher's arguments, or the engine
+    choice of the Solver."""
+    from rzero_cli import cli
+    from rzero_cli.commands import challenge
+    from rzero_cli.options.engine import EngineChoice
+    from rzero_cli.training import launch
+
+    found: list[Any] = []
+    planned = challenge.plan_training
+    monkeypatch.setattr(
+        challenge, "plan_training", lambda *given: found.append(planned(*given)) or found[-1]
+    )
+
+    def stop(*what: Any, **more: Any) -> None:
+        found.extend(what)
+        raise SystemExit(0)
+
+    monkeypatch.setattr(launch, "_run", lambda launch, arguments: stop(arguments))
+    monkeypatch.setattr(EngineChoice, "open_solver", stop)
+    empty_checkpoint(folder / "m", **published()[SMALL])  # has no weights to load
+    words = ["challenge", "--challenger", "m", "--solver", "m", "-o", "c", *options]
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("sys.argv", ["rzero", *words])
+    with pytest.raises(SystemExit):
+        cli.run(words)
+    monkeypatch.setattr(challenge, "plan_training", planned)
+    return found[0], found[1]
+
+
+def test_several_gpus_are_launched_and_ranks_choose_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pretend(monkeypatch, 79.1, 8)
+    chosen, arguments = begun(monkeypatch, tmp_path)
+    assert arguments[0].endswith("recipes/accelerate/fsdp2.yaml")
+    assert arguments[1] == "--num_processes=8"
+    assert chosen.hardware.lora_r == 0
+    for name, value in (("RANK", "0"), ("WORLD_SIZE", "8"), ("ACCELERATE_USE_FSDP", "true")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("rzero_cli.commands.challenge.on_first", lambda work: [])
+    again, solver = begun(monkeypatch, tmp_path)
+    assert again.plan == chosen.plan
+    assert again.hardware.lora_r == 0
+    assert again.hardware.rollout_memory == chosen.hardware.rollout_memory > 0.1
+    assert solver.arguments["gpu_memory_utilization"] == chosen.chosen.solver_memory > 0.1
+    assert solver.arguments["max_model_len"] == 2 * 4096 + 512
+
+
+def test_one_gpu_gets_the_chosen_fractions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pretend(monkeypatch, 79.1)
+    chosen, solver = begun(monkeypatch, tmp_path)
+    assert chosen.hardware.lora_r == 16
+    assert chosen.grpo.learning_rate == 1e-5
+    assert chosen.hardware.rollout_memory == chosen.chosen.rollout_memory > 0.1
+    assert solver.arguments["enable_sleep_mode"] is True
+    assert solver.arguments["gpu_memory_utilization"] == chosen.chosen.solver_memory
+    given = ("--gpu-memory-utilization", "0.3", "--rollout-memory", "0.2")
+    chosen, solver = begun(monkeypatch, tmp_path, *given)
+    assert solver.arguments["gpu_memory_utilization"] == 0.3
+    assert chosen.hardware.rollout_memory == 0.2
+
+
+def test_presets_rollouts_per_pass_are_an_upper_limit_on_gpus(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As in `make demo` on a machine with GPUs: the preset `tiny` has 192 rollouts per pass."""
+    pretend(monkeypatch, 79.1, 4)
+    chosen, arguments = begun(monkeypatch, tmp_path, "--preset", "tiny", "--engine", "transformers")
+    assert (chosen.plan.processes, chosen.plan.per_device) == (4, 48)
+    assert arguments[1] == "--num_processes=4"
+
+
+def test_processes_without_a_gpu_each_are_refused(
+    refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend(monkeypatch, 79.1, 4)
+    empty_checkpoint(tmp_path / "m", **published()[SMALL])
+    both = ("challenge", "--challenger", "m", "--solver", "m", "-o", "c")
+    for options in (("--processes", "8"), ("--accelerate", "fsdp2")):
+        message = refused(*both, *options)
+        assert message == "8 processes on this machine, which has 4 GPUs: --processes 4\n"
+    assert "choose one with CUDA_VISIBLE_DEVICES" in refused(*both, "--processes", "1")
 
 
 def test_stage_is_refused_before_anything_is_loaded(

@@ -38,7 +38,14 @@ from rzero_cli.training.checks import (
     reporters_of,
 )
 from rzero_cli.training.dry_run import print_plan
-from rzero_cli.training.launch import processes_of, restarted, sharded_by
+from rzero_cli.training.launch import (
+    is_launched,
+    on_cpu,
+    processes_here,
+    processes_of,
+    restarted,
+    sharded_by,
+)
 from rzero_cli.training.layout import (
     Choice,
     FrozenSolver,
@@ -188,9 +195,13 @@ def plan_training(
     stage = choice = None
     why = ""
     processes = processes_of(hardware)
-    devices = devices_here()
+    devices = None if on_cpu(hardware) else devices_here()
     if devices and hardware.gpu_memory:
-        devices = replace(devices, gib=hardware.gpu_memory)
+        typed = training.dry_run or "gpu_memory" in call.typed
+        gib = hardware.gpu_memory if typed else min(devices.gib, hardware.gpu_memory)
+        devices = replace(devices, gib=gib)
+    if devices and not is_launched():
+        _check_number(processes, processes_here(hardware), devices.number)
     if devices or training.dry_run:
         if solver and solver.name:
             shape = read_model(solver.name)
@@ -209,6 +220,9 @@ def plan_training(
             processes=processes,
             solver=solver,
         )
+        if devices and "per_device" not in call.chosen:  # the preset's is for a CPU
+            most = grpo.per_device or stage.most_per_pass
+            stage = replace(stage, grpo=replace(grpo, per_device=None), most_per_pass=most)
     if devices and stage:
         choice, rest = choose(stage, devices)
         why = reasons(choice, rest)
@@ -222,13 +236,29 @@ def plan_training(
             accelerate=hardware.accelerate or choice.accelerate,
         )
     if hardware.lora_r and "learning_rate" not in call.chosen:
-        grpo = replace(grpo, learning_rate=LORA_FACTOR * grpo.learning_rate)
+        rate = float(f"{LORA_FACTOR * grpo.learning_rate:.6g}")  # 10 x 1e-6 is not quite 1e-5
+        grpo = replace(grpo, learning_rate=rate)
     hardware = replace(hardware, lora_r=hardware.lora_r or 0)
     plan = plan_of(grpo, rollout.max_tokens, processes or 1)
     return Trained(
         *(call, model, plan, grpo, hardware, rollout, seed, batching, training, target),
         *(stage, choice, why),
     )
+
+
+def _check_number(wanted: int | None, here: int, gpus: int) -> None:
+    """Raise UsageError if the processes of this machine do not have one GPU each, or one process
+    would see several."""
+    if wanted and here > gpus:
+        raise UsageError(
+            f"{here} processes on this machine, which has {gpus} GPU{'s' * (gpus > 1)}: "
+            f"--processes {gpus}"
+        )
+    if wanted == 1 and gpus > 1:
+        raise UsageError(
+            f"--processes 1 on a machine with {gpus} GPUs: choose one with CUDA_VISIBLE_DEVICES, "
+            f"or use all with --processes {gpus}"
+        )
 
 
 def _check_output(checkpoint: Checkpoint) -> None:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from rzero_cli.commands._training import Rollout, Training, plan_training, run_training
 from rzero_cli.data.provenance import hashed_parents
-from rzero_cli.engines import Sampling, derived_seed
+from rzero_cli.engines import Sampling, derived_seed, engine_here
 from rzero_cli.engines.models import check_model
 from rzero_cli.engines.vllm_arguments import PARALLEL
 from rzero_cli.errors import UsageError
@@ -111,6 +111,7 @@ def challenge(
         None if served or choice.is_server else frozen_model,
         in_vllm=not served and choice.name in ("auto", "vllm"),
         context=engine.max_model_len,
+        sleeps=bool(choice.arguments.get("enable_sleep_mode", True)),
         fraction=engine.gpu_memory_utilization,
     )
     options = plan_training(
@@ -119,6 +120,8 @@ def challenge(
     )
     if not served:
         _check_one_gpu(choice, options.plan.processes)
+    if choice.name == "auto" and not training.dry_run:
+        engine_here()  # refuses a GPU without vLLM
     rollouts = options.ready()
     if rollouts is None:
         return

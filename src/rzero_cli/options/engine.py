@@ -6,12 +6,11 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
 from rzero_cli.answers.rules import Rules
-from rzero_cli.engines import Engine, Sampling, check_engine, engine_here, open_engine
+from rzero_cli.engines import Engine, Sampling, check_engine, open_engine
 from rzero_cli.errors import UsageError
 from rzero_cli.method.prompts import Messages
 from rzero_cli.options.command import Call
@@ -50,17 +49,13 @@ class EngineChoice:
             shape_only: only the model's shape will be used.
 
         Raises:
-            UsageError, RzeroError: as `engines.models.check_model`, and as `engines.engine_here`.
+            UsageError, RzeroError: as `engines.models.check_model`.
         """
         from rzero_cli.engines.models import check_model  # slow import that `filter` avoids
 
         if self.is_server:
             return model
-        checked = check_model(option, model, shape_only=shape_only, engine=self.name)
-        # Only without vLLM is there something to refuse, and torch to import for it.
-        if self.name == "auto" and not shape_only and find_spec("vllm") is None:
-            engine_here()
-        return checked
+        return check_model(option, model, shape_only=shape_only, engine=self.name)
 
     def with_defaults(self, arguments: Mapping[str, Any]) -> EngineChoice:
         """Return the choice with additional engine arguments, unless they are given."""
@@ -187,9 +182,6 @@ def choose_served(call: Call, engine: SolverEngine) -> EngineChoice:
         raise UsageError(f"--solver-gpus requires --engine vllm, not {engine.engine}")
     if count % each:
         raise UsageError(f"--tensor-parallel-size {each} does not divide --solver-gpus {gpus}")
-    # The preset's fraction leaves room for a training on the same GPU.
-    memory = engine.gpu_memory_utilization
-    memory = memory if "gpu_memory_utilization" in call.chosen else None
     copies = engine.data_parallel_size or count // each
     return choose_engine(
         call,
@@ -197,7 +189,6 @@ def choose_served(call: Call, engine: SolverEngine) -> EngineChoice:
             engine,
             engine="vllm",
             solver_endpoint=None,
-            gpu_memory_utilization=memory,
             data_parallel_size=copies,
         ),
     )

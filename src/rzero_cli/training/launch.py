@@ -64,6 +64,13 @@ def sharded_by(hardware: Hardware) -> bool | None:
     return kind in ("FSDP", "DEEPSPEED")
 
 
+def on_cpu(hardware: Hardware) -> bool:
+    """Return whether accelerate's configuration trains on the CPU. Raises as `sharded_by`."""
+    if is_launched() or hardware.accelerate is None:
+        return False
+    return bool(_read_config(hardware.accelerate)[1].get("use_cpu"))
+
+
 def restarted() -> bool:
     """Return whether `relaunch` has started this process."""
     return _LAUNCHED in os.environ

@@ -26,6 +26,7 @@ _MOST_VLLM = 0.6
 """The largest fraction of a GPU that is chosen for an engine: more only lengthens its start."""
 _PROMPT = 256
 _SHARDED = "fsdp2"
+_PER_MACHINE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Devices:
     number: int
     gib: float
     """Memory of each; of the smallest, if they differ."""
+    bf16: bool = True
+    """They compute in bfloat16, not by emulation; otherwise training is in float32."""
 
     def __str__(self) -> str:
         return f"{self.number} GPU{'s' * (self.number > 1)} of {self.gib:.0f} GiB"
@@ -54,6 +57,8 @@ class FrozenSolver:
     """In an engine of vLLM next to the training; otherwise in transformers, or on a server."""
     context: int | None = None
     """vLLM's `max_model_len`."""
+    sleeps: bool = True
+    """Its engine sleeps except while it answers."""
     fraction: float | None = None
     """`--gpu-memory-utilization`."""
 
@@ -75,6 +80,8 @@ class Stage:
     processes: int | None = None
     """Training processes; None lets the layout decide."""
     solver: FrozenSolver | None = None
+    most_per_pass: int = 8
+    """The largest number of rollouts per pass that is chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +139,8 @@ def devices_here() -> Devices | None:
         return None
     number = torch.cuda.device_count()
     sizes = [torch.cuda.get_device_properties(i).total_memory for i in range(number)]
-    return Devices(number, min(sizes) / (1 << 30))
+    bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    return Devices(number, min(sizes) / (1 << 30), bf16)
 
 
 def choose(stage: Stage, devices: Devices) -> tuple[Choice, list[Choice]]:
@@ -163,7 +171,7 @@ def alternatives(stage: Stage, devices: Devices) -> Iterator[Choice]:
         for sharded in shardings:
             if sharded and adapter and stage.sharded is None:
                 continue
-            for per_device in _per_device(grpo, processes):
+            for per_device in _per_device(stage, processes):
                 layout = Layout(
                     plan_of(replace(grpo, per_device=per_device), stage.max_tokens, processes),
                     sharded=sharded,
@@ -171,6 +179,7 @@ def alternatives(stage: Stage, devices: Devices) -> Iterator[Choice]:
                     adapter=adapter,
                     eight_bit="8bit" in hardware.optim,
                     reference=grpo.beta > 0,
+                    autocast=devices.bf16,
                 )
                 found = _placed(stage, devices, layout, lora_r)
                 if found.fits:
@@ -198,12 +207,16 @@ def refuse(stage: Stage, choice: Choice) -> NoReturn:
     devices, free = choice.devices, replace(stage.hardware, rollout_memory=None)
     ways = [
         ("", replace(stage, hardware=free, grpo=replace(stage.grpo, per_device=None)), devices),
-        ("", replace(stage, hardware=replace(free, lora_r=LORA_R), sharded=None), devices),
+        ("", replace(stage, hardware=replace(free, lora_r=LORA_R)), devices),
     ]
     ways += [
-        (f"use {n} such GPUs: ", replace(stage, hardware=free, processes=n, sharded=None), more)
+        (
+            f"use {n} such GPUs: ",
+            replace(stage, hardware=free, processes=n),
+            replace(devices, number=n),
+        )
         for n in (2, 4, 8, 16, 32, 64)
-        if n > choice.plan.processes and (more := Devices(n, devices.gib))
+        if n > choice.plan.processes
     ]
     for prefix, changed, there in ways:
         try:
@@ -211,7 +224,7 @@ def refuse(stage: Stage, choice: Choice) -> NoReturn:
         except UsageError:
             continue
         if other.fits:
-            raise UsageError(f"{_too_large(choice)}; {prefix}{_as_flags(other)}")
+            raise UsageError(f"{_too_large(choice)}; {prefix}{_as_flags(stage, other)}")
     raise UsageError(
         f"{_too_large(choice)}: use larger GPUs, a smaller model, or lower --max-tokens"
     )
@@ -227,11 +240,14 @@ def _too_large(choice: Choice) -> str:
     )
 
 
-def _as_flags(choice: Choice) -> str:
+def _as_flags(stage: Stage, choice: Choice) -> str:
     flags = f"--lora-r {choice.lora_r} --per-device {choice.plan.per_device}"
     if choice.plan.processes > 1:
         flags += f" --processes {choice.plan.processes}"
-    return flags + (f" --accelerate {choice.accelerate}" if choice.accelerate else "")
+    name = stage.hardware.accelerate or choice.accelerate
+    if name == _SHARDED and choice.plan.processes > _PER_MACHINE:
+        name = f"{_SHARDED}-nodes"
+    return flags + (f" --accelerate {name}" if name else "")
 
 
 def most_processes(grpo: Grpo, gpus: int) -> int:
@@ -239,11 +255,12 @@ def most_processes(grpo: Grpo, gpus: int) -> int:
     return max(n for n in range(1, gpus + 1) if grpo.batch * grpo.group % n == 0)
 
 
-def _per_device(grpo: Grpo, processes: int) -> list[int | None]:
+def _per_device(stage: Stage, processes: int) -> list[int | None]:
+    grpo = stage.grpo
     share = grpo.batch * grpo.group // processes
     if grpo.per_device:
         return [grpo.per_device]
-    return [n for n in range(min(8, share), 0, -1) if share % n == 0] or [None]
+    return [n for n in range(min(stage.most_per_pass, share), 0, -1) if share % n == 0] or [None]
 
 
 def _placed(stage: Stage, devices: Devices, layout: Layout, lora_r: int) -> Choice:
@@ -261,6 +278,7 @@ def _placed(stage: Stage, devices: Devices, layout: Layout, lora_r: int) -> Choi
             generates=stage.rollouts == "transformers",
             rollout_engine=rollout_engine,
             solver_engine=solver_engine,
+            sleep=solver.sleeps if solver else True,
             solver=beside,
             solver_tokens=solver.max_tokens if solver else 0,
         )
