@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -44,3 +47,13 @@ def test_time_between_items_is_not_counted(clock: list[float]) -> None:
         clock[0] += 5.0
     assert watch.seconds == {LOADING: 15.0, "generating": 7.0}
     assert shares({}) == ""
+
+
+def test_clock_counts_cpu_time_if_requested(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RZERO_CLOCK", "cpu")
+    before, watch = stopwatch.clock(children=True), Stopwatch()
+    with watch.during("updates"):
+        time.sleep(0.3)
+    assert watch.seconds["updates"] < 0.3
+    subprocess.run([sys.executable, "-c", "sum(range(10**7))"], check=True)
+    assert stopwatch.clock(children=True) > before

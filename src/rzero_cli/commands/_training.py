@@ -331,7 +331,7 @@ def run_training(
             watched.add(figures)
             if "loss" not in figures:  # no update has run yet
                 return
-            tell({"step": step_of(figures, plan)} | figures)
+            tell({"step": step_of(figures, plan), "spent": call.spent.seconds} | figures)
             if "reward" in figures:
                 call.say(line_of(figures, plan))
 
