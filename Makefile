@@ -36,7 +36,7 @@ $(VLLM_INSTALLED): pyproject.toml constraints.txt
 endif
 
 # Targets that run stages need the installation first.
-demo run loop $(CHAINS) report difficulty: | $(INSTALLED)
+demo run loop $(CHAINS) report difficulty preflight: | $(INSTALLED)
 needs-model: | $(INSTALLED)
 
 evidence: | $(INSTALLED) ## the study of docs/evidence.md: its runs, tables and pictures (hours; resumes if interrupted)

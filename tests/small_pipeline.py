@@ -280,7 +280,7 @@ LOOKING = (
         for name in (
             *("", "challenge", "sample", "label", "filter", "train-solver", "eval", "score"),
             *("vote", "grade", "oracle", "merge", "stats", "compare", "report", "guard"),
-            *("lineage", "tiny-base", "init", "env"),
+            *("lineage", "preflight", "tiny-base", "init", "env"),
         )
     ),
 )

@@ -61,6 +61,7 @@ _PANELS = {
         "lineage": "Trace an artefact back to the base model and list what has changed since.",
     },
     "Setup": {
+        "preflight": "Check whether a run fits this machine, and project its time and cost.",
         "tiny-base": "Pre-train a small base model on this machine, with held-out questions.",
         "init": "Write the loop's Makefile and an rzero.toml into a folder, to run and adapt.",
         "env": "Show the versions, devices, engines and settings that rzero finds.",

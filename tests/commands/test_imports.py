@@ -56,6 +56,7 @@ def test_commands_without_a_model_import_nothing_heavy(tmp_path: Path) -> None:
         ["challenge", "--challenger", "nowhere", "--solver", "nowhere", "-o", "4"],
         ["train-solver", "labeled.jsonl", "--solver", "nowhere", "-o", "5"],
         ["eval", "--model", "nowhere", "-o", "6"],
+        ["preflight", "--challenger", "nowhere", "--solver", "nowhere"],
     ]
     code = (
         "import json, sys\nfrom rzero_cli.cli import run\n"
@@ -70,7 +71,7 @@ def test_commands_without_a_model_import_nothing_heavy(tmp_path: Path) -> None:
         timeout=60,
     )
     statuses, modules = json.loads(ended.stderr.splitlines()[-1])
-    assert statuses == [0] * (7 + len(NAMES)) + [2] * 5, ended.stderr
+    assert statuses == [0] * (7 + len(NAMES)) + [2] * 6, ended.stderr
     assert not set(modules) & set(HEAVY)
 
 

@@ -16,6 +16,7 @@ from rzero_cli.fields import argument, option
 from rzero_cli.options.command import Call, command
 from rzero_cli.options.general import General
 from rzero_cli.options.method_groups import Keep
+from rzero_cli.training.settings import Hardware
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,3 +112,26 @@ def test_configuration_may_be_a_pipe(run: Run) -> None:
     call, things = run("--config", f"/dev/fd/{reading}")
     os.close(reading)
     assert (things.m, call.chosen >= {"m"}) == (4, True)
+
+
+def test_typed_options_become_words_again(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "rzero.toml").write_text("[label]\nm = 7\n")
+    call, _ = run("--sure", "--stop", "a b", "--stop", "c", "-q")
+    assert call.words(Things) == ["--sure", "--stop", "a b", "--stop", "c"]
+    assert call.words(Keep) == []
+    assert call.words(General) == ["-q"]
+    call, _ = run("--preset", "official", "--m", "3")
+    assert call.words(Things) == ["--m", "3"]
+    assert call.words(General) == ["--preset", "official"]
+    (tmp_path / "rzero.toml").unlink()
+    off = ["--no-gradient-checkpointing", "--lora-r", "0"]
+
+    @command("label", General)
+    def label(call: Call, hardware: Hardware) -> None:
+        """Do nothing."""
+        assert call.words(Hardware) == ["--lora-r", "0", "--no-gradient-checkpointing"]
+
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    app.command("label")(label())
+    app(["label", *off], standalone_mode=False)

@@ -43,6 +43,18 @@ def test_dry_run_reads_like_the_algorithm(folder: Path) -> None:
     ), "the second iteration starts from both models of the first"
 
 
+def test_preflight_has_the_loops_settings(folder: Path) -> None:
+    given = ("MODEL=org/base", "PRESET=tiny", "HELDOUT=h.jsonl", "PREFLIGHT_FLAGS=--price 2")
+    plan = make(folder, "-n", "preflight", "ITERATIONS=2", *given)
+    words = " ".join(plan.stdout.replace("\\\n", "").split())
+    assert (
+        "preflight --challenger org/base --solver org/base --iterations 2 --data h.jsonl "
+        "--preset tiny --price 2"
+    ) in words
+    missing = make(folder, "preflight")
+    assert "rzero: --challenger is missing" in missing.stderr
+
+
 def test_baseline_never_trains_a_challenger(folder: Path) -> None:
     plan = make(folder, "-n", "base-challenger", "MODEL=org/base", "ITERATIONS=2").stdout
     assert "challenge" not in commands(plan)

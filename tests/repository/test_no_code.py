@@ -51,6 +51,10 @@ ALLOWED = {
     ("system/pool.py", "multiprocessing"): "pickles pass only between processes forked here, by a "
     "private pipe; the texts in them stay texts",
     ("system/pool.py", "multiprocessing.connection"): "for the type of that pipe",
+    (
+        "system/processes.py",
+        "multiprocessing",
+    ): "a pickle passes only from a process forked here, by a private pipe",
     ("engines/vllm.py", "multiprocessing"): "starts Python's own tracker early",
     ("engines/transformers.py", "trust_remote_code=own_code"): "false unless vLLM gets it "
     "by --engine-arg trust_remote_code=true",

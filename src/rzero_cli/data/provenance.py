@@ -111,7 +111,7 @@ def describe(
         "command": sys.argv,
         "directory": str(Path.cwd()),
         "output": output,
-        "host": _host(),
+        "host": host(),
         "versions": _versions(),
     }
 
@@ -154,7 +154,8 @@ def _written(folder: Path) -> str | None:
     return None
 
 
-def _host() -> dict[str, Any]:
+def host() -> dict[str, Any]:
+    """Return the name, cores and memory of this machine, and its GPUs if torch is imported."""
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {
         "name": platform.node(),

@@ -115,6 +115,25 @@ class Call:
             values[name] = str(value) if is_text else value
         return kind(**values)
 
+    def value(self, name: str) -> Any:
+        """Return the value of one of the command's options."""
+        return next(vars(g)[name] for g in self.groups.values() if name in vars(g))
+
+    def words(self, kind: type) -> list[str]:
+        """Return those options of a group that were typed, as words of a command line."""
+        found = list[str]()
+        for name, field, _ in fields_of(kind):
+            if name not in self.typed:
+                continue
+            flag, *off = (mark_of(field).flags or (_flag(name),))[-1].split("/")
+            value = self.value(name)
+            if isinstance(value, bool):
+                found.append(flag if value else off[0])
+                continue
+            for one in value if isinstance(value, list) else [value]:
+                found += [flag, str(one)]
+        return found
+
     def say(self, message: str) -> None:
         """Print one line to standard error, prefixed with the command's name, unless `--quiet`."""
         say(f"{self.command}: {message}", quiet=self.quiet)
@@ -137,6 +156,10 @@ class Call:
             typer.echo(self.help())
             raise typer.Exit(2)
         return files or ["-"]
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _content_hash(name: str) -> str:
@@ -223,7 +246,7 @@ def _parameter(
             value = presets.preset_value(command, name)
             shown = mark.shown if value is None else str(value)
         declared = typer.Option(
-            *(mark.flags or (f"--{name.replace('_', '-')}",)),
+            *(mark.flags or (_flag(name),)),
             help=text,
             rich_help_panel=mark.panel or group.PANEL,
             show_default=shown,

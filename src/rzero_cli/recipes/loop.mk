@@ -111,7 +111,7 @@ results = $R/base/eval.json $(foreach k,$(STEPS),$(addprefix $R/$1iter-$k/,$(cal
 .PRECIOUS: $(addprefix $R/%/,$(files) known.jsonl probe.json) $R/difficulty/%.jsonl \
   $(RUNS)/tiny-base-%/rzero.json
 CHAINS := base-challenger no-penalty no-filter one-model official true-labels shuffled-labels random-reward format-reward
-.PHONY: run loop $(CHAINS) report difficulty demo help guarded passed needs-model needs-oracle needs-guard always
+.PHONY: run loop $(CHAINS) report difficulty preflight demo help guarded passed needs-model needs-oracle needs-guard always
 .DEFAULT_GOAL := help
 run: loop ## ITERATIONS iterations of the loop from MODEL, and a report
 	$(REPORT)
@@ -125,6 +125,10 @@ REPORT = $(RZERO) report $R --force $(addprefix -o $R/,summary.json summary.txt 
   $(LABELED), && $(RZERO) stats $(LABELED) $(PRESET_FLAG) > $R/stats.txt && cat $R/stats.txt)
 report: ## tables and pictures of RUN and statistics of its questions, into its folder
 	$(REPORT)
+
+preflight: ## whether a run of MODEL fits this machine, its time and cost (PREFLIGHT_FLAGS='--price 12')
+	$(RZERO) preflight $(MODEL:%=--challenger %) $(MODEL:%=--solver %) --iterations $(ITERATIONS) \
+	  $(if $(HELDOUT),--data $(HELDOUT)) $(PRESET_FLAG) $(PREFLIGHT_FLAGS)
 
 # With GUARD, a separate make runs and judges each iteration until a guard trips. -n shows what is left.
 JUDGE = $(RZERO) guard $R --guard $(GUARD) $(GUARD_FLAGS) $(PRESET_FLAG)

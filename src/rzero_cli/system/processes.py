@@ -7,10 +7,14 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TypeVar
 
+from rzero_cli.errors import RzeroError
 from rzero_cli.system.secrets import without_keys
+
+T = TypeVar("T")
 
 _PR_SET_PDEATHSIG = 1
 
@@ -57,6 +61,39 @@ def end_with_parent(number: signal.Signals, parent: int) -> bool:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
     return os.getppid() == parent
+
+
+def in_child(work: Callable[[], T]) -> T:
+    """Return the result of a function, called in a fork of this process.
+
+    Imports, and memory that they take of a GPU, end with the fork. Call it before any thread has
+    been started and before torch is imported.
+
+    Raises:
+        RzeroError: the function raised it, or its process died.
+    """
+    import multiprocessing  # slow to import and rarely needed
+
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe(duplex=False)
+
+    def run() -> None:
+        try:
+            theirs.send(work())
+        except RzeroError as error:
+            theirs.send(error)
+
+    child = context.Process(target=run)
+    child.start()
+    theirs.close()
+    try:
+        result = ours.recv()
+    except EOFError:
+        result = RzeroError("a child process died")
+    child.join()
+    if isinstance(result, RzeroError):
+        raise result
+    return result  # type: ignore[no-any-return]
 
 
 _UNUSED = ("sklearn", "scipy")

@@ -17,3 +17,6 @@ MATH = tuple(
 GENERAL = ("rzero_mmlu_pro", "rzero_supergpqa", "rzero_bbeh")
 SUITES = {"rzero_math": MATH, "rzero_general": GENERAL}
 """The suites' tasks; each is loaded separately, so that one error names all that lack data."""
+MATH_ANSWERS = 500 + 1319 + 272 + 675 + 32 * (40 + 30 + 30)
+"""Answers of an evaluation on `rzero_math`: its questions in the order of `MATH`, the last three
+with 32 samples each."""
