@@ -20,6 +20,7 @@ from rzero_cli.engines.sampling_options import SamplingOptions
 from rzero_cli.method.plan import make_plan
 from rzero_cli.method.prompts import CHALLENGER, SOLVER, prompt_for
 from rzero_cli.system.processes import rank, world_size
+from rzero_cli.system.stopwatch import Stopwatch
 from rzero_cli.training import grpo
 from rzero_cli.training.challenger import challenger_reward
 from rzero_cli.training.settings import Grpo, Hardware
@@ -50,6 +51,8 @@ def replay(draw: Any, kept: Path) -> None:
 
 class Scripted:
     """A Solver whose answers to a question depend only on its digits, the same on every rank."""
+
+    spent = Stopwatch()
 
     def label(self, questions: Sequence[str], *, seed: int) -> Iterator[Any]:
         for question in questions:
