@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 SCRIPT = Path(__file__).parents[1] / "helpers" / "measure_training_memory.py"
 HEADS = {"num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 64}
@@ -16,18 +17,31 @@ SIZES = [(256, 768, 4), (512, 1536, 8)] + (
 
 
 def bench_memory() -> None:
+    cases: list[dict[str, Any]] = []
     for hidden, intermediate, layers in SIZES:
-        shape = {"hidden_size": hidden, "intermediate_size": intermediate, "vocab_size": 2048}
+        shape = {"hidden_size": hidden, "intermediate_size": intermediate, "vocab_size": 256}
         shape |= {"num_hidden_layers": layers} | HEADS
         for model_type in ("llama", "qwen3"):
-            given = json.dumps(shape | {"model_type": model_type, "tie_word_embeddings": True})
-            for checkpointing in ("0", "1"):
-                command = [sys.executable, str(SCRIPT), given, "8", "64", checkpointing]
-                done = subprocess.run(command, capture_output=True, text=True, check=True)
-                found = json.loads(done.stdout.splitlines()[-1])
-                kind = ("kept", "checkpointed")[int(checkpointing)]
-                ratio = found["measured"] / found["estimated"]
-                print(
-                    f"\n{model_type}, hidden {hidden}, {layers} layers, activations {kind}: "
-                    f"{found['measured']:.2f} GiB at the peak, {ratio:.2f} of the estimate"
-                )
+            given = shape | {"model_type": model_type, "tie_word_embeddings": True}
+            cases += [
+                {"shape": given, "per_device": 8, "checkpointing": checkpointing, "autocast": auto}
+                for checkpointing in (False, True)
+                for auto in (False, True)
+            ]
+    command = [sys.executable, str(SCRIPT), json.dumps(cases)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    for line in done.stdout.splitlines():
+        if not line.startswith("{"):
+            continue
+        record = json.loads(line)
+        case = cases[record["case"]]
+        shape = case["shape"]
+        kinds = ["checkpointed" if case["checkpointing"] else "kept"]
+        kinds += ["autocast"] if case["autocast"] else []
+        measured, estimated = record["measured"], record["estimated"]
+        print(
+            f"\n{shape['model_type']}, hidden {shape['hidden_size']}, "
+            f"{shape['num_hidden_layers']} layers, activations {', '.join(kinds)}: "
+            f"{measured['updates']:.2f} GiB at the peak, "
+            f"{measured['updates'] / estimated['during updates']:.2f} of the estimate"
+        )

@@ -92,12 +92,12 @@ def test_papers_models_on_usual_machines() -> None:
         for gpus in GPUS
     }
     assert found == {
-        ("4B", "24gb"): ["refused", "refused", "fsdp2"],
+        ("4B", "24gb"): ["refused"] * 3,
         ("4B", "48gb"): ["r16", "fsdp2", "fsdp2"],
         ("4B", "80gb"): ["r16", "fsdp2", "fsdp2"],
         ("4B", "141gb"): ["whole", "whole", "whole"],
         ("8B", "24gb"): ["refused"] * 3,
-        ("8B", "48gb"): ["refused", "refused", "fsdp2"],
+        ("8B", "48gb"): ["refused"] * 3,
         ("8B", "80gb"): ["r16", "fsdp2", "fsdp2"],
         ("8B", "141gb"): ["r16", "fsdp2", "fsdp2"],
     }
@@ -115,7 +115,7 @@ def test_given_options_are_not_changed() -> None:
 def test_choice_is_explained() -> None:
     line = reasons(*choose(stage(SMALL), Devices(1, 79.1)))
     assert line.startswith("1 GPU of 79 GiB: LoRA r = 16, 8 rollouts per pass, peak 64 of 71 GiB; ")
-    assert line.endswith("all weights would take 90")
+    assert line.endswith("all weights would take 87")
 
 
 def test_refusal_names_the_options_that_fit() -> None:
@@ -128,8 +128,10 @@ def test_refusal_names_the_options_that_fit() -> None:
     assert refusal(whole, Devices(1, 79.1)).endswith("; --lora-r 16 --per-device 8")
     wide = replace(stage(SMALL), grpo=group(Grpo, "challenge", per_device=64))
     assert refusal(wide, Devices(1, 79.1)).endswith("; --lora-r 16 --per-device 8")
-    more = refusal(stage(LARGE), Devices(1, 44.4))
-    assert "use 8 such GPUs: --lora-r 0 --per-device 2 --processes 8 --accelerate fsdp2" in more
+    more = refusal(stage(LARGE, lora_r=0), Devices(1, 79.1))
+    assert more.endswith("; --lora-r 16 --per-device 8")
+    more = refusal(stage(LARGE, lora_r=0, lora_targets="none"), Devices(1, 79.1))
+    assert "use 4 such GPUs: --lora-r 0 --per-device 4 --processes 4 --accelerate fsdp2" in more
     assert "use larger GPUs, a smaller model" in refusal(stage(LARGE), Devices(1, 8.0))
 
 
@@ -243,7 +245,8 @@ def test_stage_is_refused_before_anything_is_loaded(
     both = ("challenge", "--challenger", "m", "--solver", "m", "-o", "c")
     message = refused(*both)
     assert "this training takes" in message
-    assert "use 8 such GPUs: --lora-r 0" in message
+    assert "use 64 such GPUs: --lora-r 0" in message
+    assert message.endswith("--accelerate fsdp2-nodes\n")
     assert "--lora-r 16" in refused(*both, "--lora-r", "0", "--gpu-memory", "79.1")
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
 

@@ -296,7 +296,7 @@ def _placed(stage: Stage, devices: Devices, layout: Layout, lora_r: int) -> Choi
         least = least_engine(stage.model, _PROMPT + stage.max_tokens)
         fits = least <= generates * devices.gib * stage.hardware.rollout_tensor_parallel_size
     if solver and solver.shape and answers:
-        answering = fraction(PHASES[1], solver.fraction, colocated)
+        answering = fraction(PHASES[2], solver.fraction, colocated)
         fits &= least_engine(solver.shape, solver.context or 0) <= answering * devices.gib
     gib = estimated(generates * devices.gib, answering * devices.gib)
     fits &= gib["peak"] <= room
