@@ -20,10 +20,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-# Map blocks of 64 KiB or more one by one, so that freed ones are returned at once and resident
+# Map blocks of 128 KiB or more one by one, so that freed ones are returned at once and resident
 # memory equals live memory. malloc reads this only when the process starts.
-if os.environ.get("MALLOC_MMAP_THRESHOLD_") != "65536":
-    os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"
+if os.environ.get("MALLOC_MMAP_THRESHOLD_") != "131072":
+    os.environ["MALLOC_MMAP_THRESHOLD_"] = "131072"
     os.execv(sys.executable, [sys.executable, *sys.argv])
 
 PROCESSES = int(os.environ.get("WORLD_SIZE", "1"))
@@ -39,7 +39,7 @@ class Case:
     shape: dict[str, Any]
     """The configuration of a Llama or Qwen3."""
     per_device: int = 4
-    tokens: int = 48
+    tokens: int = 32
     checkpointing: bool = True
     lora_r: int = 0
     beta: float = 0.01

@@ -7,6 +7,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -245,6 +247,55 @@ LLAMA = {
     "tie_word_embeddings": False,
 }
 QWEN = LLAMA | {"model_type": "qwen3", "tie_word_embeddings": True}
+
+
+def peak_of_tensors(call: Callable[[], object], trace: Path) -> int:
+    """Return the bytes of tensors at the peak of a call."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
+        call()
+    found.export_chrome_trace(str(trace))
+    events = json.loads(trace.read_text())["traceEvents"]
+    sizes = sorted((e["ts"], e["args"]["Bytes"]) for e in events if e["name"] == "[memory]")
+    return max(accumulate(size for _, size in sizes))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["all weights", "LoRA", "frozen Solver"])
+def test_generation_takes_the_estimated_memory(kind: str, tmp_path: Path) -> None:
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from rzero_cli.engines.decoding import decode
+
+    shape = QWEN | {"hidden_size": 64, "intermediate_size": 64}
+    (tmp_path / "config.json").write_text(json.dumps(shape))
+    shaped = read_model(str(tmp_path))
+    config = AutoConfig.for_model(**shape, eos_token_id=None, pad_token_id=0)
+    model: Any = AutoModelForCausalLM.from_config(config).eval()
+    if kind == "frozen Solver":
+        model = model.bfloat16()
+    else:
+        if kind == "LoRA":
+            model = get_peft_model(model, LoraConfig(r=1, target_modules="all-linear"))
+        model.forward = torch.autocast("cpu", torch.bfloat16)(model.forward)  # as accelerate does
+    rows, prompt, new = 32, 8, 40
+    ids = torch.randint(0, 256, (rows, prompt))
+    mask = torch.ones_like(ids)
+    mask[0, 0] = 0  # prompts differ in length, so there is a mask
+    options = {"max_new_tokens": new, "custom_generate": decode, "pad_token_id": 0}
+    peak = peak_of_tensors(
+        lambda: model.generate(input_ids=ids, attention_mask=mask, **options), tmp_path / "trace"
+    )
+    layout = Layout(make_plan(**SOLVER | {"max_tokens": new}), adapter=int(kind == "LoRA"))
+    solver = {"solver": shaped, "solver_tokens": new} if kind == "frozen Solver" else {}
+    found = estimate(shaped, layout, batch_size=rows, prompt_tokens=prompt, **solver)
+    expected = found["Solver's answers" if solver else "rollouts"] * GIB
+    assert peak == pytest.approx(expected, rel=0.1)
+
+
 CASES: dict[str, dict[str, Any]] = {
     "LoRA": {"shape": QWEN, "lora_r": 8, "checkpointing": False},
     "all weights": {"shape": QWEN},
