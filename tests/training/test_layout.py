@@ -200,6 +200,20 @@ def test_several_gpus_are_launched_and_ranks_choose_the_same(
     assert solver.arguments["max_model_len"] == 2 * 4096 + 512
 
 
+def test_host_memory_of_a_machine_is_estimated(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sharded = chosen(SMALL, "80gb", 8)
+    # policy and reference in float32 in each process, and its sleeping Solver in 16 bits
+    assert sharded.host == pytest.approx(8 * (4 + 4 + 2) * 4_022_468_096 / (1 << 30))
+    pretend(monkeypatch, 79.1, 8)
+    monkeypatch.setattr("rzero_cli.commands._training.host_memory", lambda: 128.0)
+    begun(monkeypatch, tmp_path)
+    assert (
+        "loading takes 300 GiB of host memory, and this machine has 128" in capfd.readouterr().err
+    )
+
+
 def test_one_gpu_gets_the_chosen_fractions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pretend(monkeypatch, 79.1)
     chosen, solver = begun(monkeypatch, tmp_path)

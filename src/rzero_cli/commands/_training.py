@@ -52,6 +52,7 @@ from rzero_cli.training.layout import (
     Stage,
     choose,
     devices_here,
+    host_memory,
     reasons,
     refuse,
 )
@@ -158,6 +159,11 @@ class Trained:
                 refuse(self.stage, self.chosen)
             if not restarted():
                 self.call.say(self.why)
+                if self.chosen.host > (there := host_memory()):
+                    self.call.say(
+                        f"loading takes {self.chosen.host:.0f} GiB of host memory, and this "
+                        f"machine has {there:.0f}"
+                    )
         return rollouts
 
 

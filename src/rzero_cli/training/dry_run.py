@@ -89,6 +89,7 @@ def _as_record(one: Choice) -> dict[str, Any]:
         "rollout_memory": one.rollout_memory,
         "solver_memory": one.solver_memory,
         "gib": one.gib,
+        "host_gib": one.host,
         "fits": one.fits,
     }
 
@@ -147,6 +148,7 @@ def _table(layouts: list[dict[str, Any]], gpu: float) -> Any:
         sizes = [layout["gib"].get(part, 0.0) for layout in layouts]
         if any(sizes):
             table.add_row(part, *(f"{size:.1f}" for size in sizes))
+    table.add_row("host, while loading", *(f"{layout['host_gib']:.0f}" for layout in layouts))
     title = f"fits in {USABLE:.0%} of {gpu:.0f} GiB"
     table.add_row(title, *("yes" if layout["fits"] else "no" for layout in layouts))
     return table

@@ -7,6 +7,7 @@ rollouts per pass before few. An adapter is not sharded. Given options are not c
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import floor
@@ -16,7 +17,7 @@ from rzero_cli.engines.shapes import Model
 from rzero_cli.errors import UsageError
 from rzero_cli.method.plan import Plan
 from rzero_cli.training.checks import plan_of
-from rzero_cli.training.memory import ASLEEP, PHASES, Layout, estimate, least_engine
+from rzero_cli.training.memory import ASLEEP, PHASES, Layout, estimate, host_estimate, least_engine
 from rzero_cli.training.settings import Grpo, Hardware
 
 USABLE = 0.9
@@ -99,6 +100,8 @@ class Choice:
     """`max_model_len` of the Solver's engine."""
     gib: dict[str, float]
     """From `memory.estimate`."""
+    host: float
+    """GiB of host memory that loading takes on each machine."""
     fits: bool
 
     @property
@@ -141,6 +144,11 @@ def devices_here() -> Devices | None:
     sizes = [torch.cuda.get_device_properties(i).total_memory for i in range(number)]
     bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
     return Devices(number, min(sizes) / (1 << 30), bf16)
+
+
+def host_memory() -> float:
+    """Return the memory of this machine in GiB."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / (1 << 30)
 
 
 def choose(stage: Stage, devices: Devices) -> tuple[Choice, list[Choice]]:
@@ -301,4 +309,6 @@ def _placed(stage: Stage, devices: Devices, layout: Layout, lora_r: int) -> Choi
     gib = estimated(generates * devices.gib, answering * devices.gib)
     fits &= gib["peak"] <= room
     context = solver.context if solver else None
-    return Choice(devices, layout, lora_r, generates, answering, context, gib, fits)
+    local = min(layout.plan.processes, devices.number)
+    host = host_estimate(stage.model, layout, local, solver.shape if solver and answers else None)
+    return Choice(devices, layout, lora_r, generates, answering, context, gib, host, fits)
