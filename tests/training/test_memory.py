@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from rzero_cli.training.memory import (
     Layout,
     estimate,
     host_estimate,
+    least_engine,
     moments,
 )
 
@@ -43,6 +45,20 @@ TOY = Model(
     query_norm=False,
     linear={"q_proj": 6, "up_proj": 5},
 )
+
+
+LLAMA = {
+    "model_type": "llama",
+    "hidden_size": 512,
+    "intermediate_size": 1536,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 2,
+    "head_dim": 64,
+    "vocab_size": 256,  # small: on a CPU, TRL computes the logits with other temporary tensors
+    "tie_word_embeddings": False,
+}
+QWEN = LLAMA | {"model_type": "qwen3", "tie_word_embeddings": True}
 
 
 def parts(model: Model, layout: Layout, **kwargs: Any) -> dict[str, float]:
@@ -177,6 +193,39 @@ def test_host_memory_by_hand() -> None:
     assert host(TOY) == 2 * (400 + 200)
 
 
+@pytest.mark.vllm
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed: make test-vllm")
+def test_least_engine_counts_weights_and_cache_as_vllm_does(tmp_path: Path) -> None:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from rzero_cli.world.tokenizer import build_tokenizer
+
+    shapes = [
+        shape | {"hidden_size": 128, "intermediate_size": 192, "vocab_size": 320}
+        for shape in (LLAMA, QWEN)  # untied and tied
+    ]
+    names = [str(tmp_path / shape["model_type"]) for shape in shapes]
+    for name, shape in zip(names, shapes, strict=True):
+        AutoModelForCausalLM.from_config(AutoConfig.for_model(**shape)).save_pretrained(name)
+        build_tokenizer().save_pretrained(name)
+    script = Path(__file__).parents[1] / "helpers" / "vllm_accounting.py"
+    command = [sys.executable, str(script), "1024", *names]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(ended.stdout.splitlines()[-1])
+    for name, vllm in zip(names, found, strict=True):
+        model = read_model(name)
+        assert vllm["weights"] == 2 * model.parameters
+        assert vllm["cache"] == model.kv_bytes
+        assert vllm["least"] == 1024 + 32  # the longest sequence and a spare block
+        sizes = [least_engine(model, tokens) * GIB for tokens in (1024, 1025, 1024 + 16)]
+        assert sizes[1] - sizes[0] == pytest.approx(16 * vllm["cache"])
+        assert sizes[1] == sizes[2]
+    larger = dataclasses.replace(model, parameters=model.parameters + 10**6)
+    assert (least_engine(larger, 9) - least_engine(model, 9)) * GIB == pytest.approx(2 * 10**6)
+
+
 def saved_by_autograd(shape: dict[str, Any], *, autocast: bool, checkpointing: bool) -> float:
     """Return the bytes, without weights, that a pass of TRL's patched model saves for backward."""
     import torch
@@ -233,20 +282,6 @@ def test_activation_estimate_equals_what_autograd_saves(
     expected -= ROLLOUTS * TOKENS * 8 * 96
     measured = saved_by_autograd(shape, autocast=autocast, checkpointing=checkpointing)
     assert measured == pytest.approx(expected, rel=0.02)
-
-
-LLAMA = {
-    "model_type": "llama",
-    "hidden_size": 512,
-    "intermediate_size": 1536,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 8,
-    "num_key_value_heads": 2,
-    "head_dim": 64,
-    "vocab_size": 256,  # small: on a CPU, TRL computes the logits with other temporary tensors
-    "tie_word_embeddings": False,
-}
-QWEN = LLAMA | {"model_type": "qwen3", "tie_word_embeddings": True}
 
 
 def peak_of_tensors(call: Callable[[], object], trace: Path) -> int:
