@@ -23,6 +23,7 @@ def gpu_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     gpu = SimpleNamespace(total_memory=80 << 30)
     monkeypatch.setattr("torch.cuda.get_device_properties", lambda number: gpu)
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda **options: True)
     for module in ("engines", "training.rollouts"):
         monkeypatch.setattr(
             f"rzero_cli.{module}.find_spec",
@@ -53,7 +54,9 @@ def test_transformers_is_refused_before_anything_is_loaded(
     command: str,
     way: str,
 ) -> None:
-    (tmp_path / "q.jsonl").write_text(jsonl({"question": "copy 1", "answer": "1"}))
+    (tmp_path / "q.jsonl").write_text(
+        jsonl({"question": "copy 1", "answer": "1", "reference": "1"})
+    )
     words = [str(tiny_model) if word == "MODEL" else word for word in command.split()]
     assert refused(*words) == COMMON + way + "\n"
     assert [path.name for path in tmp_path.iterdir()] == ["q.jsonl"]

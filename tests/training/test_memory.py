@@ -332,7 +332,7 @@ def test_generation_takes_the_estimated_memory(kind: str, tmp_path: Path) -> Non
 
 
 CASES: dict[str, dict[str, Any]] = {
-    "LoRA": {"shape": QWEN, "lora_r": 8, "checkpointing": False},
+    "LoRA": {"shape": QWEN, "lora_r": 8, "checkpointing": False, "tokens": 64},
     "all weights": {"shape": QWEN},
     "without KL and checkpointing": {"shape": LLAMA, "beta": 0.0, "checkpointing": False},
     "autocast": {"shape": QWEN, "autocast": True},
@@ -369,11 +369,12 @@ def check_phases(
         found = measured[phase] - measured["resident"]
         expected = estimated[f"during {phase}"] - sum(stays)
         if name == "FSDP2" and phase == "scoring":
-            # gloo gathers into another buffer, while there are no activations: 2 P + 2 P + 2 P / 2.
-            expected = max(expected, 2.5 * estimated["reference"])
-        # Frozen norms, with LoRA, save less.
-        low = 0.75 if name == "LoRA" else 0.85
-        assert low * expected < found < 1.05 * expected, (name, phase, measured, estimated)
+            # gloo gathers through another buffer, next to the shard in 16 bits: P more.
+            expected += estimated["reference"] / 2
+        # Frozen norms, with LoRA, save less. A phase may use what the heap holds, and leave some.
+        low, noise = 0.75 if name == "LoRA" else 0.85, 0.005
+        said = name, phase, measured, estimated
+        assert low * expected - noise < found < 1.05 * expected + noise, said
 
     if "updates" in measured:  # `train` tells rank 0 alone of its updates
         added("updates")
