@@ -301,7 +301,9 @@ def _placed(stage: Stage, devices: Devices, layout: Layout, lora_r: int) -> Choi
     fits = True
     if colocated:
         generates = fraction(PHASES[0], stage.hardware.rollout_memory, answers)
-        least = least_engine(stage.model, _PROMPT + stage.max_tokens)
+        # TRL lets its engine generate all rollouts of a process together.
+        together = layout.plan.rollouts_per_step // layout.plan.processes
+        least = least_engine(stage.model, _PROMPT + stage.max_tokens, together)
         fits = least <= generates * devices.gib * stage.hardware.rollout_tensor_parallel_size
     if solver and solver.shape and answers:
         answering = fraction(PHASES[2], solver.fraction, colocated)
