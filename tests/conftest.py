@@ -52,6 +52,17 @@ class Ended:
         return self.stdout.splitlines()
 
 
+@pytest.fixture(autouse=True)
+def environment_of_each_test() -> Iterator[None]:
+    """Restore the environment: commands that run in this process set variables of libraries, and
+    other tests' processes would inherit them."""
+    before = dict(os.environ)
+    yield
+    for name in [name for name in os.environ if name not in before]:
+        del os.environ[name]
+    os.environ.update(before)
+
+
 @pytest.fixture(scope="session")
 def forks() -> Iterator[ForkServer]:
     """A server that starts commands without delay, even with models; one per pytest worker."""
