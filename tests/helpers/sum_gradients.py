@@ -38,7 +38,7 @@ class Watched(grpo._Trainer):
         first = rank() * len(prompt_ids)
         rows = [random.Random(first + i) for i in range(len(prompt_ids))]
         tokens = [[row.randrange(5, len(self._tokenizer)) for _ in range(32)] for row in rows]
-        return tokens, [[float(-3 - rank())] * 32 for _ in rows]  # as if vLLM had sampled them
+        return tokens, [[-3.0] * 32 for _ in rows]  # as if vLLM had sampled them
 
     def _get_per_token_logps_and_entropies(self, *rest: Any, **more: Any) -> Any:
         scored = super()._get_per_token_logps_and_entropies(*rest, **more)
