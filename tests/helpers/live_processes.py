@@ -11,13 +11,18 @@ def children(of: int) -> list[int]:
         found = psutil.Process(of).children(recursive=True)
     except psutil.NoSuchProcess:
         return []
-    # Python's resource tracker lives as long as the process that needed it.
-    return [
-        child.pid
-        for child in found
-        if child.status() != psutil.STATUS_ZOMBIE
-        and "resource_tracker" not in " ".join(child.cmdline())
-    ]
+    return [child.pid for child in found if _lives(child)]
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Return whether a process still runs; Python's resource tracker does not count, as it lives
+    as long as the process that needed it."""
+    try:
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        return "resource_tracker" not in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return False
 
 
 def alive(pids: list[int]) -> list[int]:
