@@ -26,6 +26,10 @@ class Run(NamedTuple):
     """Seconds of the command."""
 
 
+def _stretch(limit: int, length: float) -> float:
+    return max(1.0, limit / max(1.0, length))
+
+
 @dataclass(frozen=True, slots=True)
 class Generation:
     """The cost of a generating stage."""
@@ -41,7 +45,7 @@ class Generation:
     @property
     def stretch(self) -> float:
         """The tokens of the longest text for one of a mean text."""
-        return max(1.0, self.limit / max(1.0, self.length))
+        return _stretch(self.limit, self.length)
 
     @property
     def tokens_per_second(self) -> float:
@@ -120,7 +124,7 @@ class Training:
     @property
     def stretch(self) -> float:
         """As in `Generation`."""
-        return max(1.0, self.limit / max(1.0, self.length))
+        return _stretch(self.limit, self.length)
 
     @property
     def tokens_per_second(self) -> dict[str, float]:
