@@ -104,11 +104,12 @@ def make_iteration(
         write(folder / name, *records)
         meta = {"stage": stage, "settings": settings, "metrics": metrics, "seconds": 2.5}
         if stage in ("sample", "label"):
-            meta["tokens"] = 1234
+            meta |= {"tokens": 1234, "spent": {"loading": 0.5, "generating": 2.0}}
         write(folder / f"{name}.meta.json", meta)
     for role, stage in (("challenger", "challenge"), ("solver", "train-solver")):
         write(folder / role / "log.jsonl", *_log(role, updates))
         meta = {"stage": stage, "settings": settings, "metrics": {}, "seconds": 30.0}
+        meta["spent"] = {"loading": 6.0, "rollouts": 15.0, "updates": 9.0}
         write(folder / role / "rzero.json", meta | {"plan": {"rollouts_per_step": 40}})
     write(folder / "eval.json", evaluation(right))
 

@@ -172,6 +172,16 @@ def test_time_and_tokens_of_every_stage(whole_report: Report) -> None:
     assert tokens["label"] == [0] + [1234] * 3
 
 
+def test_time_of_every_stage_by_activity(whole_report: Report) -> None:
+    blocks = section(whole_report, "time").blocks
+    (table,) = (b for b in blocks if isinstance(b, Table) and "by activity" in b.caption)
+    assert table.head == ("stage", "loading %", "rollouts %", "updates %", "generating %")
+    rows = {str(row[0]): row[1:] for row in table.rows}
+    assert rows["challenge"] == ["20.0", "50.0", "30.0", "-"]
+    assert rows["label"] == ["20.0", "-", "-", "80.0"]
+    assert "filter" not in rows  # its record has no activities
+
+
 def test_every_section_names_existing_files_without_remarks(
     whole_report: Report, whole: Path
 ) -> None:

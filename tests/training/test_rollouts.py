@@ -161,7 +161,7 @@ def test_rollouts_are_batched_for_transformers_only(monkeypatch) -> None:
 
     monkeypatch.setattr(GRPOTrainer, "_generate_single_turn", generate)
     trainer = object.__new__(grpo._Trainer)
-    trainer._batch_size, trainer._spent = 4, Stopwatch()
+    trainer._batch_size, trainer._spent, trainer._on_rollouts = 4, Stopwatch(), None
     trainer._tokenizer = SimpleNamespace(chat_template="its own")
     prompts = [[i] for i in range(10)]
     trainer.use_vllm = False

@@ -283,6 +283,7 @@ def run_training(
     rollouts: Rollouts,
     *,
     parents: list[dict[str, Any]],
+    on_rollouts: Callable[[list[str], int], None] | None = None,
     rejected: Mapping[str, int] = {},
 ) -> None:
     """Train a model and write the checkpoint, with its record of origin."""
@@ -354,6 +355,7 @@ def run_training(
             batch_size=options.batching.batch_size or DEFAULT_BATCH_SIZE,
             on_update=on_update,
             rollouts=rollouts,
+            on_rollouts=on_rollouts,
             spent=call.spent,
             template_args=template_args(options.batching),
             report_to=reporters_of(options.training.report_to),

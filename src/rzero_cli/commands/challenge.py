@@ -134,6 +134,7 @@ def challenge(
     call.say("loading")
     with importing():
         from rzero_cli.training.challenger import challenger_reward
+        from rzero_cli.training.early_answers import EarlyAnswers
 
     parents = on_first(lambda: hashed_parents([trained, *choice.parents(frozen_model)]))
     if served:
@@ -149,10 +150,16 @@ def challenge(
             spent=call.spent,
         ) as frozen,
     ):
-        reward = challenger_reward(
-            frozen, require_boxed=boxed.require_boxed, seed=seeded.seed, **vars(rule)
+        strict, seed = boxed.require_boxed, seeded.seed
+        early = EarlyAnswers(frozen, require_boxed=strict, seed=seed) if choice.is_server else None
+        run_training(
+            options,
+            [{"prompt": challenger_prompt}],
+            challenger_reward(frozen, early=early, require_boxed=strict, seed=seed, **vars(rule)),
+            rollouts,
+            parents=parents,
+            on_rollouts=early.ask if early else None,
         )
-        run_training(options, [{"prompt": challenger_prompt}], reward, rollouts, parents=parents)
 
 
 def _check_one_gpu(choice: EngineChoice, processes: int) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError  # python 3.10 has its own
 from functools import partial
@@ -147,6 +147,33 @@ def as_they_finish(
         room.release()
         for future in list(started.values()):
             future.cancel()
+
+
+def in_background(items: Iterable[T]) -> Iterator[T]:
+    """Read `items` in a thread from now on, and yield them as they come.
+
+    Raises:
+        BaseException: whatever reading `items` raises.
+    """
+    ready: Queue[tuple[T] | BaseException | None] = Queue()
+
+    def read() -> None:
+        try:
+            for item in items:
+                ready.put((item,))
+            ready.put(None)
+        except BaseException as error:
+            ready.put(error)
+
+    threading.Thread(target=read, daemon=True).start()
+
+    def results() -> Iterator[T]:
+        while (one := _next(ready)) is not None:
+            if isinstance(one, BaseException):
+                raise one
+            yield one[0]
+
+    return results()
 
 
 def _next(queue: Queue[T]) -> T:

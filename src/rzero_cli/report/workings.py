@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os.path
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -208,6 +209,8 @@ def time(run: Run) -> Section:
     if rows:
         head = [f"{found.name} {unit}" for found in there for unit in ("s", "tokens")]
         blocks.append(Table("Seconds and tokens of each stage", ("stage", *head), rows))
+    if activities := _by_activity(there, [*costs["seconds"]]):
+        blocks.append(activities)
     return Section(
         "time",
         "Time and tokens",
@@ -219,6 +222,27 @@ def time(run: Run) -> Section:
         run.sources["time"],
         run.remarks["time"] if blocks or run.remarks["time"] else ["no stage has finished yet"],
     )
+
+
+def _by_activity(there: list[Found], stages: list[str]) -> Table | None:
+    """Return the time of each stage divided among its activities, over all iterations."""
+    spent = {stage: defaultdict[str, float](float) for stage in stages}
+    for found in there:
+        for stage, seconds in spent.items():
+            known = found.records.get(stage, {}).get("spent")
+            for activity, value in known.items() if isinstance(known, dict) else ():
+                seconds[shown(str(activity), 40)] += number(value) or 0.0
+    activities = {activity: None for seconds in spent.values() for activity in seconds}
+    rows = [
+        [
+            stage,
+            *(f"{100 * seconds[one] / total:.1f}" if one in seconds else "-" for one in activities),
+        ]
+        for stage, seconds in spent.items()
+        if (total := sum(seconds.values()))
+    ]
+    head = ("stage", *(f"{one} %" for one in activities))
+    return Table("Time of each stage by activity", head, rows) if rows else None
 
 
 def _cost(found: Found, stage: str, unit: str) -> float:

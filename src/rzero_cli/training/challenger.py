@@ -1,8 +1,9 @@
 """`rzero challenge`: the Challenger learns to generate questions that the Solver is uncertain of.
 
 Paper, section 3.2. The reward is `method.rewards.challenger_rewards`, as in `rzero score`, over the
-whole generation batch. With several processes the questions are gathered first, so that the
-repetition penalty covers all of them, and then split evenly among the processes' Solvers.
+whole generation batch, so that the repetition penalty covers the questions of all processes. They
+are split evenly among the processes' Solvers. A Solver at a server instead answers each question as
+soon as it is generated (`early_answers`).
 """
 
 from __future__ import annotations
@@ -19,15 +20,22 @@ from rzero_cli.engines.answering import Solver
 from rzero_cli.method.question import parse_question
 from rzero_cli.method.rewards import ChallengerReward, challenger_rewards
 from rzero_cli.system.stopwatch import VOTES, WAITING
+from rzero_cli.training.early_answers import EarlyAnswers
 
 
 def challenger_reward(
-    solver: Solver, *, require_boxed: bool = False, seed: int = 0, **rule: Any
+    solver: Solver,
+    *,
+    early: EarlyAnswers | None = None,
+    require_boxed: bool = False,
+    seed: int = 0,
+    **rule: Any,
 ) -> Callable[..., list[float]]:
     """Return the Challenger's reward function for TRL.
 
     Args:
         solver: the frozen Solver, which answers each question m times.
+        early: the answers of a Solver at a server.
         require_boxed: treat a question without a boxed answer as malformed (`official`).
         seed: seeds the Solver's answers, together with the update and the process.
         rule: as for `method.rewards.challenger_rewards`.
@@ -45,9 +53,14 @@ def challenger_reward(
         spent = solver.spent
         with spent.during(VOTES):
             mine = [parse_question(text_of(c), require_boxed=require_boxed)[0] for c in completions]
-        with spent.during(WAITING):
-            questions = gather_object(mine)
-        p_hats = _answer(solver, questions, (seed, trainer_state.global_step))
+        if early:
+            answered = early.p_hats(mine, trainer_state.global_step)
+            with spent.during(WAITING):
+                questions, p_hats = gather_object(mine), gather_object(answered)
+        else:
+            with spent.during(WAITING):
+                questions = gather_object(mine)
+            p_hats = _answer(solver, questions, (seed, trainer_state.global_step))
         with spent.during(VOTES):
             rewards = challenger_rewards(questions, p_hats, **rule)
         for name, value in _metrics(rewards, p_hats).items():

@@ -18,7 +18,6 @@ import torch
 from datasets import Dataset
 from transformers import PrinterCallback
 
-from rzero_cli.engines import derived_seed
 from rzero_cli.engines.chat import PLAIN_STOPS, end_tokens, render
 from rzero_cli.engines.decoding import decode
 from rzero_cli.engines.sampling_options import SamplingOptions
@@ -45,6 +44,7 @@ from rzero_cli.training.saving import STATES, last_state
 from rzero_cli.training.settings import Grpo, Hardware
 from rzero_cli.training.sharding import sum_in_float32
 from rzero_cli.training.update_log import LOG_NAME, UpdateLog, read_log
+from rzero_cli.training.vllm_rollouts import seeded_engine, tell_finished, vllm_stops
 
 _PROJECT = "rzero"
 
@@ -83,6 +83,7 @@ def train(
     batch_size: int,
     on_update: Callable[[dict[str, float]], None],
     rollouts: Rollouts = Rollouts(),
+    on_rollouts: Callable[[list[str], int], None] | None = None,
     spent: Stopwatch | None = None,
     template_args: Mapping[str, Any] = {},
     report_to: Sequence[str] = (),
@@ -103,6 +104,9 @@ def train(
         on_update: called with TRL's metrics after each update; before the first one only with
             `update` and `tokens`, the number of updates and tokens of an interrupted run.
         rollouts: how rollouts are generated.
+        on_rollouts: called with the texts of this process's rollouts as they finish, before
+            `reward`, and with the number of updates so far. It may miss some: vLLM's server and its
+            tensor-parallel engines report none.
         spent: counts the time.
         template_args: arguments of the model's chat template.
         report_to: trackers that also receive the metrics, by transformers' names ("tensorboard",
@@ -150,6 +154,7 @@ def train(
             trainer = _Trainer(
                 batch_size,
                 spent,
+                on_rollouts,
                 model=policy,
                 reward_funcs=reward,
                 args=config,
@@ -194,10 +199,20 @@ class _Trainer(TrimmedTrainer):
     its only update does.
     """
 
-    def __init__(self, batch_size: int, spent: Stopwatch, **kwargs: Any) -> None:
-        self._batch_size, self._spent = batch_size, spent
+    def __init__(
+        self,
+        batch_size: int,
+        spent: Stopwatch,
+        on_rollouts: Callable[[list[str], int], None] | None,
+        **kwargs: Any,
+    ) -> None:
+        self._batch_size, self._spent, self._on_rollouts = batch_size, spent, on_rollouts
         self._differences: list[torch.Tensor] = []
         super().__init__(**kwargs)
+        colocated = self.use_vllm and self.vllm_mode == "colocate"
+        # Every process of a tensor-parallel engine sees the rollouts of all of them.
+        if on_rollouts and colocated and self.vllm_tensor_parallel_size == 1:
+            tell_finished(self.vllm_generation.llm, self._tell)
         # With sharded weights every rank must keep stepping until all ranks have finished; only
         # `generate`'s built-in loop does that.
         if not (self.is_deepspeed_enabled or self.is_fsdp_enabled):
@@ -252,10 +267,18 @@ class _Trainer(TrimmedTrainer):
         sampled = []
         for at in range(0, len(prompt_ids), self._batch_size):
             chunk = prompt_ids[at : at + self._batch_size]
-            sampled += super()._generate_single_turn(chunk, *inputs, **kwargs)[0]
-        if self._tokenizer.chat_template:
-            return sampled, None
-        return [cut_at_stop(self._tokenizer, tokens, PLAIN_STOPS) for tokens in sampled], None
+            finished = super()._generate_single_turn(chunk, *inputs, **kwargs)[0]
+            if not self._tokenizer.chat_template:
+                finished = [cut_at_stop(self._tokenizer, one, PLAIN_STOPS) for one in finished]
+            self._tell(finished)
+            sampled += finished
+        return sampled, None
+
+    def _tell(self, finished: list[list[int]]) -> None:
+        """Pass the texts of finished rollouts on, decoded as for the reward."""
+        if self._on_rollouts:
+            texts = self._tokenizer.batch_decode(finished, skip_special_tokens=True)
+            self._on_rollouts(texts, self.state.global_step)
 
 
 def cut_at_stop(tokenizer: Any, tokens: list[int], stops: Sequence[str]) -> list[int]:
@@ -269,39 +292,6 @@ def cut_at_stop(tokenizer: Any, tokens: list[int], stops: Sequence[str]) -> list
         text = tokenizer.decode(tokens[:middle], skip_special_tokens=True)
         low, high = (low, middle) if any(s in text for s in stops) else (middle + 1, high)
     return tokens[:low]
-
-
-def vllm_stops(tokenizer: Any, ends: Sequence[int]) -> dict[str, Any]:
-    """Return vLLM's sampling arguments that end a rollout: the tokens `ends`, and without a chat
-    template `PLAIN_STOPS`, as `cut_at_stop` does for transformers."""
-    stops: dict[str, Any] = {"stop_token_ids": list(ends)}
-    if not tokenizer.chat_template:
-        stops |= {"stop": list(PLAIN_STOPS), "include_stop_str_in_output": True}
-    return stops
-
-
-@contextmanager
-def seeded_engine(mode: str, seed: int) -> Iterator[None]:
-    """Give the vLLM engines that TRL creates seeds of this run.
-
-    TRL seeds them by rank alone, so that every run would start with the same rollouts. It has no
-    argument for it, and a seed per request would repeat the rollouts of a repeated prompt.
-    """
-    if mode != "colocate":
-        yield
-        return
-    from trl.generation import vllm_generation
-
-    engine = vllm_generation.LLM
-
-    def of_this_run(*, seed: int, **options: Any) -> Any:
-        return engine(seed=derived_seed(run, seed) % 2**32, **options)
-
-    run, vllm_generation.LLM = seed, of_this_run
-    try:
-        yield
-    finally:
-        vllm_generation.LLM = engine
 
 
 def _longest(
