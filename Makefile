@@ -85,7 +85,7 @@ resolve: $(INSTALLED) ## resolve all packages, with vLLM for CUDA, on Python 3.1
 	$(BIN)/python tests/resolve.py
 
 docs: $(INSTALLED) ## regenerate the pages that are generated from code
-	$(BIN)/python docs/generate.py
+	$(BIN)/python -m docs.generate
 
 clean: ## remove the environments and caches, but not runs/
 	rm -rf $(VENV) $(VLLM_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist src/*.egg-info

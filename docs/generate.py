@@ -1,6 +1,6 @@
 """Generate the pages, and the tables in pages, that come from the code.
 
-    python docs/generate.py        or: make docs
+    python -m docs.generate        or: make docs
 
 `commands.md` is generated whole from the commands; in other pages, the lines between
 `<!-- generated: NAME -->` and `<!-- end -->`. `tests/repository/test_docs.py` fails when one is
@@ -9,23 +9,20 @@ out of date.
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import typer
 
+from docs import costs
 from rzero_cli.cli import COMMANDS, build
 from rzero_cli.engines.shapes import model_of, published
 from rzero_cli.options import presets as settings
-from rzero_cli.training.layout import Devices, FrozenSolver, Stage, choose
 from rzero_cli.training.memory import GIB
-from rzero_cli.training.settings import Grpo, Hardware
 from rzero_cli.world import questions
 
-G = TypeVar("G")
 DOCS = Path(__file__).parent
 
 HEAD = """\
@@ -66,7 +63,11 @@ def pages() -> dict[Path, str]:
         "presets": ("paper.md", lambda: preset_table(app)),
         "world": ("world.md", world_table),
         "models": ("scale.md", models_table),
-        "layouts": ("scale.md", layout_table),
+        "layouts": ("scale.md", lambda: rows_below(*costs.layouts())),
+        "iterations": ("scale.md", lambda: rows_below(*costs.iterations())),
+        "stages": ("scale.md", lambda: rows_below(*costs.parts())),
+        "published": ("scale.md", lambda: rows_below(*costs.published_figures())),
+        "million": ("scale.md", lambda: rows_below(*costs.million())),
     }
     for name, (page, block) in blocks.items():
         path = DOCS / page
@@ -87,6 +88,11 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     lines = [list(head)]
     lines += [["---"] * len(lines[0]), *(list(row) for row in rows)]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def rows_below(head: Iterable[str], *rows: Iterable[str]) -> str:
+    """Format a table in Markdown whose first row is its head."""
+    return table(head, rows)
 
 
 # ---------------------------------------------------------------- commands.md
@@ -165,14 +171,14 @@ def preset_table(app: Any) -> str:
     """Return every option that a general preset sets; commands with the same values share a row."""
     presets = [name for name in settings.preset_names() if not _model(name)]
     keys = dict.fromkeys(
-        key for name in COMMANDS for preset in presets for key in _values(name.name, preset)
+        key for name in COMMANDS for preset in presets for key in costs.values(name.name, preset)
     )
     rows = []
     for key in keys:
         having = [c.name for c in COMMANDS if key in _names(app.commands[c.name])]
         shared: dict[tuple[str, ...], list[str]] = {}
         for command in having:
-            values = [_values(command, preset).get(key) for preset in presets]
+            values = [costs.values(command, preset).get(key) for preset in presets]
             first, *others = ["off" if v is None else f"{v}" for v in values]
             cells = (first, *("" if v == first else v for v in others))
             shared.setdefault(cells, []).append(command)
@@ -218,37 +224,6 @@ def models_table() -> str:
         "Sets",
     )
     return table(head, rows)
-
-
-def layout_table() -> str:
-    """Return the layout that `challenge` chooses, and its peak, by model and GPUs."""
-    machines = [(1, "48gb"), (1, "80gb"), (1, "141gb"), (4, "80gb"), (8, "80gb"), (8, "141gb")]
-    rows = []
-    for preset in filter(_model, settings.preset_names()):
-        values = _values("challenge", preset)
-        model = model_of(published()[values["model"]])
-        context = values.get("max_model_len") or 2 * values["max_tokens"] + 512
-        solver = FrozenSolver(values["m"], values["max_tokens"], None, model, True, context)
-        options = _group(Grpo, values), _group(Hardware, values)
-        stage = Stage(model, *options, values["max_tokens"], 64, "colocate", solver=solver)
-        cells = []
-        for number, gpu in machines:
-            gib = _values("challenge", gpu)["gpu_memory"]
-            choice, _ = choose(stage, Devices(number, gib))
-            kind = "LoRA" if choice.lora_r else "sharded" if choice.layout.sharded else "all"
-            cells.append(f"{kind}, {choice.gib['peak']:.0f} GiB" if choice.fits else "does not fit")
-        rows.append((f"`{preset}`", *cells))
-    head = (f"{n} x {gpu.removesuffix('gb')} GB" for n, gpu in machines)
-    return table(("", *head), rows)
-
-
-def _group(kind: type[G], values: dict[str, Any]) -> G:
-    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
-    return kind(**{name: values.get(name) for name in names})
-
-
-def _values(command: str, preset: str) -> dict[str, Any]:
-    return settings.merge(settings.layers(preset), command)
 
 
 def _names(command: Any) -> set[str]:
