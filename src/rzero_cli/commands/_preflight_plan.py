@@ -14,7 +14,7 @@ from rzero_cli.options.command import Call, fields_of
 from rzero_cli.options.engine import EngineChoice
 from rzero_cli.options.file_groups import Checkpoint
 from rzero_cli.options.model_groups import EngineOptions
-from rzero_cli.training.layout import USABLE, FrozenSolver, devices_here, refuse
+from rzero_cli.training.layout import USABLE, devices_here, refuse
 from rzero_cli.training.memory import Layout, estimate
 from rzero_cli.training.rollouts import choose_rollouts
 from rzero_cli.training.settings import Grpo, Hardware
@@ -53,15 +53,7 @@ def make_plans(
     """
     devices = devices_here()
     machine = host() | {"gpu_gib": devices and round(devices.gib, 1)}
-    answers = call.group(SolverAnswers, "challenge")
-    frozen = FrozenSolver(
-        answers.m,
-        answers.solver_max_tokens,
-        None if choice.is_server else solver,
-        in_vllm=choice.name in ("auto", "vllm"),
-        context=engine.max_model_len,
-        fraction=engine.gpu_memory_utilization,
-    )
+    frozen = call.group(SolverAnswers, "challenge").frozen(solver, choice, engine)
     memory, planned = {}, {}
     for stage, model, other in (("challenge", challenger, frozen), ("train-solver", solver, None)):
         grpo = call.group(Grpo, stage)

@@ -18,7 +18,7 @@ from rzero_cli.options.engine import EngineChoice, choose_engine, choose_served
 from rzero_cli.options.file_groups import Checkpoint, Seed
 from rzero_cli.options.general import Logged
 from rzero_cli.options.method_groups import ChallengerRule, Reading, RequireBoxed, checked_stops
-from rzero_cli.options.model_groups import ChallengerModel, SolverEngine, SolverModel
+from rzero_cli.options.model_groups import AnyEngine, ChallengerModel, SolverEngine, SolverModel
 from rzero_cli.options.panels import REWARD, SAMPLING
 from rzero_cli.system.processes import importing, rank
 from rzero_cli.system.stdout import protect_stdout
@@ -63,6 +63,27 @@ class SolverAnswers:
             checked_stops(self.solver_stop),
         )
 
+    def frozen(
+        self, model: str | None, choice: EngineChoice, engine: AnyEngine, *, served: bool = False
+    ) -> FrozenSolver:
+        """Return the Solver as the layout of the training has to know it.
+
+        Args:
+            model: its name.
+            choice, engine: its engine and the engine's options.
+            served: --solver-gpus serves it.
+        """
+        elsewhere = served or choice.is_server
+        return FrozenSolver(
+            self.m,
+            self.solver_max_tokens,
+            None if elsewhere else model,
+            in_vllm=not elsewhere and choice.name in ("auto", "vllm"),
+            context=engine.max_model_len,
+            sleeps=bool(choice.arguments.get("enable_sleep_mode", True)),
+            fraction=engine.gpu_memory_utilization,
+        )
+
 
 @command("challenge", Logged)
 def challenge(
@@ -105,15 +126,7 @@ def challenge(
     rules = reading.rules()
     challenger_prompt = prompt_for(rollout.prompt(CHALLENGER))
     solver_prompt = load_prompt(answers.solver_prompt_file, SOLVER)
-    frozen_solver = FrozenSolver(
-        answers.m,
-        answers.solver_max_tokens,
-        None if served or choice.is_server else frozen_model,
-        in_vllm=not served and choice.name in ("auto", "vllm"),
-        context=engine.max_model_len,
-        sleeps=bool(choice.arguments.get("enable_sleep_mode", True)),
-        fraction=engine.gpu_memory_utilization,
-    )
+    frozen_solver = answers.frozen(frozen_model, choice, engine, served=bool(served))
     options = plan_training(
         *(call, trained, grpo, hardware, rollout, seeded.seed, engine, training, target),
         frozen_solver,
