@@ -51,10 +51,12 @@ class EngineChoice:
         Raises:
             UsageError, RzeroError: as `engines.models.check_model`.
         """
-        from rzero_cli.engines.models import check_model  # slow import that `filter` avoids
+        from rzero_cli.engines.models import check_model, require  # slow; `filter` avoids it
 
         if self.is_server:
             return model
+        if model is not None:
+            require("train", "torch", "transformers")
         return check_model(option, model, shape_only=shape_only, engine=self.name)
 
     def with_defaults(self, arguments: Mapping[str, Any]) -> EngineChoice:
