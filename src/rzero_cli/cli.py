@@ -125,7 +125,7 @@ def _root(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", help="Print the version.", is_eager=True, callback=_print_version
+            "--version", "-V", help="Print the version.", is_eager=True, callback=_print_version
         ),
     ] = False,
     debug: Annotated[
@@ -136,7 +136,12 @@ def _root(
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command and return its exit status: 0, 1, 2, 130 or 143."""
+    """Run one command and return its exit status: 0, 1, 2, 130 or 143.
+
+    `help COMMAND` is `COMMAND --help`.
+    """
+    if arguments[:1] == ["help"]:
+        arguments = [*arguments[1:], "--help"]
     debug = "--debug" in arguments or bool(os.environ.get("RZERO_DEBUG"))
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # ignored under nohup or `&`
         signal.signal(signal.SIGINT, _end)

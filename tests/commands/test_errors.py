@@ -72,6 +72,33 @@ def test_errors_are_one_line_and_change_no_file(
 
 
 @pytest.mark.parametrize(
+    "command",
+    [
+        "filter in.jsonl -o in.jsonl --force",
+        "filter ./link.jsonl -o in.jsonl --force",
+        "vote other.jsonl link.jsonl -o in.jsonl --force",
+        "grade in.jsonl -o in.jsonl --force",
+        "score link.jsonl -o ./in.jsonl --force",
+        "eval --model model --data in.jsonl -o in.jsonl --force",
+    ],
+)
+def test_output_that_is_an_input_is_refused(refused: Refused, tmp_path: Path, command: str) -> None:
+    empty_checkpoint(tmp_path / "model")
+    line = '{"question": "1 + 1?", "answer": "2", "reference": "2", "answers": ["2"], "p_hat": 0.5}'
+    for name in ("in.jsonl", "other.jsonl"):
+        (tmp_path / name).write_text(line + "\n")
+    (tmp_path / "link.jsonl").symlink_to("in.jsonl")
+    message = refused(*command.split())
+    assert "would replace the input" in message
+    assert (tmp_path / "in.jsonl").read_text() == line + "\n"
+    assert (tmp_path / "link.jsonl").is_symlink()
+
+
+def test_report_refuses_one_file_twice(refused: Refused) -> None:
+    assert "-o a.png: given twice" in refused("report", ".", "-o", "a.png", "-o", "a.png")
+
+
+@pytest.mark.parametrize(
     ("command", "line", "message"),
     [
         ("filter", "nonsense", "<stdin>:2: not JSON"),

@@ -41,4 +41,14 @@ def test_help_of_each_command_has_examples_with_real_options(command: cli.Comman
 
 
 def test_version_is_printed(rzero: Rzero) -> None:
-    assert re.fullmatch(r"rzero \d+\.\d+\.\d+\n", rzero("--version").stdout)
+    version = rzero("--version").stdout
+    assert re.fullmatch(r"rzero \d+\.\d+\.\d+\n", version)
+    assert rzero("-V").stdout == version
+
+
+def test_help_is_a_command_too(rzero: Rzero) -> None:
+    for words in ((), ("vote",)):
+        asked, flagged = rzero("help", *words), rzero(*words, "--help")
+        assert (asked.status, asked.stderr) == (0, "")
+        assert asked.stdout == flagged.stdout
+    assert "No such command 'x'" in rzero("help", "x").stderr

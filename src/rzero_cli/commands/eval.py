@@ -38,6 +38,7 @@ from rzero_cli.options.panels import ANSWERS, MODEL, OUTPUT
 from rzero_cli.options.source import Input
 from rzero_cli.options.stage_progress import progress
 from rzero_cli.options.target import (
+    check_not_input,
     hashed,
     made_from,
     origin_of,
@@ -192,6 +193,7 @@ def eval_(
     from rzero_cli.evaluation.carrying_out import evaluate, judged_by, name_of, open_judge
 
     read = [questions.data] if questions.data else list(files.values())
+    check_not_input(str(output), *read)
     parents = hashed(*choice.parents(model), *read)
     made_with = call.compared | unset | made_from(parents)
     made_with["own_tasks"] = _own_tasks(questions.include_path)

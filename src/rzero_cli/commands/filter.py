@@ -29,7 +29,7 @@ from rzero_cli.options.file_groups import Lines, QuestionKey, ShardedSource, Tar
 from rzero_cli.options.general import General
 from rzero_cli.options.method_groups import Distance, Keep
 from rzero_cli.options.source import Input
-from rzero_cli.options.target import hashed, record_origin
+from rzero_cli.options.target import check_not_input, hashed, record_origin
 
 Guard = Callable[[str, str], str | None]
 
@@ -113,6 +113,8 @@ def filter_(
     against = guarding.dedup_against or []
     guarding.check()
     names = call.stdin_or_help(source.files)
+    if target.output:
+        check_not_input(target.output, *names, *against)
     given = Input(call, names, source, target=target)
     batches = read_batches(names)
     earlier = read_lines(against, strict=source.strict) if against else iter(())

@@ -87,6 +87,8 @@ def report(call: Call, shown: Shown, replacing: Replacing, form: Json) -> None:
             raise UsageError(f"-o {target}: unknown ending; known: {', '.join(ENDINGS)}")
         if not target.absolute().parent.is_dir():
             raise UsageError(f"-o {target}: no such folder")
+        if targets.count(target) > 1:
+            raise UsageError(f"-o {target}: given twice")
     if shown.form is not None:
         if f".{shown.form}" not in PAGES:
             raise UsageError(f"--format {shown.form}: unknown; known: html, md; -o FILE has more")

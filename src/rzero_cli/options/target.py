@@ -10,6 +10,7 @@ from typing import Any
 from rzero_cli.data.journal import Output, check_output, open_output
 from rzero_cli.data.jsonl import Line, read_lines
 from rzero_cli.data.whole_files import part_of
+from rzero_cli.errors import UsageError
 from rzero_cli.options.command import Call
 from rzero_cli.options.file_groups import ResumableTarget
 from rzero_cli.options.source import Input
@@ -33,11 +34,13 @@ def open_records(
         made_with: further values that the records depend on.
 
     Raises:
-        UsageError, AlreadyDone: as `open_output`; a checkpoint differs from its record.
+        UsageError, AlreadyDone: as `open_output`; a checkpoint differs from its record; or the
+            output is an input.
     """
     output, force, resume = target.output, target.force, target.resume
     settings, parents_found = call.compared | dict(made_with), list[dict[str, Any]]()
     if output and output != "-":
+        check_not_input(output, *parents)
         check_output(Path(output), force=force, resume=resume)
         parents_found = hashed(*parents)
         settings |= made_from(parents_found)
@@ -59,6 +62,13 @@ def open_records(
         given.rejecting() if given else nullcontext(),
     ):
         yield out
+
+
+def check_not_input(output: str, *inputs: str) -> None:
+    """Raise UsageError if an output file is one of the inputs, also by another name or link."""
+    for name in inputs:
+        if Path(name).is_file() and Path(output).exists() and Path(output).samefile(name):
+            raise UsageError(f"-o {output}: would replace the input {name}; choose another name")
 
 
 @contextmanager
