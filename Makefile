@@ -15,7 +15,7 @@ EXTRAS := $(if $(GPU),vllm$(COMMA))train,eval,report,openai,dev
 
 include src/rzero_cli/recipes/loop.mk
 
-.PHONY: evidence setup setup-vllm test test-vllm test-faults check format lint types bench same-outputs clean fuzz docs resolve
+.PHONY: evidence setup setup-vllm test test-vllm test-faults check format lint types bench gpu-check same-outputs clean fuzz docs resolve
 
 setup: $(INSTALLED) ## a virtual environment with the pinned versions, in .venv
 $(INSTALLED): pyproject.toml constraints.txt
@@ -72,6 +72,11 @@ BENCH := -m pytest -q -p no:cacheprovider -o python_files='bench_*.py' -o python
 bench: $(INSTALLED) $(VLLM_INSTALLED) ## timings of rzero's code against named references
 	$(BIN)/python $(BENCH) tests/benchmarks --ignore tests/benchmarks/bench_engines.py
 	$(VLLM_VENV)/bin/python $(BENCH) tests/benchmarks/bench_engines.py
+
+# A Python that is given needs no installation. Without one it is the project's, if there is one.
+GPU_CHECK_PYTHON = $(if $(filter file,$(origin PYTHON)),$(or $(wildcard $(BIN)/python),$(PYTHON)),$(PYTHON))
+gpu-check: ## every GPU path with a small model, in 8 minutes, without network: PYTHON=python3 CHECKS='lora memory'
+	PYTHONPATH=src:tests $(GPU_CHECK_PYTHON) -m gpu_check $(CHECKS) --output $(RUNS)/gpu-check
 
 # Not a test: generated text differs between processors, so both versions run on this machine.
 same-outputs: $(INSTALLED) ## compare the outputs of this tree with those of REV, byte for byte (minutes)
