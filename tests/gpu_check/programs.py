@@ -8,6 +8,7 @@ Most print what they found as a line of JSON.
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -147,7 +148,7 @@ def passes(folder: str) -> None:
     before = load_file(Path(start, "model.safetensors"))
 
     def distance(one: dict[str, Any], other: dict[str, Any]) -> float:
-        return sum(float((one[n] - other[n]).square().sum()) for n in one) ** 0.5
+        return math.sqrt(sum(float((one[n] - other[n]).square().sum()) for n in one))
 
     columns = [sum(one.columns for one in done.passes) for done in (trl, rzero)]
     off = distance(trl.weights, rzero.weights) / distance(before, trl.weights)
@@ -179,7 +180,7 @@ def asleep(model: str) -> None:
 
     def used() -> float:
         free, total = torch.cuda.mem_get_info()
-        return (total - free) / (1 << 30)
+        return float(total - free) / (1 << 30)
 
     torch.cuda.init()
     before = used()

@@ -19,7 +19,7 @@ from rzero_cli.system.processes import ended_with_us
 PASSED, FAILED, RUNNING = "passed", "failed", "running"
 NOT_APPLICABLE, NOT_RUN = "not applicable", "not run"
 OUT_OF_TIME = "time"
-_LEAST = 15.0
+LEAST = 15.0
 """Seconds that must be left to start a check."""
 
 
@@ -47,7 +47,6 @@ class Check:
     """The checks whose files it uses."""
     limit: float = 120.0
     """Seconds until it is killed."""
-    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -92,7 +91,7 @@ def run(
             result.status = results[without[0]].status
             result.status = NOT_APPLICABLE if result.status == NOT_APPLICABLE else NOT_RUN
             result.reason = f"needs {without[0]}: {results[without[0]].status}"
-        elif left < _LEAST:
+        elif left < LEAST:
             result.reason = OUT_OF_TIME
         else:
             _run(check, result, folder, gpus, left, lambda: report(list(results.values())))
@@ -149,7 +148,7 @@ def _commands(check: Check, folder: Path, visible: dict[str, str], end: float) -
             process = subprocess.Popen(
                 words,
                 cwd=folder,
-                env=os.environ | visible | check.environment,
+                env=os.environ | visible,
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
