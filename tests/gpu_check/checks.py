@@ -16,10 +16,12 @@ from typing import Any
 from gpu_check.runner import Check, Failed
 from rzero_cli.method.plan import tokens_written
 
-_CORE = ("typer", "rich", "orjson", "jsonlines", "sacrebleu", "math_verify", "numpy", "scipy")
 _MODEL = ("torch", "transformers")
-GENERATE = (*_MODEL, *_CORE)
-TRAIN = (*GENERATE, "trl", "accelerate", "datasets")
+_TRL = ("orjson", "trl", "accelerate", "datasets")
+GENERATE = (*_MODEL, "typer", "rich", "orjson", "jsonlines")
+TRAIN = (*GENERATE, *_TRL)
+CHALLENGER = (*TRAIN, "numpy", "scipy", "sacrebleu")
+"""Answers here are digits, which are compared without math-verify."""
 MOST_KL = 0.02
 """Of vLLM from the trainer, per token: far above rounding, far below a failed weight transfer."""
 FREE = 0.9
@@ -42,7 +44,7 @@ _STEP = ("--steps", 2, "--prompts", 4, "--batch", 4, "--group", 8, "--m", 4)
 CHALLENGE = ("challenge", "--challenger", "base", "--solver", "base", *_SIZES, *_STEP)
 SOLVE = ("train-solver", "labeled.jsonl", *_SIZES, "--prompts", 8, "--batch", 8, "--group", 4)
 FROM_BASE = (*SOLVE, "--solver", "base")
-ADAPTER = ("--lora-r", 4, "--steps", 2, "--learning-rate", 1e-2)
+ADAPTER = ("--lora-r", 4, "--steps", 2)
 _GIGABYTES = ("--steps", 2, "--prompts", 8, "--batch", 8, "--group", 4, "--per-device", 8)
 LONG = (
     *("train-solver", "large/long.jsonl", "--solver", "large", "--rollouts", "transformers"),
@@ -54,7 +56,6 @@ def table(gpus: int) -> list[Check]:
     """Return all checks for a machine with this number of GPUs, the most important first."""
     two = ("--processes", 2) if gpus else ("--accelerate", "cpu")
     shards = min(2, max(1, gpus))
-    vllm = (*TRAIN, "vllm")
     return [
         Check(
             "machine",
@@ -99,7 +100,7 @@ def table(gpus: int) -> list[Check]:
             "`train-solver`, rollouts with colocated vLLM that sleeps during updates",
             [rzero(*FROM_BASE, "--steps", 6, "--rollouts", "colocate", "-o", "vllm-solver")],
             trained("vllm-solver", by_vllm=True),
-            vllm,
+            (*TRAIN, "vllm"),
             gpus=1,
             after=["transformers"],
             limit=180,
@@ -109,7 +110,7 @@ def table(gpus: int) -> list[Check]:
             "`challenge`, rollouts and frozen Solver in two vLLM engines, one awake at a time",
             [rzero(*CHALLENGE, "--rollouts", "colocate", "--engine", "vllm", "-o", "vllm-c")],
             trained("vllm-c", by_vllm=True),
-            vllm,
+            (*CHALLENGER, "vllm"),
             gpus=1,
             after=["base"],
             limit=240,
@@ -120,7 +121,7 @@ def table(gpus: int) -> list[Check]:
             "`challenge`, rollouts and frozen Solver with transformers",
             [rzero(*CHALLENGE, "--engine", "transformers", "-o", "challenger")],
             trained("challenger"),
-            TRAIN,
+            CHALLENGER,
             after=["base"],
         ),
         Check(
@@ -129,7 +130,7 @@ def table(gpus: int) -> list[Check]:
             "TRL's",
             [program("passes", "passes")],
             printed,
-            TRAIN,
+            (*_MODEL, *_TRL),
         ),
         Check(
             "lora",
@@ -171,7 +172,7 @@ def table(gpus: int) -> list[Check]:
             "`challenge` in two processes: a copy on each of two GPUs, or gloo on the CPU",
             [rzero(*CHALLENGE, *two, "--engine", "transformers", "-o", "two-processes")],
             trained("two-processes"),
-            TRAIN,
+            CHALLENGER,
             gpus=2 if gpus else 0,
             after=["base"],
         ),
@@ -204,7 +205,7 @@ def table(gpus: int) -> list[Check]:
             "`challenge --solver-gpus`: the frozen Solver served on the second of two GPUs",
             [rzero(*CHALLENGE, "--rollouts", "colocate", "--solver-gpus", 1, "-o", "served")],
             trained("served", by_vllm=True),
-            (*vllm, "openai"),
+            (*CHALLENGER, "vllm", "openai"),
             gpus=2,
             after=["base"],
             limit=240,

@@ -171,7 +171,7 @@ def _not_applicable(check: Check, gpus: int) -> str:
     if check.gpus > gpus:
         return f"needs {check.gpus} GPUs; this machine has {gpus}" if gpus else "no GPU"
     missing = [name for name in check.packages if not installed(name)]
-    return f"{', '.join(missing)} not installed" if missing else ""
+    return f"{', '.join(dict.fromkeys(missing))} not installed" if missing else ""
 
 
 def installed(package: str) -> bool:
@@ -204,7 +204,8 @@ def write_report(folder: Path, machine: Mapping[str, Any], results: Sequence[Res
 def as_markdown(machine: Mapping[str, Any], results: Sequence[Result]) -> str:
     """Return the report as a page."""
     lines = ["# GPU check", "", f"Python {machine['python']}, {machine['system']}", ""]
-    lines += ["| Package | Installed | Supported |", "|---|---|---|"]
+    if machine["packages"]:
+        lines += ["| Package | Installed | Supported |", "|---|---|---|"]
     for package in machine["packages"]:
         there, bounds = package["installed"] or "not installed", package["bounds"] or ""
         outside = " (outside)" if package["fits"] is False else ""
