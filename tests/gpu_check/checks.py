@@ -143,6 +143,7 @@ def table(gpus: int) -> list[Check]:
             adapted,
             (*TRAIN, "peft"),
             after=["transformers"],
+            limit=180,
         ),
         Check(
             "resume",
@@ -156,6 +157,7 @@ def table(gpus: int) -> list[Check]:
             resumed,
             TRAIN,
             after=["transformers"],
+            limit=180,
         ),
         Check(
             "fsdp2",
