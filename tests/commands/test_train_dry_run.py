@@ -70,6 +70,15 @@ def test_dry_run_table_reports_layouts_that_do_not_divide(rzero: Rzero) -> None:
     assert max(map(len, ended.lines)) <= 105
 
 
+@pytest.mark.slow
+def test_size_of_a_pass_from_a_preset_is_fitted_to_the_plan(rzero: Rzero, refused: Refused) -> None:
+    command = ["challenge", "--preset", "tiny,qwen3-4b", "--batch", "3"]
+    plan = dry_run(rzero, *command)["plan"]
+    assert plan["per_device"] == 96  # 192 in the preset, whose update has twice the rollouts
+    command += ["--per-device", "192", "-o", "out", "--dry-run"]
+    assert "--per-device 192 does not divide" in refused(*command)
+
+
 def test_dry_run_of_another_hub_name_needs_the_hub(
     rzero: Rzero, refused: Refused, tmp_path: Path
 ) -> None:

@@ -94,6 +94,23 @@ def test_misspelled_configuration_is_refused(
     assert message in refused("filter", input=LABELED)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[label]\nm = "ten"\n', "rzero.toml: [label] m: Invalid value for '--m': 'ten'"),
+        ("m = -3\n", "rzero.toml: m: Invalid value for '--m': -3"),
+        ('[label]\nlimit = "x"\n', "rzero.toml: [label] limit: Invalid value for '--limit'"),
+    ],
+)
+def test_wrong_value_names_file_and_key(
+    refused: Refused, tmp_path: Path, text: str, message: str
+) -> None:
+    (tmp_path / "rzero.toml").write_text(text)
+    assert refused("label", "--solver", "model").startswith(message)
+    typed = refused("label", "--solver", "model", "--m", "y", "--limit", "z")
+    assert typed.startswith("Invalid value for '--")
+
+
 def test_keys_of_other_commands_are_ignored(rzero: Rzero, tmp_path: Path) -> None:
     text = "m = 4\nclip_dual = 3.0\n[train-solver]\nsteps = 3\n[score]\nbatch = 7\n"
     (tmp_path / "rzero.toml").write_text(text)

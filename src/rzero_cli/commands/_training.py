@@ -226,7 +226,7 @@ def plan_training(
             processes=processes,
             solver=solver,
         )
-        if devices and "per_device" not in call.chosen:  # the preset's is for a CPU
+        if "per_device" not in call.chosen:  # the preset's is for a CPU
             most = grpo.per_device or stage.most_per_pass
             stage = replace(stage, grpo=replace(grpo, per_device=None), most_per_pass=most)
     if devices and stage:
@@ -245,6 +245,10 @@ def plan_training(
         rate = float(f"{LORA_FACTOR * grpo.learning_rate:.6g}")  # 10 x 1e-6 is not quite 1e-5
         grpo = replace(grpo, learning_rate=rate)
     hardware = replace(hardware, lora_r=hardware.lora_r or 0)
+    if grpo.per_device and "per_device" not in call.chosen:  # the preset's, of another plan
+        share = grpo.batch * grpo.group // (processes or 1)
+        fits = [n for n in range(1, min(grpo.per_device, share) + 1) if share % n == 0]
+        grpo = replace(grpo, per_device=max(fits, default=None))
     plan = plan_of(grpo, rollout.max_tokens, processes or 1)
     return Trained(
         *(call, model, plan, grpo, hardware, rollout, seed, batching, training, target),

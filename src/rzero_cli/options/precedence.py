@@ -132,6 +132,20 @@ def _from(ctx: typer.Context, *sources: str) -> frozenset[str]:
     return frozenset(name for name, source in found.items() if source and source.name in sources)
 
 
+def place_of(error: Any) -> str:
+    """Return where a value that typer refuses comes from, if that is the configuration, else ""."""
+    ctx: Any = getattr(error, "ctx", None)
+    name = getattr(getattr(error, "param", None), "name", None)
+    source = ctx and ctx.get_parameter_source(name)
+    if not source or source.name != "DEFAULT_MAP":
+        return ""
+    config = _read_config(ctx)
+    table = f"[{ctx.command.name}] " if name in presets.table_of(config, ctx.command.name) else ""
+    if not table and name not in config:
+        return ""
+    return f"{ctx.params.get('config') or presets.CONFIG_NAME}: {table}{name}: "
+
+
 def layers_of(ctx: typer.Context) -> list[presets.Layer]:
     """Return the presets of a command and its configuration, lowest precedence first."""
     preset = ctx.params.get("preset") or presets.BASE_PRESET
