@@ -9,13 +9,19 @@ from rzero_cli.answers.boxes import ends_in_thought, last_box
 
 # Repetitions before a part that may not match are bounded, so that time stays linear.
 _PHRASE = re.compile(
-    r"\banswer\b(?:[ \t]{1,4}(?:to|for|of)[ \t][^.:\n]{0,80}?)?"
-    r"(?:[ \t*_]{0,6}[:=]|[ \t]{1,4}(?:is|are)\b[ \t]{0,4}:?)[*_]{0,3}",
-    re.IGNORECASE,
+    r"(?:\banswer\b(?:[ \t]{1,4}(?:to|for|of)[ \t][^.:\n]{0,80}?)?"
+    r"|\b(?:correct|right|best)[ \t]{1,4}(?:option|choice)\b)"
+    r"(?:[ \t*_]{0,6}[:：=]|[ \t]{1,4}(?:is|are)\b[ \t]{0,4}[:：]?)[*_]{0,3}"
+    r"|答案(?:[ \t*_]{0,6}[:：=]|[ \t]{0,4}[是为為][ \t]{0,4}[:：]?)[*_]{0,3}"
+    # A heading: the answer is below it.
+    r"|^[ \t#*_]{0,12}(?:(?:the|final|correct)[ \t]{1,4}){0,3}answer[ \t*_]{0,6}\r?$",
+    re.IGNORECASE | re.MULTILINE,
 )
 _HASHES = re.compile(r"(?<!#)####(?!#)([^\n]*)")
 _MATHS = (("$$", "$$"), ("\\[", "\\]"))  # displayed; may span several lines
-_SENTENCE_END = re.compile(r"(?<!\.[A-Za-z])\.(?=[*_$`]{0,3}(?:\s|$))|,? (?:because|since|which)\b")
+_SENTENCE_END = re.compile(
+    r"(?<!\.[A-Za-z])\.(?=[*_$`]{0,3}(?:\s|$))|,? (?:because|since|which)\b|[。；]|[,，]?因为"
+)
 _DRESS = " \t*_`"
 
 _LAYOUT = re.compile(
@@ -24,9 +30,15 @@ _LAYOUT = re.compile(
 # A letter followed by punctuation or words: `C) Paris` or `(C) Paris`. But `A man`,
 # `(A) is wrong` and `(A) or (B)` are not choices.
 _LETTER = re.compile(
-    r"(?:(?:[Oo]ption|[Cc]hoice) )?"
-    r"(?:\(([A-J])\)|([A-J])(?=$|[.):]|,? (?:because|since)\b))"
-    r"(?![.):,]? ?(?:is|are|was|can|cannot|does|isn't|and|or)\b)(?!.*\([A-J]\))"
+    r"(?:(?:[Oo]ption|[Cc]hoice|(?:[Ff]inal )?[Aa]nswer) )?"
+    r"(?:[(（]([A-J])[)）]|([A-J])(?=$|[.)。，）]|[:：](?!\w)|,? (?:because|since)\b))"
+    r"(?![.):,]? ?(?:is|are|was|can|cannot|does|isn't|and|or)\b)(?!.*[(（][A-J][)）])"
+)
+# "\boxed", "\frac", "\text" and "\right" after a reader of JSON took \b, \f, \t and \r for
+# control characters.
+_LOST_BACKSLASH = re.compile(
+    r"\x08(?=[a-z])|\x0c(?=(?:rac|box|orall|loor)(?![a-z]))"
+    r"|\t(?=(?:ext(?:bf|it|rm)?|frac)\{|(?:imes|heta|riangle)(?![a-z]))|\r(?=(?:ight|ho)(?![a-z]))"
 )
 
 
@@ -38,10 +50,12 @@ def extract_answer(text: str, how: Sequence[str] = ("boxed",)) -> str | None:
     text ends inside `<think>`, the completion was truncated and there is no answer.
 
     - boxed: the last `\boxed{...}` or `\fbox{...}`
-    - phrase: the rest of the sentence after the last "answer is" or "Answer:"
+    - phrase: the rest of the sentence after the last "answer is", "Answer:" or `答案：`, or the
+      line below a heading "Final Answer"
     - hashes: the rest of the line after the last `####`
-    - choice: a letter A to J that is chosen ("answer is (C)") or starts the last line ("C) Paris");
-      never a guess
+    - choice: a letter A to J that starts the last line ("C) Paris"), that is chosen ("answer is
+      (C)"), or that starts the last box (`\boxed{C. Paris}`); never a guess. If it is in `how`, an
+      answer that another name finds is reduced to its letter as well, in whatever order.
 
     Args:
         text: the completion.
@@ -53,11 +67,35 @@ def extract_answer(text: str, how: Sequence[str] = ("boxed",)) -> str | None:
     for name in how:
         if name not in _WAYS:
             raise ValueError(f"{name!r} is none of {', '.join(EXTRACTIONS)}")
+    if (decided := _decided(text, how)) is None:
+        return None
+    letter = _letter(decided[1]) if "choice" in how else None
+    return letter or decided[1] or None
+
+
+def other_extraction(text: str, how: Sequence[str]) -> str | None:
+    """Return the name that would read an answer if it were added to `how`; None if none would."""
+    others = [name for name in EXTRACTIONS if name not in how]
+    name, answer = _decided(text, [*how, *others]) or ("", "")
+    return name if answer and name in others else None
+
+
+def has_lost_backslashes(text: str) -> bool:
+    r"""Return True if text has LaTeX whose backslashes were lost in JSON.
+
+    Written with one backslash, `\boxed` is a backspace and "oxed" in JSON, and `\frac` a form feed
+    and "rac".
+    """
+    return _LOST_BACKSLASH.search(text) is not None
+
+
+def _decided(text: str, how: Sequence[str]) -> tuple[str, str] | None:
+    """Return the name whose mark decides and what it finds, "" if nothing follows the mark."""
     if ends_in_thought(text):
         return None
     for name in how:
         if (found := _WAYS[name](text)) is not None:
-            return found or None
+            return name, found
     return None
 
 
@@ -104,10 +142,21 @@ def _undressed(answer: str) -> str:
 
 
 def _choice(text: str) -> str | None:
-    match = _LETTER.match(_plain(text.rstrip().rpartition("\n")[2]))
-    if match is None and (end := _last_phrase(text)) is not None:
-        rest = text[end:].lstrip(_DRESS + "\n\r")
-        match = _LETTER.match(_plain(rest.partition("\n")[0]))
+    if letter := _letter(text.rstrip().rpartition("\n")[2]):
+        return letter
+    found = []
+    if (end := _last_phrase(text)) is not None:
+        found.append((end, text[end:].lstrip(_DRESS + "\n\r").partition("\n")[0]))
+    if box := last_box(text):
+        found.append((max(text.rfind("\\boxed"), text.rfind("\\fbox")), box))
+    return next(
+        (letter for _, one in sorted(found, reverse=True) if (letter := _letter(one))), None
+    )
+
+
+def _letter(answer: str) -> str | None:
+    """Return the letter that an answer starts with, if it is a choice."""
+    match = _LETTER.match(_plain(answer))
     return match[1] or match[2] if match else None
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from contextlib import nullcontext
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from rzero_cli.answers.references import reading_in_words
 from rzero_cli.data.journal import check_output, open_journal
 from rzero_cli.data.json_text import dumps
 from rzero_cli.data.jsonl import Line
@@ -26,13 +28,12 @@ from rzero_cli.options.file_groups import (
     Json,
     Lines,
     QuestionKey,
-    ReferenceKey,
     Resuming,
     Seed,
     output_option,
 )
 from rzero_cli.options.general import Logged
-from rzero_cli.options.method_groups import Completions, Reading, checked_stops
+from rzero_cli.options.method_groups import Completions, Reading, References, checked_stops
 from rzero_cli.options.model_groups import EngineOptions, model_option, servers_option
 from rzero_cli.options.panels import ANSWERS, MODEL, OUTPUT
 from rzero_cli.options.source import Input
@@ -57,7 +58,7 @@ class Evaluated:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Questions(ReferenceKey, QuestionKey):
+class Questions(References, QuestionKey):
     """The questions: those of a file or of benchmarks."""
 
     data: str | None = option(
@@ -271,17 +272,21 @@ def _records(
     call: Call, questions: Questions, source: Lines, target: ResultsFile
 ) -> tuple[Input, list[Line]]:
     """Read the lines of --data, before the slow imports."""
-    question_key, reference_key = questions.question_key, questions.reference_key
+    counts = Counter[str]()
+    question_key, reference_of = questions.question_key, questions.reader(counts)
 
     def check(line: Line) -> object:
         group = group_of(line, questions.group_key)
-        return line.text(question_key), line.text(reference_key), group
+        return line.text(question_key), reference_of(line), group
 
     records = Input(call, [questions.data] if questions.data else [], source, check, target=target)
     if questions.data is None:
         return records, []
     with records.rejecting():
-        return records, list(records.lines())
+        lines = list(records.lines())
+    for message in reading_in_words(counts):
+        call.say(message)
+    return records, lines
 
 
 def _own_tasks(folder: str | None) -> str | None:
@@ -331,6 +336,7 @@ def _load_questions(
                 question_key=questions.question_key,
                 reference_key=questions.reference_key,
                 group_key=questions.group_key,
+                reference_extract=questions.ways(),
             )
         ], {}
     offline_without_hub()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,20 +10,21 @@ from functools import partial
 from typing import ClassVar
 
 from rzero_cli.answers.equivalence import Equivalence
+from rzero_cli.answers.references import reading_in_words
 from rzero_cli.answers.rules import Rules
+from rzero_cli.answers.unread import count_unread, hints, unread_in_words
 from rzero_cli.data.jsonl import Line
 from rzero_cli.data.shards import parse_shard
 from rzero_cli.fields import option
 from rzero_cli.options.command import Call, command
 from rzero_cli.options.file_groups import (
     QuestionKey,
-    ReferenceKey,
     ResumableTarget,
     ShardedSource,
     Workers,
 )
 from rzero_cli.options.general import Logged
-from rzero_cli.options.method_groups import Reading
+from rzero_cli.options.method_groups import Reading, References
 from rzero_cli.options.panels import INPUT
 from rzero_cli.options.source import Input
 from rzero_cli.options.stage_progress import progress
@@ -50,7 +52,7 @@ def grade(
     call: Call,
     source: ShardedSource,
     graded: Graded,
-    references: ReferenceKey,
+    references: References,
     questions: QuestionKey,
     reading: Reading,
     pool: Workers,
@@ -59,27 +61,42 @@ def grade(
     r"""Check whether each answer is equivalent to its reference.
 
     Adds `extracted` (the compared answer: `answer`, or the one --extract finds in `completion`) and
-    `correct`. Unreadable answers and comparisons that time out count as wrong. --truth computes the
-    references of `rzero tiny-base` questions, to check pseudo-labels. Runs on all cores.
+    `correct`. Unreadable answers and comparisons that time out count as wrong. A reference may be a
+    solution that ends with `#### 18` or has its answer in a box (--reference-extract). --truth
+    computes the references of `rzero tiny-base` questions, to check pseudo-labels. Runs on all
+    cores.
 
     [bold]Examples[/]
 
       rzero grade outputs.jsonl --completion-key output --reference-key gold
 
-      rzero grade gsm8k.jsonl --extract boxed,hashes,phrase | jq .correct
+      rzero grade gsm8k.jsonl --reference-key answer --extract boxed,hashes,phrase | jq .correct
 
       rzero grade --truth runs/demo/iter-1/train.jsonl
     """
     rules = reading.rules()
     names = call.stdin_or_help(source.files)
     reference_key, question_key = references.reference_key, questions.question_key
-    known = question_key if graded.truth else reference_key
-    given = Input(
-        call, names, source, lambda line: (line.text(known), _answer(line, graded)), target=target
+    # A reference under the answer's key is not compared with itself, unless --truth replaces it.
+    not_answer = None if graded.truth else reference_key
+    reference_counts = Counter[str]()
+    known = references.reader(reference_counts)
+    if graded.truth:
+        from rzero_cli.world.questions import truth
+
+        known = lambda line: truth(line.text(question_key))  # noqa: E731
+    check_reference = (
+        (lambda line: line.text(question_key)) if graded.truth else references.reader()
     )
+
+    def check(line: Line) -> object:
+        return check_reference(line), _answer(line, graded, not_answer)
+
+    given = Input(call, names, source, check, target=target)
     part = parse_shard(source.shard)
     lines = part.of(given.lines())
     count = right = timeouts = 0
+    reading_counts = Counter[str]()
 
     def look() -> dict[str, float]:
         return {"done": out.earlier + count, **means(count, right=right)}
@@ -94,27 +111,33 @@ def grade(
                 if number in out.done:
                     continue
                 # Read first: the reference may replace it under the same key.
-                answer, raw = _answer(line, graded)
+                answer, raw = _answer(line, graded, not_answer)
+                reference = known(line)
                 if graded.truth:
-                    from rzero_cli.world.questions import truth
-
-                    line.record[reference_key] = truth(line.text(question_key))
-                yield (number, line), (answer, raw, line.text(reference_key))
+                    line.record[reference_key] = reference
+                yield (number, line), (answer, raw, reference)
 
         results = in_order(partial(open_grader, rules), inputs(), workers=pool.workers)
-        for (number, line), (extracted, correct, timed_out) in results:
+        for (number, line), (extracted, correct, timed_out, counts) in results:
             out.write(number, line.record | {"extracted": extracted, "correct": correct})
             count, right = count + 1, right + correct
             timeouts += timed_out
+            reading_counts += counts
     call.say(
         f"{right} of {count} correct ({right / max(1, count):.1%}), "
-        f"{timeouts} comparisons timed out"
+        f"{timeouts} comparisons timed out, {unread_in_words(reading_counts)}"
     )
+    for message in (*hints(reading_counts, rules.extract), *reading_in_words(reference_counts)):
+        call.say(message)
 
 
-def _answer(line: Line, keys: Graded) -> tuple[str | None, bool]:
-    """Return a record's answer, and True if it is a raw completion."""
-    if keys.answer_key not in line.record and keys.completion_key in line.record:
+def _answer(line: Line, keys: Graded, reference_key: str | None) -> tuple[str | None, bool]:
+    """Return a record's answer, and True if it is a raw completion.
+
+    If the answer's key is `reference_key`, only a completion can be the answer.
+    """
+    is_reference = keys.answer_key == reference_key
+    if is_reference or (keys.answer_key not in line.record and keys.completion_key in line.record):
         return line.text(keys.completion_key), True
     return line.text_or_none(keys.answer_key), False
 
@@ -126,8 +149,9 @@ def _metrics(lines: Iterable[Line]) -> dict[str, int]:
 
 Job = tuple[str | None, bool, str]
 """An answer, True if it is a raw completion, and its reference."""
-Result = tuple[str | None, bool, int]
-"""The extracted answer, True if it is correct, and the number of comparisons that timed out."""
+Result = tuple[str | None, bool, int, Counter[str]]
+"""The extracted answer, True if it is correct, the number of comparisons that timed out, and the
+counts of `count_unread`."""
 
 
 @contextmanager
@@ -138,10 +162,11 @@ def open_grader(rules: Rules) -> Iterator[Callable[[Job], Result]]:
         def work(job: Job) -> Result:
             text, raw, reference = job
             answer = rules.read(text or "") if raw else text
+            counts = count_unread([text], [answer], rules.extract if raw else None)
             if not answer or answer.isspace():
-                return None, False, 0
+                return None, False, 0, counts
             before = equivalence.timeouts
             correct = equivalence.equal(answer, reference)
-            return answer, correct, equivalence.timeouts - before
+            return answer, correct, equivalence.timeouts - before, counts
 
         yield work

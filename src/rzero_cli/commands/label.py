@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import typer
 
+from rzero_cli.answers.unread import count_unread, hints, unread_in_words
 from rzero_cli.data.records import vote_metrics
 from rzero_cli.data.shards import parse_shard
 from rzero_cli.engines import derived_seed
@@ -103,6 +105,7 @@ def label(
     sampling = completions.sampling(labelling.m, seed)
     keeps = kept_by_filter(call)
     count = kept = unlabelled = truncated = tokens = 0
+    reading_counts = Counter[str]()
     p_hats = 0.0
 
     def look() -> dict[str, float]:
@@ -138,12 +141,17 @@ def label(
             kept += keeps(labelled.vote.answer, labelled.vote.p_hat)
             truncated += sum(c.truncated for c in labelled.completions)
             tokens += sum(c.tokens for c in labelled.completions)
+            texts = [c.text for c in labelled.completions]
+            reading_counts += count_unread(texts, labelled.answers, rules.extract)
         out.tokens = tokens
         call.say(
             f"{count} questions x {labelling.m} answers, {unlabelled} without a readable one, "
             f"{truncated} answers truncated at {completions.max_tokens} tokens, "
-            f"{opened.equivalence.timeouts} comparisons timed out"
+            f"{opened.equivalence.timeouts} comparisons timed out, "
+            f"{unread_in_words(reading_counts)}"
         )
+        for hint in hints(reading_counts, rules.extract):
+            call.say(hint)
 
 
 def _show(found: dict[str, Any], m: int, max_tokens: int) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rzero_cli.answers.references import reading_in_words, reference_reader
 from rzero_cli.data.journal import check_output
 from rzero_cli.data.jsonl import Line, read_lines
 from rzero_cli.data.references import read_references
@@ -138,7 +140,7 @@ def oracle(
             )
             served = {"oracle": str(solver.engine.model)}  # --oracle-model need not name it
         else:
-            find = _lookup(knows, source.strict)
+            find = _lookup(call, knows, source.strict)
         out = enter(
             open_records(
                 call,
@@ -178,7 +180,7 @@ def oracle(
     call.say(f"{count} questions, {unknown} without a known answer")
 
 
-def _lookup(knows: Oracle, strict: bool) -> Callable[[str], str | None]:
+def _lookup(call: Call, knows: Oracle, strict: bool) -> Callable[[str], str | None]:
     """Return a function that finds or computes the true answer of a question.
 
     Raises:
@@ -188,11 +190,16 @@ def _lookup(knows: Oracle, strict: bool) -> Callable[[str], str | None]:
         from rzero_cli.world.questions import truth
 
         return truth
-    return read_references(
+    counts = Counter[str]()
+    found = read_references(
         read_lines([knows.oracle_data], strict=strict),
         question_key=knows.oracle_question_key,
         reference_key=knows.oracle_reference_key,
-    ).get
+        read=reference_reader(counts=counts),
+    )
+    for message in reading_in_words(counts):
+        call.say(message)
+    return found.get
 
 
 def _metrics(reference_key: str, asked: int, lines: Iterator[Line]) -> dict[str, int]:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from rzero_cli.analysis.contamination import NGRAM, Index, Overlap, index_benchmarks, watch
 from rzero_cli.answers.equivalence import Equivalence
+from rzero_cli.answers.references import reference_reader
 from rzero_cli.data.jsonl import checked, read_lines
 from rzero_cli.data.references import read_references, with_references
 from rzero_cli.errors import DataError, UsageError
@@ -106,7 +107,10 @@ def stats(
         index = _index(
             looked_for.against, n=looked_for.ngram, key=looked_for.against_key, strict=strict
         )
-    references = read_references(read_lines([oracle_data], strict=strict)) if oracle_data else {}
+    references = {}
+    if oracle_data:
+        truths = read_lines([oracle_data], strict=strict)
+        references = read_references(truths, read=reference_reader())
     from rzero_cli.analysis.diversity import check, statistics
     from rzero_cli.analysis.drift import falls
     from rzero_cli.analysis.sketches import Distinct

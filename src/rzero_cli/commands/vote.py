@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import ClassVar
 
 from rzero_cli.answers.equivalence import Equivalence
 from rzero_cli.answers.rules import Rules
+from rzero_cli.answers.unread import count_unread, hints, unread_in_words
 from rzero_cli.data.jsonl import Line
 from rzero_cli.data.records import texts_of, vote_metrics
 from rzero_cli.data.shards import parse_shard
@@ -70,6 +72,7 @@ def vote(
     lines = part.of(given.lines())
     keeps = kept_by_filter(call)
     count = kept = unlabelled = timeouts = 0
+    reading_counts = Counter[str]()
     p_hats = 0.0
 
     def look() -> dict[str, float]:
@@ -87,17 +90,20 @@ def vote(
                     yield (number, line), _answers(line, keys)
 
         results = in_order(partial(open_voter, rules), inputs(), workers=pool.workers)
-        for (number, line), (label, answers, timed_out) in results:
+        for (number, line), (label, answers, timed_out, counts) in results:
             out.write(number, line.record | vote_keys(label, answers))
             count += 1
             unlabelled += label.answer is None
             p_hats += label.p_hat
             kept += keeps(label.answer, label.p_hat)
             timeouts += timed_out
+            reading_counts += counts
     call.say(
         f"{count} questions, {unlabelled} without a readable answer, {timeouts} comparisons "
-        "timed out"
+        f"timed out, {unread_in_words(reading_counts)}"
     )
+    for hint in hints(reading_counts, rules.extract):
+        call.say(hint)
 
 
 def _answers(line: Line, keys: AnswersKeys) -> Job:
@@ -108,8 +114,9 @@ def _answers(line: Line, keys: AnswersKeys) -> Job:
 
 Job = tuple[Sequence[str | None], bool]
 """The texts of one question, and True if they are raw completions."""
-Result = tuple[Vote, list[str | None], int]
-"""The vote on one question, its answers, and the number of comparisons that timed out."""
+Result = tuple[Vote, list[str | None], int, Counter[str]]
+"""The vote on one question, its answers, the number of comparisons that timed out, and the counts
+of `count_unread`."""
 
 
 @contextmanager
@@ -122,6 +129,7 @@ def open_voter(rules: Rules) -> Iterator[Callable[[Job], Result]]:
             answers = [rules.read(text or "") if raw else text for text in texts]
             before = equivalence.timeouts
             result = votes.vote(answers, equivalence, rule=rules.rule)
-            return result, answers, equivalence.timeouts - before
+            counts = count_unread(texts, answers, rules.extract if raw else None)
+            return result, answers, equivalence.timeouts - before, counts
 
         yield work

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
+from rzero_cli.answers.references import AUTO, reference_reader
 from rzero_cli.data.jsonl import Line
 from rzero_cli.data.records import group_of
+from rzero_cli.data.references import reference_of
 from rzero_cli.engines import Sampling
 from rzero_cli.errors import DataError
 from rzero_cli.method.question import question_id
@@ -99,17 +101,19 @@ def benchmark_of(
     question_key: str = "question",
     reference_key: str = "reference",
     group_key: str = "group",
+    reference_extract: Sequence[str] = (AUTO,),
 ) -> Benchmark:
     """Return the benchmark of a file's records; arguments as for `evaluate_data`.
 
     Raises:
         DataError: a record lacks a key or has a value of the wrong type, or there are no records.
     """
-    questions = []
+    questions, read = [], reference_reader(reference_extract)
     for line in lines:
         text, group = line.text(question_key), group_of(line, group_key)
         identity = line.record.get("id", question_id(text))
-        questions.append(Question(identity, text, line.text(reference_key), group))
+        reference = reference_of(line, reference_key, read)
+        questions.append(Question(identity, text, reference, group))
     if not questions:
         raise DataError("no questions to evaluate")
     return Benchmark(name, questions, k=k, metric="mean_at_k" if k else GREEDY)

@@ -17,6 +17,7 @@ from hashlib import sha256
 from typing import Any
 
 from rzero_cli.answers.equivalence import Equivalence
+from rzero_cli.answers.references import AUTO
 from rzero_cli.answers.rules import PAPER, Rules
 from rzero_cli.data.jsonl import Line
 from rzero_cli.engines import Completion, Engine, Sampling
@@ -38,6 +39,7 @@ def evaluate_data(
     question_key: str = "question",
     reference_key: str = "reference",
     group_key: str = "group",
+    reference_extract: Sequence[str] = (AUTO,),
     **how: Any,
 ) -> dict[str, Any]:
     """Answer every question once greedily and k times by sampling, and grade the answers.
@@ -49,6 +51,7 @@ def evaluate_data(
             pass.
         temperature: of the sampled answers.
         question_key, reference_key, group_key: the records' keys.
+        reference_extract: names that read the true answer, as for `answers.references`.
         how: other arguments of `evaluate_benchmarks`.
 
     Returns:
@@ -58,8 +61,15 @@ def evaluate_data(
         DataError: a record lacks a key or has a value of the wrong type, or there are no records.
         RzeroError: the engine fails.
     """
-    keys = {"question_key": question_key, "reference_key": reference_key, "group_key": group_key}
-    benchmark = benchmark_of(lines, "data", k if temperature > 0 else 0, **keys)
+    benchmark = benchmark_of(
+        lines,
+        "data",
+        k if temperature > 0 else 0,
+        question_key=question_key,
+        reference_key=reference_key,
+        group_key=group_key,
+        reference_extract=reference_extract,
+    )
     return dict(
         evaluate_benchmarks(engine, [benchmark], temperature=temperature, **how)["tasks"]["data"]
     )

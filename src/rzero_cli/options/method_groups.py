@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, get_args
 
 from rzero_cli.answers import EXTRACTIONS, Conventions
 from rzero_cli.answers.conventions import Percent, Units
+from rzero_cli.answers.references import AUTO, REFERENCE_EXTRACTIONS, reference_reader
 from rzero_cli.answers.rules import Rules
+from rzero_cli.data.jsonl import Line
+from rzero_cli.data.references import reference_of
 from rzero_cli.engines import Sampling
 from rzero_cli.engines.sampling_options import SamplingOptions
 from rzero_cli.errors import UsageError
@@ -15,6 +20,7 @@ from rzero_cli.fields import option
 from rzero_cli.method.filtering import Band, interval
 from rzero_cli.method.prompts import Messages, load_prompt
 from rzero_cli.method.rewards import BLEU_TOKENIZERS, RULES, check_tokenizer
+from rzero_cli.options.file_groups import ReferenceKey
 from rzero_cli.options.panels import ANSWERS, REWARD, SAMPLING
 
 
@@ -92,6 +98,42 @@ class Reading:
                 raise UsageError(f"--{name} {value}: must be {' or '.join(known)}")
         check_rule(rule)
         return Rules(extract, Conventions(self.units, self.percent), rule)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class References(ReferenceKey):
+    """The key and the reading of the true answers."""
+
+    reference_extract: str = option(
+        "Where true answers are: auto (after ####, in the box of a solution, else the whole text), "
+        "whole, or formats as for --extract.",
+        default=AUTO,
+        unset=True,
+        panel=ANSWERS,
+    )
+
+    def ways(self) -> tuple[str, ...]:
+        """Return the names of `reference_extract`. Raises UsageError if one is unknown."""
+        names = tuple(name.strip() for name in self.reference_extract.split(","))
+        for name in names:
+            if name not in REFERENCE_EXTRACTIONS:
+                known = ", ".join(REFERENCE_EXTRACTIONS)
+                raise UsageError(f"--reference-extract {name}: unknown; known: {known}")
+        if AUTO in names and len(names) > 1:
+            raise UsageError("--reference-extract auto: cannot be combined with other names")
+        return names
+
+    def reader(self, counts: Counter[str] | None = None) -> Callable[[Line], str]:
+        """Return a function that reads a record's true answer, and raises as `reference_of`.
+
+        Args:
+            counts: as for `reference_reader`.
+
+        Raises:
+            UsageError: a name of `reference_extract` is unknown.
+        """
+        read = reference_reader(self.ways(), counts)
+        return lambda line: reference_of(line, self.reference_key, read)
 
 
 def check_rule(rule: str) -> None:
