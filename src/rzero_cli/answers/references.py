@@ -42,11 +42,12 @@ def reference_reader(
 
     def read(text: str) -> str | None:
         for name in (_mark(text),) if AUTO in how else how:
-            if answer := text if name == WHOLE else extract_answer(text, (name,)):
+            answer = text if name == WHOLE else extract_answer(text, (name,))
+            if answer is not None:
                 counts[name] += 1
                 counts[LOST] += has_lost_backslashes(text)
                 return answer
-        return "" if WHOLE in how else None
+        return None
 
     return read
 
@@ -57,8 +58,7 @@ def reading_in_words(counts: Counter[str]) -> Iterator[str]:
     if names.keys() - {WHOLE}:
         only = "all " if len(names) == 1 else ""
         parts = [f"{only}{n:,} {_IN_WORDS.get(name, f'by {name}')}" for name, n in names.items()]
-        mixed = "; --reference-extract sets one way" if len(names) > 1 else ""
-        yield f"references read: {', '.join(parts)}{mixed}"
+        yield f"references read: {', '.join(parts)}"
     if lost := counts[LOST]:
         yield lost_in_words(lost, "references")
 

@@ -56,6 +56,6 @@ def hints(counts: Counter[str], how: Sequence[str]) -> Iterator[str]:
 def lost_in_words(count: int, what: str) -> str:
     """Report LaTeX without backslashes, for texts named `what`."""
     return (
-        f"{what} whose LaTeX lost its backslashes: {count:,} (a backspace instead of \\b in \\boxed, a "
-        "form feed instead of \\f in \\frac): write \\\\ for each backslash in JSON"
+        f"{what} whose LaTeX lost its backslashes: {count:,} (a backspace instead of \\b in "
+        "\\boxed, a form feed instead of \\f in \\frac): write \\\\ for each backslash in JSON"
     )

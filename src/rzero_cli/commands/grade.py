@@ -79,24 +79,20 @@ def grade(
     reference_key, question_key = references.reference_key, questions.question_key
     # A reference under the answer's key is not compared with itself, unless --truth replaces it.
     not_answer = None if graded.truth else reference_key
-    reference_counts = Counter[str]()
-    known = references.reader(reference_counts)
-    if graded.truth:
-        from rzero_cli.world.questions import truth
-
-        known = lambda line: truth(line.text(question_key))  # noqa: E731
-    check_reference = (
-        (lambda line: line.text(question_key)) if graded.truth else references.reader()
+    reading_counts, reference_counts = Counter[str](), Counter[str]()
+    truth = _truth_of(question_key) if graded.truth else None
+    checked = truth or references.reader()
+    known = truth or references.reader(reference_counts)
+    given = Input(
+        call,
+        names,
+        source,
+        lambda line: (checked(line), _answer(line, graded, not_answer)),
+        target=target,
     )
-
-    def check(line: Line) -> object:
-        return check_reference(line), _answer(line, graded, not_answer)
-
-    given = Input(call, names, source, check, target=target)
     part = parse_shard(source.shard)
     lines = part.of(given.lines())
     count = right = timeouts = 0
-    reading_counts = Counter[str]()
 
     def look() -> dict[str, float]:
         return {"done": out.earlier + count, **means(count, right=right)}
@@ -129,6 +125,13 @@ def grade(
     )
     for message in (*hints(reading_counts, rules.extract), *reading_in_words(reference_counts)):
         call.say(message)
+
+
+def _truth_of(question_key: str) -> Callable[[Line], str]:
+    """Return a function that computes the true answer of a tiny-base question."""
+    from rzero_cli.world.questions import truth
+
+    return lambda line: truth(line.text(question_key))
 
 
 def _answer(line: Line, keys: Graded, reference_key: str | None) -> tuple[str | None, bool]:
