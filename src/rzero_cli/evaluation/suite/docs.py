@@ -4,11 +4,13 @@
 them with these functions.
 
 A benchmark is on the hub under several names with different column names. `QUESTION` and `ANSWER`
-list the known ones; the first column that a row has is used.
+list the known ones; the first column that a row has is used. Without an answer it is the box of the
+solution.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from rzero_cli.answers import extract_boxed
 from rzero_cli.answers.equivalence import Equivalence
+from rzero_cli.answers.references import reference_reader
 from rzero_cli.errors import DataError
 from rzero_cli.method.question import question_id
 from rzero_cli.method.votes import vote
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
 QUESTION = ("problem", "question", "Problem", "Question", "prompt", "input")
 ANSWER = ("answer", "final_answer", "expected_answer", "Answer", "target", "reference")
+SOLUTION = ("solution", "Solution")
 IDENTITY = ("unique_id", "id", "uuid", "question_id", "ID")
 LETTER = ("answer_letter", "answer")
 OPTIONS = ("options", "choices")
@@ -34,7 +38,7 @@ Row = Mapping[str, Any]
 
 
 def questions(data: datasets.Dataset) -> datasets.Dataset:
-    """Read MATH-500, Minerva, AMC or BBEH: a question and an answer in plain columns.
+    """Read MATH-500, Minerva, AMC, AIME or BBEH: a question and an answer in plain columns.
 
     Returns:
         A dataset with the string columns `id`, `question`, `reference` and `group`, as do all
@@ -50,17 +54,11 @@ def questions(data: datasets.Dataset) -> datasets.Dataset:
     )
 
 
-def aime(data: datasets.Dataset) -> datasets.Dataset:
-    """Read AIME; in some versions the answer is only in the box of the solution."""
-    return _read(data, lambda row: (_question(row), _answer(row, boxed="solution")))
-
-
 def gsm8k(data: datasets.Dataset) -> datasets.Dataset:
     """Read GSM8K; the answer follows `####` at the end of a solution."""
 
     def read(row: Row) -> tuple[str, str]:
-        solution, mark, answer = _answer(row).rpartition("####")
-        return _question(row), answer.strip() if mark else solution.strip() or answer
+        return _question(row), _answer(row).rpartition("####")[2].strip()
 
     return _read(data, read)
 
@@ -75,12 +73,14 @@ def olympiad(data: datasets.Dataset) -> datasets.Dataset:
         kind = {name: str(row[name]).lower() for name in ("subject", "language", "modality")
                 if row.get(name)}  # fmt: skip
         images = [value for name, value in row.items() if name.startswith("image")]
+        # A version without these columns has the answer in the box of the solution.
+        is_unlabelled = "final_answer" not in row and "answer" not in row
         return (
             kind.get("subject", "math").startswith("math")
             and kind.get("language", "en").startswith("en")
             and kind.get("modality", "text-only").startswith("text")
             and not any(images)
-            and bool(row.get("final_answer") or row.get("answer"))
+            and bool(row.get("final_answer") or row.get("answer") or is_unlabelled)
         )
 
     def read(row: Row) -> tuple[str, str]:
@@ -157,19 +157,39 @@ def _question(row: Row) -> str:
     return str(_first(row, QUESTION, "the question")).strip()
 
 
-def _answer(row: Row, boxed: str | None = None) -> str:
+def _answer(row: Row) -> str:
     """Return the reference as text; several answers are joined by commas and compare as a set."""
-    if boxed and not any(row.get(name) is not None for name in ANSWER):
-        found = extract_boxed(str(row.get(boxed)))
-        if found is None:
-            raise DataError(f"no answer, and no boxed one in {boxed!r}; columns: {', '.join(row)}")
-        return found
-    value = _first(row, ANSWER, "the answer")
+    value = next((row[name] for name in ANSWER if row.get(name) is not None), None)
+    if value is None:
+        solution = next((row[name] for name in SOLUTION if row.get(name) is not None), "")
+        if isinstance(solution, (list, tuple)):
+            solution = "\n".join(map(str, solution))
+        if (boxed := extract_boxed(str(solution))) is None:
+            raise DataError(
+                f"no column for the answer ({', '.join(ANSWER)}) and no box in the solution; "
+                f"columns: {', '.join(row)}"
+            )
+        return boxed
+    if isinstance(value, str) and value.strip().startswith("["):
+        value = _listed(value)
     if isinstance(value, (list, tuple)):
         return ", ".join(str(one).strip().strip("$") for one in value)
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return str(value).strip()
+    return _read_reference(str(value).strip()) or ""
+
+
+_read_reference = reference_reader()
+
+
+def _listed(text: str) -> list[str] | str:
+    """Return the list of texts that a CSV file has as Python's text; any other text unchanged."""
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
+    is_list = isinstance(value, list) and all(isinstance(one, str) for one in value)
+    return value if is_list and value else text
 
 
 def _first(row: Row, names: tuple[str, ...], what: str) -> Any:
