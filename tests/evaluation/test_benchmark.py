@@ -72,6 +72,19 @@ def test_benchmark_scores_by_hand(equivalence: Equivalence) -> None:
     assert [groups[g]["maj_at_k"]["score"] for g in "ab"] == [1 / 2, 1 / 2]
 
 
+def test_references_that_are_solutions_are_read(equivalence: Equivalence) -> None:
+    solved = [
+        row.record | {"reference": f"So it is.\n#### {row.record['reference']}"} for row in ASKED
+    ]
+    engine, lines = Scripted(SCRIPT), list(records(*solved))
+    result = evaluate_data(engine, lines, equivalence=equivalence, **DEFAULTS)
+    assert [s["reference"] for s in result["samples"]] == [r.record["reference"] for r in ASKED]
+    assert result["greedy"]["score"] == 2 / 4
+    whole = {"reference_extract": ("whole",)}
+    result = evaluate_data(engine, lines, equivalence=equivalence, **DEFAULTS, **whole)
+    assert result["greedy"]["score"] == 0
+
+
 def test_results_are_json(equivalence: Equivalence) -> None:
     result = evaluate_data(Scripted(SCRIPT), ASKED, equivalence=equivalence, **DEFAULTS)
     assert json.loads(json.dumps(result, allow_nan=False)) == result

@@ -48,6 +48,32 @@ def test_suite_has_all_benchmarks_of_the_paper() -> None:
     ("name", "row", "reference"),
     [  # other mirrors of the same benchmarks
         ("rzero_minerva", {"question": "q", "answer": "$x$"}, "$x$"),
+        # the answer only in a box, as in the sets' own files
+        (
+            "rzero_minerva",
+            {"problem": "q", "solution": "Thus $\\boxed{4.5e33}$ erg.", "type": "t", "idx": 0},
+            "4.5e33",
+        ),
+        (
+            "rzero_math500",
+            {"problem": "q", "solution": "So $\\boxed{2}$.", "level": "Level 3", "type": "Algebra"},
+            "2",
+        ),
+        (
+            "rzero_amc23",
+            {"problem": "q", "solution": "It is $\\boxed{\\text{(B)}}$."},
+            "\\text{(B)}",
+        ),
+        ("rzero_aime25", {"Problem": "q", "Solution": "So \\boxed{070}"}, "070"),
+        ("rzero_olympiadbench", {"question": "q", "solution": ["So", "\\boxed{3}"]}, "3"),
+        ("rzero_gsm8k", {"question": "q", "solution": "So \\boxed{3}", "answer": None}, "3"),
+        # a whole solution as the answer
+        ("rzero_math500", {"problem": "q", "answer": "It must be equal to $\\boxed{2}$."}, "2"),
+        # a list, and a list as text in a CSV file
+        ("rzero_olympiadbench", {"question": "q", "final_answer": ["$2,-2$"]}, "2,-2"),
+        ("rzero_olympiadbench", {"question": "q", "final_answer": "['$2$', '$-2$']"}, "2, -2"),
+        ("rzero_olympiadbench", {"question": "q", "final_answer": "[0, 1)"}, "[0, 1)"),
+        ("rzero_math500", {"problem": "q", "answer": "[1, 2]"}, "[1, 2]"),
         ("rzero_amc23", {"question": "q", "answer": "27"}, "27"),
         ("rzero_aime24", {"Problem": "q", "Answer": 33, "ID": "2024-I-1"}, "33"),
         ("rzero_bbeh", {"input": "q", "target": "yes", "task": "t"}, "yes"),
@@ -133,6 +159,11 @@ def test_error_names_all_tasks_without_data_and_their_options(benchmarks: Path) 
     [
         ("rzero_math500", {"text": "q", "answer": "1"}, "no column for the question (problem, q"),
         ("rzero_math500", {"problem": "q", "solution": "1"}, "no column for the answer (answer, "),
+        (
+            "rzero_minerva",
+            {"problem": "q", "solution": "1"},
+            "and no box in the solution; columns: pro",
+        ),
         ("rzero_gsm8k", {"question": "q", "answer": "#### "}, "an empty answer"),
         ("rzero_math500", {"problem": " ", "answer": "1"}, "an empty question"),
         (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os.path
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ class LookedFor:
         unset="question, problem, prompt or input",
     )
     ngram: int = option(
-        "Length, in words, of the n-grams that count as a match with a benchmark question.",
+        "Words that a match with a benchmark question must have: as many in a row, or as rare.",
         default=NGRAM,
         unset=True,
         min=1,
@@ -196,9 +197,12 @@ def _messages(
                     "of the other metrics"
                 )
     for figure, benchmark in _contaminated(figures):
+        less = Counter(hit["confidence"] for hit in benchmark["hits"])
+        parts = [f"{less[level]:,} with {level} confidence" for level in _LESS if less[level]]
+        note = f" ({', '.join(parts)})" if parts else ""
         yield (
             f"{figure['file']}: contains {benchmark['found']:,} of the {benchmark['questions']:,} "
-            f"questions of {benchmark['file']}"
+            f"questions of {benchmark['file']}{note}"
         )
     for figure, there in zip(figures, keys, strict=True):
         if there and "questions" not in figure and (chosen or not figure.keys() - _OF_ANY):
@@ -269,6 +273,8 @@ _LABEL, _COLUMN = 21, 19
 """Terminal columns for a metric's name and for a file's values, including the gap."""
 _OPENINGS = 3  # in the table
 _MOST_NAMED = 5  # benchmark questions in the table's lines
+_LESS = ("medium", "low")  # confidences that are named
+_SURE = ("high", *_LESS)
 _BARS = " ▁▂▃▄▅▆▇█"
 
 
@@ -360,12 +366,15 @@ def _found(figures: list[Figures]) -> str:
     text = ""
     for figure, benchmark in _contaminated(figures):
         text += f"\n{printable(benchmark['file'])} in {printable(figure['file'])}:\n"
-        for hit in benchmark["hits"][:_MOST_NAMED]:
+        ranked = sorted(benchmark["hits"], key=lambda hit: _SURE.index(hit["confidence"]))
+        for hit in ranked[:_MOST_NAMED]:
             id = "" if hit["id"] is None else f" ({printable(str(hit['id']))})"
             more = ", ..." * (hit["records"] > len(hit["lines"]))
             lines = ", ".join(map(str, hit["lines"]))
+            level = hit["confidence"]
+            note = f" ({level} confidence, {hit['score']:.2f})" * (level in _LESS)
             question = printable(" ".join(hit["question"].split())[:60])
-            text += f"  line {hit['line']}{id} in line {lines}{more}: {question}\n"
+            text += f"  line {hit['line']}{id} in line {lines}{more}{note}: {question}\n"
         if (rest := benchmark["found"] - _MOST_NAMED) > 0:
             text += f"  and {rest:,} more: --json lists all\n"
     return text
