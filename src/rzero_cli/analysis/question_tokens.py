@@ -9,7 +9,7 @@ r"""Tokens of questions, the same for two copies of a question however they are 
 - One token per character in scripts written without spaces (Chinese, Japanese, Thai, Lao, Burmese,
   Khmer). Thirteen Chinese characters are about eight words, so stock phrases match more easily than
   in English: use a larger n.
-- Figures drawn by code (`[asy]...[/asy]`) are dropped: their code is the same in many questions.
+- Code of pictures (`[asy]...[/asy]`) is dropped, since many questions share it.
 """
 
 from __future__ import annotations
