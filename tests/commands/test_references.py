@@ -58,8 +58,6 @@ def test_mixed_references_are_reported(rzero: Rzero) -> None:
             ["--reference-extract", "hashes"],
             '<stdin>:1: key "reference": --reference-extract finds',
         ),
-        # The reference is not compared with itself.
-        (["--reference-key", "answer"], '<stdin>:1: key "completion" (a string) is missing'),
     ],
 )
 def test_reading_of_references_is_refused_in_one_line(

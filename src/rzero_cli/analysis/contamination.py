@@ -8,7 +8,7 @@ The **score** of a match is the fraction of the benchmark question's trigrams th
 question has, each weighted by its rarity, log(N / df), over the questions of that benchmark and of
 the training file. A stock phrase thus weighs next to nothing: "can be written as m/n where m and n
 are relatively prime positive integers" is in a quarter of AMC23. In df a match with a fraction c of
-the trigrams counts 1 - c, since a copy says nothing about other questions.
+the trigrams counts 1 - c: a copy is no evidence about other questions.
 
 | confidence | a match of n tokens or more with                                         |
 |------------|--------------------------------------------------------------------------|
@@ -216,7 +216,7 @@ class Overlap:
         """Place of a rare trigram -> the training questions that have it, matches apart."""
         self._partly = defaultdict[int, float](float)
         """Place of a rare trigram -> the same for matches. One with a fraction c of the text counts
-        1 - c: a copy says nothing about other questions."""
+        1 - c: a copy is no evidence about other questions."""
         self._ways: dict[int, dict[int, list[int]]] = {}
         """Number of a text -> set of its trigrams -> the number of training questions that have
         them, and the lines of the first."""

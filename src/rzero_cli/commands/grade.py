@@ -77,7 +77,7 @@ def grade(
     rules = reading.rules()
     names = call.stdin_or_help(source.files)
     reference_key, question_key = references.reference_key, questions.question_key
-    # A reference under the answer's key is not compared with itself, unless --truth replaces it.
+    # A reference is not compared with itself if there is a completion; --truth replaces it.
     not_answer = None if graded.truth else reference_key
     reading_counts, reference_counts = Counter[str](), Counter[str]()
     truth = _truth_of(question_key) if graded.truth else None
@@ -137,10 +137,10 @@ def _truth_of(question_key: str) -> Callable[[Line], str]:
 def _answer(line: Line, keys: Graded, reference_key: str | None) -> tuple[str | None, bool]:
     """Return a record's answer, and True if it is a raw completion.
 
-    If the answer's key is `reference_key`, only a completion can be the answer.
+    A completion is preferred if the answer's key is `reference_key`.
     """
-    is_reference = keys.answer_key == reference_key
-    if is_reference or (keys.answer_key not in line.record and keys.completion_key in line.record):
+    is_answer = keys.answer_key in line.record and keys.answer_key != reference_key
+    if not is_answer and keys.completion_key in line.record:
         return line.text(keys.completion_key), True
     return line.text_or_none(keys.answer_key), False
 
