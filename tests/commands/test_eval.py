@@ -145,6 +145,7 @@ def test_eval_results_record_their_origin(folder: Path, whole: dict[str, Any]) -
     drawn = {name: origin["settings"][name] for name in ("k", "max_tokens", "seed", "data")}
     assert drawn == {"k": K, "max_tokens": 24, "seed": 0, "data": "held.jsonl"}
     assert origin["seconds"] > 0
+    assert {"loading", "generating", "votes and rewards"} <= origin["spent"].keys()
 
 
 @pytest.mark.slow

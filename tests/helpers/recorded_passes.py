@@ -96,7 +96,7 @@ class Training:
 class PlainTrainer(GRPOTrainer):
     """TRL's own trainer, with the arguments that rzero gives to its."""
 
-    def __init__(self, batch_size: int, spent: Any, **kwargs: Any) -> None:
+    def __init__(self, batch_size: int, spent: Any, on_rollouts: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
 
 

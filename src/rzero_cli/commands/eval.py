@@ -233,6 +233,7 @@ def eval_(
             watch=lambda total, look, title: progress(
                 call, total, look, unit="answers", title=title
             ),
+            stopwatch=call.spent,
         )
         scores = {name: task["score"] for name, task in results["tasks"].items()}
         record = origin_of(call, target.output, parents, scores, unset)

@@ -20,6 +20,7 @@ from rzero_cli.method.prompts import Messages
 from rzero_cli.system.messages import say
 from rzero_cli.system.progress import means
 from rzero_cli.system.progress_display import Look
+from rzero_cli.system.stopwatch import Stopwatch
 
 Watch = Callable[[int | None, Look, str | None], AbstractContextManager[Any]]
 """Opens a progress display: from a total, a `Look` and a title."""
@@ -44,6 +45,7 @@ def evaluate(
     journal: Journal,
     report: Any,
     watch: Watch,
+    stopwatch: Stopwatch,
 ) -> dict[str, Any]:
     """Evaluate a model on benchmarks and on lm-eval's tasks.
 
@@ -60,6 +62,7 @@ def evaluate(
         journal: the journal that an interrupted evaluation continues from.
         report: called with the records of --log-samples; None for none.
         watch: opens the progress display.
+        stopwatch: counts the time of generating and of grading.
 
     Returns:
         lm-eval's results with `tasks`, results by task, and `averages`.
@@ -77,6 +80,7 @@ def evaluate(
         "log": journal.write,
         "report": report,
         "on_progress": seen.add,
+        "stopwatch": stopwatch,
     }
     answers = sum(len(one.questions) * (one.greedy + one.k) for one in benchmarks)
     requests = sum(len(one.questions) * (one.greedy + (one.k > 0)) for one in benchmarks)

@@ -27,6 +27,7 @@ from rzero_cli.engines import Engine, Sampling, chat
 from rzero_cli.errors import RzeroError
 from rzero_cli.evaluation.requests import Answers, Request, Spent
 from rzero_cli.evaluation.scores import Answered
+from rzero_cli.system.stopwatch import GENERATING
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
@@ -179,7 +180,8 @@ class EngineLM(LM):  # type: ignore[misc] # lm-eval is untyped
                 # A whole block, so that results do not depend on where a run was interrupted.
                 started = time.monotonic()
                 block = [self._rendered(requests[place]) for place in places]
-                values = scorer(block, disable_tqdm=True)
+                with self.answers.stopwatch.during(GENERATING):
+                    values = scorer(block, disable_tqdm=True)
                 seconds = (time.monotonic() - started) / len(block)
                 for place, value in zip(places, values, strict=True):
                     spent = self.answers.spent.setdefault(wanted[place].task, Spent())

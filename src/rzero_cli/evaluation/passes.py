@@ -28,6 +28,7 @@ from rzero_cli.evaluation.scores import Answered
 from rzero_cli.evaluation.suite.docs import choice_letter
 from rzero_cli.method.prompts import SOLVER, Messages, prompt_for
 from rzero_cli.method.votes import vote
+from rzero_cli.system.stopwatch import Stopwatch
 
 
 def evaluate_data(
@@ -89,6 +90,7 @@ def evaluate_benchmarks(
     prompt: Messages = SOLVER,
     stop: Sequence[str] | None = None,
     on_progress: Callable[[Answered], None] | None = None,
+    stopwatch: Stopwatch | None = None,
     log: Callable[[int, dict[str, Any]], None] | None = None,
     done: Mapping[int, Mapping[str, Any]] = {},
     report: Callable[[dict[str, Any]], None] | None = None,
@@ -106,7 +108,7 @@ def evaluate_benchmarks(
         prompt: the Solver's prompt.
         stop: strings that end a completion.
         on_progress: called for each question and pass.
-        log, done: the journal, as for `Answers`.
+        log, done, stopwatch: as for `Answers`.
         report: called at the end for each question and pass: `{"task", "pass", "id", "prompt",
             "reference", "completions", "answers", "correct", "tokens", "truncated"}`; `pass` is
             "greedy" or "sampled", and the last five are lists.
@@ -158,7 +160,9 @@ def evaluate_benchmarks(
         graded[request.task, request.number] = verdict
         return sum(verdict.correct)
 
-    answered = Answers(engine, log=log, done=done, on_progress=on_progress, grade=grade)
+    answered = Answers(
+        engine, log=log, done=done, on_progress=on_progress, grade=grade, stopwatch=stopwatch
+    )
     by_sampling: dict[Sampling, list[Pass]] = {}
     for one in passes:
         by_sampling.setdefault(one.sampling, []).append(one)

@@ -16,6 +16,7 @@ from rzero_cli.engines import Completion, Engine, Sampling
 from rzero_cli.errors import RzeroError
 from rzero_cli.evaluation.scores import Answered
 from rzero_cli.method.prompts import Prompt
+from rzero_cli.system.stopwatch import GENERATING, VOTES, Stopwatch
 
 Record = dict[str, Any]
 
@@ -64,6 +65,7 @@ class Answers:
         first: number of the first request.
         on_progress: called for each request.
         grade: called with each request and its completions; returns how many are right.
+        stopwatch: counts the time of generating and of grading.
     """
 
     def __init__(
@@ -75,9 +77,11 @@ class Answers:
         first: int = 0,
         on_progress: Callable[[Answered], None] | None = None,
         grade: Callable[[Request, Sequence[Completion]], int] | None = None,
+        stopwatch: Stopwatch | None = None,
     ) -> None:
         self.engine, self.log, self.on_progress = engine, log, on_progress
         self._done, self._first, self._next, self._grade = done, first, first, grade
+        self.stopwatch = stopwatch or Stopwatch()
         self.spent: dict[str, Spent] = {}
         """By task name."""
 
@@ -89,7 +93,7 @@ class Answers:
         """
         known = self.earlier(requests)
         prompts = ((place, request.prompt) for place, request in enumerate(requests))
-        new = self.engine.complete(prompts, sampling, done=known)
+        new = self.stopwatch.each(GENERATING, self.engine.complete(prompts, sampling, done=known))
         results, now = dict[int, list[Completion]](), time.monotonic()
         for place, completions in chain(
             ((place, _completions(record)) for place, record in known.items()), new
@@ -105,7 +109,8 @@ class Answers:
                     tokens=[c.tokens for c in completions],
                     truncated=[c.truncated for c in completions],
                 )
-            right = self._grade(request, completions) if self._grade else None
+            with self.stopwatch.during(VOTES):
+                right = self._grade(request, completions) if self._grade else None
             if self.on_progress is not None:
                 tokens = sum(c.tokens for c in completions)
                 self.on_progress(Answered(len(completions), tokens, right, place in known))

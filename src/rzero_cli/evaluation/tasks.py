@@ -24,6 +24,7 @@ from rzero_cli.evaluation.loading import Tasks
 from rzero_cli.evaluation.requests import Spent, cost
 from rzero_cli.evaluation.results import merged
 from rzero_cli.evaluation.scores import Answered, score
+from rzero_cli.system.stopwatch import Stopwatch
 
 Rows = list[dict[str, Any]]
 """lm-eval's samples of one task: a row per document and filter."""
@@ -46,6 +47,7 @@ def evaluate_tasks(
     limit: int | None = None,
     chat: bool | None = None,
     on_progress: Callable[[Answered], None] | None = None,
+    stopwatch: Stopwatch | None = None,
     log: Callable[[int, dict[str, Any]], None] | None = None,
     done: Mapping[int, Mapping[str, Any]] = {},
     first: int = 0,
@@ -66,7 +68,7 @@ def evaluate_tasks(
         chat: use the chat template. None is lm-eval's default, raw prompts, except with a server:
             many accept only chats.
         on_progress: called for each answer.
-        log, done, first: the journal, as for `Answers`.
+        log, done, first, stopwatch: as for `Answers`.
         report: called at the end with the raw outputs of each question and run: `{"task", "pass",
             "id", "prompt", "reference", "completions", ...}` and the task's metrics;
             log-likelihoods are in `outputs`.
@@ -111,7 +113,14 @@ def evaluate_tasks(
         if task.OUTPUT_TYPE == "generate_until"
     }
     lm = EngineLM(
-        engine, seed=seed, chats=chat, log=log, done=done, first=first, on_progress=on_progress
+        engine,
+        seed=seed,
+        chats=chat,
+        log=log,
+        done=done,
+        first=first,
+        on_progress=on_progress,
+        stopwatch=stopwatch,
     )
     all_copies = {one: task for sampled in copies.values() for one, task in sampled.items()}
     found = _run(lm, tasks | {"tasks": tasks["tasks"] | all_copies}, limit, chat)
