@@ -184,10 +184,8 @@ def _report(error: Exception) -> int:
     elif isinstance(error, RzeroError):
         message, code = str(error), error.exit_code
     else:
-        from rzero_cli.options.precedence import place_of
-
         formatter = getattr(error, "format_message", None)
-        message, code = place_of(error) + (formatter() if formatter else str(error)), 2
+        message, code = formatter() if formatter else str(error), 2
     if rank() and code:
         # Rank 0 reports errors that all ranks hit: the launcher then ends this rank while it waits.
         # An error that only this rank hit is still unreported after the wait.

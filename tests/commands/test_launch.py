@@ -35,7 +35,7 @@ def test_launch_options_are_checked_before_the_launch(
             *("-o", "c", "--preset", "tiny", *options),
         )
 
-    assert "divide the 96 rollouts" in refuse("--processes", "2")
+    assert "divide the 96 rollouts" in refuse("--processes", "2", "--per-device", "192")
     assert "shipped: cpu, ddp, fsdp2, fsdp2-nodes, zero3" in refuse("--accelerate", "nothing")
     (tmp_path / "empty.yaml").touch()
     assert "not an accelerate configuration" in refuse("--accelerate", "empty.yaml")

@@ -131,9 +131,10 @@ def test_repeated_ancestor_is_expanded_and_hashed_once(
 
 
 def test_ancestry_of_cycles_and_long_chains_ends(rzero: Rzero, files: Path) -> None:
-    # A file filtered onto itself is its own parent.
-    done = rzero("filter", "run/labeled.jsonl", "-o", "run/labeled.jsonl", "--force")
-    assert done.status == 0
+    # A file that replaces its source is its own parent.
+    assert rzero("filter", "run/labeled.jsonl", "-o", "run/kept.jsonl").status == 0
+    for ending in ("", ".meta.json"):
+        (files / f"run/kept.jsonl{ending}").replace(files / f"run/labeled.jsonl{ending}")
     tree = trace(str(files / "run" / "labeled.jsonl"))
     assert [node["above"] for node in nodes(tree)] == [False, True]
     a, b = files / "a.jsonl", files / "b.jsonl"

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import pytest
 import typer
 
+from rzero_cli.errors import UsageError
 from rzero_cli.fields import argument, option
 from rzero_cli.options.command import Call, command
 from rzero_cli.options.general import General
@@ -73,9 +74,9 @@ def test_group_has_typed_values_by_precedence(
 @pytest.mark.parametrize("value", ["2.5", "true", '"x"', "[1]", "0"])
 def test_wrong_type_in_rzero_toml_is_refused(run: Run, tmp_path: Path, value: str) -> None:
     (tmp_path / "rzero.toml").write_text(f"[label]\nm = {value}\n")
-    with pytest.raises(typer.TyperException) as refused:
+    with pytest.raises(UsageError) as refused:
         run()
-    assert refused.value.format_message().startswith("Invalid value for '--m': ")
+    assert str(refused.value).startswith("rzero.toml: [label] m: Invalid value for '--m': ")
 
 
 def test_marks_decide_what_is_recorded_and_compared(run: Run, tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ def _install_defaults(ctx: typer.Context) -> None:
         for name, value in values.items()
     }
     ctx.default_map["preset"] = preset
+    _check_values(ctx, config, options)
 
 
 def _as_default(value: Any, option: Any) -> Any:
@@ -102,6 +103,21 @@ def _check_keys(ctx: typer.Context, config: presets.Layer) -> None:
             raise UsageError(f"{where}: [{key}] has no option {unknown[0]!r}")
 
 
+def _check_values(ctx: typer.Context, config: presets.Layer, options: dict[Any, Any]) -> None:
+    """Raise UsageError if an option cannot have the value that the configuration gives it."""
+    table = presets.table_of(config, ctx.command.name or "")
+    for name, option in options.items():
+        value = config.get(name)
+        if name not in table and (value is None or isinstance(value, dict)):
+            continue
+        try:
+            option.type_cast_value(ctx, ctx.default_map[name])  # type: ignore[index]
+        except typer.BadParameter as error:
+            where = ctx.params.get("config") or presets.CONFIG_NAME
+            key = f"[{ctx.command.name}] {name}" if name in table else name
+            raise UsageError(f"{where}: {key}: {error.format_message()}") from error
+
+
 def _shared_names() -> set[str]:
     """Return the options of the shared groups, and all options that some preset sets."""
     from rzero_cli.options import file_groups, method_groups, model_groups
@@ -130,20 +146,6 @@ def _from(ctx: typer.Context, *sources: str) -> frozenset[str]:
     """Return the options whose value comes from one of these sources."""
     found = {name: ctx.get_parameter_source(name) for name in ctx.params}
     return frozenset(name for name, source in found.items() if source and source.name in sources)
-
-
-def place_of(error: Any) -> str:
-    """Return where a value that typer refuses comes from, if that is the configuration, else ""."""
-    ctx: Any = getattr(error, "ctx", None)
-    name = getattr(getattr(error, "param", None), "name", None)
-    source = ctx and ctx.get_parameter_source(name)
-    if not source or source.name != "DEFAULT_MAP":
-        return ""
-    config = _read_config(ctx)
-    table = f"[{ctx.command.name}] " if name in presets.table_of(config, ctx.command.name) else ""
-    if not table and name not in config:
-        return ""
-    return f"{ctx.params.get('config') or presets.CONFIG_NAME}: {table}{name}: "
 
 
 def layers_of(ctx: typer.Context) -> list[presets.Layer]:
