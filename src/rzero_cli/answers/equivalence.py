@@ -24,7 +24,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, zip_longest
 
 from rzero_cli.answers import DEFAULT, Conventions
 from rzero_cli.answers.expressions import latex_of
@@ -269,7 +269,13 @@ class _Class:
     units: tuple[str, ...]
     size: int
 
+    def with_unit(self, value: str) -> str:
+        """Return the key of a value times its unit, should the unit's letters be variables."""
+        return f"{value} {self.units[0]}" if len(self.units) == 1 else ""
+
     def accepts(self, value: str, name: str, units: tuple[str, ...]) -> bool:
+        if not (name or units) and value in map(self.with_unit, self.values):
+            return True  # `5 m` next to `5 \text{ m}`
         if not all(a == b or not (a and b) for a, b in zip(self.units, units, strict=False)):
             return False
         if value in self.values:
@@ -297,13 +303,14 @@ def _join(sizes: dict[_Value, int]) -> list[list[_Value]]:
             joined = min(fitting, key=lambda one: (-one.size, one.name, one.units))
             joined.members.append(named)
             joined.name = joined.name or name
-            joined.units = tuple(a or b for a, b in zip(joined.units, units, strict=False))
+            both = zip_longest(joined.units, units, fillvalue="")
+            joined.units = tuple(a or b for a, b in both)
             joined.size += sizes[named]
             joined.values.add(value)
         else:
             joined = _Class([named], {value}, name, units, sizes[named])
             classes.append(joined)
-        for key in {value, name} - {""}:
+        for key in {value, name, joined.with_unit(value)} - {""}:
             if joined not in by_key.setdefault(key, []):
                 by_key[key].append(joined)
     return [one.members for one in classes]

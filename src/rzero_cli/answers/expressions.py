@@ -8,15 +8,15 @@ from collections.abc import Iterable
 from rzero_cli.answers.algebra import NotMaths, Undecided, constant, key_of
 from rzero_cli.answers.items import kinds_of
 from rzero_cli.answers.parser import Parser, number_of
-from rzero_cli.answers.tokens import Token
+from rzero_cli.answers.tokens import TIMES, Token
 from rzero_cli.answers.trees import Leaf
 
-TIMES = Token("*", r"\cdot")
 # What an expression for the worker may hold: no word, no list, no relation but in a sum's index.
 _PLAIN = frozenset(
     ("n", "s", "S", "w", "f", "+", "-", "*", "/", "^", "_", "(", ")", "[", "]", "{", "}", ",", "!",
      "=", ":to", r"\frac", r"\sqrt", r"\binom", r"\choose", r"\over", r"\infty")
 )  # fmt: skip
+_INVERSES = re.compile(r"S\^(?:\{-n\}|\{?S\}?)\*?S|S\*?S\^(?:\{-n\}|\{?S\}?)")
 _HIDDEN_PRODUCT = re.compile(r"[sS)}\]!]n\^")
 
 
@@ -34,11 +34,25 @@ def leaf_of(tokens: list[Token]) -> Leaf:
     if len(tokens) == 1 and tokens[0].kind == "n":
         return Leaf(key_of(constant(number_of(tokens[0].text))), tuple(tokens))
     tokens = _with_products(tokens)
+    if _depends_on_order(tokens):
+        raise NotMaths("a product of matrices")
     try:
         value = Parser(tokens).whole()
         return Leaf(key_of(value), tuple(tokens))
     except Undecided:
         return Leaf(None, worker_tokens(tokens))
+
+
+def _depends_on_order(tokens: list[Token]) -> bool:
+    """Return True if a product of capitals may be one of matrices: `A^{-1}B`, `AB - BA`."""
+    kinds = kinds_of(tokens)
+    if kinds.count("S") < 2:
+        return False
+    if _INVERSES.search(kinds):
+        return True
+    pairs = {(tokens[i].text, tokens[i + 1].text) for i in range(len(kinds) - 1)
+             if kinds[i : i + 2] == "SS"}  # fmt: skip
+    return any(a != b and (b, a) in pairs for a, b in pairs)
 
 
 def worker_tokens(tokens: list[Token]) -> tuple[Token, ...]:
@@ -48,6 +62,8 @@ def worker_tokens(tokens: list[Token]) -> tuple[Token, ...]:
         depth += (token.kind in ("(", "[", "{")) - (token.kind in (")", "]", "}"))
         if token.kind not in _PLAIN or (depth == 0 and token.kind in (",", "=", ":to")):
             raise NotMaths(f"{token.text} in an expression")
+    if "!!" in kinds_of(tokens):
+        raise NotMaths("double factorial")
     latex_of(tokens)  # raises if a number is too large for the worker
     return tuple(_with_products(tokens))
 

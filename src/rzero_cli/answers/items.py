@@ -11,7 +11,7 @@ from rzero_cli.answers.tokens import Token
 from rzero_cli.answers.units import KNOWN, unit_name
 
 # One character per token, so that small grammars are regular expressions over kinds.
-_LETTER = r"[sSd]'*(?:_(?:[snSw]|\{[^{}]*\}))?'*"
+_LETTER = r"[sSd]'*(?:_(?:[snSw]|\{[^{}]*\}))?'*(?:\^(?:\*|\{\*\}))?"
 _ARGUMENTS = r"(?:\([^()]*\)|\[[^\[\]]*\])"
 _INDEXED = rf"{_LETTER}{_ARGUMENTS}?(?:_(?:[sSwf]|\{{[^{{}}]*\}}))?"  # also f(x)_{\min}
 _INVERSE = r"[sS]\^\{-n\}\([^()]*\)"
@@ -23,6 +23,7 @@ _NAME = re.compile(
 # Marks of a name: `\angle ABC = 60`, `\overline{AB} = 10`, `\Pr(X) = 1/6`.
 _MARKS = {"\\" + mark for mark in ("angle", "measuredangle", "overline", "vec", "overrightarrow")}
 _ACCENTS = {"\\" + mark for mark in ("bar", "hat", "dot", "ddot", "tilde", "triangle")}
+_ONE_NAME = {r"\Pr": "P", r"\mathbb{P}": "P", r"\mathbb{E}": "E", "[": "(", "]": ")"}
 _OPERATORS = {"\\" + name for name in ("int", "iint", "sum", "prod", "lim", "max", "min")}
 _POWER = r"(?:\^\{-?n\})?"
 _UNIT_PHRASE = re.compile(
@@ -84,11 +85,13 @@ def name_of(tokens: list[Token]) -> str | None:
     if not tokens or (len(tokens) == 1 and tokens[0].text in ("i", r"\pi")):
         return None
     kinds = "".join(
-        {"|": "|", r"\Pr": "D", "d": "d"}.get(t.text, kind)
+        {"|": "|", r"\|": "|", r"\Pr": "D", "d": "d"}.get(t.text, kind)
         for t, kind in zip(tokens, kinds_of(tokens), strict=True)
     )
     if _NAME.fullmatch(kinds) or (marked and re.fullmatch(r"[sS]+", kinds)):
-        name = text_of([Token("S", "P") if t.text == r"\Pr" else t for t in tokens])
+        if re.fullmatch(r"\|S{2,4}\|", kinds):  # a length
+            tokens = tokens[1:-1]
+        name = text_of([Token("", _ONE_NAME.get(t.text, t.text)) for t in tokens])
         parts = name[1:-1].split(",") if kinds[0] == "(" else []
         return ", ".join(map(str.strip, parts)) if parts and parts == sorted(parts) else name
     return text_of(tokens) if _is_application(tokens) else None
@@ -101,7 +104,7 @@ def _is_application(tokens: list[Token]) -> bool:
     _, signs = split_at(tokens, {"+", "-", "=", ",", "f"})
     if tokens[0].text in _OPERATORS:
         return not [t for t in signs[1:] if t.kind in ("=", ",")]
-    return len(signs) == 1 and tokens[1].kind != "^"
+    return len(signs) == 1
 
 
 def strip_unit(tokens: list[Token], conventions: Conventions = DEFAULT) -> tuple[list[Token], str]:

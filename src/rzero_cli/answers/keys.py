@@ -42,7 +42,7 @@ class Named(NamedTuple):
     Attributes:
         value: the key of its value, None if it needs the worker.
         name: the name given to the value, or the key of an equation in several variables.
-        units: the units of the value's members, "" where there is none.
+        units: the units of the value's members, "" where there is none; () without any.
         reading: the tree.
     """
 
@@ -68,7 +68,7 @@ def _cached(answer: str, conventions: Conventions) -> Named:
 
 
 def _of_leaf(leaf: Leaf) -> Named:
-    return Named(leaf.key, "", ("",), Reading(leaf))
+    return Named(leaf.key, "", (), Reading(leaf))
 
 
 def _number_key(answer: str) -> str | None:
@@ -116,7 +116,7 @@ def resolved(reading: Reading, key_of_leaf: Callable[[Leaf, str], str | None]) -
         name = reading.relation.key or key_of_leaf(reading.relation, RELATION) or ""
     if found is None or (reading.relation is not None and not name):
         return Named(None, name, (), reading)
-    return Named(found[0], name, found[1], reading)
+    return Named(found[0], name, found[1] if any(found[1]) else (), reading)
 
 
 RELATION = "relation"  # the path of an equation next to the path of its value

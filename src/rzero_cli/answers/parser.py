@@ -179,7 +179,7 @@ class Parser:
 
     def symbol(self, name: str) -> Poly:
         name = name.strip().strip("\\")
-        if name in "fghFGP" and self.kind == "(":
+        if self.kind == "(" and (name in "fghFGP" or self.is_applied()):
             raise Undecided("function application")
         if self.accept("_"):
             subscript = [self.take()]
@@ -189,6 +189,10 @@ class Parser:
         while self.accept("'"):
             name += "'"
         return {((name, Fraction(1)),): Fraction(1)}
+
+    def is_applied(self) -> bool:
+        """Return True before a letter alone in brackets: nobody writes the product px as p(x)."""
+        return self.kinds()[:3] in ("(s)", "(S)")
 
     def brackets(self, opening: str) -> Value:
         value = self.expression()

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from rzero_cli.answers.algebra import NotMaths, Undecided, key_of
 from rzero_cli.answers.conventions import Conventions
-from rzero_cli.answers.expressions import TIMES, leaf_of, worker_tokens
+from rzero_cli.answers.expressions import leaf_of, worker_tokens
 from rzero_cli.answers.items import (
     RELATIONS,
     kinds_of,
@@ -28,10 +28,13 @@ from rzero_cli.answers.relations import (
     half_line,
     is_constant,
     labelled,
+    list_of_words,
     listed,
+    modular,
     normal_relation,
     solution_of,
     spelled,
+    united,
 )
 from rzero_cli.answers.token_groups import (
     BASED,
@@ -40,10 +43,13 @@ from rzero_cli.answers.token_groups import (
     enclosed,
     end_of,
     is_letter,
+    is_permutation,
+    is_set,
     members_of,
     recurs,
     rows_of,
     split_conditions,
+    weighted_sum,
 )
 from rzero_cli.answers.tokens import Token
 from rzero_cli.answers.trees import WORDS, Group, Leaf, Node, Reading
@@ -67,7 +73,7 @@ class Reader:
         Raises:
             NotMaths: it is not mathematics, ambiguous or too large.
         """
-        if all(token.kind in _SIMPLE for token in tokens):
+        if all(token.kind in _SIMPLE for token in tokens) and not is_permutation(tokens):
             return Reading(leaf_of(tokens))
         if enclosed(tokens) == "{" and split_at(tokens[1:-1], set(RELATIONS))[1]:
             tokens = tokens[1:-1]
@@ -88,7 +94,9 @@ class Reader:
         if {reading.kind for reading in readings} == {"value"}:
             if len(bases) <= 1:
                 name = names if len(names) == 1 else bases
-                return Reading(listed("list", readings), "".join(name))
+                group = listed("list", readings)
+                head = list_of_words(group, any(t.text == "or" for t in tokens))
+                return Reading(group._replace(head=head), "".join(name))
             if sum(any(t.kind in _SIGNS for t in part) for part in parts) > 1:
                 raise NotMaths("independent or linked signs")
             if len(names) == len(readings):
@@ -126,6 +134,10 @@ class Reader:
             return Reading(self.value(sides[0]))
         if set(signs) <= {"=", "≈"}:
             return self.equation(sides, signs)
+        if signs == ["≡"] and sides[1][-1].kind == "}" and (name := name_of(sides[0])):
+            node = self.value(sides[1])
+            if isinstance(node, Group) and node.head == "mod":
+                return Reading(node, name)
         if signs == ["in"]:
             if name := name_of(sides[0]):
                 return Reading(self.value(sides[1]), name, kind="in")
@@ -170,7 +182,7 @@ class Reader:
             isinstance(node, Leaf)
             and letters_of(sides[-1])
             and len(names) == 1
-            and is_letter(names[0][1])
+            and (is_letter(names[0][1]) or names[0][1][0].kind == "f")
         ):
             relation = self.relation(names[0][1], sides[-1], "=")
         return Reading(node, name, relation)
@@ -268,6 +280,11 @@ class Reader:
             return Leaf(WORDS.get(tokens[0].text, "text:" + tokens[0].text))
         if len(kinds) > 1 and kinds == "S" * len(kinds):  # a segment, or an order of finish
             return Leaf("text:" + "".join(token.text for token in tokens).casefold())
+        if is_permutation(tokens):
+            return Leaf("text:" + text_of(tokens))
+        parts, found = split_at(tokens, {r"\pmod"})
+        if found:
+            return modular([self.value(part) for part in parts])
         if BASED.fullmatch(kinds) and (based := based_key(tokens)):
             return Leaf(based)
         if any(t.kind in ("w", "u") and len(t.text) > 1 for t in tokens):
@@ -276,13 +293,18 @@ class Reader:
             return self.brackets(opening, tokens)
         parts, found = split_at(tokens, {r"\cup"})
         if found:
-            return Group("{}", tuple(node for part in parts for node in self.elements(part)))
+            nodes = tuple(node for part in parts for node in self.elements(part))
+            is_finite = any(enclosed(part) == r"\{" for part in parts)
+            return Group("{}", nodes) if is_finite else united(nodes)
         parts, found = split_at(tokens, {":"})
         if found:
             return Group(":", tuple(self.value(part) for part in parts))
         if tokens and tokens[0].kind == r"\begin" and end_of(tokens) == len(tokens) - 1:
             return self.matrix(tokens)
-        return self.combination(tokens) or leaf_of(tokens)
+        if combined := weighted_sum(tokens):
+            head, members = combined
+            return Group(head, tuple(map(self.value, members)))
+        return leaf_of(tokens)
 
     def dimensions(self, tokens: list[Token]) -> Group:
         """Return a product of values with units, which is not multiplied: `5 cm x 3 cm`."""
@@ -335,6 +357,10 @@ class Reader:
                         return condition.node
                     raise NotMaths("a restricted set")
                 return labelled("all", [self.member(of), condition]).node
+        if any(is_set(part) for part in members_of(inner)):
+            sets = (self.value(part) for part in members_of(inner))
+            nodes = zip(map(is_set, members_of(inner)), sets, strict=True)
+            return Group("sets", tuple(Group("set", (n,)) if is_one else n for is_one, n in nodes))
         members = [reading for part in members_of(inner) for reading in self.signed(part)]
         if any(reading.name or reading.kind != "value" for reading in members):
             raise NotMaths("a set of relations")
@@ -347,41 +373,3 @@ class Reader:
         return Group(
             f"matrix {len(rows[0])}", tuple(self.value(cell) for row in rows for cell in row)
         )
-
-    def combination(self, tokens: list[Token]) -> Node | None:
-        """Return a sum of multiples of matrices or tuples, added up member by member, or None."""
-        if not any(t.kind in (r"\begin", ",") for t in tokens):
-            return None
-        terms, signs = split_at(tokens, {"+", "-"})
-        if not terms[0]:
-            terms = terms[1:]
-        else:
-            signs = [Token("+", "+"), *signs]
-        head, size = "", 0
-        sums: list[list[Token]] = []
-        for sign, term in zip(signs, terms, strict=True):
-            start = next((i for i, t in enumerate(term) if i + end_of(term[i:]) == len(term) - 1
-                          and t.kind in (r"\begin", "(")), None)  # fmt: skip
-            if start is None:
-                return None
-            factor, array = term[:start], term[start:]
-            if factor and factor[-1].kind == "*":
-                factor = factor[:-1]
-            if array[0].kind == "(":
-                cells, commas = split_at(array[1:-1], {","})
-                shape = "()"
-                if not commas and array[1].kind == r"\begin":
-                    array = array[1:-1]
-            if array[0].kind == r"\begin":
-                rows = rows_of(array)
-                shape, cells = f"matrix {len(rows[0])}", [cell for row in rows for cell in row]
-            if len(cells) < 2 or (sums and (shape != head or len(cells) != size)):
-                return None
-            head, size = shape, len(cells)
-            sums = sums or [[] for _ in cells]
-            for total, cell in zip(sums, cells, strict=True):
-                product = (
-                    [*bracketed(factor), TIMES, *bracketed(cell)] if factor else bracketed(cell)
-                )
-                total += [sign, *product]
-        return Group(head, tuple(self.value(total) for total in sums))

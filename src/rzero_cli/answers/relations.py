@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 
 from rzero_cli.answers.algebra import (
     POSITIVE,
     Monomial,
+    NotMaths,
     Poly,
     add,
     constant,
@@ -16,7 +18,7 @@ from rzero_cli.answers.algebra import (
 )
 from rzero_cli.answers.parser import Parser, as_poly
 from rzero_cli.answers.tokens import Token
-from rzero_cli.answers.trees import INFINITY, MINUS_INFINITY, Group, Node, Reading
+from rzero_cli.answers.trees import INFINITY, MINUS_INFINITY, Group, Leaf, Node, Reading
 
 
 def spelled(value: Poly) -> tuple[Token, ...]:
@@ -105,14 +107,50 @@ def listed(head: str, readings: list[Reading]) -> Group:
     return Group(head, tuple(parts))
 
 
+def united(nodes: tuple[Node, ...]) -> Group:
+    """Return a union of intervals; open ones are spelled as points, but are not a list of them."""
+    may_be_points = all(
+        isinstance(node, Group)
+        and node.head == "()"
+        and not {INFINITY, MINUS_INFINITY} & {*node.parts}
+        for node in nodes
+    )
+    return Group("union" if may_be_points else "{}", nodes)
+
+
+def modular(nodes: list[Node]) -> Group:
+    """Return a residue and its modulus."""
+    residue, modulus = nodes if len(nodes) == 2 else (None, None)
+    if not (isinstance(residue, Leaf) and isinstance(modulus, Leaf)):
+        raise NotMaths("a residue without its modulus")
+    try:
+        key = str(int(residue.key or "") % int(modulus.key or ""))
+        residue = Leaf(key, (Token("n", key),))
+    except (ValueError, ZeroDivisionError):  # symbolic
+        pass
+    return Group("mod", (residue, modulus))
+
+
+_TRUTH = {"text:yes", "text:no", "text:true", "text:false", "1 T^1", "1 F^1"}
+
+
+def list_of_words(group: Group, has_or: bool) -> str:
+    """Return the head of a list: words keep their "or", and truth values their order."""
+    keys = [part.key or "" if isinstance(part, Leaf) else "" for part in group.parts]
+    if has_or and any(re.match(r"text:|1 [A-Z]\^1$", key) for key in keys):
+        return "any"
+    return "()" if set(keys) <= _TRUTH else "list"
+
+
 def any_of(readings: list[Reading]) -> Reading:
     """Return the reading of relations of which any may hold."""
     kinds = {reading.kind for reading in readings}
     names = {reading.name for reading in readings} - {""}
     if len(names) <= 1 and kinds <= {"value", "bound"}:
-        head = "list" if kinds == {"value"} else "{}"
-        kind = "value" if kinds == {"value"} else "bound"
-        return Reading(listed(head, readings), "".join(names), kind=kind)
+        if kinds == {"value"}:
+            return Reading(listed("list", readings), "".join(names))
+        node = united(listed("{}", readings).parts)
+        return Reading(node, "".join(names), kind="bound")
     return labelled("any", readings)
 
 

@@ -47,6 +47,7 @@ def _plain(text: str) -> str:
     text = _CHINESE_UNIT.sub(
         lambda m: re.sub("([a-z]+)", r" \\text{\1}", _CHINESE[m[1]]), text.strip(" 。.")
     )
+    text = re.sub(r"√ ?(\d+)", r"\\sqrt{\1}", text)
     written: list[str] = []
     script = ""  # the script of the characters before, whose braces are still open
     for char in text:
@@ -118,6 +119,7 @@ _UNIT_DRESS = r"(?:\\(?:text|mathrm|rm) ?\{[ ~]?)?"
 _BEFORE_UNIT = rf"(?<=\d) ?(?:\\[,;: ])? ?{_UNIT_DRESS}"
 _TEXT_OF = r"^(?:\\text ?\{ ?)?"
 _CHOSEN = r"\(?([A-J])\)?\.?\}?$"
+_MOD = r"(?:\\[pb]?mod|\\(?:text|mathrm|operatorname) ?\{ ?mod ?\}|(?<![A-Za-z\\])mod(?![A-Za-z]))"
 _FUNCTION_NAMES = {
     "tg": "tan", "ctg": "cot", "cotg": "cot", "arctg": "arctan", "arcctg": "arccot", "cosec": "csc",
     "sh": "sinh", "ch": "cosh", "th": "tanh", "arsinh": "arcsinh",
@@ -151,7 +153,10 @@ _DRESS: list[_Rule] = [
     (r"\operatorname", r"\\operatorname\*? ?\{ ?([a-z]+) ?\}",
      lambda match: rf"\{_FUNCTION_NAMES[match[1]]} " if match[1] in _FUNCTION_NAMES else match[0]),
     ("g", r"\\(arcc?tg|c?tg|cotg)(?![a-z])", lambda match: "\\" + _FUNCTION_NAMES[match[1]]),
+    ("sqrt", r"(?<![A-Za-z\\])sqrt ?(\d+)", r"\\sqrt{\1}"),
     ("lg", r"\\lg(?![a-z])", r"\\log_{10} "),
+    ("mod", rf"(?:\( ?)?{_MOD} ?(?:\\[ ,;])? ?(?:(\d+|[a-z](?![a-z]))|\{{ ?(\w+) ?\}}) ?\)?",
+     r"\\pmod{\1\2}"),
     (r"\&", r"\\&", r" \\text{and} "),
     ("...", r"\.\.\.", r"\\dots "),
     ("C", r"(?:\{ ?\})?\^ ?(?:\{(\d+)\}|(\d)) ?C_ ?(?:\{(\d+)\}|(\d))", r"\\binom{\1\2}{\3\4}"),
@@ -178,6 +183,11 @@ _DRESS: list[_Rule] = [
     ("hoice", rf"{_TEXT_OF}[Cc]hoice {_CHOSEN}", r"\1"),
     ("nswer", rf"{_TEXT_OF}[Aa]nswer {_CHOSEN}", r"\1"),
     (")", r"^([A-J])\)$", r"\1"),
+    (".}", r"^\\text ?\{ ?([A-J])\. ?\}$", r"\1"),
+    ("M", r"^(\d{1,2})(?: |\\[ ,])([AP]M)$", r"\1 \\text{\2}"),
+    ("m", r"^(\d{1,2}) ([ap]m)$", r"\1 \\text{\2}"),
+    ("US", r"^(?:USD|US ?\\?\$) ?(?=\d)", r"\\$"),
+    (r"\in", r",? ?\\text ?\{ ?,? ?(?:for|where) ?\} ?(?=\$?[a-zA-Z] ?\\in(?![a-z]))", ", "),
 ]  # fmt: skip
 _BEFORE: list[_Rule] = [  # thousands separators that cannot be a list's; degrees in a function
     ("{,", rf"(?<=\d)\{{, ?\}}{_THOUSAND}", ""),
@@ -197,7 +207,8 @@ _AFTER: list[_Rule] = [
     ("\\", r"\\[dtc](frac|binom)(?![a-z])", r"\\\1 "),
     (r"\begin", r"\\begin ?\{array\} ?\{(?:@\{\})?[lcr ]*(?:@\{\})?\}", r"\\begin{matrix}"),
     (r"\end", r"\\end ?\{array\}", r"\\end{matrix}"),
-    (r"\mathbb", r"\\mathbb ?(?:\{ ?R ?\}|R(?![A-Za-z]))(?! ?[_^\\])", r"(-\\infty,\\infty)"),
+    (r"\mathbb", r"\\mathbb ?(?:\{ ?R ?\}|R(?![A-Za-z]))(?! ?(?:[_^]|\\(?!mid|text|quad)))",
+     r"(-\\infty,\\infty)"),
     ("<=", "<=", r"\\le "),
     (">=", ">=", r"\\ge "),
     ("=", r"\\not ?=|(?<= )!=", r"\\ne "),

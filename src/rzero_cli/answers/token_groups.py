@@ -6,7 +6,7 @@ import re
 
 from rzero_cli.answers.algebra import NotMaths
 from rzero_cli.answers.items import RELATIONS, kinds_of, name_of, split_at
-from rzero_cli.answers.tokens import Token
+from rzero_cli.answers.tokens import TIMES, Token
 
 _SEPARATORS = {",", ";", "and", "or"}
 _BRACKETS = {"(": (")", "]"), "[": (")", "]"), "{": ("}",), r"\{": (r"\}",)}
@@ -72,6 +72,18 @@ def enclosed(tokens: list[Token]) -> str:
     return tokens[0].kind if tokens[-1].kind in _BRACKETS[tokens[0].kind] else ""
 
 
+def is_set(tokens: list[Token]) -> bool:
+    return enclosed(tokens) == r"\{" or (len(tokens) == 1 and tokens[0].kind == r"\emptyset")
+
+
+def is_permutation(tokens: list[Token]) -> bool:
+    """Return True for what may be cycles, `(12)(34)`, or a product."""
+    if re.fullmatch(r"(?:\(n\)){2,}", kinds_of(tokens)) is None:
+        return False
+    cycles = [t.text for t in tokens if t.kind == "n"]
+    return all(1 < len(set(c) - {"0", "."}) == len(c) for c in cycles)
+
+
 def bracketed(tokens: list[Token]) -> list[Token]:
     if len(tokens) == 1 and tokens[0].kind in ("n", "s", "S"):
         return tokens
@@ -113,3 +125,40 @@ def based_key(tokens: list[Token]) -> str | None:
     except ValueError:
         return None
     return f"{number}_{int(base)}"
+
+
+def weighted_sum(tokens: list[Token]) -> tuple[str, list[list[Token]]] | None:
+    """Return a sum of multiples of matrices or tuples as brackets and members, or None."""
+    if not any(t.kind in (r"\begin", ",") for t in tokens):
+        return None
+    terms, signs = split_at(tokens, {"+", "-"})
+    if not terms[0]:
+        terms = terms[1:]
+    else:
+        signs = [Token("+", "+"), *signs]
+    head, size = "", 0
+    sums: list[list[Token]] = []
+    for sign, term in zip(signs, terms, strict=True):
+        start = next((i for i, t in enumerate(term) if i + end_of(term[i:]) == len(term) - 1
+                      and t.kind in (r"\begin", "(")), None)  # fmt: skip
+        if start is None:
+            return None
+        factor, array = term[:start], term[start:]
+        if factor and factor[-1].kind == "*":
+            factor = factor[:-1]
+        if array[0].kind == "(":
+            cells, commas = split_at(array[1:-1], {","})
+            shape = "()"
+            if not commas and array[1].kind == r"\begin":
+                array = array[1:-1]
+        if array[0].kind == r"\begin":
+            rows = rows_of(array)
+            shape, cells = f"matrix {len(rows[0])}", [cell for row in rows for cell in row]
+        if len(cells) < 2 or (sums and (shape != head or len(cells) != size)):
+            return None
+        head, size = shape, len(cells)
+        sums = sums or [[] for _ in cells]
+        for total, cell in zip(sums, cells, strict=True):
+            product = [*bracketed(factor), TIMES, *bracketed(cell)] if factor else bracketed(cell)
+            total += [sign, *product]
+    return head, sums

@@ -19,10 +19,13 @@ class Token(NamedTuple):
     text: str  # LaTeX
 
 
+TIMES = Token("*", r"\cdot")
+
 _SAME = {
     "leq": "le", "leqslant": "le", "geq": "ge", "geqslant": "ge", "neq": "ne",
     "varnothing": "emptyset",
     "cdot": "*", "times": "*", "div": "/", "lt": "<", "gt": ">", "colon": ":", "to": ":to",
+    "Vert": r"\|", "lVert": r"\|", "rVert": r"\|",
     "lbrace": r"\{", "rbrace": r"\}", "langle": "(", "rangle": ")", "lvert": "|", "rvert": "|",
     "dots": "…", "ldots": "…", "cdots": "…",
     "wedge": "land", "vee": "lor", "overleftrightarrow": "overline",
@@ -61,7 +64,7 @@ _TOKEN = re.compile(
     r"|(?P<num>(?<![_^])\d{1,3}(?: \d{3})+(?![\d/])|\d+(?:,\d+)*(?:\.\d+)?(?:[eE][-+]?\d+)?|\.\d+)"
     r"|(?P<set>\\mathbb\s*(?:\{\s*[A-Z]\s*\}|[A-Z]))"
     r"|(?P<env>\\(?:begin|end)\s*\{[A-Za-z]+\*?\})"
-    r"|(?P<cmd>\\(?:[A-Za-z]+\*?|.))|(?P<word>[A-Za-z]+)|(?P<op>\S)"
+    r"|(?P<cmd>\\(?:operatorname\*|[A-Za-z]+|.))|(?P<word>[A-Za-z]+)|(?P<op>\S)"
 )
 _VECTOR = re.compile(r"\\(?:mathbf|boldsymbol|bm|vec|overrightarrow)\s*\{?\s*[A-Za-z]")
 _BRACES = {"{": 1, "}": -1}
@@ -74,7 +77,7 @@ def tokenize(text: str) -> list[Token]:
     """Return the tokens of an answer.
 
     Raises:
-        NotMaths: it is nested too deeply.
+        NotMaths: it is nested too deeply, or has two readings.
     """
     tokens: list[Token] = []
     words: list[int] = []  # brace depths at which a \\text{...} starts
@@ -156,6 +159,8 @@ def _braced_argument(command: str, numbers: list[Token]) -> list[Token]:
     if command not in (r"\frac", r"\binom", r"\sqrt", "^", "_") or len(numbers) > 1:
         return numbers
     number = numbers[0].text
+    if command == r"\sqrt" and len(number) > 1:
+        raise NotMaths(r"\sqrt12 has two readings: TeX takes one digit")
     digits = [*number] if command in (r"\frac", r"\binom") and number.isdigit() else [number]
     return [t for d in digits for t in (Token("{", "{"), Token("n", d), Token("}", "}"))]
 

@@ -32,8 +32,9 @@ class Group(NamedTuple):
     """Several values.
 
     Attributes:
-        head: the brackets; "list" without any; "matrix" and its columns; ":" of a ratio; "product"
-            of quantities; "all" or "any" of relations; a name and " :" of a labelled one.
+        head: the brackets; "list" without any; "union" of open intervals; "sets" and "set" of a set
+            of sets; "matrix" and its columns; ":" of a ratio; "mod" of a residue; "product" of
+            quantities; "all" or "any" of relations or words; a name and " :" of a labelled one.
         parts: the members.
         unit: the unit of all members without one of their own.
     """
@@ -44,7 +45,7 @@ class Group(NamedTuple):
 
 
 Node = Leaf | Group
-UNORDERED = ("list", "{}", "all", "any", "product")
+UNORDERED = ("list", "{}", "union", "sets", "all", "any", "product")
 
 
 class Reading(NamedTuple):
@@ -143,4 +144,6 @@ WORDS = {
 } | dict.fromkeys(
     ("infinity", "infinite", "infinitely many", "infinitely many solutions",
      "there are infinitely many solutions", "an infinite number of solutions"), "infinity",
+) | dict.fromkeys(("empty set", "the empty set"), "{}") | dict.fromkeys(
+    ("all real numbers", "all reals", "the real numbers"), "(-infinity, infinity)",
 )  # fmt: skip
