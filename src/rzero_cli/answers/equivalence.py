@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from itertools import combinations, zip_longest
 
 from rzero_cli.answers import DEFAULT, Conventions
-from rzero_cli.answers.expressions import latex_of
+from rzero_cli.answers.expressions import latex_of, worker_latex
 from rzero_cli.answers.keys import RELATION, Named, named_value, resolved
 from rzero_cli.answers.trees import Leaf, leaves, skeleton
 from rzero_cli.errors import RzeroError
@@ -146,7 +146,7 @@ class Equivalence:
         for leaf in found:
             spelled = latex_of(leaf.tokens) if leaf.key is None else leaf.key
             names[leaf] = (leaf.key is None, spelled, leaf.sign)
-        spelling = {name: latex_of(leaf.tokens) for leaf, name in names.items()}
+        spelling = {name: worker_latex(leaf.tokens) for leaf, name in names.items()}
         root = {name: name for name in names.values()}
 
         def find(name: tuple[bool, str, str]) -> tuple[bool, str, str]:

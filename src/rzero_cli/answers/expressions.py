@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 
 from rzero_cli.answers.algebra import NotMaths, Undecided, constant, key_of
-from rzero_cli.answers.items import kinds_of
-from rzero_cli.answers.parser import Parser, number_of
+from rzero_cli.answers.items import kinds_of, text_of
+from rzero_cli.answers.parser import APPLIED, Parser, number_of
 from rzero_cli.answers.tokens import TIMES, Token
 from rzero_cli.answers.trees import Leaf
 
@@ -16,6 +16,14 @@ _PLAIN = frozenset(
     ("n", "s", "S", "w", "f", "+", "-", "*", "/", "^", "_", "(", ")", "[", "]", "{", "}", ",", "!",
      "=", ":to", r"\frac", r"\sqrt", r"\binom", r"\choose", r"\over", r"\infty")
 )  # fmt: skip
+_OPEN, _CLOSE = Token("(", "("), Token(")", ")")
+_ENDS = {"+", "-", "*", "/", ",", "=", "f", ")", "]", "}"}
+_WITHOUT_BRACKETS = {
+    f"\\{arc}{name}{h}"
+    for name in ("sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp")
+    for arc in ("", "arc")
+    for h in ("", "h")
+}
 _INVERSES = re.compile(r"S\^(?:\{-n\}|\{?S\}?)\*?S|S\*?S\^(?:\{-n\}|\{?S\}?)")
 _HIDDEN_PRODUCT = re.compile(r"[sS)}\]!]n\^")
 
@@ -30,15 +38,27 @@ def latex_of(tokens: Iterable[Token]) -> str:
     ).replace("*", r"\cdot")
 
 
+def worker_latex(tokens: Iterable[Token]) -> str:
+    """Return LaTeX that math-verify reads as it was meant.
+
+    Raises:
+        NotMaths: there are two readings.
+    """
+    return latex_of(_with_arguments(_with_applications(list(tokens))))
+
+
 def leaf_of(tokens: list[Token]) -> Leaf:
     if len(tokens) == 1 and tokens[0].kind == "n":
         return Leaf(key_of(constant(number_of(tokens[0].text))), tuple(tokens))
     tokens = _with_products(tokens)
     if _depends_on_order(tokens):
         raise NotMaths("a product of matrices")
+    if _is_derivative(tokens):
+        raise NotMaths("a derivative, not a fraction")
     try:
         value = Parser(tokens).whole()
-        return Leaf(key_of(value), tuple(tokens))
+        comparable = all(token.kind in _PLAIN for token in tokens)
+        return Leaf(key_of(value), tuple(tokens) if comparable else ())
     except Undecided:
         return Leaf(None, worker_tokens(tokens))
 
@@ -52,7 +72,19 @@ def _depends_on_order(tokens: list[Token]) -> bool:
         return True
     pairs = {(tokens[i].text, tokens[i + 1].text) for i in range(len(kinds) - 1)
              if kinds[i : i + 2] == "SS"}  # fmt: skip
-    return any(a != b and (b, a) in pairs for a, b in pairs)
+    crossed = (
+        text_of(tokens[i : i + 3]) for i, t in enumerate(tokens) if kinds[i : i + 3] == "S*S"
+    )
+    return any(a != b and (b, a) in pairs for a, b in pairs) or any(
+        r"\times" in product for product in crossed
+    )
+
+
+def _is_derivative(tokens: list[Token]) -> bool:
+    """Return True for `\\frac{dy}{dx}` or `d/dt`."""
+    ds = [i for i, token in enumerate(tokens) if token.text == "d"]
+    is_quotient = len(ds) > 1 and any(token.kind in ("/", r"\frac") for token in tokens)
+    return is_quotient and any(tokens[i + 1].kind == "s" for i in ds if i + 1 < len(tokens))
 
 
 def worker_tokens(tokens: list[Token]) -> tuple[Token, ...]:
@@ -64,8 +96,83 @@ def worker_tokens(tokens: list[Token]) -> tuple[Token, ...]:
             raise NotMaths(f"{token.text} in an expression")
     if "!!" in kinds_of(tokens):
         raise NotMaths("double factorial")
+    worker_latex(tokens)  # raises if there are two readings
     latex_of(tokens)  # raises if a number is too large for the worker
     return tuple(_with_products(tokens))
+
+
+def _with_arguments(tokens: list[Token]) -> list[Token]:
+    r"""Write out what a function is applied to, before an operator: `\sin x \cdot \cos x`.
+
+    Raises:
+        NotMaths: there are two readings: `\ln 2 \cdot 3`.
+    """
+    written: list[Token] = []
+    at = 0
+    while at < len(tokens):
+        if tokens[at].text not in _WITHOUT_BRACKETS:
+            written.append(tokens[at])
+            at += 1
+            continue
+        start = at + 1
+        while start < len(tokens) and tokens[start].kind in ("^", "_"):
+            start = _end(tokens, start + 1)
+        is_bracketed = start < len(tokens) and tokens[start].kind in ("(", "[", "{")
+        end = _end(tokens, start)
+        while not is_bracketed and end < len(tokens) and tokens[end].kind not in _ENDS:
+            end = _end(tokens, end)
+        argument = _with_arguments(tokens[start:end])
+        applied = [*tokens[at:start], *argument]
+        if end < len(tokens) and tokens[end].kind in ("*", "/"):
+            after = tokens[end + 1 : end + 2]
+            is_clear = after and (after[0].kind == "f" or after[0].text.startswith("u_"))  # a unit
+            if not (is_bracketed or is_clear):
+                raise NotMaths(r"\ln 2 \cdot 3 has two readings")
+            argument = argument if is_bracketed else [_OPEN, *argument, _CLOSE]
+            applied = [_OPEN, *tokens[at:start], *argument, _CLOSE]
+        written += applied
+        at = end
+    return written
+
+
+def _with_applications(tokens: list[Token]) -> list[Token]:
+    """Replace each f(x) by a variable of its own, since the worker would multiply f by x.
+
+    Raises:
+        NotMaths: a power of a function, which may be an inverse or an iterate.
+    """
+    written: list[Token] = []
+    at = 0
+    while at < len(tokens):
+        end = at + 1
+        if tokens[at].kind in ("s", "S"):
+            while end < len(tokens) and tokens[end].kind == "_":
+                end = _end(tokens, end + 1)
+            is_function = tokens[at].text.strip("\\") in APPLIED
+            if is_function and kinds_of(tokens[end : end + 1]) == "^":
+                behind = _end(tokens, end + 1)
+                if kinds_of(tokens[behind : behind + 1]) == "(":
+                    raise NotMaths("an inverse or a power of a function")
+            inside = kinds_of(tokens[end : end + 3])
+            if inside[:1] == "(" and (is_function or inside in ("(s)", "(S)")):
+                end = _end(tokens, end)
+                text = text_of(tokens[at:end])
+                written.append(Token("s", f"u_{{{int.from_bytes(text.encode(), 'big')}}}"))
+                at = end
+                continue
+        written += tokens[at:end]
+        at = end
+    return written
+
+
+def _end(tokens: list[Token], at: int) -> int:
+    """Return the index behind the token or the brackets at an index."""
+    depth = 0
+    for i in range(at, len(tokens)):
+        depth += (tokens[i].kind in ("(", "[", "{")) - (tokens[i].kind in (")", "]", "}"))
+        if depth <= 0:
+            return i + 1
+    return len(tokens)
 
 
 def _with_products(tokens: list[Token]) -> list[Token]:

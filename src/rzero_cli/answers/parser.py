@@ -23,6 +23,8 @@ from rzero_cli.answers.algebra import (
 from rzero_cli.answers.items import kinds_of, text_of
 from rzero_cli.answers.tokens import Token
 
+# Letters of functions more often than of factors; \pi(4) is a product.
+APPLIED = {*"fghFGP", "phi", "varphi", "psi", "chi", "mu", "sigma", "tau", "omega", "Phi"}
 _MIXED = re.compile(r"n(?:n/n|F\{n\}\{n\})")
 
 
@@ -179,8 +181,7 @@ class Parser:
 
     def symbol(self, name: str) -> Poly:
         name = name.strip().strip("\\")
-        if self.kind == "(" and (name in "fghFGP" or self.is_applied()):
-            raise Undecided("function application")
+        is_function = name in APPLIED
         if self.accept("_"):
             subscript = [self.take()]
             while subscript[0].kind == "{" and subscript[-1].kind not in ("}", "end"):
@@ -188,6 +189,8 @@ class Parser:
             name += "_" + text_of(subscript).replace(" ", "")
         while self.accept("'"):
             name += "'"
+        if self.kind == "(" and (is_function or self.is_applied()):
+            raise Undecided("function application")
         return {((name, Fraction(1)),): Fraction(1)}
 
     def is_applied(self) -> bool:
@@ -195,6 +198,8 @@ class Parser:
         return self.kinds()[:3] in ("(s)", "(S)")
 
     def brackets(self, opening: str) -> Value:
+        if self.kinds()[:2] == "s]":
+            raise NotMaths("[x] may be a floor")
         value = self.expression()
         if self.kind in (",", ";"):
             raise Undecided("arithmetic on tuples")

@@ -32,6 +32,7 @@ from rzero_cli.answers.relations import (
     listed,
     modular,
     normal_relation,
+    quantity_of,
     solution_of,
     spelled,
     united,
@@ -89,13 +90,16 @@ class Reader:
         readings = [reading for part in parts for reading in self.signed(part)]
         if len(readings) == 1:
             return readings[0]
+        if quantity := quantity_of([reading.node for reading in readings]):
+            return Reading(quantity)
         names = {reading.name for reading in readings} - {""}
         bases = {re.sub(r" _ (?:\w|\d+|\{.*\})$", "", name) for name in names}
         if {reading.kind for reading in readings} == {"value"}:
             if len(bases) <= 1:
                 name = names if len(names) == 1 else bases
                 group = listed("list", readings)
-                head = list_of_words(group, any(t.text == "or" for t in tokens))
+                is_choice = all(len(part) == 3 and enclosed(part) == "(" for part in parts)
+                head = list_of_words(group, is_choice, any(t.text == "or" for t in tokens))
                 return Reading(group._replace(head=head), "".join(name))
             if sum(any(t.kind in _SIGNS for t in part) for part in parts) > 1:
                 raise NotMaths("independent or linked signs")
@@ -307,7 +311,15 @@ class Reader:
         return leaf_of(tokens)
 
     def dimensions(self, tokens: list[Token]) -> Group:
-        """Return a product of values with units, which is not multiplied: `5 cm x 3 cm`."""
+        """Return values with units side by side: `5 cm x 3 cm`, or `3 h 20 min`."""
+        starts = [i for i, t in enumerate(tokens) if t.kind == "n"]
+        if starts[:1] == [0] and re.fullmatch("(?:nw){2,4}", kinds_of(tokens)):
+            ends = [*starts[1:], len(tokens)]
+            quantity = quantity_of(
+                [self.value(tokens[a:b]) for a, b in zip(starts, ends, strict=True)]
+            )
+            if quantity:
+                return quantity
         parts, found = split_at(tokens, {"*"})
         nodes = tuple(self.value(part) for part in parts) if found else ()
         if not nodes or not all(isinstance(node, Leaf) and node.unit for node in nodes):
@@ -334,6 +346,8 @@ class Reader:
             bars = [i for i, t in enumerate(inner) if t.text == "|"]
             if len(bars) == 1 and 0 < bars[0] < len(inner) - 1:  # (3|-4)
                 parts, found = [inner[: bars[0]], inner[bars[0] + 1 :]], [inner[bars[0]]]
+        if opening == "[" and len(inner) == 1 and inner[0].kind == "s":
+            raise NotMaths("[x] may be a floor")
         if not found and opening + closing in ("()", "[]", "{}"):
             return self.value(inner)
         nodes = tuple(self.value(part) for part in parts)

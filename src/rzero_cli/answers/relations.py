@@ -19,6 +19,7 @@ from rzero_cli.answers.algebra import (
 from rzero_cli.answers.parser import Parser, as_poly
 from rzero_cli.answers.tokens import Token
 from rzero_cli.answers.trees import INFINITY, MINUS_INFINITY, Group, Leaf, Node, Reading
+from rzero_cli.answers.units import add_up
 
 
 def spelled(value: Poly) -> tuple[Token, ...]:
@@ -131,13 +132,20 @@ def modular(nodes: list[Node]) -> Group:
     return Group("mod", (residue, modulus))
 
 
+def quantity_of(nodes: list[Node]) -> Group | None:
+    """Return one quantity in several units, which cannot lose them, or None."""
+    if not add_up([node.unit for node in nodes]):
+        return None
+    return Group("all", tuple(Group(f"{n.unit} :", (n._replace(unit=""),)) for n in nodes))
+
+
 _TRUTH = {"text:yes", "text:no", "text:true", "text:false", "1 T^1", "1 F^1"}
 
 
-def list_of_words(group: Group, has_or: bool) -> str:
-    """Return the head of a list: words keep their "or", and truth values their order."""
+def list_of_words(group: Group, is_choice: bool, has_or: bool) -> str:
+    """Return the head of a list: words and choices keep their "or", truth values their order."""
     keys = [part.key or "" if isinstance(part, Leaf) else "" for part in group.parts]
-    if has_or and any(re.match(r"text:|1 [A-Z]\^1$", key) for key in keys):
+    if has_or and (is_choice or any(re.match(r"text:|1 [A-Z]\^1$", key) for key in keys)):
         return "any"
     return "()" if set(keys) <= _TRUTH else "list"
 

@@ -47,6 +47,7 @@ def _plain(text: str) -> str:
     text = _CHINESE_UNIT.sub(
         lambda m: re.sub("([a-z]+)", r" \\text{\1}", _CHINESE[m[1]]), text.strip(" 。.")
     )
+    text = re.sub("(?<=[①-⑳])(?=[①-⑳])", ",", text)  # choices
     text = re.sub(r"√ ?(\d+)", r"\\sqrt{\1}", text)
     written: list[str] = []
     script = ""  # the script of the characters before, whose braces are still open

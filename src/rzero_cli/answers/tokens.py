@@ -62,7 +62,7 @@ _TOKEN = re.compile(
     rf"{SIGN}(?P<unit>[a-z]+[CF]?)"
     r"|(?P<repeat>\d*\.\d*\\(?:overline|bar)\s*\{\d+\})"
     r"|(?P<num>(?<![_^])\d{1,3}(?: \d{3})+(?![\d/])|\d+(?:,\d+)*(?:\.\d+)?(?:[eE][-+]?\d+)?|\.\d+)"
-    r"|(?P<set>\\mathbb\s*(?:\{\s*[A-Z]\s*\}|[A-Z]))"
+    r"|(?P<set>\\math(?:bb|cal|scr|frak)\s*(?:\{\s*[A-Z]\s*\}|[A-Z]))"
     r"|(?P<env>\\(?:begin|end)\s*\{[A-Za-z]+\*?\})"
     r"|(?P<cmd>\\(?:operatorname\*|[A-Za-z]+|.))|(?P<word>[A-Za-z]+)|(?P<op>\S)"
 )
@@ -87,7 +87,8 @@ def tokenize(text: str) -> list[Token]:
         kind, found = str(match.lastgroup), match.group()
         name = found[1:] if kind == "cmd" else ""
         if text.startswith("{", match.end()):
-            if _TEXT.fullmatch(name):
+            # A power of an underlined exponent falls: n(n-1)(n-2)...
+            if _TEXT.fullmatch(name) and not (name == "underline" and depth):
                 words.append(depth)
                 continue
             if name in _STYLE and not (tokens and tokens[-1].kind in _TAKES_GROUP):
@@ -121,7 +122,8 @@ def tokenize(text: str) -> list[Token]:
         elif kind == "unit":
             tokens.append(Token("u", found[1:].casefold()))
         elif kind == "set":
-            tokens.append(Token("S", rf"\mathbb{{{found.strip(' }')[-1]}}}"))
+            style = re.sub("scr", "cal", re.match(r"\\[a-z]+", found)[0])  # type: ignore[index]
+            tokens.append(Token("S", rf"{style}{{{found.strip(' }')[-1]}}}"))
         elif kind == "env":
             tokens.append(Token(r"\begin" if "begin" in found else r"\end", found))
         elif found == "." and tokens and tokens[-1].kind == "w":  # an abbreviation: `20 min.`

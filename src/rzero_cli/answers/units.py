@@ -54,6 +54,17 @@ KNOWN = frozenset(_UNITS)
 _POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3, "squared": 2, "cubed": 3}
 _FILLERS = _words("of the each different possible total")
 _TIMES = _words("s min h day week month year decade century")
+# Units that add up to one quantity: 5 feet 6 inches.
+_FAMILIES = (
+    _TIMES,
+    _words("mile yard foot inch"),
+    _words("km m dm cm mm"),
+    _words("ton kg g mg"),
+    _words("ton lb oz"),
+    _words("gallon quart pint cup"),
+    _words("l ml"),
+    _words("dollar cent"),
+)
 # Common nouns whose singular is certain, and plurals that are not in -s.
 _NOUNS = {
     **{word: word for word in _words("""
@@ -88,6 +99,12 @@ def _noun(word: str) -> str | None:
         return word[:-3] + "y"
     singular = word[:-2] if re.search(r"(?:[sx]|ch|sh|zz)es$", word) else word[:-1]
     return _NOUNS.get(singular, singular)
+
+
+def add_up(units: list[str]) -> bool:
+    """Return True if values with these units are one quantity: 3 h and 20 min."""
+    names = {unit.removesuffix("^1") for unit in units}
+    return len(names) == len(units) > 1 and any(names <= family for family in _FAMILIES)
 
 
 def unit_name(parts: Iterable[str]) -> str:
