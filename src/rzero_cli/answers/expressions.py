@@ -44,7 +44,7 @@ def worker_latex(tokens: Iterable[Token]) -> str:
     Raises:
         NotMaths: there are two readings.
     """
-    return latex_of(_with_arguments(_with_applications(list(tokens))))
+    return latex_of(_with_signs(_with_arguments(_with_applications(list(tokens)))))
 
 
 def leaf_of(tokens: list[Token]) -> Leaf:
@@ -94,8 +94,7 @@ def worker_tokens(tokens: list[Token]) -> tuple[Token, ...]:
         depth += (token.kind in ("(", "[", "{")) - (token.kind in (")", "]", "}"))
         if token.kind not in _PLAIN or (depth == 0 and token.kind in (",", "=", ":to")):
             raise NotMaths(f"{token.text} in an expression")
-    if "!!" in kinds_of(tokens):
-        raise NotMaths("double factorial")
+    _check_readings(tokens)
     worker_latex(tokens)  # raises if there are two readings
     latex_of(tokens)  # raises if a number is too large for the worker
     return tuple(_with_products(tokens))
@@ -120,6 +119,8 @@ def _with_arguments(tokens: list[Token]) -> list[Token]:
         is_bracketed = start < len(tokens) and tokens[start].kind in ("(", "[", "{")
         end = _end(tokens, start)
         while not is_bracketed and end < len(tokens) and tokens[end].kind not in _ENDS:
+            if tokens[end].kind == "(":
+                raise NotMaths(r"\sin x (y + 1) has two readings")
             end = _end(tokens, end)
         argument = _with_arguments(tokens[start:end])
         applied = [*tokens[at:start], *argument]
@@ -133,6 +134,59 @@ def _with_arguments(tokens: list[Token]) -> list[Token]:
         written += applied
         at = end
     return written
+
+
+def _with_signs(tokens: list[Token]) -> list[Token]:
+    """Write out products that math-verify would add up: to it `2(12)` is 2 + 12, a mixed number."""
+    written: list[Token] = []
+    for i, token in enumerate(tokens):
+        before = written[-1].kind if written else ""
+        if token.kind in ("(", "n") and before in ("n", ")", "!"):
+            written.append(TIMES)
+        elif token.kind == r"\frac" and before in ("n", ")", "!"):
+            proper = re.match(r"F\{n\}\{n\}", kinds_of(tokens[i : i + 7]))
+            if before != "n" or not proper or int(tokens[i + 2].text) >= int(tokens[i + 5].text):
+                written.append(TIMES)
+        # To sympy, I is the imaginary unit.
+        written.append(Token("s", "u_{73}") if token == ("S", "I") else token)
+    return written
+
+
+def _check_readings(tokens: list[Token]) -> None:
+    """Raise NotMaths if math-verify could read an expression in another way than it was meant."""
+    kinds = kinds_of(tokens)
+    if "!!" in kinds:
+        raise NotMaths("double factorial")
+    for i, token in enumerate(tokens):
+        if token.text == r"\lim":
+            raise NotMaths("a limit, which sympy takes from one side only")
+        if token.kind == "^" and kinds[(end := _end(tokens, i + 1)) : end + 1] == "^":
+            raise NotMaths("2^3^2 has two readings")
+        if token.kind == "/":
+            end = _end(tokens, i + 1)
+            while kinds[end : end + 1] in ("^", "_") and end < len(tokens):
+                end = _end(tokens, end + 1)
+            is_factor = tokens[end : end + 1] and (
+                tokens[end].kind in ("n", "s", "S", "(", "{", r"\frac", r"\sqrt", r"\binom")
+                or tokens[end].text in _WITHOUT_BRACKETS
+            )
+            if is_factor and tokens[i + 1].kind not in ("f", r"\frac", r"\sqrt", r"\binom"):
+                raise NotMaths("1/2x has two readings")
+    _check_bars(tokens)
+
+
+def _check_bars(tokens: list[Token]) -> None:
+    """Raise NotMaths if a bar between factors may open or close: `|x|y|z|`."""
+    bars = [i for i, token in enumerate(tokens) if token.text in ("|", r"\vert")]
+    opened = 0
+    for i in bars:
+        before = tokens[i - 1] if i else Token("(", "(")
+        after = tokens[i + 1] if i + 1 < len(tokens) else Token(")", ")")
+        ends = before.kind in ("n", "s", "S", ")", "}", "!") or (i - 1 in bars and opened > 1)
+        starts = after.kind in ("n", "s", "S", "(", "{") or after.kind[0] == "\\"
+        if len(bars) > 2 and ends and starts and opened:
+            raise NotMaths("bars have two readings")
+        opened += -1 if ends and opened else 1
 
 
 def _with_applications(tokens: list[Token]) -> list[Token]:

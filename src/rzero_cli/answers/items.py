@@ -27,7 +27,7 @@ _ONE_NAME = {r"\Pr": "P", r"\mathbb{P}": "P", r"\mathbb{E}": "E", "[": "(", "]":
 _OPERATORS = {"\\" + name for name in ("int", "iint", "sum", "prod", "lim", "max", "min")}
 _POWER = r"(?:\^\{-?n\})?"
 _UNIT_PHRASE = re.compile(
-    rf"[/*]?(?:(?:w|(?<=/)s){_POWER}[/*-]?){{1,6}}|F\{{w{_POWER}\}}\{{[ws]{_POWER}\}}"
+    rf"[/*]?(?:(?:w|(?<=/)s){_POWER}[/*-]?){{1,6}}|w{_POWER}/\((?:w{_POWER}\*?)+\)|F\{{w{_POWER}\}}\{{[ws]{_POWER}\}}"
 )
 RELATIONS = {"=": "=", "<": "<", ">": ">", r"\le": "<=", r"\ge": ">=", r"\ne": "!=",
               r"\approx": "≈", r"\in": "in", r"\equiv": "≡"}  # fmt: skip

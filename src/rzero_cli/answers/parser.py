@@ -129,6 +129,7 @@ class Parser:
         return kinds_of(self.tokens[self.at : self.at + 9])
 
     def factor(self) -> Value:
+        is_function = self.tokens[self.at].text.strip("\\") in APPLIED
         value = self.primary()
         while self.kind in ("!", "^"):
             if self.accept("!"):
@@ -139,6 +140,8 @@ class Parser:
                 value = power(as_poly(value), as_poly(self.argument()))
                 if self.kind in ("^", "!"):
                     raise NotMaths("2^3^2 has two readings")
+                if is_function and self.kind == "(":
+                    raise NotMaths("an inverse or a power of a function")
         if self.kind == "_":
             raise NotMaths("a number in another base")
         return value

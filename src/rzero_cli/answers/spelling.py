@@ -101,7 +101,7 @@ _DEGREE = (
     r"(?![A-Za-z])"
     r"|\\(?:text)?degrees?(?![a-z]))"
 )
-_SCALE = r"(?:\\text ?\{ ?([CF])\}| ?([CF])(?![A-Za-z]))?"
+_SCALE = r"(?:\\(?:text|mathrm|rm) ?\{ ?([CF])\}| ?([CF])(?![A-Za-z]))?"
 _CURRENCIES = {
     r"\$": "dollars", r"\textdollar": "dollars", "€": "euros", r"\euro": "euros",
     "£": "pounds", r"\pounds": "pounds", "¥": "yen", "₹": "rupees", "¢": "cents",
@@ -183,6 +183,9 @@ _DRESS: list[_Rule] = [
     ("ption", rf"{_TEXT_OF}[Oo]ption {_CHOSEN}", r"\1"),
     ("hoice", rf"{_TEXT_OF}[Cc]hoice {_CHOSEN}", r"\1"),
     ("nswer", rf"{_TEXT_OF}[Aa]nswer {_CHOSEN}", r"\1"),
+    ("答案", "^答案[是为]?:? ?", ""),
+    ("\\", r"^\\(?:Rightarrow|implies|Longrightarrow)(?![a-z])", ""),
+    ("\\", r"(?<=[^\\])\\$", ""),
     (")", r"^([A-J])\)$", r"\1"),
     (".}", r"^\\text ?\{ ?([A-J])\. ?\}$", r"\1"),
     ("M", r"^(\d{1,2})(?: |\\[ ,])([AP]M)$", r"\1 \\text{\2}"),
@@ -199,7 +202,7 @@ _BEFORE: list[_Rule] = [  # thousands separators that cannot be a list's; degree
 _AFTER: list[_Rule] = [
     ("$", r"\$", " "),
     ("\\", r"(?<!\\)\\[()\[\]]", " "),
-    ("\\", rf"\\right ?\.|\\(?:{_LAYOUT})(?![A-Za-z])", ""),
+    ("\\", rf"\\(?:left|right) ?\.|\\(?:{_LAYOUT})(?![A-Za-z])", ""),
     (r"\\", r"(\\\\) ?\[ ?[\d.]+ ?(?:mm|cm|in|pt|em|ex) ?\]", r"\1"),
     (r"\cr", r"\\cr(?![a-z])", r"\\\\"),
     (r"\qquad", r"\\qquad(?![a-z])", r"\\quad"),

@@ -24,13 +24,13 @@ _BASES = {
 
 
 def members_of(tokens: list[Token]) -> list[list[Token]]:
-    """Split a list, without the empty member in "1, 2, and 3" and behind a last comma."""
+    """Split a list, without the empty member in "1, 2, and 3" and behind a last separator."""
     parts, found = split_at(tokens, _SEPARATORS)
     kinds = kinds_of(found)
     kept = [
         part
         for i, part in enumerate(parts)
-        if part or (kinds[max(i - 1, 0) : i + 1] != ",w" and kinds[i - 1 :] != ",")
+        if part or (kinds[max(i - 1, 0) : i + 1] != ",w" and kinds[i - 1 :] not in (",", ";"))
     ]
     if not all(kept):
         raise NotMaths("an empty member")
