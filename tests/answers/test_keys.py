@@ -7,6 +7,7 @@ import pytest
 from rzero_cli.answers import (
     Conventions,
     canonical_key,
+    full_key,
     latex_form,
 )
 from rzero_cli.answers.algebra import MAX_LENGTH
@@ -151,6 +152,22 @@ def test_equal_answers_have_one_key(row: list[str]) -> None:
 def test_different_answers_have_different_keys(row: list[str]) -> None:
     keys = {answer: canonical_key(answer) for answer in row}
     assert len(set(keys.values())) == len(row), keys
+
+
+@pytest.mark.parametrize(
+    "row",
+    _rows(r"""
+5 cm | 5 m | 5 \text{ m}^2 | 5 apples | 5 oranges | 5 | \$5 | 5 euros
+x=3 | y=3 | 3 | P(A)=3 | P(B)=3 | \bar{x}=3
+3 \text{ boys}, 5 \text{ girls} | 5 \text{ boys}, 3 \text{ girls} | 3, 5
+"""),
+    ids=lambda row: row[0],
+)
+def test_names_and_units_tell_full_keys_apart(row: list[str]) -> None:
+    assert len({full_key(answer) for answer in row}) == len(row)
+    assert full_key("5 cm") == full_key(r"5 \text{ centimeters}") == full_key("10/2 cm")
+    assert full_key("x = 3") == full_key("3 = x")
+    assert full_key(r"\ln 2 \text{ cm}") is None
 
 
 def test_latex_form_keeps_a_kept_unit() -> None:

@@ -20,7 +20,7 @@ from typing import Any
 from rzero_cli.analysis.intervals import sums_interval
 from rzero_cli.analysis.near_duplicates import near_duplicates
 from rzero_cli.analysis.sketches import EXACT, Distinct, Frequent, Sample, digest, same_text
-from rzero_cli.answers import canonical_key
+from rzero_cli.answers import canonical_key, full_key
 from rzero_cli.answers.equivalence import Equivalence
 from rzero_cli.data.jsonl import Line, parse_line
 from rzero_cli.data.records import p_hat_of, texts_of, votes_of
@@ -250,7 +250,7 @@ class _Labels:
             self.there = True
             if (answer := record["answer"]) is not None:
                 self.labelled += 1
-                found = digest(canonical_key(answer) or answer)
+                found = digest(full_key(answer) or answer)
                 self.distinct.add(found)
                 self.answers.add(found)
         if (p_hat := record.get("p_hat")) is None:

@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable
 
 from rzero_cli.analysis.near_duplicates import NearIndex
 from rzero_cli.analysis.sketches import digest, same_text
-from rzero_cli.answers import canonical_key
+from rzero_cli.answers import full_key
 
 _BYTES = 16  # of a digest: a collision would lose a question
 
@@ -71,7 +71,7 @@ def guards(
         text = digest(same_text(question), _BYTES) if dedup else 0
         if text in texts:
             return "duplicates"
-        key = digest(canonical_key(answer) or answer, _BYTES) if max_per_answer else 0
+        key = digest(full_key(answer) or answer, _BYTES) if max_per_answer else 0
         if max_per_answer and answers[key] == max_per_answer:
             return "over_max_per_answer"
         if most and index is not None:  # last, since a leader entered here must be kept

@@ -21,7 +21,7 @@ ordered pair share a spelling and therefore a key, and `\{5\}` is 5.
 from rzero_cli.answers.boxes import extract_boxed, is_blank_box
 from rzero_cli.answers.conventions import DEFAULT, Conventions
 from rzero_cli.answers.extraction import EXTRACTIONS, extract_answer
-from rzero_cli.answers.keys import canonical_key, latex_form
+from rzero_cli.answers.keys import canonical_key, full_key, latex_form
 
 __all__ = [
     "DEFAULT",
@@ -30,6 +30,7 @@ __all__ = [
     "canonical_key",
     "extract_answer",
     "extract_boxed",
+    "full_key",
     "is_blank_box",
     "latex_form",
 ]

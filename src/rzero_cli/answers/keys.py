@@ -36,6 +36,18 @@ def canonical_key(answer: str, conventions: Conventions = DEFAULT) -> str | None
     return named_value(answer, conventions).value
 
 
+def full_key(answer: str, conventions: Conventions = DEFAULT) -> str | None:
+    """Return the canonical key of an answer with its name and units; None if it needs the worker.
+
+    Answers with the same full key are equal. Equal ones differ in it where only one of them has a
+    name or a unit: 5, `x = 5` and `5 cm`.
+    """
+    named = named_value(answer, conventions)
+    if named.value is None or not (named.name or named.units):
+        return named.value
+    return f"{named.value} [{named.name}] [{', '.join(named.units)}]"
+
+
 class Named(NamedTuple):
     """An answer as it is compared.
 
