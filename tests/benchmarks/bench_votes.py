@@ -3,11 +3,13 @@
 The answers resemble those of models to MATH questions: about 92 % of a question's pairs are
 identical strings, and 94 % of the rest are two rationals. A second figure counts only pairs of
 distinct spellings. The authors' grader is mathruler, called in both directions as in their vote.
+`bench_before` compares with the code before the grader read answers as trees.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import random
 import resource
 import subprocess
@@ -19,13 +21,20 @@ from pathlib import Path
 
 from rzero_cli.answers import canonical_key
 from rzero_cli.answers.equivalence import Equivalence
-from rzero_cli.answers.keys import _cached_key
 from rzero_cli.method.votes import vote
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 QUESTIONS, M = 2000, 10
 SAME = 0.955  # probability of the common answer, which makes 92 % of the pairs identical
 OTHERS = (r"2\sqrt{3}", r"\frac{\pi}{4}", "(1, 2)", r"x^2 - 1", r"\text{even}", r"[0, 1)", r"2^n")
+
+HARD = (
+    r"\frac{1}{x+%d}", r"2^{n+%d}", r"\sin(%dx)", r"\ln %d", r"x=%d, y=\frac{1}{7}",
+    r"%d \text{ cm}", r"\begin{pmatrix}%d&1\\2&3\end{pmatrix}", r"(-\infty,%d)\cup(100,\infty)",
+    r"\frac{%d\sqrt3}{2}", r"x^2+%dx+1=0", r"\{%d,1,2\}", r"%d\text{ apples}",
+    r"(x-%d)^2+y^2=4", r"\frac{n(n+%d)}{2}", r"\sqrt{%d+x}",
+)  # fmt: skip
+BEFORE = "5b15e73"
 
 
 def spelling(value: Fraction, rng: random.Random) -> str:
@@ -47,8 +56,63 @@ def answers(rng: random.Random) -> list[str]:
     return [common if rng.random() < SAME else answer() for _ in range(M)]
 
 
+def hard_answers(rng: random.Random) -> list[str]:
+    """Return m answers to one question of which most differ, and some need the worker."""
+    form = rng.choice(HARD)
+    return [form.replace("%d", str(rng.choice([2, 2, 2, 3, 5]))) for _ in range(M)]
+
+
+def measured() -> list[list[float]]:
+    """Return pairs a second and worker calls for 1,000 pairs, of realistic and of hard answers."""
+    found = []
+    with Equivalence() as equivalence:
+        equivalence.equal(r"\log_2 8", "3")  # start the worker
+        for make, count in ((answers, QUESTIONS), (hard_answers, 300)):
+            rng = random.Random(0)
+            questions = [make(rng) for _ in range(count)]
+            pairs, requests = count * M * (M - 1) / 2, equivalence._requests
+            start = time.perf_counter()
+            for question in questions:
+                vote(question, equivalence)
+            rate = pairs / (time.perf_counter() - start)
+            found.append([rate, (equivalence._requests - requests) * 1000 / pairs])
+    return found
+
+
+def bench_before(tmp_path: Path) -> None:
+    """Compare with `BEFORE` on the same answers, in turns."""
+    root = Path(__file__).parents[2]
+    subprocess.run(
+        ["git", "-C", root, "worktree", "add", "-f", tmp_path / "old", BEFORE], check=True
+    )
+    rates: dict[str, list[list[list[float]]]] = {"before": [], "now": []}
+    try:
+        for _ in range(3):
+            for name, tree in (("before", tmp_path / "old"), ("now", root)):
+                done = subprocess.run(
+                    [sys.executable, __file__],
+                    env={**os.environ, "PYTHONPATH": str(tree / "src")},
+                    capture_output=True,
+                    text=True,
+                    check=True,
+                )
+                rates[name].append(json.loads(done.stdout))
+    finally:
+        subprocess.run(
+            ["git", "-C", root, "worktree", "remove", "--force", tmp_path / "old"], check=True
+        )
+    for i, kind in enumerate(("realistic", "hard")):
+        (old, old_calls), (new, calls) = (max(run[i] for run in rates[n]) for n in rates)
+        print(
+            f"\n{kind} answers: {new:,.0f} pairs/s, {new / old:.2f} times as many as {BEFORE}; "
+            f"worker calls for 1,000 pairs {calls:.2f} (before {old_calls:.2f})"
+        )
+
+
 def bench_votes() -> None:
     from mathruler.grader import grade_answer
+
+    from rzero_cli.answers.keys import _cached
 
     rng = random.Random(0)
     questions = [answers(rng) for _ in range(QUESTIONS)]
@@ -56,7 +120,7 @@ def bench_votes() -> None:
     distinct = [pair for pair in pairs if pair[0] != pair[1]]
     with Equivalence() as equivalence:
         equivalence.equal(r"\log_2 8", "3")  # start the worker
-        _cached_key.cache_clear()
+        _cached.cache_clear()
         start = time.perf_counter()
         for question in questions:
             vote(question, equivalence)
@@ -88,6 +152,8 @@ def bench_verdicts() -> None:
     from math_verify import parse, verify
     from mathruler.grader import grade_answer
 
+    from rzero_cli.answers.keys import _cached
+
     def math_verify(a: str, b: str) -> bool:
         one, two = parse(f"\\boxed{{{a}}}"), parse(f"\\boxed{{{b}}}")
         return bool(verify(one, two) or verify(two, one))
@@ -111,7 +177,7 @@ def bench_verdicts() -> None:
                 f'them a false "equal"; {rate:,.0f} pairs/s'
             )
     spellings = [row[side] for row in rows for side in ("a", "b")]
-    _cached_key.cache_clear()
+    _cached.cache_clear()
     start = time.perf_counter()
     for text in spellings:
         canonical_key(text)
@@ -145,3 +211,7 @@ def bench_hostile(tmp_path: Path) -> None:
             f"\nrzero {command}: {len(rows)} hostile answers in {seconds:.1f} s, largest process "
             f"{largest:.0f} MiB: {done.stderr.strip()}"
         )
+
+
+if __name__ == "__main__":
+    print(json.dumps(measured()))
