@@ -228,6 +228,25 @@ e^{2x} | (e^x)^2 | \exp(2x)
 \arctan 1 | \frac{\pi}{4} | \tan^{-1} 1
 \lfloor 3.7 \rfloor | 3
 x^n y | y x^n
+# names, letters for units, residues, times, sets in words
+\cos^2\theta=\frac14 | \frac14
+x^*=3 | 3
+\|v\|=2 | 2 | \lVert v \rVert = 2
+2\sin x=4y | \sin x=2y | 2y = \sin x
+5\text{ m} | 5 m | 5\,\mathrm{m}
+9.8 m/s^2 | 9.8 \text{ m/s}^2
+12 N | 12\text{ N}
+x\equiv3\pmod7 | x \equiv 3 \mod 7 | x ≡ 3 (mod 7) | 3 \pmod 7 | x \equiv 10 \pmod{7}
+7 AM | 7 a.m. | 7 \text{ AM} | 7 am
+3 \text{ hours } 20 \text{ minutes} | 3 hours and 20 minutes
+\emptyset | \text{the empty set}
+\mathbb{R} | \text{all real numbers}
+\sin x\cdot\cos x | \sin x\cos x
+\{x\in\mathbb{R} \mid x>0\} | x>0
+k\pi, k\in\mathbb{Z} | k\pi \text{ for } k\in\mathbb{Z}
+①③ | 1,3
+\left.\frac12\right. | 0.5
+\Rightarrow x=5 | 5
 """
 
 DIFFERENT_IN_FULL = r"""
@@ -371,6 +390,50 @@ x \to \infty | \infty
 ? | !
 \angle A | \angle B
 \triangle ABC | \triangle ABD
+# two readings, and what math-verify reads otherwise
+\sqrt23 | \sqrt{23} | 3\sqrt2
+n!! | (n!)! | n!
+\sin x/2 | \sin(x/2) | \frac{\sin x}{2}
+\ln 2\cdot 3 | \ln 6 | 3\ln 2
+\sin x\cdot\cos x | \sin(x\cos x)
+\sin x (y+1) | \sin(xy+x)
+(x^2+14)|x| | (x^2+(2)(12))|x|
+|12+2| | |(12)(2)|
+\frac{14}{3}\sin x | \frac{13}{3}\sin x
+2\frac{7}{3}\sin x | \frac{13}{3}\sin x
+|x|y|z| | |xz|y||
+\frac12\lim_{x \to 0}\frac{|x|}{x} | \frac12
+I\sin x | i\sin x
+e\sin x | E\sin x
+# applications, derivatives, floors, matrices, permutations
+p(x) | px
+f_1(x) | f_1 x | f_2(x)
+f'(x) | f(x) | f''(x) | f'x
+f(x+1) | fx+f | f(x)+1
+f^{-1}(x) | \frac{1}{f(x)} | f(x)
+\phi(10) | 10\phi
+\frac{dy}{dx} | \frac yx | \frac{dx}{dy}
+[x] | \{x\}
+y'+\sin x | y+\sin x
+A^{-1}B | BA^{-1}
+AB-BA | 0
+A\times B | B\times A
+(12)(34) | 408 | (13)(24)
+n^{\underline{k}} | n^k
+\mathcal{P}(A) | P(A)
+# sets of sets, unions and lists, words
+\{\{1\},\{2\}\} | \{1,2\} | \{\{1,2\}\}
+\{\emptyset\} | \emptyset | \{\{\emptyset\}\}
+(0,1)\cup(2,3) | (0,1),(2,3)
+\text{red and blue} | \text{red or blue}
+\text{A and B} | \text{A or B}
+\text{(1) and (2)} | \text{(1) or (2)}
+\text{True, False} | \text{False, True}
+T, F, T | F, T, T
+3 \text{ years and } 4 \text{ months} | 3, 4 | 4 \text{ years and } 3 \text{ months}
+②④ | 24
+5 m | 5 | 5 s
+x\equiv3\pmod7 | x\equiv4\pmod7 | x\equiv3\pmod5 | 3
 """
 
 

@@ -149,6 +149,7 @@ _DRESS: list[_Rule] = [
     (r"\begin", _SYSTEM.pattern, _lines),
     (r"\prime", r"\^ ?\{? ?((?:\\prime ?)+)\}?", lambda match: "'" * match[1].count("prime")),
     ("{:}", r"\{:\}", ":"),
+    ("Vert", r"\\[lr]?Vert(?![a-z])", r"\\|"),
     ("brack", r"\\lbrack(?![a-z])", "["),
     ("brack", r"\\rbrack(?![a-z])", "]"),
     (r"\operatorname", r"\\operatorname\*? ?\{ ?([a-z]+) ?\}",

@@ -25,7 +25,6 @@ _SAME = {
     "leq": "le", "leqslant": "le", "geq": "ge", "geqslant": "ge", "neq": "ne",
     "varnothing": "emptyset",
     "cdot": "*", "times": "*", "div": "/", "lt": "<", "gt": ">", "colon": ":", "to": ":to",
-    "Vert": r"\|", "lVert": r"\|", "rVert": r"\|",
     "lbrace": r"\{", "rbrace": r"\}", "langle": "(", "rangle": ")", "lvert": "|", "rvert": "|",
     "dots": "…", "ldots": "…", "cdots": "…",
     "wedge": "land", "vee": "lor", "overleftrightarrow": "overline",
