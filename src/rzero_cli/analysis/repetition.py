@@ -5,7 +5,7 @@
 | dedup exact       | whose text was seen before, ignoring white space and case               |
 | dedup near        | that is a near-duplicate of one seen before (`near_duplicates`), or as  |
 |                   | exact                                                                   |
-| max_per_answer    | whose answer, by canonical key, that many kept questions have           |
+| max_per_answer    | whose answer, by its full key, that many kept questions have            |
 | max_per_cluster   | whose cluster has that many kept questions                              |
 
 The questions of earlier files and those kept so far count as seen. A dropped question does not, so
