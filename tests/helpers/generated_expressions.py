@@ -34,6 +34,8 @@ def tree(rng: random.Random, depth: int = 3) -> Tree:
         return ("f", a, rng.choice(sorted(FUNCTIONS)))
     if kind in ("sqrt", "neg", "abs"):
         return (kind, a)
+    if kind == "*" and rng.random() < 0.3:  # two numbers in brackets are often misread
+        return (kind, ("number", rng.randint(1, 12)), ("number", rng.randint(1, 12)))
     return (kind, a, tree(rng, depth - 1))
 
 
