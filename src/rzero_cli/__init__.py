@@ -109,9 +109,21 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
     if name not in _PLACE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"rzero_cli.{_PLACE_OF[name]}"), name)
+
+
+def _version() -> str:
+    """Return the version of the installed package."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("rzero-cli")
+    except PackageNotFoundError:  # a source tree on PYTHONPATH
+        return "unknown (not installed)"
 
 
 def __dir__() -> list[str]:

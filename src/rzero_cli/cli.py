@@ -18,6 +18,7 @@ from typing import Annotated, NamedTuple, NoReturn
 
 import typer
 
+import rzero_cli
 from rzero_cli.errors import RzeroError
 from rzero_cli.system.processes import rank
 from rzero_cli.system.secrets import redact
@@ -115,9 +116,7 @@ def _by_name_alone() -> None:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
-
-        typer.echo(f"rzero {version('rzero-cli')}")
+        typer.echo(f"rzero {rzero_cli.__version__}")
         raise typer.Exit
 
 

@@ -7,6 +7,7 @@ import re
 import pytest
 import typer.main
 
+import rzero_cli
 from conftest import Rzero
 from rzero_cli import cli
 
@@ -43,7 +44,7 @@ def test_help_of_each_command_has_examples_with_real_options(command: cli.Comman
 def test_version_is_printed(rzero: Rzero) -> None:
     version = rzero("--version").stdout
     assert re.fullmatch(r"rzero \d+\.\d+\.\d+\n", version)
-    assert rzero("-V").stdout == version
+    assert rzero("-V").stdout == version == f"rzero {rzero_cli.__version__}\n"
 
 
 def test_help_is_a_command_too(rzero: Rzero) -> None:

@@ -122,6 +122,11 @@ def test_rewards_of_malformed_and_empty_batches() -> None:
 def test_question_without_p_hat_raises_value_error() -> None:
     with pytest.raises(ValueError, match="question 1 is well-formed but has no p_hat"):
         challenger_rewards(["a", "b"], [0.5, None])
+    with pytest.raises(ValueError, match="1 questions but 2 p_hats"):
+        challenger_rewards(["a"], [0.5, 0.6])
+    for wrong in (1.5, -0.1, float("nan")):
+        with pytest.raises(ValueError, match="of question 0 is not between 0 and 1"):
+            challenger_rewards(["a"], [wrong])
 
 
 batches = st.lists(

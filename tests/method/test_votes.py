@@ -91,3 +91,8 @@ def test_vote_satisfies_its_invariants_in_any_order(
     shuffled = vote(answers, equivalence)
     assert shuffled == result
     assert list(shuffled.votes) == list(result.votes)
+
+
+def test_answers_that_are_not_text_are_refused(equivalence: Equivalence) -> None:
+    with pytest.raises(TypeError, match="answer 1 is of type int: give texts, None if unreadable"):
+        vote([1, 1, 2], equivalence)  # type: ignore[list-item]

@@ -75,9 +75,11 @@ def challenger_rewards(
         lambda_rep: weight of the repetition penalty; 0 disables it.
 
     Raises:
-        ValueError: a question has no p_hat.
+        ValueError: the lengths differ, a question has no p_hat, or one outside [0, 1].
     """
     size = len(questions)
+    if len(p_hats) != size:
+        raise ValueError(f"{size} questions but {len(p_hats)} p_hats: give one for each question")
     valid = [i for i, question in enumerate(questions) if question is not None]
     clusters = cluster_questions(
         [question for question in questions if question is not None], bleu=bleu, tau_bleu=tau_bleu
@@ -89,6 +91,8 @@ def challenger_rewards(
         p_hat = p_hats[i]
         if p_hat is None:
             raise ValueError(f"question {i} is well-formed but has no p_hat")
+        if not 0 <= p_hat <= 1:
+            raise ValueError(f"p_hat {p_hat} of question {i} is not between 0 and 1")
         uncertainty = r_unc(p_hat, rule=rule)
         repetition = lambda_rep * members[cluster] / size
         reward = uncertainty - repetition

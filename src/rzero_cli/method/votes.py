@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from types import NoneType
 from typing import Any
 
 from rzero_cli.answers import Conventions, canonical_key, latex_form
@@ -48,7 +49,13 @@ def vote(answers: Sequence[str | None], equivalence: Equivalence, *, rule: str =
         answers: m answers, None if unreadable, blank for an empty box.
         equivalence: decides which answers are equivalent.
         rule: "paper" or "official", which excludes empty boxes from p_hat's denominator.
+
+    Raises:
+        TypeError: an answer is neither text nor None.
     """
+    if wrong := [answer for answer in answers if not isinstance(answer, (str, NoneType))]:
+        kind = type(wrong[0]).__name__
+        raise TypeError(f"answer {wrong[0]!r} is of type {kind}: give texts, None if unreadable")
     counts = Counter(answer for answer in answers if answer and not answer.isspace())
     classes = []
     for spellings in equivalence.classes(counts):
