@@ -280,8 +280,9 @@ def test_options_of_other_engines_are_ignored(tiny_model: Path) -> None:
     arguments = {"dtype": "bfloat16", "max_model_len": 5}
     with open_engine("auto", str(tiny_model), arguments=arguments) as engine:
         assert engine.model.dtype == torch.bfloat16  # type: ignore[attr-defined]
-    with pytest.raises(UsageError, match="--dtype float99: unknown"):
-        open_engine("transformers", str(tiny_model), arguments={"dtype": "float99"})
+    for dtype in ("float99", "int3"):
+        with pytest.raises(UsageError, match=f"--dtype {dtype}: unknown"):
+            open_engine("transformers", str(tiny_model), arguments={"dtype": dtype})
     with pytest.raises(UsageError, match="--engine openai needs --endpoint URL"):
         open_engine("openai", "m")
     with pytest.raises(UsageError, match="--engine transformers needs a model"):

@@ -76,7 +76,9 @@ def load_model(model: str, *, training: bool = False, dtype: str | None = None) 
         UsageError: torch has no such dtype.
     """
     precision = dtype or ("float32" if training else default_dtype())
-    if precision != "auto" and not isinstance(getattr(torch, precision, None), torch.dtype):
+    known = getattr(torch, precision, None)
+    # torch also has integers, such as int3.
+    if precision != "auto" and not (isinstance(known, torch.dtype) and known.is_floating_point):
         raise UsageError(f"--dtype {precision}: unknown; float32, bfloat16 or float16")
     base = adapter_base(model)
     if base:
