@@ -76,7 +76,7 @@ bench: $(INSTALLED) $(VLLM_INSTALLED) ## timings of rzero's code against named r
 # A Python that is given needs no installation. Without one it is the project's, if there is one.
 GPU_CHECK_PYTHON = $(if $(filter file,$(origin PYTHON)),$(or $(wildcard $(BIN)/python),$(PYTHON)),$(PYTHON))
 gpu-check: ## every GPU path with a small model, in 8 minutes, without network: PYTHON=python3 CHECKS='lora memory'
-	PYTHONPATH=src:tests $(GPU_CHECK_PYTHON) -m gpu_check $(CHECKS) --output $(RUNS)/gpu-check
+	PYTHONPATH=src:tests$(if $(PYTHONPATH),:$(PYTHONPATH)) $(GPU_CHECK_PYTHON) -m gpu_check $(CHECKS) --output $(RUNS)/gpu-check
 
 # Not a test: generated text differs between processors, so both versions run on this machine.
 same-outputs: $(INSTALLED) ## compare the outputs of this tree with those of REV, byte for byte (minutes)

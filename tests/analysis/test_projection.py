@@ -75,6 +75,11 @@ def test_training_of_the_measured_size_takes_the_measured_time() -> None:
     plan = make_plan(steps=2, prompts=16, batch=16, group=4, max_tokens=400)
     cost = training(90.0, STEP, 2, size=64, length=100.0, limit=400)
     assert cost.seconds(plan, 1, Further(1.0, 1.0)) == pytest.approx(90.0)
+    # Two updates: their time is part of the step's.
+    cost = training(90.0, STEP, 2, updates=2, size=64, length=100.0, limit=400)
+    plan = make_plan(steps=2, prompts=16, batch=8, group=4, max_tokens=400)
+    assert cost.seconds(plan, 1, Further(1.0, 1.0)) == pytest.approx(90.0)
+    assert cost.tokens_per_second["updates"] == pytest.approx(6400 / (2 * STEP.update))
     # Starting cannot take less than nothing, whatever the clock's noise.
     assert training(1.0, STEP, 2, size=64, length=1.0, limit=1).fixed == 0
     assert Training(0.0, Step(0, 0, 0, 0, 0), 1, 0.0, 1).tokens_per_second == {

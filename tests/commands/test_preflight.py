@@ -94,7 +94,7 @@ def test_projection_of_the_loop_counts_every_stage(tmp_path: Path) -> None:
     assert rows["label"].at_most == pytest.approx(60 + 80_000 * 0.02 * 4)
     assert rows["eval"].seconds == pytest.approx(60 + 900 * 0.02)
     # With transformers 32 times the rollouts take 32 times as long; a quarter has a question.
-    fixed, more = 1000 - 2 * STEP.total, 2048 - 64
+    fixed, more = 1000 - 2 * STEP.total(1), 2048 - 64
     step = 45 * 32 + 80 + more * 0.02 * 10 / 4 + 0.1 * 32 + 32 * 3 + 6
     assert rows["challenge"].seconds == pytest.approx(fixed + 5 * step)
     step = 45 * 32 + 80 + 0.1 * 32 + 32 * 3 + 6

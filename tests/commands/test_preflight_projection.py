@@ -25,6 +25,8 @@ SIZES = (
     {"challenge": 10, "sample": 800, "train-solver": 20},
 )
 """Steps of the trainings, and completions of `sample`."""
+BATCHES = {"challenge": 3, "train-solver": 4}
+"""Prompts of an update: each step has several, as in the paper."""
 
 
 @pytest.mark.slow
@@ -58,6 +60,7 @@ def prepare(rzero: Rzero, folder: Path) -> None:
     assert rzero("init", ".").status == 0
     lines = [
         f"[{stage}]\n{'n' if stage == 'sample' else 'steps'} = {size}\n"
+        + (f"batch = {BATCHES[stage]}\n" if stage in BATCHES else "")
         for stage, size in SIZES[0].items()
     ]
     (folder / "rzero.toml").write_text("".join(lines))
@@ -120,7 +123,11 @@ def projected(stages: dict[str, Any], size: dict[str, int]) -> dict[str, float]:
     planned = {
         stage: Planned(
             make_plan(
-                steps=size[stage], prompts=prompts, batch=prompts, group=group, max_tokens=24
+                steps=size[stage],
+                prompts=prompts,
+                batch=BATCHES[stage],
+                group=group,
+                max_tokens=24,
             ),
             save_every,
             engines=0,

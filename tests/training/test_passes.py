@@ -163,3 +163,24 @@ def torchrun(*command: object) -> None:
         [*TORCHRUN, *map(str, command)], cwd=TESTS, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_rows_are_fetched_once_a_step(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TRL fetches those of a step again for every pass."""
+    from datasets import Dataset
+
+    fetched: dict[str, int] = {}
+    fetch = Dataset.__getitems__
+
+    def counted(self: Dataset, numbers: list[int]) -> Any:
+        fetched[name] = fetched.get(name, 0) + len(numbers)
+        return fetch(self, numbers)
+
+    monkeypatch.setattr(Dataset, "__getitems__", counted)
+    case = Case([[8] * 16] * 3, PROMPTS, updates_per_step=2, per_device=2)
+    for name in ("trl", "rzero"):
+        train(name, case, model, tmp_path / name)
+    assert fetched["rzero"] == case.plan.rollouts == 3 * 16
+    assert fetched["trl"] == 8 * fetched["rzero"]

@@ -83,7 +83,7 @@ def _generation(runs: tuple[Run, ...], each: float, limit: int) -> Generation:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Seconds of one training step with one update, by activity."""
+    """Seconds of one training step by activity."""
 
     rollouts: float
     answers: float
@@ -91,12 +91,14 @@ class Step:
     rewards: float
     """Work on the CPU, and waiting for other processes."""
     update: float
+    """Of one update, with its part of the log-probabilities that TRL computes before the first."""
     saving: float
     """Of a state to resume from."""
 
-    @property
-    def total(self) -> float:
-        return self.rollouts + self.answers + self.rewards + self.update + self.saving
+    def total(self, updates: int) -> float:
+        """Return the seconds of a step with this number of updates."""
+        each = self.rollouts + self.answers + self.rewards + self.saving
+        return each + updates * self.update
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,8 @@ class Training:
     """Mean tokens of its rollouts."""
     limit: int
     """Most tokens of a rollout."""
+    updates: int = 1
+    """Updates of the measured step."""
 
     @property
     def stretch(self) -> float:
@@ -130,7 +134,7 @@ class Training:
     def tokens_per_second(self) -> dict[str, float]:
         """The rates of rollouts and of updates, in tokens of the rollouts."""
         tokens, step = self.size * self.length, self.step
-        times = {"rollouts": step.rollouts, "updates": step.update}
+        times = {"rollouts": step.rollouts, "updates": self.updates * step.update}
         return {name: tokens / seconds if seconds else 0.0 for name, seconds in times.items()}
 
     def seconds(
@@ -161,11 +165,19 @@ class Training:
 
 
 def training(
-    total: float, step: Step, steps: int, *, size: int, length: float, limit: int
+    total: float,
+    step: Step,
+    steps: int,
+    *,
+    updates: int = 1,
+    size: int,
+    length: float,
+    limit: int,
 ) -> Training:
     """Return the cost of a training from a run of `total` seconds with `steps` equal steps, one of
     which was measured. What its first step took longer counts as fixed."""
-    return Training(max(0.0, total - steps * step.total), step, size, length, limit)
+    fixed = max(0.0, total - steps * step.total(updates))
+    return Training(fixed, step, size, length, limit, updates)
 
 
 class Projected(NamedTuple):

@@ -91,7 +91,7 @@ class Loop:
 
     def measure(self) -> None:
         """Run the stages. A stage that fails is recorded, and the others go on without it."""
-        texts, two = self.at_once, f"{STEPS} steps of one update"
+        texts, two = self.at_once, f"{STEPS} steps"
         self._try("sample", f"twice, up to {2 * texts} completions", self._sample)
         self._try("label", f"twice, up to {2 * texts} answers", self._label)
         self._try("filter", "the labelled questions", self._filter)
@@ -166,12 +166,16 @@ class Loop:
 
     def _train(self, stage: str, *words: str) -> Training:
         plan, log = self.planned[stage].plan, self._path(f"{stage}.log")
-        few = ("--steps", STEPS, "--prompts", plan.batch, "--save-every", 1)
+        # With several updates, TRL computes log-probabilities before the first.
+        updates = min(2, plan.updates_per_step)
+        prompts = updates * plan.batch
+        few = ("--steps", STEPS, "--prompts", prompts, "--save-every", 1)
         words = (*words, *map(str, few), "-o", str(self._path(stage)))
         seconds = self._run(stage, *words, log=log)
-        before, after = [line for line in self._rows(log.name) if line["event"] == "update"]
-        if "valid" in after:
-            self.valid[stage] = after["valid"]
+        lines = [line for line in self._rows(log.name) if line["event"] == "update"]
+        before, first, after = lines[updates - 1], lines[updates], lines[-1]  # first: of its step
+        if "valid" in first:
+            self.valid[stage] = first["valid"]
 
         def spent(*activities: str) -> float:
             there, then = after["spent"], before["spent"]
@@ -181,11 +185,13 @@ class Loop:
             rollouts=spent(ROLLOUTS),
             answers=spent(ANSWERS),
             rewards=spent(VOTES, WAITING),
-            update=spent(UPDATES),
+            update=spent(UPDATES) / updates,
             saving=spent(SAVING),
         )
-        size, length = plan.batch * plan.group, after[LENGTH]
-        return training(seconds, step, STEPS, size=size, length=length, limit=self.limits[stage])
+        size, limit = prompts * plan.group, self.limits[stage]
+        return training(
+            seconds, step, STEPS, updates=updates, size=size, length=first[LENGTH], limit=limit
+        )
 
     def _eval(self) -> Generation | None:
         trained, data = self._path("train-solver"), self._path("heldout.jsonl")

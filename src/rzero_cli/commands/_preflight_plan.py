@@ -13,7 +13,7 @@ from rzero_cli.method.plan import Plan
 from rzero_cli.options.command import Call, fields_of
 from rzero_cli.options.engine import EngineChoice
 from rzero_cli.options.file_groups import Checkpoint
-from rzero_cli.options.model_groups import EngineOptions
+from rzero_cli.options.model_groups import EngineOptions, SolverEngine
 from rzero_cli.training.layout import USABLE, devices_here, refuse
 from rzero_cli.training.memory import Layout, estimate
 from rzero_cli.training.rollouts import choose_rollouts
@@ -53,7 +53,9 @@ def make_plans(
     """
     devices = devices_here()
     machine = host() | {"gpu_gib": devices and round(devices.gib, 1)}
-    frozen = call.group(SolverAnswers, "challenge").frozen(solver, choice, engine)
+    frozen = call.group(SolverAnswers, "challenge").frozen(
+        solver, choice, engine, served=served_elsewhere(call)
+    )
     memory, planned = {}, {}
     for stage, model, other in (("challenge", challenger, frozen), ("train-solver", solver, None)):
         grpo = call.group(Grpo, stage)
@@ -76,6 +78,12 @@ def make_plans(
             engines = max(1, trained.plan.processes // rollouts.tensor_parallel_size)
         planned[stage] = Planned(trained.plan, grpo.save_every, engines)
     return Plans(machine, memory, planned)
+
+
+def served_elsewhere(call: Call) -> bool:
+    """Return whether the configuration has the Solver of `challenge` served."""
+    engine = call.group(SolverEngine, "challenge")
+    return bool(engine.solver_gpus or engine.solver_endpoint)
 
 
 def with_typed(call: Call, kind: type[G], stage: str) -> G:

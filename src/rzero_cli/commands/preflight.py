@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from rzero_cli.analysis.projection import whole
 from rzero_cli.commands._preflight import AT_ONCE, Loop
-from rzero_cli.commands._preflight_plan import Plans, make_plans, with_typed
+from rzero_cli.commands._preflight_plan import Plans, make_plans, served_elsewhere, with_typed
 from rzero_cli.commands._preflight_report import show
 from rzero_cli.commands._training import Rollout
 from rzero_cli.commands.eval import Sampled
@@ -101,6 +101,9 @@ def preflight(
     held_out = _held_out(expected.data)
     require("train", "torch", "transformers", "trl", "accelerate")
     require("eval", "lm_eval")
+    if choice.is_server:
+        with choice.open(answerer):  # a dead server ends it here, not in every stage
+            pass
     call.say("versions, devices, memory")
     # In a child, since torch would keep memory of a GPU.
     plans = in_child(lambda: make_plans(call, generator, answerer, engine, choice))
@@ -176,7 +179,7 @@ def _loop(
         limits=limits | {"eval": evaluated.max_tokens},
         planned=plans.planned,
         copies=engine.data_parallel_size or 1,
-        served=choice.is_server,
+        served=choice.is_server or served_elsewhere(call),
         data=held_out,
     )
 
