@@ -117,7 +117,7 @@ class TrimmedTrainer(GRPOTrainer):  # type: ignore[misc]
 
 
 class _FetchedOnce:
-    """A dataset that returns the batch of the last fetch again if the same rows are asked for."""
+    """A dataset that returns the batch of the last fetch again if the rows are the same."""
 
     def __init__(self, rows: Any) -> None:
         self._rows = rows
