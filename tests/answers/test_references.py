@@ -38,6 +38,7 @@ def test_answer_of_a_solution_is_read(reference: str, answer: str) -> None:
         *(r"\boxed{5}", r"x = \boxed{5}", r"\boxed{3} and \boxed{4}", r"\text{at least }\boxed{5}"),
         r"The roots of the equation are \boxed{3} and \boxed{4}.",
         r"The answer to this is \boxed{5",
+        *(r"<think>So the answer is \boxed{5}", "<think>So it is\n#### 5"),  # truncated
     ],
 )
 def test_any_other_reference_stays_whole(reference: str) -> None:

@@ -41,7 +41,7 @@ def reference_reader(
     counts = Counter() if counts is None else counts
 
     def read(text: str) -> str | None:
-        for name in (_mark(text),) if AUTO in how else how:
+        for name in (_mark(text), WHOLE) if AUTO in how else how:
             answer = text if name == WHOLE else extract_answer(text, (name,))
             if answer is not None:
                 counts[name] += 1
