@@ -250,6 +250,10 @@ k\pi, k\in\mathbb{Z} | k\pi \text{ for } k\in\mathbb{Z}
 """
 
 DIFFERENT_IN_FULL = r"""
+# plurals that are numbers, and words that only look like plurals
+3 nines | 3 | 3 elevens
+5 duos | 5 | 5 trios
+5 yes | 5
 # numbers
 12 | 21 | -12 | 1.2 | 1,2 | 120 | 12/1000 | 012.1
 1,0 | 10

@@ -84,7 +84,10 @@ _NOT_NOUNS = _words("""
     equals remains leaves squares cubes roots factorials powers logs inverses reciprocals
     opposites bases mods noons others repeats zeros maximums minimums successes failures winners
     losers losts reals rationals irrationals primes composites evenings mornings males females
-    ons offs ins outs adds subtracts multiplies divides
+    ons offs ins outs adds subtracts multiplies divides yes was sometimes ones twos threes fours
+    fives sixes sevens eights nines elevens twelves twenties thirties forties fifties sixties
+    seventies eighties nineties deuces duos trios quartets quintets grosses googols megas gigas
+    pluses minuses bakers falses
 """)  # fmt: skip
 
 
