@@ -247,6 +247,9 @@ k\pi, k\in\mathbb{Z} | k\pi \text{ for } k\in\mathbb{Z}
 ①③ | 1,3
 \left.\frac12\right. | 0.5
 \Rightarrow x=5 | 5
+e^{2x} | e^(2x)
+2\cdot 3^{n-1} | 2*3^(n-1)
+2^{\frac{n(n+1)}{2}} | 2^(n(n+1)/2)
 """
 
 DIFFERENT_IN_FULL = r"""
@@ -254,6 +257,9 @@ DIFFERENT_IN_FULL = r"""
 3 nines | 3 | 3 elevens
 5 duos | 5 | 5 trios
 5 yes | 5
+# exponents in brackets
+3^(n-1) | 3^n-1 | 3^n
+2^(n(n+1)/2) | 2^{n(n+1)}/2
 # numbers
 12 | 21 | -12 | 1.2 | 1,2 | 120 | 12/1000 | 012.1
 1,0 | 10

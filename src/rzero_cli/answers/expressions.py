@@ -44,7 +44,8 @@ def worker_latex(tokens: Iterable[Token]) -> str:
     Raises:
         NotMaths: there are two readings.
     """
-    return latex_of(_with_signs(_with_arguments(_with_applications(list(tokens)))))
+    written = _with_signs(_with_arguments(_with_applications(list(tokens))))
+    return latex_of(_with_braces(written))
 
 
 def leaf_of(tokens: list[Token]) -> Leaf:
@@ -149,6 +150,17 @@ def _with_signs(tokens: list[Token]) -> list[Token]:
                 written.append(TIMES)
         # To sympy, I is the imaginary unit.
         written.append(Token("s", "u_{73}") if token == ("S", "I") else token)
+    return written
+
+
+def _with_braces(tokens: list[Token]) -> list[Token]:
+    """Put an exponent in brackets into braces, without which math-verify cannot read it."""
+    written = list(tokens)
+    for at in range(1, len(tokens)):
+        if tokens[at - 1].kind == "^" and tokens[at].kind == "(":
+            end = _end(tokens, at) - 1
+            if tokens[end].kind == ")":
+                written[at], written[end] = Token("{", "{"), Token("}", "}")
     return written
 
 
