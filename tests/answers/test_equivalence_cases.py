@@ -250,6 +250,9 @@ k\pi, k\in\mathbb{Z} | k\pi \text{ for } k\in\mathbb{Z}
 e^{2x} | e^(2x)
 2\cdot 3^{n-1} | 2*3^(n-1)
 2^{\frac{n(n+1)}{2}} | 2^(n(n+1)/2)
+60千米/时 | 60公里/小时 | 60 km/h
+5支 | 5页 | 5
+\mathbb{R} \setminus \{0\} | \mathbb{R} \backslash \{0\}
 """
 
 DIFFERENT_IN_FULL = r"""
@@ -260,6 +263,7 @@ DIFFERENT_IN_FULL = r"""
 # exponents in brackets
 3^(n-1) | 3^n-1 | 3^n
 2^(n(n+1)/2) | 2^{n(n+1)}/2
+5米/秒 | 5千米/时
 # numbers
 12 | 21 | -12 | 1.2 | 1,2 | 120 | 12/1000 | 012.1
 1,0 | 10

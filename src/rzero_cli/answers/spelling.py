@@ -37,8 +37,9 @@ _CHINESE = {
     "毫米": "mm", "分米": "dm", "千米": "km", "公里": "km", "米": "m", "千克": "kg", "公斤": "kg",
     "克": "g", "吨": "ton", "小时": "h", "分钟": "min", "分": "min", "秒": "s", "天": "day",
     "年": "year", "月": "month", "岁": "year", "升": "l", "毫升": "ml", "元": "yuan",
+    "千米/时": "km/h", "千米/小时": "km/h", "公里/时": "km/h", "公里/小时": "km/h", "米/秒": "m/s",
     "美元": "dollar", "度": "degree", "人": "person",
-} | dict.fromkeys("个只本次种条张件辆名位棵颗", "unit")  # fmt: skip
+} | dict.fromkeys("个只本次种条张件辆名位棵颗支瓶页箱袋盒块匹朵艘架", "unit")  # fmt: skip
 _CHINESE_UNIT = re.compile(rf"(?<=[\d}}]) ?({'|'.join(sorted(_CHINESE, key=len, reverse=True))})$")
 
 
@@ -151,6 +152,7 @@ _DRESS: list[_Rule] = [
     ("{:}", r"\{:\}", ":"),
     ("Vert", r"\\[lr]?Vert(?![a-z])", r"\\|"),
     ("brack", r"\\lbrack(?![a-z])", "["),
+    (r"\backslash", r"\\backslash(?![a-z])", r"\\setminus"),
     ("brack", r"\\rbrack(?![a-z])", "]"),
     (r"\operatorname", r"\\operatorname\*? ?\{ ?([a-z]+) ?\}",
      lambda match: rf"\{_FUNCTION_NAMES[match[1]]} " if match[1] in _FUNCTION_NAMES else match[0]),
