@@ -260,6 +260,9 @@ DIFFERENT_IN_FULL = r"""
 3 nines | 3 | 3 elevens
 5 duos | 5 | 5 trios
 5 yes | 5
+# quantities with an index
+v_1=2, v_2=5 | v_1=5, v_2=2 | 2, 5
+F_x=2, F_y=3 | F_x=3, F_y=2
 # exponents in brackets
 3^(n-1) | 3^n-1 | 3^n
 2^(n(n+1)/2) | 2^{n(n+1)}/2

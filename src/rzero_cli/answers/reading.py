@@ -56,6 +56,8 @@ from rzero_cli.answers.tokens import Token
 from rzero_cli.answers.trees import WORDS, Group, Leaf, Node, Reading
 
 _SIGNS = {r"\pm", r"\mp"}
+# Numbered solutions of one equation; v_1 and v_2, or F_x and F_y, are quantities of their own.
+_SOLUTION = re.compile(r"^(x|y|z|\\lambda) _ \d+$")
 # An answer of these alone is one expression.
 _SIMPLE = {"n", "s", "+", "-", "*", "/", "^", "(", ")", "{", "}", "!", r"\frac", r"\sqrt"}
 
@@ -93,7 +95,7 @@ class Reader:
         if quantity := quantity_of([reading.node for reading in readings]):
             return Reading(quantity)
         names = {reading.name for reading in readings} - {""}
-        bases = {re.sub(r" _ (?:\w|\d+|\{.*\})$", "", name) for name in names}
+        bases = {_SOLUTION.sub(r"\1", name) for name in names}
         if {reading.kind for reading in readings} == {"value"}:
             if len(bases) <= 1:
                 name = names if len(names) == 1 else bases
