@@ -13,6 +13,7 @@ _PHRASE = re.compile(
     r"|\b(?:correct|right|best)[ \t]{1,4}(?:option|choice)\b)"
     r"(?:[ \t*_]{0,6}[:：=]|[ \t]{1,4}(?:is|are)\b[ \t]{0,4}[:：]?)[*_]{0,3}"
     r"|答案(?:[ \t*_]{0,6}[:：=]|[ \t]{0,4}[是为為][ \t]{0,4}[:：]?)[*_]{0,3}"
+    r"|【答案】[:：]?|故[应應]?[选選](?:[ \t]{0,4}[:：])?(?=[ \t(（]{0,4}[A-J](?![A-Za-z0-9]))"
     # A heading: the answer is below it.
     r"|^[ \t#*_]{0,12}(?:(?:the|final|correct)[ \t]{1,4}){0,3}answer[ \t*_]{0,6}\r?$",
     re.IGNORECASE | re.MULTILINE,
@@ -50,8 +51,8 @@ def extract_answer(text: str, how: Sequence[str] = ("boxed",)) -> str | None:
     text ends inside `<think>`, the completion was truncated and there is no answer.
 
     - boxed: the last `\boxed{...}` or `\fbox{...}`
-    - phrase: the rest of the sentence after the last "answer is", "Answer:" or `答案：`, or the
-      line below a heading "Final Answer"
+    - phrase: the rest of the sentence after the last "answer is", "Answer:", `答案：` or `故选`, or
+      the line below a heading "Final Answer"
     - hashes: the rest of the line after the last `####`
     - choice: a letter A to J that starts the last line ("C) Paris"), that is chosen ("answer is
       (C)"), or that starts the last box (`\boxed{C. Paris}`); never a guess. If it is in `how`, an
