@@ -17,7 +17,7 @@ from rzero_cli.engines.sampling_options import SamplingOptions
 from rzero_cli.engines.shapes import read_model
 from rzero_cli.errors import UsageError
 from rzero_cli.fields import option
-from rzero_cli.method.plan import Plan
+from rzero_cli.method.plan import Plan, sizes_of_passes
 from rzero_cli.options.command import Call
 from rzero_cli.options.engine import check_url, template_args
 from rzero_cli.options.file_groups import Checkpoint, Json
@@ -247,8 +247,7 @@ def plan_training(
     hardware = replace(hardware, lora_r=hardware.lora_r or 0)
     if grpo.per_device and "per_device" not in call.chosen:  # the preset's, of another plan
         share = grpo.batch * grpo.group // (processes or 1)
-        fits = [n for n in range(1, min(grpo.per_device, share) + 1) if share % n == 0]
-        grpo = replace(grpo, per_device=max(fits, default=None))
+        grpo = replace(grpo, per_device=next(iter(sizes_of_passes(share, grpo.per_device)), None))
     plan = plan_of(grpo, rollout.max_tokens, processes or 1)
     return Trained(
         *(call, model, plan, grpo, hardware, rollout, seed, batching, training, target),

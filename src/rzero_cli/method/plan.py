@@ -16,6 +16,9 @@ from rzero_cli.errors import UsageError
 LENGTH = "completions/mean_length"
 """TRL's metric for the rollouts of a step; logged only with the step's first update."""
 
+MOST_PER_PASS = 8
+"""The largest number of rollouts per pass that is chosen."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -81,6 +84,12 @@ class Plan:
         return asdict(self) | derived
 
 
+def sizes_of_passes(rollouts: int, most: int) -> list[int]:
+    """Return the numbers of rollouts per pass, up to `most`, that divide `rollouts`, largest
+    first."""
+    return [n for n in range(min(most, rollouts), 0, -1) if rollouts % n == 0]
+
+
 def make_plan(
     *,
     steps: int,
@@ -99,8 +108,8 @@ def make_plan(
         batch: prompts in an update; must divide `prompts`.
         group: rollouts per prompt, at least 2.
         max_tokens: the longest completion, in tokens.
-        per_device: rollouts in one pass on a device; by default the largest number up to 8 that
-            divides a process's rollouts of an update.
+        per_device: rollouts in one pass on a device; by default the largest number up to
+            MOST_PER_PASS that divides a process's rollouts of an update.
         processes: data-parallel processes.
 
     Raises:
@@ -120,7 +129,7 @@ def make_plan(
             f"over {processes} processes"
         )
     share = rollouts // processes
-    chosen = per_device or max(b for b in range(1, min(8, share) + 1) if share % b == 0)
+    chosen = per_device or sizes_of_passes(share, MOST_PER_PASS)[0]
     if share % chosen:
         raise UsageError(
             f"--per-device {chosen} does not divide the {share} rollouts of an update on each "

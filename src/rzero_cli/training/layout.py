@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from rzero_cli.engines.shapes import Model
 from rzero_cli.errors import UsageError
-from rzero_cli.method.plan import Plan
+from rzero_cli.method.plan import MOST_PER_PASS, Plan, sizes_of_passes
 from rzero_cli.training.checks import plan_of
 from rzero_cli.training.memory import ASLEEP, PHASES, Layout, estimate, host_estimate, least_engine
 from rzero_cli.training.settings import Grpo, Hardware
@@ -81,7 +81,7 @@ class Stage:
     processes: int | None = None
     """Training processes; None lets the layout decide."""
     solver: FrozenSolver | None = None
-    most_per_pass: int = 8
+    most_per_pass: int = MOST_PER_PASS
     """The largest number of rollouts per pass that is chosen."""
 
 
@@ -268,7 +268,7 @@ def _per_device(stage: Stage, processes: int) -> list[int | None]:
     share = grpo.batch * grpo.group // processes
     if grpo.per_device:
         return [grpo.per_device]
-    return [n for n in range(min(stage.most_per_pass, share), 0, -1) if share % n == 0] or [None]
+    return [*sizes_of_passes(share, stage.most_per_pass)] or [None]
 
 
 def _placed(stage: Stage, devices: Devices, layout: Layout, lora_r: int) -> Choice:
