@@ -37,6 +37,7 @@ def test_answer_of_a_solution_is_read(reference: str, answer: str) -> None:
         # Boxes in a formula, or several: the whole is one answer.
         *(r"\boxed{5}", r"x = \boxed{5}", r"\boxed{3} and \boxed{4}", r"\text{at least }\boxed{5}"),
         r"The roots of the equation are \boxed{3} and \boxed{4}.",
+        r"First we find \boxed{2}, then \boxed{3}, and check that it is \boxed{3}.",
         r"The answer to this is \boxed{5",
         *(r"<think>So the answer is \boxed{5}", "<think>So it is\n#### 5"),  # truncated
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
 _BLANK = re.compile(r"\{\s*\}")
@@ -28,12 +29,19 @@ def ends_in_thought(text: str) -> bool:
 
 def last_box(text: str) -> str | None:
     """Do as `extract_boxed`, but return "" if the last box is blank or truncated."""
+    return next((content for _, content in boxes(text)), None)
+
+
+def boxes(text: str) -> Iterator[tuple[int, str]]:
+    r"""Yield place and content of each box, the last first; "" if it is blank or truncated.
+
+    A `\boxed` in running prose has no content and is skipped.
+    """
     for box in reversed(list(_BOX.finditer(text))):
         if text.startswith("{", box.end()):
-            return _braced(text, box.end())
-        if bare := _BARE.match(text, box.end()):
-            return bare.group()
-    return None  # a `\boxed` in running prose has no content and is skipped
+            yield box.start(), _braced(text, box.end())
+        elif bare := _BARE.match(text, box.end()):
+            yield box.start(), bare.group()
 
 
 def is_blank_box(text: str) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import islice
 
-from rzero_cli.answers.boxes import ends_in_thought, last_box
+from rzero_cli.answers.boxes import boxes, ends_in_thought, last_box
 
 # Repetitions before a part that may not match are bounded, so that time stays linear.
 _PHRASE = re.compile(
@@ -148,8 +149,7 @@ def _choice(text: str) -> str | None:
     found = []
     if (end := _last_phrase(text)) is not None:
         found.append((end, text[end:].lstrip(_DRESS + "\n\r").partition("\n")[0]))
-    if box := last_box(text):
-        found.append((max(text.rfind("\\boxed"), text.rfind("\\fbox")), box))
+    found += islice(boxes(text), 1)
     return next(
         (letter for _, one in sorted(found, reverse=True) if (letter := _letter(one))), None
     )

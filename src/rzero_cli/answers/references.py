@@ -15,7 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-from rzero_cli.answers.boxes import last_box
+from rzero_cli.answers.boxes import boxes
 from rzero_cli.answers.extraction import EXTRACTIONS, extract_answer, has_lost_backslashes
 from rzero_cli.answers.unread import LOST, lost_in_words
 
@@ -67,10 +67,11 @@ def _mark(text: str) -> str:
     """Return the name that reads a reference whose text leaves no doubt, else "whole"."""
     if _HASHES_AT_END.match(text.rstrip().rpartition("\n")[2]):
         return "hashes"
-    if box := last_box(text):
-        before = text[: max(text.rfind("\\boxed"), text.rfind("\\fbox"))]
-        earlier = last_box(before)
+    found = boxes(text)
+    _, box = next(found, (0, ""))
+    # The first that differs ends it, so that time stays linear.
+    if box and all(content == box for _, content in found):
         prose = _NOT_PROSE.sub(" ", text.replace(box, " "))
-        if earlier in (None, box) and len(_WORD.findall(prose)) >= _PROSE:
+        if len(_WORD.findall(prose)) >= _PROSE:
             return "boxed"
     return WHOLE
